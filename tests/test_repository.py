@@ -1,0 +1,83 @@
+"""Rules of the repository that no linter knows: the arrows between rooms, and no face or weight in git."""
+
+import ast
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("modeling_fdp", "hub_datasets", "training_fdp")
+# What a room must never import: DESIGN's arrows all point one way.
+FORBIDDEN = {
+    "modeling_fdp": {"modeling_fdp", "hub_datasets", "training_fdp", "benchmarks"},
+    "hub_datasets": {"modeling_fdp", "training_fdp", "benchmarks"},
+    "training_fdp": {"benchmarks", "train", "predict", "push_to_hub"},
+}
+
+
+def imported_packages(path: Path) -> set[str]:
+    """Top-level names of all absolute imports in a file, those inside functions included."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def tracked_files() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_arrows_between_rooms(room):
+    wrong = {
+        str(path.relative_to(ROOT)): sorted(found)
+        for path in sorted((ROOT / room).rglob("*.py"))
+        if (found := imported_packages(path) & FORBIDDEN[room])
+    }
+    assert not wrong
+
+
+def test_a_corpus_imports_no_other_corpus_but_the_composite():
+    shared = {"megc2019", "registry", "__init__", "__main__", "fake"}
+    corpora = {path.stem for path in (ROOT / "hub_datasets").glob("*.py")} - shared
+    infrastructure = {"base", "errors", "sheets", "action_units", "check"}
+    for name in corpora - infrastructure:
+        tree = ast.parse((ROOT / "hub_datasets" / f"{name}.py").read_text(encoding="utf-8"))
+        imported = {
+            (node.module or "").removeprefix("hub_datasets.").split(".")[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith("hub_datasets"))
+        }
+        families = {frozenset({"samm", "samm_long"})}  # the long videos take their emotions from SAMM's sheet
+        crossed = {
+            other for other in imported & (corpora - infrastructure) if frozenset({name, other}) not in families
+        }
+        helpers = {other for other in crossed if other.startswith("_")}
+        assert not crossed - helpers, f"{name} imports {crossed}"
+
+
+def test_the_shipped_room_is_flat():
+    assert not [path for path in (ROOT / "modeling_fdp").iterdir() if path.is_dir() and path.name != "__pycache__"]
+
+
+def test_no_face_no_weight_and_nothing_large_is_tracked():
+    recordings = {".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".avi", ".mp4", ".mov", ".mkv", ".webm"}
+    weights = {".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".onnx"}
+    sheets = {".xls", ".xlsx"}
+    files = tracked_files()
+    assert not [path.name for path in files if path.suffix.lower() in recordings | weights | sheets]
+    assert not [path.name for path in files if path.stat().st_size > 1_000_000]
+    pictures = [path for path in files if path.suffix.lower() == ".png"]
+    assert all(path.parent == ROOT / "docs" / "images" for path in pictures)
+
+
+def test_no_requirement_is_pinned_by_address():
+    assert "://" not in (ROOT / "pyproject.toml").read_text(encoding="utf-8").split("[tool.")[0]
+    assert not (ROOT / "uv.lock").exists()
