@@ -19,12 +19,13 @@ def user_facing_errors() -> tuple[type[Exception], ...]:
 
     They are looked up only once something failed, so a `--help` never pays for the imports.
     """
-    from hub_datasets.errors import CorpusError
     from modeling_fdp.face_alignment_fdp import FaceNotFoundError
     from modeling_fdp.video_reading_fdp import VideoReadError
-    from training_fdp.errors import ConfigError, TrainingError
 
-    return (CorpusError, FaceNotFoundError, VideoReadError, ConfigError, TrainingError)
+    from hub_datasets.errors import CorpusError
+    from training_fdp.errors import ConfigError, PublishError, TrainingError
+
+    return (CorpusError, FaceNotFoundError, VideoReadError, ConfigError, PublishError, TrainingError)
 
 
 def is_main_process() -> bool:

@@ -11,3 +11,7 @@ class ProtocolError(ConfigError):
 
 class TrainingError(RuntimeError):
     """A fold that could not be trained to its end (a loss that is not finite, ...)."""
+
+
+class PublishError(ValueError):
+    """A checkpoint, or what lies beside it, that must not or cannot go to the Hub as it is."""
