@@ -23,19 +23,22 @@ EXECUTION_FIELDS = frozenset(
 
 
 def _option(default: Any, text: str) -> Any:
-    """A dataclass field with its help text; lists get their own copy."""
-    if isinstance(default, list):
-        return field(default_factory=lambda: list(default), metadata={"help": text})
+    """A dataclass field with its help text."""
     return field(default=default, metadata={"help": text})
 
 
 @dataclass
 class TrainConfig:
-    """All settings of one run. Help texts are shown by `train.py --help`; recipes and `--config` use the same names."""
+    """All settings of one run, under the names that `train.py --help`, the recipes and `--config` files use."""
 
     # what is learnt
-    corpus: list[str] = _option([], "Corpus, or several to train on together (`synthetic`, `casme2`, ...).")
-    data_dir: list[str] = _option([], "Folder of each corpus, in the same order. `synthetic` needs none.")
+    corpus: list[str] = field(
+        default_factory=list,
+        metadata={"help": "Corpus, or several to train on together (`synthetic`, `casme2`, ...)."},
+    )
+    data_dir: list[str] = field(
+        default_factory=list, metadata={"help": "Folder of each corpus, in the same order. `synthetic` needs none."}
+    )
     label_set: str | None = _option(None, "Label set of the corpus (`5class`, `3class`, ...); its default otherwise.")
     output_dir: str | None = _option(None, "OUT: results, figures and one folder per fold.")
     cache_dir: str | None = _option(None, "Where aligned clips are kept; default: the datasets cache.")
@@ -47,16 +50,25 @@ class TrainConfig:
     preset: Literal["tiny", "small", "base", "released"] = _option("tiny", "Size of the network.")
     num_frames: int | None = _option(None, "Frames per clip; the preset's otherwise.")
     image_size: int | None = _option(None, "Height and width in pixels; the preset's otherwise.")
-    model_overrides: list[str] = _option([], "Any other model setting as NAME=VALUE, several allowed.")
+    model_overrides: list[str] = field(
+        default_factory=list, metadata={"help": "Any other model setting as NAME=VALUE, several allowed."}
+    )
 
     # protocol
     protocol: str = _option("loso", "loso, kfold5 (any number), holdout, megc2019 or cross_corpus.")
-    test_corpus: list[str] = _option([], "cross_corpus: what is tested on, one fold per corpus.")
-    test_data_dir: list[str] = _option([], "cross_corpus: folders of the test corpora, in the same order.")
+    test_corpus: list[str] = field(
+        default_factory=list, metadata={"help": "cross_corpus: what is tested on, one fold per corpus."}
+    )
+    test_data_dir: list[str] = field(
+        default_factory=list, metadata={"help": "cross_corpus: folders of the test corpora, in the same order."}
+    )
     folds: str = _option("all", "Folds to run: `all`, or identifiers separated by commas (for job arrays).")
     collect: str | None = _option(None, "Train nothing: pool the finished folds of this OUT.")
     seed: int = _option(0, "Seed of everything random.")
-    seeds: list[int] = _option([], "Several seeds: the table then shows mean, deviation and a bootstrap interval.")
+    seeds: list[int] = field(
+        default_factory=list,
+        metadata={"help": "Several seeds: the table then shows mean, deviation and a bootstrap interval."},
+    )
     selection: Literal["fixed", "inner"] = _option(
         "fixed", "`fixed`: the last step counts. `inner`: early stopping on some of the training subjects."
     )
