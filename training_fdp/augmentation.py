@@ -1,0 +1,335 @@
+"""Augmentation of clips: frame indices before stacking, pixels as one batch on the device.
+
+Everything a clip undergoes in space and brightness is drawn once per clip and applied alike to all of its frames: what
+moves between frames is the signal. The random numbers come from a CPU generator whatever the device, so that a seed
+gives the same clips everywhere. Bounds are small: a micro-expression moves a 64-pixel face by about one pixel.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+Batch = dict[str, torch.Tensor]
+ActionUnit = TypeVar("ActionUnit", bound=Mapping[str, Any])
+
+_PROBABILITIES = ("flip", "phase", "static_face_mix", "mixup")
+_OTHER_SIDE = {"left": "right", "right": "left", "L": "R", "R": "L"}
+# A speed of 1 or more, or a scale of 1 or more, would leave nothing of the clip or the face.
+_UPPER_BOUNDS = {"shift": 0.5, "scale": 0.5, "rotation": 45.0, "brightness": 1.0, "time_jitter": 0.5, "speed": 0.9}
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentationConfig:
+    """What may be changed on a training clip, and how far. Every option is off by default.
+
+    Args:
+        flip (`float`, *optional*, defaults to 0.0): Probability of mirroring left and right (action-unit sides are
+            swapped).
+        shift (`float`, *optional*, defaults to 0.0): Largest translation, as a fraction of the image side.
+        scale (`float`, *optional*, defaults to 0.0): Largest relative change of size; above 1 it crops.
+        rotation (`float`, *optional*, defaults to 0.0): Largest rotation in degrees.
+        gamma (`float`, *optional*, defaults to 0.0): Largest absolute logarithm of the exponent on gray values in [0,
+            1].
+        brightness (`float`, *optional*, defaults to 0.0): Largest relative change of exposure.
+        motion_scale (`float`, *optional*, defaults to 0.0): Largest absolute logarithm of the factor on each frame's
+            difference from the first one: a linear change of expression intensity (our choice).
+        time_jitter (`float`, *optional*, defaults to 0.0): Largest displacement of a frame, as a fraction of the frame
+            step.
+        speed (`float`, *optional*, defaults to 0.0): Largest relative change of the time span that the frames cover.
+        phase (`float`, *optional*, defaults to 0.0): Probability of taking only onset to apex or only apex to offset,
+            each as often (arXiv 2510.15466), where the apex is known.
+        reverse_offset_phase (`bool`, *optional*, defaults to `False`): Play apex to offset backwards, so that both
+            phases rise from a neutral face. Not in the paper: our choice, for models that refer to the first frame.
+        static_face_mix (`float`, *optional*, defaults to 0.0): Probability of LocalStaticFaceMix (MER-CLIP, arXiv
+            2505.05937): one of four regions blended half and half, in all frames, with the first frame of another
+            clip.
+        mixup (`float`, *optional*, defaults to 0.0): Probability of mixing a clip with another one; labels become
+            soft.
+        mixup_alpha (`float`, *optional*, defaults to 0.4): Parameter of the symmetric beta distribution of the mixing
+            weight.
+
+    Raises:
+        ValueError: If an option lies outside its range.
+    """
+
+    flip: float = 0.0
+    shift: float = 0.0
+    scale: float = 0.0
+    rotation: float = 0.0
+    gamma: float = 0.0
+    brightness: float = 0.0
+    motion_scale: float = 0.0
+    time_jitter: float = 0.0
+    speed: float = 0.0
+    phase: float = 0.0
+    reverse_offset_phase: bool = False
+    static_face_mix: float = 0.0
+    mixup: float = 0.0
+    mixup_alpha: float = 0.4
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            if field.name == "reverse_offset_phase":
+                continue
+            value = getattr(self, field.name)
+            upper = 1.0 if field.name in _PROBABILITIES else _UPPER_BOUNDS.get(field.name, math.inf)
+            if not 0 <= value <= upper:
+                raise ValueError(
+                    f"augmentation.{field.name} must lie in [0, {upper}], but is {value}; 0 turns it off."
+                )
+        if self.mixup_alpha == 0:
+            raise ValueError("augmentation.mixup_alpha must be above 0, but is 0; set mixup to 0 to turn mixup off.")
+
+    @classmethod
+    def default(cls) -> "AugmentationConfig":
+        """The set that the `default` recipe trains with; each part is measured alone in docs/results.md."""
+        return cls(
+            flip=0.5, shift=0.05, scale=0.05, rotation=5.0, gamma=0.2, brightness=0.1, time_jitter=0.3, speed=0.1
+        )
+
+    @property
+    def is_temporal(self) -> bool:
+        """Whether frame indices are drawn at random."""
+        return self.time_jitter > 0 or self.speed > 0 or self.phase > 0
+
+
+def sample_augmented_indices(
+    total: int,
+    onset: int | None,
+    apex: int | None,
+    offset: int | None,
+    num_frames: int,
+    config: AugmentationConfig,
+    generator: torch.Generator,
+) -> NDArray[np.int64]:
+    """Draw the frames of one training clip: phase, then speed, then jitter, always in time order.
+
+    With all temporal options off this is the rounded linspace with both ends that evaluation uses.
+
+    Args:
+        total (`int`): Number of frames at hand.
+        onset (`int` or `None`): Index of the first frame of the expression; `None` or negative: 0.
+        apex (`int` or `None`): Index of the strongest frame; `None` or negative: unknown, and `phase` does nothing.
+        offset (`int` or `None`): Index of the last frame of the expression; `None` or negative: the last one.
+        num_frames (`int`): Number of indices to draw; short clips repeat frames.
+        config (`AugmentationConfig`): Options.
+        generator (`torch.Generator`): CPU generator, advanced by the same amount whatever the clip.
+
+    Returns:
+        `np.ndarray` of shape `(num_frames,)`, int64, in [0, total).
+
+    Raises:
+        ValueError: If there is no frame, or the indices are not in order.
+    """
+    start = 0 if onset is None or onset < 0 else onset
+    end = total - 1 if offset is None or offset < 0 else offset
+    if not 0 <= start <= end < total:
+        raise ValueError(
+            f"a clip needs 0 <= onset <= offset < number of frames, but has onset {start}, offset {end} and {total} "
+            "frames; check the coding sheet."
+        )
+    phase, side, factor, place, *jitter = torch.rand(4 + num_frames, generator=generator, dtype=torch.float64).tolist()
+    backwards = False
+    if phase < config.phase and apex is not None and start < apex < end:
+        falls = side >= 0.5
+        start, end = (apex, end) if falls else (start, apex)
+        backwards = falls and config.reverse_offset_phase
+    span = (end - start) * (1 + config.speed * (2 * factor - 1))
+    # A shorter span lies anywhere inside the clip; a longer one holds the first or the last frame.
+    first = start + place * (end - start - span)
+    positions = first + np.linspace(0, span, num_frames)
+    step = span / max(num_frames - 1, 1)
+    positions = positions + config.time_jitter * step * (2 * np.array(jitter) - 1)
+    indices = np.rint(np.clip(np.sort(positions), start, end)).astype(np.int64)
+    return indices[::-1].copy() if backwards else indices
+
+
+def swap_action_unit_sides(action_units: Sequence[ActionUnit]) -> list[dict[str, Any]]:
+    """Mirror coded action units: left becomes right and back, two-sided ones stay.
+
+    Args:
+        action_units (`Sequence[Mapping]`): Action units of a clip row, each with a `side`.
+
+    Returns:
+        `list[dict]`: Copies with mirrored sides.
+    """
+    return [{**unit, "side": _OTHER_SIDE.get(unit["side"], unit["side"])} for unit in action_units]
+
+
+def build_augmentation(config: AugmentationConfig, num_labels: int | None = None) -> "ClipAugmentation":
+    """Build the augmentation of batches on the device.
+
+    Args:
+        config (`AugmentationConfig`): Options; the temporal ones act in [`sample_augmented_indices`] instead.
+        num_labels (`int`, *optional*): Number of classes; needed by mixup, whose labels are soft.
+
+    Returns:
+        [`ClipAugmentation`]: Called as `augment(batch, generator)`.
+
+    Raises:
+        ValueError: If mixup is on and `num_labels` is missing.
+    """
+    return ClipAugmentation(config, num_labels)
+
+
+class ClipAugmentation:
+    """Random changes of a batch of clips, alike over the frames of each clip.
+
+    Args:
+        config (`AugmentationConfig`): Options.
+        num_labels (`int`, *optional*): Number of classes; needed by mixup.
+    """
+
+    def __init__(self, config: AugmentationConfig, num_labels: int | None = None) -> None:
+        if config.mixup > 0 and num_labels is None:
+            raise ValueError("mixup makes soft labels: it needs num_labels, which was not given; pass it.")
+        self.config = config
+        self.num_labels = num_labels
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Augment one batch.
+
+        Args:
+            batch (`dict`): `pixel_values` of shape `(batch_size, num_frames, num_channels, height, width)` in [-1, 1]
+                and, optionally, `labels` `(batch_size,)`, `dynamic_image_labels` `(batch_size, 1, height, width)` with
+                0.5 = no motion, and `action_units` `(batch_size, num_action_units, 2)` with left and right in the last
+                axis. Other entries pass unchanged.
+            generator (`torch.Generator`): On the CPU.
+
+        Returns:
+            `dict`: A new batch; with mixup `labels` has shape `(batch_size, num_labels)` and rows that sum to 1.
+        """
+        batch = dict(batch)
+        # Every step draws its numbers whether or not it is on, so that switching one option leaves the others' draws
+        # alone.
+        draws = torch.rand(len(batch["pixel_values"]), 10, generator=generator, dtype=torch.float64)
+        mix_seed = int(torch.randint(2**31, (1,), generator=generator))
+        draws = draws.to(batch["pixel_values"].device, torch.float32)
+        self._flip(batch, draws[:, 0])
+        self._transform(batch, draws[:, 1:5])
+        self._scale_motion(batch, draws[:, 5])
+        self._change_light(batch, draws[:, 6:8])
+        mixing = np.random.default_rng(mix_seed)
+        self._mix_static_faces(batch, draws[:, 8], mixing)
+        self._mix_clips(batch, draws[:, 9], mixing)
+        return batch
+
+    def _flip(self, batch: Batch, draw: torch.Tensor) -> None:
+        if self.config.flip == 0:
+            return
+        mirrored = draw < self.config.flip
+        for name in ("pixel_values", "dynamic_image_labels", "action_units"):
+            if name in batch:
+                values = batch[name]
+                batch[name] = torch.where(_per_clip(mirrored, values), values.flip(-1), values)
+
+    def _transform(self, batch: Batch, draws: torch.Tensor) -> None:
+        """Rotate, scale and shift with one sampling grid per clip."""
+        config = self.config
+        if config.shift == config.scale == config.rotation == 0:
+            return
+        pixels = batch["pixel_values"]
+        height, width = pixels.shape[-2:]
+        signed = 2 * draws - 1
+        angle = torch.deg2rad(config.rotation * signed[:, 0])
+        zoom = 1 / (1 + config.scale * signed[:, 1])
+        shift = 2 * config.shift * signed[:, 2:4]
+        cosine, sine = zoom * torch.cos(angle), zoom * torch.sin(angle)
+        # Normalised coordinates stretch the shorter side: the ratios keep a rotation a rotation on oblong images.
+        rows = (cosine, -sine * height / width, shift[:, 0], sine * width / height, cosine, shift[:, 1])
+        theta = torch.stack(rows, dim=1).reshape(-1, 2, 3)
+        grid = F.affine_grid(theta, [len(pixels), 1, height, width], align_corners=False).to(pixels.dtype)
+        moved = F.grid_sample(pixels.flatten(1, 2), grid, padding_mode="border", align_corners=False)
+        batch["pixel_values"] = moved.reshape(pixels.shape)
+        if "dynamic_image_labels" in batch:
+            # What enters from outside is still: zeros around "no motion".
+            signed_image = batch["dynamic_image_labels"] - 0.5
+            batch["dynamic_image_labels"] = F.grid_sample(signed_image, grid, align_corners=False) + 0.5
+
+    def _scale_motion(self, batch: Batch, draw: torch.Tensor) -> None:
+        if self.config.motion_scale == 0:
+            return
+        pixels = batch["pixel_values"]
+        factor = torch.exp(self.config.motion_scale * (2 * draw - 1))
+        reference = pixels[:, :1]
+        batch["pixel_values"] = (reference + _per_clip(factor, pixels) * (pixels - reference)).clamp(-1, 1)
+        if "dynamic_image_labels" in batch:
+            image = batch["dynamic_image_labels"]
+            batch["dynamic_image_labels"] = (0.5 + _per_clip(factor, image) * (image - 0.5)).clamp(0, 1)
+
+    def _change_light(self, batch: Batch, draws: torch.Tensor) -> None:
+        """Gamma and exposure; a dynamic image that came with the batch stays, the target of the undisturbed light."""
+        config = self.config
+        if config.gamma == config.brightness == 0:
+            return
+        pixels = batch["pixel_values"]
+        signed = 2 * draws - 1
+        exponent = torch.exp(config.gamma * signed[:, 0])
+        exposure = 1 + config.brightness * signed[:, 1]
+        gray = ((pixels + 1) / 2).clamp(0, 1) ** _per_clip(exponent, pixels) * _per_clip(exposure, pixels)
+        batch["pixel_values"] = gray.clamp(0, 1) * 2 - 1
+
+    def _mix_static_faces(self, batch: Batch, draw: torch.Tensor, mixing: np.random.Generator) -> None:
+        """LocalStaticFaceMix: identity varies, motion survives at half contrast, the label stays."""
+        pixels = batch["pixel_values"]
+        partner = _partners(len(pixels), mixing).to(pixels.device)
+        region = torch.from_numpy(mixing.integers(0, 4, len(pixels))).to(pixels.device)
+        if self.config.static_face_mix == 0 or len(pixels) < 2:
+            return
+        masks = _face_regions(pixels.shape[-2], pixels.shape[-1]).to(pixels.device)[region]
+        masks = masks & (draw < self.config.static_face_mix)[:, None, None]
+        blended = (pixels + pixels[partner, :1]) / 2
+        batch["pixel_values"] = torch.where(masks[:, None, None], blended, pixels)
+        if "dynamic_image_labels" in batch:
+            image = batch["dynamic_image_labels"]
+            batch["dynamic_image_labels"] = torch.where(masks[:, None], (image + 0.5) / 2, image)
+
+    def _mix_clips(self, batch: Batch, draw: torch.Tensor, mixing: np.random.Generator) -> None:
+        """Mixup (Zhang et al. 2018) with a weight per clip."""
+        if self.config.mixup == 0 or self.num_labels is None:
+            return
+        pixels = batch["pixel_values"]
+        partner = _partners(len(pixels), mixing).to(pixels.device)
+        drawn = torch.from_numpy(mixing.beta(self.config.mixup_alpha, self.config.mixup_alpha, len(pixels)))
+        weight = torch.where(draw < self.config.mixup, drawn.to(draw), torch.ones_like(draw))
+        if "labels" in batch and batch["labels"].ndim == 1:
+            batch["labels"] = F.one_hot(batch["labels"], self.num_labels).to(pixels.dtype)
+        for name in ("pixel_values", "labels", "dynamic_image_labels", "action_units"):
+            if name in batch:
+                values = batch[name]
+                share = _per_clip(weight, values)
+                batch[name] = share * values + (1 - share) * values[partner]
+
+
+def _per_clip(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Shape one value per clip so that it broadcasts over the rest of `like`."""
+    return values.reshape(-1, *[1] * (like.ndim - 1))
+
+
+def _partners(batch_size: int, mixing: np.random.Generator) -> torch.Tensor:
+    """Another clip for every clip: the next one in a random circle, so none is its own partner (one clip alone is)."""
+    order = mixing.permutation(batch_size)
+    partner = np.empty(batch_size, dtype=np.int64)
+    partner[order] = np.roll(order, 1)
+    return torch.from_numpy(partner)
+
+
+def _face_regions(height: int, width: int) -> torch.Tensor:
+    """The four regions of LocalStaticFaceMix as bool masks (4, height, width).
+
+    Top quarter, bottom quarter, left and right half of the middle band (facts of the released code).
+    """
+    masks = torch.zeros(4, height, width, dtype=torch.bool)
+    quarter, half = height // 4, width // 2
+    masks[0, :quarter] = True
+    masks[1, height - quarter :] = True
+    masks[2, quarter : height - quarter, :half] = True
+    masks[3, quarter : height - quarter, half:] = True
+    return masks
