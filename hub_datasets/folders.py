@@ -1,0 +1,246 @@
+"""Finding folders and frames in a download whose nesting, letter case and zero padding nobody can promise."""
+
+import logging
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from datasets.utils import tqdm
+
+from hub_datasets.records import Package
+
+logger = logging.getLogger(__name__)
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".pgm", ".webp")
+VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".m4v")
+# Listing is waiting for a disk or a network share, not computing: more threads than cores pay off (our choice).
+LISTING_THREADS = min(32, 4 * (os.cpu_count() or 1))
+# A download keeps its packages at most this deep (CAS(ME)^3 part_A/data/part_A_split/part_A, with one level to spare).
+MAX_DEPTH = 6
+# Enough for every corpus above the clip level, and an end for a data_dir that is a whole file system (our choice).
+MAX_FOLDERS = 20_000
+_LAST_DIGITS = re.compile(r"(\d+)\D*$")
+_LARGEST_FRAME_NUMBER = 2**31 - 1
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def frame_number(stem: str) -> int | None:
+    """Frame number of a file: its last run of digits (fact sheet 0.1 rule 1), or `None` where it has none."""
+    digits = _LAST_DIGITS.search(stem)
+    if digits is None or len(digits.group(1)) > 10:
+        return None
+    number = int(digits.group(1))
+    return number if number <= _LARGEST_FRAME_NUMBER else None
+
+
+def parallel_map(function: Callable[[Item], Result], items: Iterable[Item], description: str) -> list[Result]:
+    """Apply a function that waits for the disk to many items in threads, in order, with a progress bar."""
+    work = list(items)
+    with ThreadPoolExecutor(max_workers=LISTING_THREADS) as pool:
+        return list(tqdm(pool.map(function, work), total=len(work), desc=description, unit="folder", leave=False))
+
+
+@dataclass(frozen=True)
+class FrameListing:
+    """Frames of one folder in time order.
+
+    Attributes:
+        folder (`Path`): The folder.
+        numbers (`list[int]`): Frame numbers, strictly increasing.
+        names (`list[str]`): File names, parallel to `numbers`.
+        repeated (`int`): Files that repeat a frame number (img1.jpg beside img001.jpg) and were passed over.
+    """
+
+    folder: Path
+    numbers: list[int]
+    names: list[str]
+    repeated: int = 0
+
+
+def list_frames(folder: Path, stem_pattern: str = "", suffixes: tuple[str, ...] = ()) -> FrameListing:
+    """List the frames of a folder with a single `os.scandir`; no file is opened or asked for its size.
+
+    Args:
+        folder (`Path`): Folder of one recording or clip.
+        stem_pattern (`str`, *optional*, defaults to `""`): Expression that file stems must match in full.
+        suffixes (`tuple[str, ...]`, *optional*): Accepted suffixes, lower case; all image types when empty.
+
+    Returns:
+        `FrameListing`: sorted by number; hidden files ('._img1.jpg' of macOS archives) and other files are passed
+        over.
+
+    Raises:
+        `OSError`: the folder cannot be listed.
+    """
+    accepted = suffixes or IMAGE_SUFFIXES
+    stem_matches = re.compile(stem_pattern, re.IGNORECASE).fullmatch if stem_pattern else None
+    found: list[tuple[int, str]] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = entry.name
+            stem, suffix = os.path.splitext(name)
+            if suffix.lower() not in accepted or name.startswith("."):
+                continue
+            if stem_matches is not None and not stem_matches(stem):
+                continue
+            number = frame_number(stem)
+            if number is not None:
+                found.append((number, name))
+    found.sort()
+    numbers: list[int] = []
+    names: list[str] = []
+    for number, name in found:
+        if not numbers or number != numbers[-1]:
+            numbers.append(number)
+            names.append(name)
+    return FrameListing(folder, numbers, names, repeated=len(found) - len(names))
+
+
+@dataclass(frozen=True)
+class FolderContent:
+    """One level of a folder: its sub-folders and its files, by case-folded name."""
+
+    folders: dict[str, Path]
+    files: dict[str, Path]
+
+
+class FolderTree:
+    """A case-insensitive view of a download in which every folder is listed at most once.
+
+    Args:
+        root (`Path`): Absolute folder of the download.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._content: dict[Path, FolderContent] = {}
+
+    def content(self, folder: Path) -> FolderContent:
+        """Sub-folders and files of a folder; a folder that cannot be listed counts as empty and is logged."""
+        if folder not in self._content:
+            folders: dict[str, Path] = {}
+            files: dict[str, Path] = {}
+            try:
+                with os.scandir(folder) as entries:
+                    for entry in sorted(entries, key=lambda entry: entry.name):
+                        if not entry.name.startswith("."):
+                            target = folders if _is_folder(entry) else files
+                            target.setdefault(entry.name.casefold(), folder / entry.name)
+            except OSError as error:
+                logger.warning("cannot list %s: %s", folder, error)
+            self._content[folder] = FolderContent(folders, files)
+        return self._content[folder]
+
+    def find_folder(self, start: Path, parts: Iterable[str | tuple[str, ...]]) -> Path | None:
+        """Walk down from `start`, each part in any of its spellings and in any letter case."""
+        folder = start
+        for part in parts:
+            children = self.content(folder).folders
+            spellings = (part,) if isinstance(part, str) else part
+            found = next((children[name.casefold()] for name in spellings if name.casefold() in children), None)
+            if found is None:
+                return None
+            folder = found
+        return folder
+
+    def find_video(self, start: Path, parts: tuple[str | tuple[str, ...], ...]) -> Path | None:
+        """Find a video file whose stem is the last part, below the folders that the other parts name."""
+        folder = self.find_folder(start, parts[:-1])
+        if folder is None:
+            return None
+        files = self.content(folder).files
+        stems = (parts[-1],) if isinstance(parts[-1], str) else parts[-1]
+        return next(
+            (
+                files[(stem + suffix).casefold()]
+                for stem in stems
+                for suffix in VIDEO_SUFFIXES
+                if (stem + suffix).casefold() in files
+            ),
+            None,
+        )
+
+    def walk(self, stop_pattern: str = "", max_depth: int = MAX_DEPTH) -> Iterator[Path]:
+        """Go through the folders breadth first, root included, without entering those whose name matches.
+
+        Args:
+            stop_pattern (`str`, *optional*, defaults to `""`): Expression for folders that are not entered, e.g. the
+                subject folders, below which thousands of clips lie.
+            max_depth (`int`, *optional*, defaults to 6): Levels below the root.
+
+        Yields:
+            `Path`: folders. Symbolic links are followed once: a link back to a folder above ends there.
+        """
+        stop = re.compile(stop_pattern, re.IGNORECASE).fullmatch if stop_pattern else None
+        queue = deque([(self.root, 0)])
+        seen = {os.path.realpath(self.root)}
+        while queue:
+            folder, depth = queue.popleft()
+            yield folder
+            if depth == max_depth:
+                continue
+            for child in self.content(folder).folders.values():
+                real = os.path.realpath(child) if child.is_symlink() else str(child)
+                if real in seen or (stop is not None and stop(child.name)):
+                    continue
+                if len(seen) >= MAX_FOLDERS:
+                    return
+                seen.add(real)
+                queue.append((child, depth + 1))
+
+    def package_folders(self, package: Package, with_root_name: bool = False) -> list[Path]:
+        """Folders whose path and children are those of a package, nearest to the root first.
+
+        Args:
+            package (`Package`): What to look for.
+            with_root_name (`bool`, *optional*, defaults to `False`): Whether the root's own name may tell the package,
+                for a data_dir that points into the download.
+
+        Returns:
+            `list[Path]`: the folders.
+        """
+        path_matches = re.compile(package.path_pattern, re.IGNORECASE).search
+        child_matches = re.compile(package.child_pattern, re.IGNORECASE).fullmatch
+        found = []
+        for folder in self.walk(stop_pattern=package.child_pattern):
+            content = self.content(folder)
+            children = [child.name for child in content.folders.values()]
+            if package.video:
+                children += [path.stem for path in content.files.values() if path.suffix.lower() in VIDEO_SUFFIXES]
+            path = folder.relative_to(self.root.parent if with_root_name else self.root).as_posix()
+            if path_matches(path) and any(child_matches(name) for name in children):
+                found.append(folder)
+        return found
+
+    def files_named(self, file_pattern: str, stop_pattern: str = "", max_depth: int = 3) -> list[Path]:
+        """Files whose name matches the pattern in full, nearest to the root first."""
+        matches = re.compile(file_pattern, re.IGNORECASE).fullmatch
+        return [
+            path
+            for folder in self.walk(stop_pattern=stop_pattern, max_depth=max_depth)
+            for path in self.content(folder).files.values()
+            if matches(path.name)
+        ]
+
+    def summary(self, limit: int = 8) -> str:
+        """What the root holds, in words, for error messages."""
+        content = self.content(self.root)
+        names = [f"{path.name}/" for path in content.folders.values()] + [path.name for path in content.files.values()]
+        if not names:
+            return "the folder is empty"
+        more = f" and {len(names) - limit} more" if len(names) > limit else ""
+        return "it holds " + ", ".join(names[:limit]) + more
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a symbolic link that leads back to itself
+        return False

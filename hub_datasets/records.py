@@ -1,0 +1,219 @@
+"""The plain data that a corpus file declares: clips as the sheet tells them, label sets, errata, packages."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+# Words that mean the same in every corpus (fact sheet 0.1 rule 8; 'comtempt' is a known misspelling, section 1).
+_SAME_EMOTION = {"other": "others", "comtempt": "contempt"}
+
+
+def normalise_emotion(cell: Any) -> str:
+    """Lower-case an emotion cell, collapse its white space and unify the spellings of 'others' and 'contempt'."""
+    word = " ".join(str(cell).strip().lower().split())
+    return _SAME_EMOTION.get(word, word)
+
+
+def as_frame_number(cell: Any) -> int | None:
+    """Read a frame number out of a sheet cell.
+
+    Args:
+        cell (`Any`): int, float, text or blank; '/' and 'MISSING <-426679' occur in real sheets.
+
+    Returns:
+        `int` or `None`: the whole number, or `None` where the cell holds none.
+    """
+    if isinstance(cell, bool):
+        return None
+    if isinstance(cell, str):
+        text = cell.strip()
+        if not re.fullmatch(r"-?\d{1,9}(\.0+)?", text):
+            return None
+        return int(float(text))
+    try:
+        value = float(cell)
+    except (TypeError, ValueError):
+        return None
+    return int(value) if math.isfinite(value) and abs(value) < 2**31 else None
+
+
+def as_subject_number(cell: Any) -> int | None:
+    """Read the digits of a subject cell: 1, 1.0, '01', 'sub01' and 's1' are all subject 1 (fact sheet 0.1 rule 4)."""
+    number = as_frame_number(cell)
+    if number is not None:
+        return number
+    digits = re.search(r"\d{1,9}", str(cell))
+    return int(digits.group()) if digits else None
+
+
+def as_text(cell: Any) -> str:
+    """Text of a sheet cell, stripped; '' for a blank one, '7' for the float 7.0 that a numeric column yields."""
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return ""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return str(cell).strip()
+
+
+@dataclass
+class ClipRecord:
+    """One annotated expression as its sheet tells it, in the corpus's own frame numbers.
+
+    Attributes:
+        key (`str`): What the errata table and the label sets call this clip, unique within a sheet
+            (`sub01/EP02_01f`; with `/onset` where one recording holds several expressions).
+        clip_id (`str`): Stable public name, `<corpus>/<recording>/<onset as written in the sheet>`.
+        subject (`str`): Subject in the corpus's folder spelling.
+        recording (`str`): The recording that the clip was cut from.
+        folder_parts (`tuple`): Way from the package's folder to the frames; a part may be a tuple of spellings.
+            For a video package, the last part is the stem of the file.
+        onset, apex, offset (`int`, *optional*): First, strongest and last frame; `None` where the sheet has none. A
+            clip without onset or offset takes every frame of its folder.
+        emotion (`str`): The corpus's own word, lower case.
+        action_units (`str`): The AU cell as written.
+        fps (`float`, *optional*): Frames per second where it differs from the corpus's.
+        attributes (`dict`): Further columns that label sets may use, e.g. `{"objective_class": "IV"}`.
+        notes (`list[str]`): What was repaired so far, and why.
+    """
+
+    key: str
+    clip_id: str
+    subject: str
+    recording: str
+    folder_parts: tuple[str | tuple[str, ...], ...]
+    onset: int | None
+    apex: int | None
+    offset: int | None
+    emotion: str
+    action_units: str = ""
+    fps: float | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Erratum:
+    """One known error of a published sheet; applied only where the sheet really says `wrong`.
+
+    Attributes:
+        clip (`str`): `ClipRecord.key`.
+        field (`str`): `onset`, `apex`, `offset`, `emotion`, `action_units`, or `interval` for the pair (onset,
+            offset).
+        wrong (`Any`): What the sheet says; `None` for a missing value.
+        right (`Any`): What it should say.
+        reason (`str`): Why it is known to be wrong.
+        source (`str`): Section of the fact sheet, and who found it.
+        if_frames_agree (`bool`): Two versions of the sheet disagree: take `right` only where the frames on disk fit it
+            better than what the sheet says (fewer missing and surplus frames). Only for `field="interval"`.
+    """
+
+    clip: str
+    field: str
+    wrong: Any
+    right: Any
+    reason: str
+    source: str
+    if_frames_agree: bool = False
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Published size of a label set.
+
+    Attributes:
+        counts (`Mapping[str, int]`): Clips per class.
+        subjects (`int`): Subjects with at least one clip.
+        variant (`str`): The sheet version that the figures belong to; '' when there is only one.
+    """
+
+    counts: Mapping[str, int]
+    subjects: int
+    variant: str = ""
+
+    @property
+    def total(self) -> int:
+        """Clips of all classes."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """One way to turn the corpus's words into classes; becomes a builder configuration of the same name.
+
+    Attributes:
+        name (`str`): Configuration name, e.g. `5class`.
+        names (`tuple[str, ...]`): Classes in label order.
+        mapping (`Mapping[str, str]`): Corpus word to class; a word that is absent leaves the clip out.
+        description (`str`): Who uses it.
+        expected (`tuple[Expected, ...]`): Published sizes, one for each sheet version.
+        attribute (`str`): `emotion`, or the key of `ClipRecord.attributes` that holds the word.
+        left_out (`frozenset[str]`): Keys of clips that the protocol leaves out.
+        left_out_subjects (`frozenset[str]`): Subjects that the protocol leaves out.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    mapping: Mapping[str, str]
+    description: str = ""
+    expected: tuple[Expected, ...] = ()
+    attribute: str = "emotion"
+    left_out: frozenset[str] = frozenset()
+    left_out_subjects: frozenset[str] = frozenset()
+
+    def class_of(self, record: ClipRecord) -> str | None:
+        """Class of a clip, or `None` when this label set leaves it out."""
+        if record.key in self.left_out or record.subject in self.left_out_subjects:
+            return None
+        word = record.emotion if self.attribute == "emotion" else record.attributes.get(self.attribute, "")
+        return self.mapping.get(word)
+
+    def expected_for(self, variant: str) -> Expected | None:
+        """Published size for a sheet version, or `None` when none is known."""
+        return next((size for size in self.expected if size.variant in ("", variant)), None)
+
+
+def identity_labels(names: Iterable[str]) -> dict[str, str]:
+    """Map every class name to itself."""
+    return {name: name for name in names}
+
+
+@dataclass(frozen=True)
+class Package:
+    r"""One of the forms in which a corpus distributes its frames.
+
+    Attributes:
+        name (`str`): What the `package` option calls it.
+        path_pattern (`str`): Regular expression searched, ignoring case, in the folder's path below (and with) the
+            root.
+        child_pattern (`str`): Regular expression that names of its sub-folders match in full, e.g. `sub\d+`.
+        only_interval (`bool`): The clip folders hold onset to offset and nothing else, so that surplus frames are an
+            error.
+        video (`bool`): The package holds video files instead of frame folders.
+        frame_stem (`str`): Regular expression that the stem of a frame must match in full; '' takes every image.
+        frame_suffixes (`tuple[str, ...]`): Suffixes of frames where only some count, e.g. jpg beside depth in png.
+    """
+
+    name: str
+    path_pattern: str
+    child_pattern: str
+    only_interval: bool = False
+    video: bool = False
+    frame_stem: str = ""
+    frame_suffixes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SheetFile:
+    """A sheet that a corpus may ship.
+
+    Attributes:
+        variant (`str`): Version name, e.g. `2014`; reported by `check`.
+        file_pattern (`str`): Regular expression that the file name matches in full, ignoring case.
+        role (`str`): `annotation` for the main sheet; other roles are optional companions.
+    """
+
+    variant: str
+    file_pattern: str
+    role: str = "annotation"
