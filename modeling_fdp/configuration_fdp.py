@@ -1,0 +1,438 @@
+"""Configuration of FDP (fine-grained dynamic perception, arXiv 2509.06015) and its named presets."""
+
+import dataclasses
+from dataclasses import field
+from typing import Any, ClassVar, Literal
+
+from huggingface_hub.dataclasses import strict
+from huggingface_hub.errors import StrictDataclassError
+from transformers import PreTrainedConfig
+
+AUTO_MAP = {
+    "AutoConfig": "configuration_fdp.FDPConfig",
+    "AutoModel": "modeling_fdp.FDPModel",
+    "AutoModelForVideoClassification": "modeling_fdp.FDPForVideoClassification",
+    "AutoVideoProcessor": "video_processing_fdp.FDPVideoProcessor",
+}
+SEGNET_TOTAL_STRIDE = 32
+
+# What each preset changes against the defaults below, which are `base`.
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {
+        "stem_channels": [16, 24],
+        "stem_strides": [2, 2],
+        "hidden_sizes": [32, 48, 64, 96],
+        "global_hidden_sizes": [32, 48, 64, 96],
+        "local_depths": [1, 1, 2, 1],
+        "global_depths": [0, 0, 1, 1],
+        "local_head_dim": 8,
+        "feature_size": 48,
+        "drop_path_rate": 0.05,
+        "decoder": "light",
+        "decoder_size": 32,
+    },
+    "small": {
+        "stem_channels": [32, 48],
+        "stem_strides": [2, 2],
+        "hidden_sizes": [64, 96, 192, 320],
+        "global_hidden_sizes": [64, 128, 256, 384],
+        "local_depths": [2, 2, 4, 2],
+        "local_head_dim": 16,
+        "feature_size": 96,
+        "drop_path_rate": 0.1,
+        "decoder": "light",
+        "decoder_size": 64,
+    },
+    "base": {},
+    # The network that the authors' code builds, quirks included; the modules that it switches on say what they do.
+    "released": {
+        "num_labels": 5,
+        "reference": "none",
+        "global_depths": [0, 0, 0, 0],
+        "local_convolution": "dense",
+        "frame_head": "vector",
+        "feature_size": 1,
+        "representation_size": 8,
+        "temporal_pooling": "interleaved_convolution",
+        "classifier": "fully_connected",
+        "rank_loss_weight": 0.0,
+        "dynamic_image_normalization": "min_max",
+        "initialization": "truncated_normal",
+    },
+}
+
+
+@strict
+class FDPConfig(PreTrainedConfig):
+    r"""Everything that decides what an FDP network is and what it is trained to minimise.
+
+    The defaults are the preset `base`: the depths and widths of the authors' code with the attention blocks that the
+    paper describes.
+
+    Args:
+        num_channels (`int`, *optional*, defaults to 1):
+            Channels of a frame. FDP works on gray frames (released code: 1).
+        num_frames (`int`, *optional*, defaults to 8):
+            Frames per clip (released code: 8). The video-classification pipeline reads this field.
+        image_size (`int`, *optional*, defaults to 64):
+            Height and width of a frame in pixels (released code: 64).
+        reference (`str`, *optional*, defaults to `"first_frame_pixels"`):
+            What a frame is compared with before it is judged: `"none"` (paper and released code),
+            `"first_frame_pixels"` (the encoder sees the amplified difference to the first frame) or
+            `"first_frame_features"` (the first frame's features are subtracted after the encoder). Our choice:
+            identity dominates raw frames, and the reference to the first frame is the largest single gain in honest
+            logs (fact sheet, section 5.2).
+        reference_gain (`float`, *optional*, defaults to 12.0):
+            With `"first_frame_pixels"`, the difference is multiplied by this and passed through tanh: 10 of 255 gray
+            levels become 0.74, and a blink cannot drown a brow. Our choice.
+        stem_channels (`list[int]`, *optional*, defaults to `[64, 32, 64, 64]`):
+            Output channels of the 3x3 convolutions of the stem (released code).
+        stem_strides (`list[int]`, *optional*, defaults to `[2, 1, 1, 2]`):
+            Their strides (released code).
+        hidden_sizes (`list[int]`, *optional*, defaults to `[96, 192, 384, 768]`):
+            Channels of the local blocks of each stage (released code).
+        global_hidden_sizes (`list[int]`, *optional*, defaults to `[128, 256, 512, 1024]`):
+            Channels of the global blocks of each stage (listed in the released code, never built by it).
+        local_depths (`list[int]`, *optional*, defaults to `[3, 4, 10, 3]`):
+            Local relational aggregators per stage, N_L (released code).
+        global_depths (`list[int]`, *optional*, defaults to `[1, 1, 1, 1]`):
+            Global relational aggregators that close each stage, N_G (paper; 0 in the network as released).
+        stage_strides (`list[int]`, *optional*, defaults to `[1, 2, 2, 2]`):
+            Stride of the patch embedding that opens each stage, 1 or 2 (released code).
+        local_convolution (`str`, *optional*, defaults to `"multi_head"`):
+            `"multi_head"`: per-head 3x3 convolution, batch norm, ReLU, concatenation, pointwise convolution (paper).
+            `"dense"`: one plain 3x3 convolution (released code).
+        local_head_dim (`int`, *optional*, defaults to 32):
+            Channels per head of the multi-head convolution (our choice, Next-ViT's value).
+        local_mlp_ratio (`float`, *optional*, defaults to 3.0):
+            Hidden to outer channels of the MLP of a local block (released code).
+        attention_head_dim (`int`, *optional*, defaults to 8):
+            Channels per attention head (released code). Flash attention needs a multiple of 8.
+        attention_ratio (`float`, *optional*, defaults to 0.75):
+            Share of a global block's channels that attention fills; convolution fills the rest (released code).
+        key_value_strides (`list[int]`, *optional*, defaults to `[8, 4, 2, 1]`):
+            Side of the average pooling of keys and values in each stage, in map cells (released code).
+        global_mlp_ratio (`float`, *optional*, defaults to 2.0):
+            Hidden to outer channels of the MLP of a global block (released code).
+        attention_dropout (`float`, *optional*, defaults to 0.0):
+            Dropout on attention weights (released code).
+        drop_path_rate (`float`, *optional*, defaults to 0.1):
+            Stochastic depth, rising linearly from 0 over all blocks (released code).
+        frame_head (`str`, *optional*, defaults to `"pyramid"`):
+            `"pyramid"`: all stages are brought to the first stage's map and summed, so that every frame keeps a
+            spatial map (our choice). `"vector"`: batch norm, global average, linear layer to `image_size ** 2` numbers
+            that are then read as an image (released code).
+        feature_size (`int`, *optional*, defaults to 128):
+            Channels of the map that each frame keeps. 1 with `frame_head="vector"`.
+        temporal_pooling (`str`, *optional*, defaults to `"rank_weighted"`):
+            How frames become one dynamic representation: `"rank_weighted"`, `"closed_form"`, `"score_weighted"`,
+            `"temporal_convolution"` (over the true time axis) or `"interleaved_convolution"` (the released reshape).
+        representation_size (`int`, *optional*):
+            Channels of the dynamic representation. Defaults to `feature_size`; only the convolutions can change it, to
+            a multiple of `feature_size` (released code: 8).
+        rank_margin (`float`, *optional*, defaults to 1.0):
+            Margin of the pairwise hinge, in units of the score (RankSVM's value; the paper's is unknown).
+        classifier (`str`, *optional*, defaults to `"convolutional"`):
+            `"convolutional"`: 3x3 convolution, pooling to a small grid, one linear layer (our choice).
+            `"fully_connected"`: 3x3 max pooling and two linear layers (released code).
+        classifier_hidden_size (`int`, *optional*, defaults to 256):
+            Width of the hidden layer of `"fully_connected"` (released code).
+        classifier_grid_size (`int`, *optional*, defaults to 4):
+            Cells along a side of the grid that `"convolutional"` pools to; where on the face something moved is what
+            tells one emotion from another, so the grid is kept (our choice).
+        classifier_dropout (`float`, *optional*, defaults to 0.0):
+            Dropout before the last linear layer.
+        decoder (`str`, *optional*, defaults to `"segnet"`):
+            Network that constructs the dynamic image: `"segnet"` (released code), `"light"` (our choice) or `"none"`.
+        decoder_size (`int`, *optional*, defaults to 64):
+            Channels of the first level; SegNet's levels are 1, 2, 4, 8 and 8 times this (released code: 64).
+        dynamic_image_normalization (`str`, *optional*, defaults to `"signed"`):
+            Scale of the target: `"signed"` (0.5 means no motion) or `"min_max"` (per image, released code).
+        dynamic_image_gain (`float`, *optional*, defaults to 8.0):
+            Amplification of the signed target: with 8, a change of 255 / 8 = 32 gray levels reaches black or white.
+        classification_loss_weight (`float`, *optional*, defaults to 1.0):
+            Weight of the cross-entropy (released code).
+        dynamic_image_loss_weight (`float`, *optional*, defaults to 100.0):
+            Weight of the mean squared error of the dynamic image (released code).
+        rank_loss_weight (`float`, *optional*, defaults to 0.1):
+            Weight of the rank hinge; 0 turns it off (released code: no such loss; the paper's weight is unknown).
+        class_weights (`list[float]`, *optional*):
+            One weight per label in the cross-entropy.
+        label_smoothing (`float`, *optional*, defaults to 0.0):
+            Share of the target spread evenly over all labels.
+        focal_gamma (`float`, *optional*, defaults to 0.0):
+            Exponent of the focal factor (1 - p)^gamma; 0 is plain cross-entropy.
+        initialization (`str`, *optional*, defaults to `"kaiming"`):
+            Of convolutions: `"kaiming"` (our choice) or `"truncated_normal"` with `initializer_range` (released code).
+        initializer_range (`float`, *optional*, defaults to 0.02):
+            Standard deviation of linear layers, and of everything with `"truncated_normal"` (released code).
+
+    Raises:
+        `huggingface_hub.errors.StrictDataclassError`: a field of the wrong type, or fields that contradict each other.
+
+    Example:
+    ```python
+    >>> from modeling_fdp import FDPConfig
+
+    >>> FDPConfig.from_preset("tiny", num_labels=3).num_labels
+    3
+    ```
+    """
+
+    model_type = "fdp"
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["losses", "hidden_states", "attentions"]
+
+    num_channels: int = 1
+    num_frames: int = 8
+    image_size: int = 64
+    reference: Literal["none", "first_frame_pixels", "first_frame_features"] = "first_frame_pixels"
+    reference_gain: float | int = 12.0
+    stem_channels: list[int] = field(default_factory=lambda: [64, 32, 64, 64])
+    stem_strides: list[int] = field(default_factory=lambda: [2, 1, 1, 2])
+    hidden_sizes: list[int] = field(default_factory=lambda: [96, 192, 384, 768])
+    global_hidden_sizes: list[int] = field(default_factory=lambda: [128, 256, 512, 1024])
+    local_depths: list[int] = field(default_factory=lambda: [3, 4, 10, 3])
+    global_depths: list[int] = field(default_factory=lambda: [1, 1, 1, 1])
+    stage_strides: list[int] = field(default_factory=lambda: [1, 2, 2, 2])
+    local_convolution: Literal["multi_head", "dense"] = "multi_head"
+    local_head_dim: int = 32
+    local_mlp_ratio: float | int = 3.0
+    attention_head_dim: int = 8
+    attention_ratio: float | int = 0.75
+    key_value_strides: list[int] = field(default_factory=lambda: [8, 4, 2, 1])
+    global_mlp_ratio: float | int = 2.0
+    attention_dropout: float | int = 0.0
+    drop_path_rate: float | int = 0.1
+    frame_head: Literal["pyramid", "vector"] = "pyramid"
+    feature_size: int = 128
+    temporal_pooling: Literal[
+        "rank_weighted", "closed_form", "score_weighted", "temporal_convolution", "interleaved_convolution"
+    ] = "rank_weighted"
+    representation_size: int | None = None
+    rank_margin: float | int = 1.0
+    classifier: Literal["convolutional", "fully_connected"] = "convolutional"
+    classifier_hidden_size: int = 256
+    classifier_grid_size: int = 4
+    classifier_dropout: float | int = 0.0
+    decoder: Literal["segnet", "light", "none"] = "segnet"
+    decoder_size: int = 64
+    dynamic_image_normalization: Literal["signed", "min_max"] = "signed"
+    dynamic_image_gain: float | int = 8.0
+    classification_loss_weight: float | int = 1.0
+    dynamic_image_loss_weight: float | int = 100.0
+    rank_loss_weight: float | int = 0.1
+    class_weights: list[float] | None = None
+    label_smoothing: float | int = 0.0
+    focal_gamma: float | int = 0.0
+    initialization: Literal["kaiming", "truncated_normal"] = "kaiming"
+    initializer_range: float | int = 0.02
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        super().__post_init__(**kwargs)
+        if self.representation_size is None:
+            self.representation_size = self.feature_size
+        # transformers leaves `label2id` empty when only `id2label` is given.
+        if self.id2label is not None and self.label2id is None:
+            self.label2id = {name: index for index, name in self.id2label.items()}
+        # Saving writes only the entries of the class that is saved; a folder must serve every auto class.
+        self.auto_map = {**AUTO_MAP, **(getattr(self, "auto_map", None) or {})}
+
+    @classmethod
+    def from_preset(cls, name: str, **overrides: Any) -> "FDPConfig":
+        """Builds a named configuration.
+
+        Args:
+            name (`str`): `"tiny"` (under 2 M parameters, for CPUs and demos), `"small"` (under 12 M), `"base"` (the
+                paper's size) or `"released"` (the network of the authors' code, for converted checkpoints).
+            **overrides: Any field of the configuration, and `num_labels`, `id2label`, `label2id`.
+
+        Returns:
+            `FDPConfig`: the preset with the overrides applied.
+
+        Raises:
+            ValueError: unknown preset, unknown field, or fields that contradict each other.
+        """
+        if name not in PRESETS:
+            raise ValueError(f"A preset is one of {', '.join(PRESETS)}, but {name!r} was given; choose one of them.")
+        known = {entry.name for entry in dataclasses.fields(cls)} | {"num_labels"}
+        unknown = sorted(set(overrides) - known)
+        if unknown:
+            raise ValueError(
+                f"Overrides must be fields of FDPConfig, but {', '.join(unknown)} is none; see its documentation."
+            )
+        values = {**PRESETS[name], **overrides}
+        id2label = overrides.get("id2label")
+        if id2label is not None:
+            if overrides.get("num_labels", len(id2label)) != len(id2label):
+                raise ValueError(
+                    f"`num_labels` must equal the number of labels, but {overrides['num_labels']} was given "
+                    f"with {len(id2label)} entries in `id2label`; leave `num_labels` out."
+                )
+            values.pop("num_labels", None)
+        try:
+            return cls(**values)
+        except StrictDataclassError as error:
+            raise ValueError(f"The configuration {name!r} with overrides {overrides} is invalid: {error}") from error
+
+    @property
+    def stem_stride(self) -> int:
+        """Pixels per cell of the stem's map."""
+        return _product(self.stem_strides)
+
+    @property
+    def feature_stride(self) -> int:
+        """Pixels per cell of the map that each frame keeps."""
+        return 1 if self.frame_head == "vector" else self.stem_stride * self.stage_strides[0]
+
+    def stage_sizes(self, image_size: int | None = None) -> list[int]:
+        """Cells along a side of the map of each stage.
+
+        Args:
+            image_size (`int`, *optional*): side of the frame in pixels; the configuration's by default.
+
+        Returns:
+            `list[int]`: one entry per stage.
+
+        Raises:
+            ValueError: a stride or a key/value pooling that does not divide the map.
+        """
+        size = self.image_size if image_size is None else image_size
+        total_stride = self.stem_stride * _product(self.stage_strides)
+        if self.decoder == "segnet":
+            total_stride = max(total_stride, SEGNET_TOTAL_STRIDE)
+        if size <= 0 or size % total_stride:
+            raise ValueError(
+                f"Frames must have a side that is a multiple of {total_stride} pixels (the product of all strides), "
+                f"but {size} was given; resize the frames or change the strides."
+            )
+        sizes = []
+        size //= self.stem_stride
+        for stage, stride in enumerate(self.stage_strides):
+            size //= stride
+            if self.global_depths[stage] and size % self.key_value_strides[stage]:
+                raise ValueError(
+                    f"`key_value_strides` must divide the map of its stage, but stage {stage} has a map of {size} "
+                    f"cells and a key/value stride of {self.key_value_strides[stage]}; change one of them."
+                )
+            sizes.append(size)
+        return sizes
+
+    def validate_architecture(self) -> None:
+        """Checks the fields against each other; runs once after construction."""
+        super().validate_architecture()
+        self._validate_numbers()
+        self._validate_stages()
+        self._validate_heads()
+
+    def _validate_numbers(self) -> None:
+        for name in ("num_channels", "image_size", "feature_size", "decoder_size", "local_head_dim"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be at least 1, but {getattr(self, name)} was given.")
+        if self.num_frames < 2:
+            raise ValueError(f"`num_frames` must be at least 2 to see motion, but {self.num_frames} was given.")
+        for name in ("drop_path_rate", "attention_dropout", "classifier_dropout", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must lie in [0, 1), but {getattr(self, name)} was given.")
+        weights = ("classification_loss_weight", "dynamic_image_loss_weight", "rank_loss_weight")
+        for name in (*weights, "focal_gamma", "rank_margin"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"`{name}` must not be negative, but {getattr(self, name)} was given.")
+        if self.class_weights is not None and len(self.class_weights) != self.num_labels:
+            raise ValueError(
+                f"`class_weights` must hold one weight per label, but {len(self.class_weights)} weights were given "
+                f"for {self.num_labels} labels."
+            )
+
+    def _validate_stages(self) -> None:
+        if len(self.stem_channels) != len(self.stem_strides):
+            raise ValueError(
+                f"`stem_strides` must have one entry per stem convolution, but {len(self.stem_strides)} strides and "
+                f"{len(self.stem_channels)} channels were given."
+            )
+        names = ("hidden_sizes", "global_hidden_sizes", "global_depths", "stage_strides", "key_value_strides")
+        for name in names:
+            if len(getattr(self, name)) != len(self.local_depths):
+                raise ValueError(
+                    f"`{name}` must have one entry per stage, but it has {len(getattr(self, name))} and "
+                    f"`local_depths` has {len(self.local_depths)}."
+                )
+        if any(stride not in (1, 2) for stride in self.stage_strides):
+            raise ValueError(f"`stage_strides` must be 1 or 2, but {self.stage_strides} was given.")
+        for stage, width in enumerate(self.hidden_sizes):
+            if self.local_depths[stage] + self.global_depths[stage] < 1:
+                raise ValueError(f"Every stage needs a block, but stage {stage} has neither local nor global ones.")
+            if self.local_convolution == "multi_head" and width % self.local_head_dim:
+                raise ValueError(
+                    f"`hidden_sizes` must be multiples of `local_head_dim`, but stage {stage} has {width} channels "
+                    f"and a head has {self.local_head_dim}."
+                )
+            if self.global_depths[stage]:
+                self.attention_size(stage)
+        self.stage_sizes()
+
+    def _validate_heads(self) -> None:
+        vector = self.frame_head == "vector"
+        if vector and self.feature_size != 1:
+            raise ValueError(
+                f"`frame_head='vector'` keeps one channel per frame, but feature_size={self.feature_size} was given; "
+                "set it to 1."
+            )
+        if self.temporal_pooling == "interleaved_convolution" and not vector:
+            raise ValueError(
+                "`temporal_pooling='interleaved_convolution'` reshapes one vector per frame, but "
+                f"frame_head={self.frame_head!r} was given; use 'vector' or 'temporal_convolution'."
+            )
+        convolution = self.temporal_pooling.endswith("convolution")
+        if self.representation_size % self.feature_size:
+            raise ValueError(
+                f"`representation_size` must be a multiple of `feature_size`, but {self.representation_size} and "
+                f"{self.feature_size} were given."
+            )
+        if not convolution and self.representation_size != self.feature_size:
+            raise ValueError(
+                f"`temporal_pooling={self.temporal_pooling!r}` keeps the channels, but representation_size="
+                f"{self.representation_size} was given with feature_size={self.feature_size}; make them equal."
+            )
+        if self.decoder == "segnet" and self.representation_size % self.feature_stride**2:
+            raise ValueError(
+                "The SegNet decoder unfolds the representation to full size, so `representation_size` must be a "
+                f"multiple of {self.feature_stride**2}, but {self.representation_size} was given."
+            )
+        if self.classifier == "convolutional" and self.image_size // self.feature_stride < self.classifier_grid_size:
+            raise ValueError(
+                f"`classifier_grid_size` must not exceed the map of {self.image_size // self.feature_stride} cells, "
+                f"but {self.classifier_grid_size} was given."
+            )
+
+    def attention_size(self, stage: int) -> int:
+        """Channels that attention fills in a global block; convolution fills the others.
+
+        Args:
+            stage (`int`): 0-based stage.
+
+        Returns:
+            `int`: a multiple of `attention_head_dim`.
+
+        Raises:
+            ValueError: the share leaves nothing to attention, or channels that the heads do not divide.
+        """
+        width = self.global_hidden_sizes[stage]
+        size = round(width * self.attention_ratio / self.attention_head_dim) * self.attention_head_dim
+        rest_head_dim = min(self.local_head_dim, width - size)
+        if not 0 < size < width or (width - size) % rest_head_dim:
+            raise ValueError(
+                f"`attention_ratio` must leave channels to both branches, in whole heads, but stage {stage} with "
+                f"{width} channels and a ratio of {self.attention_ratio} gives {size} to attention (heads of "
+                f"{self.attention_head_dim}) and {width - size} to convolution (heads of {self.local_head_dim})."
+            )
+        return size
+
+
+def _product(values: list[int]) -> int:
+    result = 1
+    for value in values:
+        result *= value
+    return result
+
+
+FDPConfig.register_for_auto_class()

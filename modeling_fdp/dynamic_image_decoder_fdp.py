@@ -1,0 +1,108 @@
+"""Networks that construct the dynamic image from the dynamic representation."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .configuration_fdp import FDPConfig
+from .frame_encoder_fdp import FDPConvNormReLU
+
+SEGNET_MULTIPLIERS = ((1, 1), (2, 2), (4, 4, 4), (8, 8, 8), (8, 8, 8))
+
+
+class FDPSegNetLayer(nn.Module):
+    """3x3 convolution with bias, batch norm, ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.norm = nn.BatchNorm2d(out_channels)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """(batch_size, in_channels, height, width) -> (batch_size, out_channels, height, width)."""
+        return F.relu(self.norm(self.conv(hidden_states)))
+
+
+class FDPSegNetDecoder(nn.Module):
+    """SegNet (Badrinarayanan et al., 2017; released code).
+
+    VGG16-BN encoder, mirrored decoder, maxima put back where they were taken. A representation coarser than the image
+    is first unfolded to full size, channels becoming pixels.
+    """
+
+    def __init__(self, config: FDPConfig) -> None:
+        super().__init__()
+        self.unfold = config.feature_stride
+        channels = config.representation_size // self.unfold**2
+        levels = [[config.decoder_size * multiplier for multiplier in level] for level in SEGNET_MULTIPLIERS]
+        encoder = []
+        for level in levels:
+            encoder.append(nn.Sequential())
+            for width in level:
+                encoder[-1].append(FDPSegNetLayer(channels, width))
+                channels = width
+        decoder = []
+        for index in reversed(range(len(levels))):
+            # The last layer of a level already has the width of the level above it.
+            widths = levels[index][1:] + ([levels[index - 1][-1]] if index else [])
+            decoder.append(nn.Sequential())
+            for width in widths:
+                decoder[-1].append(FDPSegNetLayer(channels, width))
+                channels = width
+        self.encoder = nn.ModuleList(encoder)
+        self.decoder = nn.ModuleList(decoder)
+        self.output = nn.Conv2d(channels, 1, 3, padding=1)
+
+    def forward(self, representation: torch.Tensor) -> torch.Tensor:
+        """(batch_size, representation_size, map height, map width) -> (batch_size, 1, height, width) in [0, 1]."""
+        hidden_states = representation
+        if self.unfold > 1:
+            hidden_states = F.pixel_shuffle(hidden_states, self.unfold)
+        places = []
+        for level in self.encoder:
+            hidden_states, place = F.max_pool2d(level(hidden_states), 2, return_indices=True)
+            places.append(place)
+        for level in self.decoder:
+            hidden_states = level(unpool(hidden_states, places.pop()))
+        return torch.sigmoid(self.output(hidden_states))
+
+
+def unpool(hidden_states: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Puts pooled maxima back where they were taken, zeros elsewhere.
+
+    The same as `torch.nn.functional.max_unpool2d`, which has no ONNX form and no deterministic one on GPUs; places of
+    2x2 windows never collide, so a scatter has both.
+
+    Args:
+        hidden_states (`torch.FloatTensor` of shape `(batch_size, channels, height, width)`): pooled maxima.
+        places (`torch.LongTensor` of the same shape): their indices in the flattened map of twice the side.
+
+    Returns:
+        `torch.FloatTensor` of shape `(batch_size, channels, 2 * height, 2 * width)`.
+    """
+    batch_size, channels, height, width = hidden_states.shape
+    flat = hidden_states.new_zeros(batch_size, channels, 4 * height * width)
+    flat = flat.scatter(2, places.flatten(2), hidden_states.flatten(2))
+    return flat.unflatten(2, (2 * height, 2 * width))
+
+
+class FDPLightDecoder(nn.Module):
+    """A small encoder-decoder for small presets: one level down, then up to full size, with a skip (our choice)."""
+
+    def __init__(self, config: FDPConfig) -> None:
+        super().__init__()
+        size = config.decoder_size
+        self.enter = FDPConvNormReLU(config.representation_size, size)
+        self.down = FDPConvNormReLU(size, 2 * size, stride=2)
+        self.bottom = FDPConvNormReLU(2 * size, size)
+        self.merge = FDPConvNormReLU(size, size)
+        # Each pixel of a map cell is one channel of the last convolution: no layer runs at full size.
+        self.output = nn.Conv2d(size, config.feature_stride**2, 3, padding=1)
+        self.feature_stride = config.feature_stride
+
+    def forward(self, representation: torch.Tensor) -> torch.Tensor:
+        """(batch_size, representation_size, map height, map width) -> (batch_size, 1, height, width) in [0, 1]."""
+        entered = self.enter(representation)
+        lowered = self.bottom(self.down(entered))
+        merged = self.merge(entered + F.interpolate(lowered, scale_factor=2.0, mode="nearest"))
+        return torch.sigmoid(F.pixel_shuffle(self.output(merged), self.feature_stride))

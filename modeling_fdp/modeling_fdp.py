@@ -1,0 +1,300 @@
+"""FDP: fine-grained dynamic perception for facial micro-expression recognition (arXiv 2509.06015)."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.processing_utils import Unpack
+from transformers.utils import ModelOutput, TransformersKwargs
+from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
+from transformers.utils.output_capturing import capture_outputs
+
+from .classifiers_fdp import FDPConvolutionalClassifier, FDPFullyConnectedClassifier
+from .configuration_fdp import FDPConfig
+from .dynamic_image_decoder_fdp import FDPLightDecoder, FDPSegNetDecoder
+from .dynamic_image_fdp import dynamic_image
+from .frame_encoder_fdp import FDPAttention, FDPFrameEncoder, FDPStage
+from .losses_fdp import classification_loss
+from .rank_pooling_fdp import FDPRankScorer, FDPTemporalPooling, closed_form_rank_scores, rank_hinge_loss
+
+
+@dataclass
+class FDPModelOutput(ModelOutput):
+    """What the features of a clip are.
+
+    Args:
+        last_hidden_state (`torch.FloatTensor` of shape `(batch_size, num_frames, feature_size, height, width)`):
+            The map that each frame keeps.
+        pooler_output (`torch.FloatTensor` of shape `(batch_size, representation_size, height, width)`):
+            The dynamic representation of the clip.
+        rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`):
+            One score per frame, higher for later frames; any scale.
+        hidden_states (`tuple[torch.FloatTensor]`, *optional*):
+            The stem's map and the map of each stage, each `(batch_size * num_frames, channels, height, width)`.
+        attentions (`tuple[torch.FloatTensor]`, *optional*):
+            Weights of each global block, `(batch_size * num_frames, num_heads, cells, pooled cells)`; eager only.
+    """
+
+    last_hidden_state: torch.FloatTensor | None = None
+    pooler_output: torch.FloatTensor | None = None
+    rank_scores: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+@dataclass
+class FDPVideoClassifierOutput(ModelOutput):
+    """What the network says of a clip.
+
+    Args:
+        loss (`torch.FloatTensor` of shape `()`, *optional*):
+            Weighted sum of `losses`; there when any target was given.
+        logits (`torch.FloatTensor` of shape `(batch_size, num_labels)`):
+            Class scores before the softmax.
+        dynamic_image (`torch.FloatTensor` of shape `(batch_size, 1, height, width)`, *optional*):
+            The constructed dynamic image in [0, 1]; absent with `decoder="none"`.
+        rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`):
+            One score per frame, higher for later frames; any scale.
+        losses (`dict[str, torch.FloatTensor]`, *optional*):
+            The unweighted parts `"classification"`, `"dynamic_image"` and `"rank"`, as far as they are in the loss.
+        hidden_states (`tuple[torch.FloatTensor]`, *optional*): see `FDPModelOutput`.
+        attentions (`tuple[torch.FloatTensor]`, *optional*): see `FDPModelOutput`.
+    """
+
+    loss: torch.FloatTensor | None = None
+    logits: torch.FloatTensor | None = None
+    dynamic_image: torch.FloatTensor | None = None
+    rank_scores: torch.FloatTensor | None = None
+    losses: dict[str, torch.FloatTensor] | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+class FDPPreTrainedModel(PreTrainedModel):
+    """Weight initialisation, and what the network can do, for all FDP models."""
+
+    config: FDPConfig
+    base_model_prefix = "fdp"
+    main_input_name = "pixel_values"
+    input_modalities = "video"
+    supports_gradient_checkpointing = True
+    _no_split_modules: ClassVar[list[str]] = ["FDPLocalAggregator", "FDPGlobalAggregator"]
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_attention_backend = True
+    _can_record_outputs: ClassVar[dict[str, Any]] = {"hidden_states": FDPStage, "attentions": FDPAttention}
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, (nn.Conv2d, nn.Conv3d, nn.Linear)) and self.config.initialization == "truncated_normal":
+            init.trunc_normal_(module.weight, std=self.config.initializer_range)
+        elif isinstance(module, (nn.Conv2d, nn.Conv3d)):
+            init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if isinstance(module, FDPLightDecoder):
+            # Starts from "no motion" everywhere (sigmoid of 0), which is what most of the target says.
+            init.zeros_(module.output.weight)
+
+
+class FDPModel(FDPPreTrainedModel):
+    """Frame encoder, rank scorer and temporal pooling: clips to dynamic representations."""
+
+    _keys_to_ignore_on_load_unexpected: ClassVar[list[str]] = [r"^classifier\.", r"^decoder\."]
+
+    def __init__(self, config: FDPConfig) -> None:
+        super().__init__(config)
+        self.encoder = FDPFrameEncoder(config)
+        learned_scores = config.rank_loss_weight > 0 or config.temporal_pooling in ("rank_weighted", "score_weighted")
+        self.rank_scorer = FDPRankScorer(config) if learned_scores else None
+        self.pooling = FDPTemporalPooling(config)
+        self.post_init()
+
+    @merge_with_config_defaults
+    @capture_outputs(tie_last_hidden_states=False)
+    def forward(self, pixel_values: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> FDPModelOutput:
+        """Computes the features of clips.
+
+        Args:
+            pixel_values (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`):
+                Gray aligned frames in time order, in [-1, 1].
+            **kwargs: `output_hidden_states`, `output_attentions`, `return_dict`.
+
+        Returns:
+            `FDPModelOutput`: features per frame and per clip.
+
+        Raises:
+            ValueError: pixels of a shape that the configuration does not take, NaN or infinite.
+        """
+        self._check_pixel_values(pixel_values)
+        batch_size, num_frames = pixel_values.shape[:2]
+        frames = self._refer_to_first_frame(pixel_values).to(self.dtype)
+        # (batch_size, num_frames, channels, height, width) -> (batch_size * num_frames, channels, height, width)
+        features = self.encoder(frames.flatten(0, 1)).unflatten(0, (batch_size, num_frames))
+        if self.config.reference == "first_frame_features":
+            features = features - features[:, :1]
+        rank_scores = closed_form_rank_scores(features) if self.rank_scorer is None else self.rank_scorer(features)
+        return FDPModelOutput(
+            last_hidden_state=features, pooler_output=self.pooling(features, rank_scores), rank_scores=rank_scores
+        )
+
+    def _refer_to_first_frame(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """The paper and the released code show the frames themselves; this shows what changed since the first."""
+        if self.config.reference != "first_frame_pixels":
+            return pixel_values
+        # In the pixels' own precision: half precision would round a motion of one gray level away.
+        return torch.tanh((pixel_values - pixel_values[:, :1]) * self.config.reference_gain)
+
+    def _check_pixel_values(self, pixel_values: torch.Tensor) -> None:
+        config = self.config
+        shape = tuple(pixel_values.shape)
+        if pixel_values.ndim != 5:
+            raise ValueError(
+                "`pixel_values` must have the 5 axes (batch_size, num_frames, num_channels, height, width), but shape "
+                f"{shape} was given; the video processor returns that form."
+            )
+        if not pixel_values.is_floating_point():
+            raise ValueError(
+                f"`pixel_values` must be floating point in [-1, 1], but {pixel_values.dtype} was given; use the video "
+                "processor."
+            )
+        _, num_frames, num_channels, height, width = shape
+        if num_channels != config.num_channels:
+            raise ValueError(
+                f"`pixel_values` must have {config.num_channels} channel(s) per frame, but shape {shape} has "
+                f"{num_channels}; convert the frames with the video processor."
+            )
+        fixed_frames = config.temporal_pooling.endswith("convolution")
+        if num_frames < 2 or (fixed_frames and num_frames != config.num_frames):
+            expected = f"exactly {config.num_frames}" if fixed_frames else "at least 2"
+            raise ValueError(
+                f"`pixel_values` must have {expected} frames per clip (temporal_pooling={config.temporal_pooling!r}), "
+                f"but shape {shape} has {num_frames}; sample that many frames."
+            )
+        fixed_size = config.frame_head == "vector" or config.classifier == "fully_connected"
+        if height != width or (fixed_size and height != config.image_size):
+            expected = f"{config.image_size} x {config.image_size} pixels" if fixed_size else "square"
+            raise ValueError(f"Frames must be {expected}, but shape {shape} was given; resize the frames.")
+        config.stage_sizes(height)
+        if not torch.compiler.is_compiling() and not bool(torch.isfinite(pixel_values).all()):
+            broken = int((~torch.isfinite(pixel_values)).sum())
+            raise ValueError(
+                f"`pixel_values` must be finite, but {broken} of {pixel_values.numel()} values are NaN or infinite; "
+                "check the frames."
+            )
+
+
+class FDPForVideoClassification(FDPPreTrainedModel):
+    """FDP with its two heads: one names the micro-expression, the other constructs the dynamic image."""
+
+    def __init__(self, config: FDPConfig) -> None:
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.fdp = FDPModel(config)
+        classifiers = {"convolutional": FDPConvolutionalClassifier, "fully_connected": FDPFullyConnectedClassifier}
+        self.classifier = classifiers[config.classifier](config)
+        decoders = {"segnet": FDPSegNetDecoder, "light": FDPLightDecoder}
+        self.decoder = decoders[config.decoder](config) if config.decoder != "none" else None
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        pixel_values: torch.Tensor,
+        labels: torch.Tensor | None = None,
+        dynamic_image_labels: torch.Tensor | None = None,
+        class_weights: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> FDPVideoClassifierOutput:
+        """Classifies clips and constructs their dynamic images.
+
+        Args:
+            pixel_values (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`):
+                Gray aligned frames in time order, in [-1, 1].
+            labels (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
+                True classes, in [0, num_labels).
+            dynamic_image_labels (`torch.FloatTensor` of shape `(batch_size, 1, height, width)`, *optional*):
+                Target of the constructed image, in [0, 1]. Made from `pixel_values` on their device when only `labels`
+                are given; given alone, it trains the image and the ranking without classes.
+            class_weights (`torch.FloatTensor` of shape `(num_labels,)`, *optional*):
+                Weights of the classes in the cross-entropy; the configuration's by default.
+            **kwargs: `output_hidden_states`, `output_attentions`, `return_dict`.
+
+        Returns:
+            `FDPVideoClassifierOutput`: scores, dynamic image, rank scores and losses.
+
+        Raises:
+            ValueError: an input of a shape, type or range that the configuration does not take.
+        """
+        outputs = self.fdp(pixel_values, **kwargs)
+        logits = self.classifier(outputs.pooler_output)
+        constructed = None if self.decoder is None else self.decoder(outputs.pooler_output)
+        loss, losses = None, None
+        if labels is not None or dynamic_image_labels is not None:
+            losses = {}
+            if labels is not None:
+                self._check_labels(labels, logits)
+                losses["classification"] = self._classification_loss(logits, labels, class_weights)
+            if constructed is not None and self.config.dynamic_image_loss_weight > 0:
+                target = self._dynamic_image_target(pixel_values, dynamic_image_labels)
+                losses["dynamic_image"] = F.mse_loss(constructed.float(), target)
+            if self.config.rank_loss_weight > 0:
+                losses["rank"] = rank_hinge_loss(outputs.rank_scores.float(), self.config.rank_margin)
+            loss = sum(getattr(self.config, f"{name}_loss_weight") * value for name, value in losses.items())
+        return FDPVideoClassifierOutput(
+            loss=loss,
+            logits=logits,
+            dynamic_image=constructed,
+            rank_scores=outputs.rank_scores,
+            losses=losses,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+    def _classification_loss(
+        self, logits: torch.Tensor, labels: torch.Tensor, class_weights: torch.Tensor | None
+    ) -> torch.Tensor:
+        if class_weights is None and self.config.class_weights is not None:
+            class_weights = torch.tensor(self.config.class_weights, device=logits.device)
+        return classification_loss(logits, labels, class_weights, self.config.label_smoothing, self.config.focal_gamma)
+
+    def _dynamic_image_target(self, pixel_values: torch.Tensor, given: torch.Tensor | None) -> torch.Tensor:
+        """Made from the pixels as given, not from their difference to the first frame."""
+        expected = (pixel_values.shape[0], 1, *pixel_values.shape[-2:])
+        if given is not None:
+            if tuple(given.shape) != expected:
+                raise ValueError(
+                    f"`dynamic_image_labels` must have shape {expected}, but {tuple(given.shape)} was given."
+                )
+            return given.float()
+        released = self.config.dynamic_image_normalization == "min_max"
+        with torch.no_grad():
+            return dynamic_image(
+                pixel_values.float().mean(2, keepdim=True),
+                normalization=self.config.dynamic_image_normalization,
+                gain=self.config.dynamic_image_gain,
+                # The released target is cast to 8 bits; ours stays float.
+                quantize=released,
+            )
+
+    def _check_labels(self, labels: torch.Tensor, logits: torch.Tensor) -> None:
+        if labels.shape != logits.shape[:1] or labels.dtype not in (torch.int64, torch.int32):
+            raise ValueError(
+                f"`labels` must be {logits.shape[0]} integers, one per clip, but shape {tuple(labels.shape)} of type "
+                f"{labels.dtype} was given."
+            )
+        if torch.compiler.is_compiling():
+            return
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= self.num_labels:
+            raise ValueError(
+                f"`labels` must lie in [0, {self.num_labels}), but values from {low} to {high} were given; set "
+                "`num_labels` to the number of classes."
+            )
+
+
+FDPModel.register_for_auto_class("AutoModel")
+FDPForVideoClassification.register_for_auto_class("AutoModelForVideoClassification")
