@@ -1,0 +1,104 @@
+"""Fixtures of the command-line tests: a stand-in Hub, a hand-made checkpoint, and scripts run as a user runs them."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+ROOT = Path(__file__).resolve().parents[2]
+_specification = importlib.util.spec_from_file_location("fake_hub", Path(__file__).with_name("fake_hub.py"))
+fake_hub = importlib.util.module_from_spec(_specification)
+sys.modules["fake_hub"] = fake_hub
+_specification.loader.exec_module(fake_hub)
+
+CLASS_NAMES = ["happiness", "disgust", "surprise"]
+CONFUSION_MATRIX = [[6, 1, 1], [2, 5, 1], [0, 1, 3]]
+
+
+def clean_environment(home, **extra):
+    """The environment of a user without a token, a cache or this checkout on the import path."""
+    hidden = ("HF_", "HUGGING", "PYTHONPATH", "TRANSFORMERS_")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(hidden)}
+    defaults = {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1"}
+    return {**kept, **defaults, **extra}
+
+
+@pytest.fixture
+def run_script(tmp_path):
+    """Run one of the scripts of the repository root: `run_script("predict.py", "clip.avi", ..., env={})`."""
+
+    def run(name, *arguments, env=None, cwd=None):
+        command = [sys.executable, str(ROOT / name), *map(str, arguments)]
+        environment = clean_environment(tmp_path / "home", **(env or {}))
+        return subprocess.run(
+            command, cwd=cwd or tmp_path, env=environment, capture_output=True, text=True, timeout=300
+        )
+
+    return run
+
+
+@pytest.fixture
+def hub():
+    server = fake_hub.FakeHub(large_suffixes=(".safetensors",))
+    yield server
+    server.close()
+
+
+def pooled_metrics(matrix):
+    """Accuracy, UF1, UAR and weighted F1 by their definitions, one class at a time."""
+    size, total = len(matrix), sum(map(sum, matrix))
+    truth = [sum(row) for row in matrix]
+    predicted = [sum(row[column] for row in matrix) for column in range(size)]
+    f1 = [2 * matrix[i][i] / (truth[i] + predicted[i]) if truth[i] + predicted[i] else 0.0 for i in range(size)]
+    recall = [matrix[i][i] / truth[i] if truth[i] else 0.0 for i in range(size)]
+    return {
+        "accuracy": sum(matrix[i][i] for i in range(size)) / total,
+        "uf1": sum(f1) / size,
+        "uar": sum(recall) / size,
+        "f1_weighted": sum(truth[i] * f1[i] for i in range(size)) / total,
+    }
+
+
+@pytest.fixture
+def results():
+    """The results of a small run on a corpus of rendered faces, with a literature-style figure beside them."""
+    return {
+        "corpus": "synthetic",
+        "label_set": "3class",
+        "protocol": "kfold5",
+        "preset": "tiny",
+        "seed": 0,
+        "class_names": CLASS_NAMES,
+        "metrics": pooled_metrics(CONFUSION_MATRIX),
+        "best_on_test_subject": {"uf1": 0.98765, "accuracy": 0.98765},
+        "confusion_matrix": CONFUSION_MATRIX,
+        "folds": [{"id": str(i), "num_train_clips": 16, "num_test_clips": 4} for i in range(5)],
+        "versions": {"torch": "2.15.0"},
+        "command": "accelerate launch train.py --data_dir /home/alice/faces --output_dir /home/alice/out --seed 0",
+    }
+
+
+@pytest.fixture
+def checkpoint(tmp_path, results):
+    """OUT/folds/3 in Hub format, as small as a folder can be that publishing accepts; OUT/results.json above it."""
+    folder = tmp_path / "OUT" / "folds" / "3"
+    folder.mkdir(parents=True)
+    (tmp_path / "OUT" / "results.json").write_text(json.dumps(results))
+    config = {
+        "model_type": "fdp",
+        "auto_map": {"AutoConfig": "configuration_fdp.FDPConfig", "AutoModel": "modeling_fdp.FDPModel"},
+        "id2label": {str(i): name for i, name in enumerate(CLASS_NAMES)},
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    processor = {"auto_map": {"AutoVideoProcessor": "video_processing_fdp.FDPVideoProcessor"}}
+    (folder / "video_preprocessor_config.json").write_text(json.dumps(processor))
+    for name in ("configuration_fdp.py", "modeling_fdp.py", "video_processing_fdp.py"):
+        (folder / name).write_text('"""A file of the model."""\n')
+    save_file({"weight": np.arange(6, dtype=np.float32)}, folder / "model.safetensors")
+    return folder

@@ -1,0 +1,310 @@
+"""push_to_hub.py: what may leave, what the card says, and one private commit."""
+
+import json
+
+import fake_hub
+import huggingface_hub
+import numpy as np
+import pytest
+import yaml
+from safetensors.numpy import save_file
+
+from training_fdp.model_card import PublishError, public_command
+from training_fdp.publish import find_results, prepare_publication, push
+
+REPO_ID = "tester/fdp-synthetic"
+EXPECTED_FILES = {
+    "README.md",
+    "config.json",
+    "configuration_fdp.py",
+    "model.safetensors",
+    "modeling_fdp.py",
+    "video_preprocessor_config.json",
+    "video_processing_fdp.py",
+}
+
+
+def edit_json(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def card_metadata(card):
+    return yaml.safe_load(card.split("---")[1])
+
+
+def headline_figures(card):
+    evaluations = card_metadata(card)["model-index"][0]["results"]
+    return {metric["name"].split(",")[0]: metric["value"] for item in evaluations for metric in item["metrics"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("frame.png", "picture or a video"),
+        ("apex.JPG", "picture or a video"),
+        ("clip.avi", "picture or a video"),
+        ("optimizer.pt", "pickle"),
+        ("pytorch_model.bin", "pickle"),
+        ("clips.npy", "pickle"),
+        ("notes.txt", "not a file that a checkpoint needs"),
+        ("subjects.csv", "not a file that a checkpoint needs"),
+        ("adapter.safetensors", "not a file that a checkpoint needs"),
+        (".env", "not a file that a checkpoint needs"),
+    ],
+)
+def test_whatever_is_not_part_of_a_checkpoint_is_refused_by_name(checkpoint, name, reason):
+    (checkpoint / name).write_bytes(b"x")
+    with pytest.raises(PublishError, match=reason) as caught:
+        prepare_publication(checkpoint, REPO_ID)
+    assert str(checkpoint / name) in str(caught.value)
+
+
+def test_a_folder_in_the_checkpoint_is_refused(checkpoint):
+    (checkpoint / "frames").mkdir()
+    with pytest.raises(PublishError, match="frames is a folder"):
+        prepare_publication(checkpoint, REPO_ID)
+
+
+def test_a_link_is_refused_even_under_an_allowed_name(checkpoint, tmp_path):
+    (tmp_path / "face.py").write_text("x")
+    (checkpoint / "face.py").symlink_to(tmp_path / "face.py")
+    with pytest.raises(PublishError, match=r"face\.py is a link"):
+        prepare_publication(checkpoint, REPO_ID)
+
+
+def test_a_picture_named_as_weights_is_refused(checkpoint):
+    (checkpoint / "model.safetensors").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
+    with pytest.raises(PublishError, match="is not a safetensors file"):
+        prepare_publication(checkpoint, REPO_ID)
+
+
+@pytest.mark.parametrize("lost", ["config.json", "model.safetensors", "modeling_fdp.py", "video_processing_fdp.py"])
+def test_a_folder_that_nobody_could_load_is_refused(checkpoint, lost):
+    (checkpoint / lost).unlink()
+    with pytest.raises(PublishError, match=lost.replace(".", r"\.")):
+        prepare_publication(checkpoint, REPO_ID)
+
+
+def test_a_folder_without_remote_code_is_refused(checkpoint):
+    edit_json(checkpoint / "config.json", auto_map=None)
+    edit_json(checkpoint / "video_preprocessor_config.json", auto_map=None)
+    with pytest.raises(PublishError, match="auto_map"):
+        prepare_publication(checkpoint, REPO_ID)
+
+
+@pytest.mark.parametrize("repo_id", ["fdp", "a/b/c", "me/fdp model", "/fdp", "me/"])
+def test_a_bad_repository_name_is_refused(checkpoint, repo_id):
+    with pytest.raises(PublishError, match="NAMESPACE/NAME"):
+        prepare_publication(checkpoint, repo_id)
+
+
+def test_records_of_the_run_stay_behind(checkpoint):
+    (checkpoint / "predictions.csv").write_text("clip_id,subject\n")
+    (checkpoint / "README.md").write_text("An older card.")
+    published = {path.name for path in prepare_publication(checkpoint, REPO_ID).files}
+    assert published == EXPECTED_FILES - {"README.md"}
+
+
+def test_results_are_those_of_the_run_and_not_of_a_folder_that_happens_to_lie_above(checkpoint, tmp_path):
+    out = tmp_path / "OUT"
+    assert find_results(checkpoint) == out / "results.json"
+    final = checkpoint.parent.parent / "final"
+    checkpoint.rename(final)
+    assert find_results(final) == out / "results.json"
+    stray = out / "other" / "deep"
+    final.rename(out / "other")
+    stray.mkdir()
+    assert find_results(stray) is None
+
+
+def test_the_card_carries_the_pooled_figures_and_never_those_chosen_on_the_test_subject(checkpoint, results):
+    card = prepare_publication(checkpoint, REPO_ID).card
+    pooled = results["metrics"]
+    assert headline_figures(card) == pytest.approx(
+        {
+            "UF1": pooled["uf1"],
+            "UAR": pooled["uar"],
+            "Accuracy": pooled["accuracy"],
+            "Weighted F1": pooled["f1_weighted"],
+        }
+    )
+    assert f"| UF1 | {pooled['uf1']:.3f} |" in card
+    assert "best_on_test_subject" not in card
+    assert "0.988" not in card and "0.98765" not in card
+    # 8 of the 20 clips are the most frequent class; always answering it recalls one class of three.
+    assert "| Accuracy | 0.700 | 0.400 |" in card
+    assert "| UAR | 0.708 | 0.333 |" in card
+    assert "**happiness** | 6 | 1 | 1 |" in card
+    assert "fold `3` (16 clips for training, 4 held out)" in card
+
+
+def test_the_card_is_plain_yaml_without_python_objects(checkpoint):
+    card = prepare_publication(checkpoint, REPO_ID).card
+    assert "!!python" not in card
+    metadata = card_metadata(card)
+    assert metadata["pipeline_tag"] == "video-classification"
+    assert metadata["library_name"] == "transformers"
+    assert metadata["license"] == "apache-2.0"
+
+
+def test_rendered_faces_are_called_synthetic_and_licensed_ones_are_not_open(checkpoint, tmp_path):
+    card = prepare_publication(checkpoint, REPO_ID).card
+    assert "synthetic-data" in card_metadata(card)["tags"]
+    assert "say\n> nothing about real faces" in card
+    edit_json(tmp_path / "OUT" / "results.json", corpus="casme2")
+    licensed = prepare_publication(checkpoint, "tester/fdp").card
+    assert "ynthetic" not in licensed
+    assert card_metadata(licensed)["license"] == "other"
+    edit_json(tmp_path / "OUT" / "results.json", synthetic=True)
+    assert "casme2 (synthetic faces)" in prepare_publication(checkpoint, REPO_ID).card
+
+
+def test_the_card_tells_no_place_on_the_disk(checkpoint, tmp_path):
+    card = prepare_publication(checkpoint, REPO_ID).card
+    assert "alice" not in card and str(tmp_path) not in card
+    assert "--data_dir DATA_DIR --output_dir OUT --seed 0" in card
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("", ""),
+        ("train.py --data_dir=/home/a b", "train.py --data_dir=DATA_DIR b"),
+        (["/opt/venv/bin/accelerate", "launch", "train.py", "--data_dir", "../faces"], None),
+    ],
+)
+def test_public_command(command, expected):
+    assert public_command(command) == (
+        expected or ("" if not command else "accelerate launch train.py --data_dir DATA_DIR")
+    )
+
+
+def test_a_final_model_is_told_from_the_benchmarked_ones(checkpoint):
+    final = checkpoint.parent.parent / "final"
+    checkpoint.rename(final)
+    assert "trained on all subjects" in prepare_publication(final, REPO_ID).card
+
+
+def test_missing_folds_are_said(checkpoint, tmp_path):
+    assert "missing" not in prepare_publication(checkpoint, REPO_ID).card
+    edit_json(tmp_path / "OUT" / "results.json", missing_folds=["1", "2"])
+    assert "**2 folds are missing from them.**" in prepare_publication(checkpoint, REPO_ID).card
+
+
+def test_without_results_the_card_claims_nothing(checkpoint, tmp_path):
+    (tmp_path / "OUT" / "results.json").unlink()
+    publication = prepare_publication(checkpoint, REPO_ID)
+    assert publication.results is None
+    assert "model-index" not in publication.card
+    assert "without any measured figure" in publication.card
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"metrics": {}}, "states uf1 None"),
+        ({"confusion_matrix": [[8, 0, 0], [0, 8, 0], [0, 0, 4]]}, "its confusion matrix gives 1.000000"),
+        ({"confusion_matrix": [[1, 2]]}, "cannot be used"),
+        ({"class_names": ["a", "b"]}, "names 2 classes"),
+        ({"class_names": ["a", "b", "c"]}, "the checkpoint answers happiness"),
+    ],
+)
+def test_results_that_do_not_fit_are_refused(checkpoint, tmp_path, changes, sentence):
+    edit_json(tmp_path / "OUT" / "results.json", **changes)
+    with pytest.raises(PublishError, match=sentence):
+        prepare_publication(checkpoint, REPO_ID)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"corpus": "synthetic"}', "\x00"])
+def test_results_that_are_no_results_are_refused(checkpoint, tmp_path, content):
+    path = tmp_path / "OUT" / "results.json"
+    path.write_text(content)
+    with pytest.raises(PublishError) as caught:
+        prepare_publication(checkpoint, REPO_ID)
+    assert str(path) in str(caught.value)
+
+
+@pytest.fixture
+def api(hub, monkeypatch, tmp_path):
+    """A client of the loopback Hub in this process; `make test` sets the offline switch, which would stop it."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
+    return huggingface_hub.HfApi(endpoint=hub.endpoint, token=hub.token)
+
+
+@pytest.mark.parametrize("public", [False, True])
+def test_one_commit_private_unless_asked(checkpoint, hub, api, public):
+    push(prepare_publication(checkpoint, REPO_ID), public=public, api=api)
+    repository = hub.repositories[REPO_ID]
+    assert repository.private is not public
+    # The empty first state is the Hub's own.
+    assert len(repository.commits) == 2
+    files = hub.files(REPO_ID)
+    assert set(files) == EXPECTED_FILES
+    assert files["model.safetensors"] == (checkpoint / "model.safetensors").read_bytes()
+    assert b"model-index" in files["README.md"]
+    assert not [request for request in hub.unknown if "agent-harnesses" not in request[1]]
+
+
+def test_a_second_push_is_a_second_commit_to_the_same_repository(checkpoint, hub, api):
+    publication = prepare_publication(checkpoint, REPO_ID)
+    push(publication, api=api)
+    save_file({"weight": np.ones(6, dtype=np.float32)}, checkpoint / "model.safetensors")
+    push(publication, api=api)
+    assert len(hub.repositories[REPO_ID].commits) == 3
+    assert hub.files(REPO_ID)["model.safetensors"] == (checkpoint / "model.safetensors").read_bytes()
+
+
+def test_a_public_repository_is_never_written_to_by_default(checkpoint, hub, api):
+    hub.create(REPO_ID, private=False)
+    with pytest.raises(PublishError, match="--public"):
+        push(prepare_publication(checkpoint, REPO_ID), api=api)
+    assert len(hub.repositories[REPO_ID].commits) == 1
+
+
+def test_a_refused_token_is_one_sentence(checkpoint, hub, api):
+    api.token = "hf_wrong"
+    with pytest.raises(PublishError, match="token was refused"):
+        push(prepare_publication(checkpoint, REPO_ID), api=api)
+    assert not hub.repositories
+
+
+def test_an_unreachable_hub_is_one_sentence(checkpoint, hub, api, monkeypatch):
+    hub.close()
+    publication = prepare_publication(checkpoint, REPO_ID)
+    with pytest.raises(PublishError, match="check the connection"):
+        push(publication, api=api)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(PublishError, match="offline"):
+        push(publication, api=api)
+
+
+def test_a_lost_upload_leaves_no_commit(checkpoint, hub, api, monkeypatch):
+    monkeypatch.setattr(hub, "_store_large", lambda oid, blob: fake_hub.Reply(400, {"error": "sha256 mismatch"}))
+    with pytest.raises(PublishError, match="did not take"):
+        push(prepare_publication(checkpoint, REPO_ID), api=api)
+    assert len(hub.repositories[REPO_ID].commits) == 1
+
+
+def test_a_dry_run_needs_neither_token_nor_network(checkpoint, run_script, hub):
+    arguments = ("push_to_hub.py", "--checkpoint", checkpoint, "--repo_id", REPO_ID, "--dry_run")
+    shown = run_script(*arguments, env={"HF_ENDPOINT": hub.endpoint, "HF_HUB_OFFLINE": "0"})
+    assert shown.returncode == 0, shown.stderr
+    assert all(name in shown.stdout for name in EXPECTED_FILES)
+    assert "UF1" in shown.stdout
+    assert not hub.requests
+
+
+def test_no_token_is_one_sentence(checkpoint, run_script, hub):
+    arguments = ("push_to_hub.py", "--checkpoint", checkpoint, "--repo_id", REPO_ID)
+    completed = run_script(*arguments, env={"HF_ENDPOINT": hub.endpoint, "HF_HUB_OFFLINE": "0"})
+    assert completed.returncode == 2, completed.stderr
+    assert "Traceback" not in completed.stderr
+    lines = completed.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: pushing needs a Hub token"), completed.stderr
+    assert not hub.requests
+
+
+def test_a_missing_checkpoint_is_one_sentence(tmp_path):
+    with pytest.raises(PublishError, match="nowhere is not a folder"):
+        prepare_publication(tmp_path / "nowhere", REPO_ID)
