@@ -18,3 +18,7 @@ def resize_frames(frames: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tenso
         return frames
     resized = F.interpolate(frames[:, None].float(), size=size_hw, mode="bilinear", antialias=True)
     return resized[:, 0].round().clamp(0, 255).to(torch.uint8)
+
+
+class FaceNotFoundError(ValueError):
+    """No face where the alignment needs one; the message names the clip and the frame."""

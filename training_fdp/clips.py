@@ -1,0 +1,205 @@
+"""Aligned clips on disk: every clip is read, aligned and resized once, then memory-mapped by all later runs.
+
+`python -m training_fdp.clips --corpus NAME --data_dir DIR` fills the cache without training.
+"""
+
+import hashlib
+import json
+import logging
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from training_fdp.errors import ConfigError, TrainingError
+
+logger = logging.getLogger(__name__)
+
+# Raise when the same inputs and settings give other pixels than before.
+CACHE_VERSION = 1
+# Settings that choose among prepared frames, or only speak of them: changing them prepares nothing again.
+_SETTINGS_AFTER_PREPARATION = frozenset({"num_frames", "do_sample_frames", "return_metadata", "auto_map"})
+# Files whose content decides the pixels, beside the frames themselves.
+_FILE_SETTINGS = ("landmark_model_path", "landmarks_path")
+
+
+def _stamp(path: str) -> tuple[str, int, int]:
+    """Path, size and modification time of a file; a missing file or folder has size -1."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return path, -1, 0
+    return path, status.st_size, status.st_mtime_ns
+
+
+def _settings_digest(processor: Any) -> str:
+    settings = {key: value for key, value in processor.to_dict().items() if key not in _SETTINGS_AFTER_PREPARATION}
+    files = [_stamp(settings[key]) for key in _FILE_SETTINGS if settings.get(key)]
+    text = json.dumps([CACHE_VERSION, settings, files], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _clip_digest(settings_digest: str, row: dict[str, Any]) -> str:
+    files = [_stamp(row["video"])] if row["video"] else [_stamp(path) for path in row["frames"]]
+    numbers = list(row["frame_numbers"] or []) if row["video"] else []
+    # The clip's name finds its landmarks in a landmark file, so it belongs to the input.
+    text = json.dumps([settings_digest, row["clip_id"], files, numbers])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _write_array(path: Path, frames: np.ndarray) -> None:
+    """Write all or nothing: a killed run leaves no half clip under the final name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.save(file, frames)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _prepare_one(processor: Any, row: dict[str, Any], path: Path) -> None:
+    source = row["video"] or row["frames"]
+    numbers = row["frame_numbers"] if row["video"] else None
+    frames = processor.prepare_clip(source, frame_numbers=numbers, clip_id=row["clip_id"])
+    _write_array(path, frames.cpu().numpy())
+
+
+_worker_processor: Any = None
+
+
+def _start_worker(processor: Any) -> None:
+    global _worker_processor
+    _worker_processor = processor
+    # One process per core already; more threads would only wait for each other.
+    torch.set_num_threads(1)
+
+
+def _work(row: dict[str, Any], path: Path) -> None:
+    _prepare_one(_worker_processor, row, path)
+
+
+class AlignedClips:
+    """Prepared clips of a dataset, read from the cache when they are asked for.
+
+    Labels and subjects come from the dataset's rows, so another label set uses the same cache.
+
+    Args:
+        dataset (`datasets.Dataset`): Rows as `hub_datasets.base` describes them.
+        paths (`Sequence[Path]`): One `.npy` file per row: uint8 (num_frames, height, width).
+    """
+
+    def __init__(self, dataset: Any, paths: Sequence[Path]) -> None:
+        self.paths = list(paths)
+        self.clip_ids: list[str] = list(dataset["clip_id"])
+        self.subjects: list[str] = list(dataset["subject"])
+        self.labels: list[int] = [-1 if label is None else int(label) for label in dataset["label"]]
+        self._key_frames = {
+            name: [-1 if index is None else int(index) for index in dataset[name]]
+            for name in ("onset_index", "apex_index", "offset_index")
+        }
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Read one clip.
+
+        Args:
+            index (`int`): Row of the dataset.
+
+        Returns:
+            `dict`: `frames` uint8 (num_frames, height, width), `onset_index`, `apex_index` (-1 where unknown),
+            `offset_index` (0-based), `label` (-1 where unknown), `clip_id`, `subject`.
+        """
+        # A copy: the map is read-only, which tensors cannot be.
+        frames = torch.from_numpy(np.array(np.load(self.paths[index], mmap_mode="r")))
+        key_frames = {name: values[index] for name, values in self._key_frames.items()}
+        return {
+            "frames": frames,
+            **key_frames,
+            "label": self.labels[index],
+            "clip_id": self.clip_ids[index],
+            "subject": self.subjects[index],
+        }
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self[index] for index in range(len(self)))
+
+
+def prepare_clips(
+    dataset: Any,
+    processor: Any,
+    cache_dir: str | os.PathLike[str],
+    num_proc: int | None = None,
+    desc: str = "Aligning clips",
+) -> AlignedClips:
+    """Read, align and resize every clip of a dataset, or find it in the cache.
+
+    A clip is prepared again when its files (path, size, modification time), its frame numbers or the settings of the
+    processor that decide pixels have changed. Clips that were prepared before a run broke off are kept.
+
+    Args:
+        dataset (`datasets.Dataset`): Rows as `hub_datasets.base` describes them.
+        processor ([`FDPVideoProcessor`]): Prepares the clips.
+        cache_dir (`str` or `os.PathLike`): Folder of the cache; made where missing.
+        num_proc (`int`, *optional*, defaults to the machine's cores): Processes.
+        desc (`str`, *optional*, defaults to `"Aligning clips"`): Title of the progress bar.
+
+    Returns:
+        `AlignedClips`: One entry per row, in the order of the dataset.
+
+    Raises:
+        VideoReadError: A clip cannot be read.
+        FaceNotFoundError: A clip has no face and the processor's policy is to stop.
+        TrainingError: A process that prepared clips died.
+    """
+    if num_proc is not None and num_proc < 1:
+        raise ConfigError(f"num_proc must be a whole number from 1 on, got {num_proc}; leave it out for all cores")
+    settings_digest = _settings_digest(processor)
+    folder = Path(cache_dir) / settings_digest[:16]
+    columns = dataset.select_columns(["clip_id", "video", "frames", "frame_numbers"])
+    paths, missing = [], {}
+    for row in columns:
+        path = folder / f"{_clip_digest(settings_digest, row)}.npy"
+        paths.append(path)
+        if path not in missing and not path.exists():
+            missing[path] = row
+    workers = min(num_proc or os.cpu_count() or 1, len(missing))
+    with tqdm(total=len(missing), desc=desc, unit="clip", disable=not missing) as progress:
+        if workers > 1:
+            _prepare_in_processes(processor, missing, workers, progress)
+        else:
+            for path, row in missing.items():
+                _prepare_one(processor, row, path)
+                progress.update()
+    return AlignedClips(dataset, paths)
+
+
+def _prepare_in_processes(processor: Any, missing: dict[Path, dict[str, Any]], workers: int, progress: tqdm) -> None:
+    # A fork shares what is imported and starts at once, but CUDA does not survive it.
+    can_fork = "fork" in multiprocessing.get_all_start_methods() and not torch.cuda.is_initialized()
+    context = multiprocessing.get_context("fork" if can_fork else "spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(processor,)) as pool:
+        jobs = {pool.submit(_work, row, path): row["clip_id"] for path, row in missing.items()}
+        try:
+            for job in as_completed(jobs):
+                job.result()
+                progress.update()
+        except BrokenProcessPool as error:
+            raise TrainingError(
+                "the processes that prepare clips must live, but one was killed (too little memory, or a decoder that "
+                "crashed); run again with num_proc=1 to find the clip"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
