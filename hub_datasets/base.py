@@ -189,7 +189,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
     def fit_to_frames(self, record: ClipRecord, listing: FrameListing) -> None:
         """Repair a record in place once its frames are known; by default, sheet versions are reconciled."""
         if self.layout.package.only_interval:
-            errata = [erratum for erratum in self.ERRATA if erratum.if_frames_agree and erratum.clip == record.key]
+            errata = [erratum for erratum in self.ERRATA if erratum.clip == record.key]
             choose_interval(record, listing, errata)
 
     # What a corpus may use or override.

@@ -45,7 +45,14 @@ def _missing_apexes() -> tuple[Erratum, ...]:
         "25/EP18_04f": 98,
     }  # fmt: skip
     return tuple(
-        Erratum(f"sub{clip}", "apex", None, apex, "the sheet has no apex; found by optical flow", "fact sheet 2, meb")
+        Erratum(
+            f"sub{clip}",
+            "apex",
+            None,
+            apex,
+            "found by optical flow, where the sheet has no fitting apex",
+            "fact sheet 2, meb",
+        )
         for clip, apex in apexes.items()
     )
 

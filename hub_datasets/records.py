@@ -124,12 +124,12 @@ class Expected:
 
     Attributes:
         counts (`Mapping[str, int]`): Clips per class.
-        subjects (`int`): Subjects with at least one clip.
+        subjects (`int`, *optional*): Subjects with at least one clip, where published.
         variant (`str`): The sheet version that the figures belong to; '' when there is only one.
     """
 
     counts: Mapping[str, int]
-    subjects: int
+    subjects: int | None = None
     variant: str = ""
 
     @property

@@ -1,7 +1,7 @@
 """From what a sheet says to what lies on disk: errata, intervals, missing frames, with a note for each repair."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -101,25 +101,34 @@ def correct(record: ClipRecord, erratum: Erratum) -> None:
     record.notes.append(f"{erratum.field} {erratum.wrong} -> {erratum.right}: {erratum.reason} ({erratum.source})")
 
 
-def choose_interval(record: ClipRecord, listing: FrameListing, errata: Iterable[Erratum]) -> None:
+def choose_interval(record: ClipRecord, listing: FrameListing, errata: Sequence[Erratum]) -> None:
     """Where versions of a sheet disagree, let the frames on disk decide between their intervals.
 
     Args:
         record (`ClipRecord`): Corrected in place.
         listing (`FrameListing`): Frames of a folder that holds onset to offset and nothing else.
-        errata (`Iterable[Erratum]`): Those with `if_frames_agree` of this clip.
+        errata (`Sequence[Erratum]`): Those of this clip.
     """
     if record.onset is None or record.offset is None or not listing.numbers:
         return
     best = None
     fewest = _misfit(listing.numbers, record.onset, record.offset)
     for erratum in errata:
+        if not erratum.if_frames_agree:
+            continue
         if (record.onset, record.offset) == erratum.wrong and (
             misfit := _misfit(listing.numbers, *erratum.right)
         ) < fewest:
             best, fewest = erratum, misfit
-    if best is not None:
-        correct(record, best)
+    if best is None:
+        return
+    correct(record, best)
+    inside = range(best.right[0], best.right[1] + 1)
+    if record.apex not in inside:
+        # The apex belonged to the interval that was given up.
+        known = (erratum for erratum in errata if erratum.field == "apex" and erratum.right in inside)
+        if (apex := next(known, None)) is not None:
+            correct(record, Erratum(apex.clip, "apex", record.apex, apex.right, apex.reason, apex.source))
 
 
 def _misfit(numbers: list[int], onset: int, offset: int) -> int:

@@ -1,1 +1,1 @@
-"""Generated stand-ins of the licensed corpora: true trees and sheets, made-up content, one file per corpus."""
+"""One generator of fake downloads per corpus; [`hub_datasets.fake.make_fake_corpus`] finds them by name."""
