@@ -16,18 +16,16 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from .video_decoders_fdp import VideoReadError, open_decoder
+from .video_decoders_fdp import VideoReadError, check_frame_size, open_decoder
 
 logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
 VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".mov", ".mkv", ".webm"})
-# Four times 4K: an 8K frame (33 million pixels) is read, a decompression bomb is not (our choice).
-MAX_FRAME_PIXELS = 64_000_000
 # Ten minutes at 200 fps is 120,000 frames: above that a folder is a whole corpus by mistake, not a clip (our choice).
 MAX_CLIP_FRAMES = 100_000
 # Gray pixels held at once while a long clip is read; results do not depend on it.
-CHUNK_BYTES = 64_000_000
+CHUNK_BYTES = 32_000_000
 # Whatever Pillow's parsers raise on damaged files (found by fuzzing, tests/modeling_fdp/test_reading_fuzz.py).
 _IMAGE_ERRORS = (OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, ArithmeticError, MemoryError)
 
@@ -100,20 +98,6 @@ class FrameSource:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def check_frame_size(width: int, height: int, name: str) -> None:
-    """Refuse frames that are empty or too large to hold.
-
-    Raises:
-        VideoReadError: If there are no pixels or more than `MAX_FRAME_PIXELS`.
-    """
-    if width < 1 or height < 1:
-        raise VideoReadError(f"a frame needs at least one pixel, but {name!r} has {width} x {height}; check the file")
-    if width * height > MAX_FRAME_PIXELS:
-        raise VideoReadError(
-            f"a frame may have {MAX_FRAME_PIXELS:,} pixels, but {name!r} has {width} x {height}; shrink it first"
-        )
 
 
 def _open_image(path: str) -> Image.Image:
