@@ -11,14 +11,14 @@ from .frame_encoder_fdp import FDPConvNormReLU
 class FDPConvolutionalClassifier(nn.Module):
     """3x3 convolution, average over the cells of a small grid, one linear layer (our choice)."""
 
-    def __init__(self, config: FDPConfig) -> None:
+    def __init__(self, config: FDPConfig, num_labels: int) -> None:
         super().__init__()
         size = config.representation_size
         self.norm = nn.BatchNorm2d(size)
         self.convolution = FDPConvNormReLU(size, size)
         self.grid_size = config.classifier_grid_size
         self.dropout = nn.Dropout(config.classifier_dropout)
-        self.output = nn.Linear(size * self.grid_size**2, config.num_labels)
+        self.output = nn.Linear(size * self.grid_size**2, num_labels)
 
     def forward(self, representation: torch.Tensor) -> torch.Tensor:
         """(batch_size, representation_size, height, width) -> (batch_size, num_labels)."""
@@ -30,12 +30,12 @@ class FDPConvolutionalClassifier(nn.Module):
 class FDPFullyConnectedClassifier(nn.Module):
     """3x3 max pooling, linear, ReLU, linear (released code). Fixed to the configured image size."""
 
-    def __init__(self, config: FDPConfig) -> None:
+    def __init__(self, config: FDPConfig, num_labels: int) -> None:
         super().__init__()
         cells = config.image_size // config.feature_stride // 3
         self.hidden = nn.Linear(config.representation_size * cells**2, config.classifier_hidden_size)
         self.dropout = nn.Dropout(config.classifier_dropout)
-        self.output = nn.Linear(config.classifier_hidden_size, config.num_labels)
+        self.output = nn.Linear(config.classifier_hidden_size, num_labels)
 
     def forward(self, representation: torch.Tensor) -> torch.Tensor:
         """(batch_size, representation_size, height, width) -> (batch_size, num_labels)."""

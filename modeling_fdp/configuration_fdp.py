@@ -52,7 +52,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "local_convolution": "dense",
         "frame_head": "vector",
         "feature_size": 1,
-        "representation_size": 8,
+        "representation_multiplier": 8,
         "temporal_pooling": "interleaved_convolution",
         "classifier": "fully_connected",
         "rank_loss_weight": 0.0,
@@ -127,9 +127,9 @@ class FDPConfig(PreTrainedConfig):
         temporal_pooling (`str`, *optional*, defaults to `"rank_weighted"`):
             How frames become one dynamic representation: `"rank_weighted"`, `"closed_form"`, `"score_weighted"`,
             `"temporal_convolution"` (over the true time axis) or `"interleaved_convolution"` (the released reshape).
-        representation_size (`int`, *optional*):
-            Channels of the dynamic representation. Defaults to `feature_size`; only the convolutions can change it, to
-            a multiple of `feature_size` (released code: 8).
+        representation_multiplier (`int`, *optional*, defaults to 1):
+            Channels of the dynamic representation per channel of a frame's map; only the convolutions can raise it
+            (released code: 8 filters on one channel).
         rank_margin (`float`, *optional*, defaults to 1.0):
             Margin of the pairwise hinge, in units of the score (RankSVM's value; the paper's is unknown).
         classifier (`str`, *optional*, defaults to `"convolutional"`):
@@ -208,7 +208,7 @@ class FDPConfig(PreTrainedConfig):
     temporal_pooling: Literal[
         "rank_weighted", "closed_form", "score_weighted", "temporal_convolution", "interleaved_convolution"
     ] = "rank_weighted"
-    representation_size: int | None = None
+    representation_multiplier: int = 1
     rank_margin: float | int = 1.0
     classifier: Literal["convolutional", "fully_connected"] = "convolutional"
     classifier_hidden_size: int = 256
@@ -229,11 +229,9 @@ class FDPConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
-        if self.representation_size is None:
-            self.representation_size = self.feature_size
         # transformers leaves `label2id` empty when only `id2label` is given.
         if self.id2label is not None and self.label2id is None:
-            self.label2id = {name: index for index, name in self.id2label.items()}
+            self.label2id = {str(name): int(index) for index, name in self.id2label.items()}
         # Saving writes only the entries of the class that is saved; a folder must serve every auto class.
         self.auto_map = {**AUTO_MAP, **(getattr(self, "auto_map", None) or {})}
 
@@ -273,6 +271,11 @@ class FDPConfig(PreTrainedConfig):
             return cls(**values)
         except StrictDataclassError as error:
             raise ValueError(f"The configuration {name!r} with overrides {overrides} is invalid: {error}") from error
+
+    @property
+    def representation_size(self) -> int:
+        """Channels of the dynamic representation."""
+        return self.feature_size * self.representation_multiplier
 
     @property
     def stem_stride(self) -> int:
@@ -325,7 +328,14 @@ class FDPConfig(PreTrainedConfig):
         self._validate_heads()
 
     def _validate_numbers(self) -> None:
-        for name in ("num_channels", "image_size", "feature_size", "decoder_size", "local_head_dim"):
+        for name in (
+            "num_channels",
+            "image_size",
+            "feature_size",
+            "representation_multiplier",
+            "decoder_size",
+            "local_head_dim",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1, but {getattr(self, name)} was given.")
         if self.num_frames < 2:
@@ -383,20 +393,15 @@ class FDPConfig(PreTrainedConfig):
                 f"frame_head={self.frame_head!r} was given; use 'vector' or 'temporal_convolution'."
             )
         convolution = self.temporal_pooling.endswith("convolution")
-        if self.representation_size % self.feature_size:
+        if not convolution and self.representation_multiplier != 1:
             raise ValueError(
-                f"`representation_size` must be a multiple of `feature_size`, but {self.representation_size} and "
-                f"{self.feature_size} were given."
-            )
-        if not convolution and self.representation_size != self.feature_size:
-            raise ValueError(
-                f"`temporal_pooling={self.temporal_pooling!r}` keeps the channels, but representation_size="
-                f"{self.representation_size} was given with feature_size={self.feature_size}; make them equal."
+                f"`temporal_pooling={self.temporal_pooling!r}` keeps the channels, but representation_multiplier="
+                f"{self.representation_multiplier} was given; set it to 1."
             )
         if self.decoder == "segnet" and self.representation_size % self.feature_stride**2:
             raise ValueError(
-                "The SegNet decoder unfolds the representation to full size, so `representation_size` must be a "
-                f"multiple of {self.feature_stride**2}, but {self.representation_size} was given."
+                "The SegNet decoder unfolds the representation to full size, so its channels must be a multiple of "
+                f"{self.feature_stride**2}, but there are {self.representation_size}; change `feature_size`."
             )
         if self.classifier == "convolutional" and self.image_size // self.feature_stride < self.classifier_grid_size:
             raise ValueError(

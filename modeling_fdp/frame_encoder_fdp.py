@@ -108,6 +108,7 @@ class FDPLocalAggregator(GradientCheckpointingLayer):
     def __init__(self, config: FDPConfig, in_channels: int, hidden_size: int, stride: int, drop_path: float) -> None:
         super().__init__()
         self.patch_embedding = patch_embedding(in_channels, hidden_size, stride)
+        self.convolution: nn.Module
         if config.local_convolution == "dense":
             self.convolution = nn.Conv2d(hidden_size, hidden_size, 3, padding=1, bias=False)
         else:

@@ -1,7 +1,6 @@
 """FDP: fine-grained dynamic perception for facial micro-expression recognition (arXiv 2509.06015)."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -39,11 +38,11 @@ class FDPModelOutput(ModelOutput):
             Weights of each global block, `(batch_size * num_frames, num_heads, cells, pooled cells)`; eager only.
     """
 
-    last_hidden_state: torch.FloatTensor | None = None
-    pooler_output: torch.FloatTensor | None = None
-    rank_scores: torch.FloatTensor | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
+    last_hidden_state: torch.Tensor | None = None
+    pooler_output: torch.Tensor | None = None
+    rank_scores: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
 
 
 @dataclass
@@ -65,13 +64,13 @@ class FDPVideoClassifierOutput(ModelOutput):
         attentions (`tuple[torch.FloatTensor]`, *optional*): see `FDPModelOutput`.
     """
 
-    loss: torch.FloatTensor | None = None
-    logits: torch.FloatTensor | None = None
-    dynamic_image: torch.FloatTensor | None = None
-    rank_scores: torch.FloatTensor | None = None
-    losses: dict[str, torch.FloatTensor] | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    dynamic_image: torch.Tensor | None = None
+    rank_scores: torch.Tensor | None = None
+    losses: dict[str, torch.Tensor] | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
 
 
 class FDPPreTrainedModel(PreTrainedModel):
@@ -82,11 +81,11 @@ class FDPPreTrainedModel(PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = "video"
     supports_gradient_checkpointing = True
-    _no_split_modules: ClassVar[list[str]] = ["FDPLocalAggregator", "FDPGlobalAggregator"]
+    _no_split_modules = ["FDPLocalAggregator", "FDPGlobalAggregator"]  # noqa: RUF012 the base declares its type
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_attention_backend = True
-    _can_record_outputs: ClassVar[dict[str, Any]] = {"hidden_states": FDPStage, "attentions": FDPAttention}
+    _can_record_outputs = {"hidden_states": FDPStage, "attentions": FDPAttention}  # noqa: RUF012 as above
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -103,7 +102,7 @@ class FDPPreTrainedModel(PreTrainedModel):
 class FDPModel(FDPPreTrainedModel):
     """Frame encoder, rank scorer and temporal pooling: clips to dynamic representations."""
 
-    _keys_to_ignore_on_load_unexpected: ClassVar[list[str]] = [r"^classifier\.", r"^decoder\."]
+    _keys_to_ignore_on_load_unexpected = [r"^classifier\.", r"^decoder\."]  # noqa: RUF012 as above
 
     def __init__(self, config: FDPConfig) -> None:
         super().__init__(config)
@@ -192,10 +191,10 @@ class FDPForVideoClassification(FDPPreTrainedModel):
 
     def __init__(self, config: FDPConfig) -> None:
         super().__init__(config)
-        self.num_labels = config.num_labels
+        self.num_labels = len(config.id2label or ())
         self.fdp = FDPModel(config)
         classifiers = {"convolutional": FDPConvolutionalClassifier, "fully_connected": FDPFullyConnectedClassifier}
-        self.classifier = classifiers[config.classifier](config)
+        self.classifier = classifiers[config.classifier](config, self.num_labels)
         decoders = {"segnet": FDPSegNetDecoder, "light": FDPLightDecoder}
         self.decoder = decoders[config.decoder](config) if config.decoder != "none" else None
         self.post_init()
