@@ -252,8 +252,20 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
         """
         tree = FolderTree(root)
         sheets = self.find_sheets(tree)
-        package, roots = self.find_package(tree)
+        package, roots = self.find_package(tree, self.wanted_packages(sheets))
         return Layout(tree, package, roots, sheets)
+
+    def wanted_sheets(self) -> Sequence[SheetFile]:
+        """Sheets to look for, in order of preference; a corpus in several parts narrows them by an option."""
+        return self.SHEETS
+
+    def wanted_packages(self, sheets: Mapping[str, tuple[SheetFile, Path]]) -> Sequence[Package]:
+        """Packages that belong to the sheets that were found, in order of preference."""
+        return self.PACKAGES
+
+    def extra_features(self) -> dict[str, Any]:
+        """Columns that only this corpus has; `to_row` fills them."""
+        return {}
 
     def find_sheets(self, tree: FolderTree) -> dict[str, tuple[SheetFile, Path]]:
         """Best sheet of each role; the annotation sheet must be there.
@@ -264,18 +276,18 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
         stop = "|".join(dict.fromkeys(package.child_pattern for package in self.PACKAGES))
         wanted = self.options["sheet"]
         found: dict[str, tuple[SheetFile, Path]] = {}
-        for sheet in self.SHEETS:
+        for sheet in self.wanted_sheets():
             if sheet.role in found or (sheet.role == "annotation" and wanted not in (ANY, sheet.variant)):
                 continue
             paths = [path for path in tree.files_named(sheet.file_pattern, stop) if not path.name.startswith("~$")]
             if paths:
                 found[sheet.role] = (sheet, paths[0])
-        if any(sheet.role == "annotation" for sheet in self.SHEETS) and "annotation" not in found:
+        if any(sheet.role == "annotation" for sheet in self.wanted_sheets()) and "annotation" not in found:
             version = "" if wanted == ANY else f" of the version {wanted}"
             raise self.not_found(str(tree.root), f"no annotation sheet{version}; {tree.summary()}")
         return found
 
-    def find_package(self, tree: FolderTree) -> tuple[Package, list[Path]]:
+    def find_package(self, tree: FolderTree, packages: Sequence[Package]) -> tuple[Package, list[Path]]:
         """Best package that is there, with all of its folders.
 
         Raises:
@@ -284,9 +296,9 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
         wanted = self.options["package"]
         present: list[str] = []
         # The root's own name counts only where nothing below it tells the packages apart.
-        named = [package for package in self.PACKAGES if package.path_pattern]
-        for packages, with_root_name in ((named, False), (self.PACKAGES, True)):
-            for package in packages:
+        named = [package for package in packages if package.path_pattern]
+        for candidates, with_root_name in ((named, False), (packages, True)):
+            for package in candidates:
                 roots = tree.package_folders(package, with_root_name)
                 if roots and wanted in (ANY, package.name):
                     return package, roots
@@ -446,7 +458,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(
             description=self.TITLE,
-            features=clip_features(self.label_set.names),
+            features=Features({**clip_features(self.label_set.names), **self.extra_features()}),
             homepage=self.ACCESS_PAGE,
             license=self.LICENSE,
             citation=self.CITATION,
