@@ -1,0 +1,186 @@
+"""The synthetic corpus: rendered on first use, read like every other."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any, ClassVar
+
+import datasets
+
+from hub_datasets.base import CorpusBuilder, Layout
+from hub_datasets.errors import CorpusOptionError
+from hub_datasets.records import ClipRecord, LabelSet, Package, SheetFile, as_frame_number, as_text, identity_labels
+from hub_datasets.sheets import read_sheet, require_columns
+
+from .settings import CorpusSettings
+from .tree import TRUTH_FOLDER, FiledRecording, TreeLayout, events_of, write_tree
+
+_NEGATIVE = ("disgust", "repression", "sadness", "fear", "anger", "contempt")
+_FIVE = ("happiness", "disgust", "repression", "surprise", "others")
+_EMOTIONS = (*_FIVE, "sadness", "fear", "anger", "contempt")
+_COLUMNS = ("Subject", "Recording", "Onset", "Apex", "Offset", "Fps", "Action Units", "Emotion")
+SHEET = "clips.csv"
+# Options of the builder that are whole numbers, numbers, and one of several words.
+_WHOLE = ("num_subjects", "clips_per_subject", "seed", "size", "render_processes")
+_DEFAULT_CLIPS_PER_SUBJECT = 12
+
+
+class SyntheticLayout(TreeLayout):
+    """Recordings by subject and one CSV sheet."""
+
+    name = "synthetic"
+
+    def file(self, settings: CorpusSettings) -> list[FiledRecording]:
+        """Return a place for every recording: `recordings/s001/r001`."""
+        filed = []
+        for plan in settings.recordings():
+            subject, recording = f"s{plan.subject + 1:03d}", f"r{plan.index + 1:03d}"
+            filed.append(
+                FiledRecording(
+                    plan=plan,
+                    folder=f"recordings/{subject}/{recording}",
+                    truth=f"{TRUTH_FOLDER}/{subject}_{recording}.npz",
+                    first_number=1,
+                    events=settings.performance(plan).events,
+                )
+            )
+        return filed
+
+    def frame_name(self, filed: FiledRecording, number: int) -> str:
+        """Return `00001.jpg` for frame 1."""
+        return f"{number:05d}.jpg"
+
+    def write_sheets(self, settings: CorpusSettings, filed: list[FiledRecording], root: Path) -> None:
+        """Write `clips.csv`."""
+        with (root / SHEET).open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(_COLUMNS)
+            for recording, event in events_of(filed):
+                subject, name = recording.folder.split("/")[-2:]
+                frames = [recording.first_number + frame for frame in (event.onset, event.apex, event.offset)]
+                writer.writerow([subject, name, *frames, settings.fps, event.action_units_text(), event.emotion])
+
+
+class Synthetic(CorpusBuilder):
+    """Micro-expressions of people who do not exist.
+
+    * **Subjects, clips**: as many as asked for; 10 subjects with 12 clips each by default.
+    * **Recording**: 100 fps, gray, 128x128 by default; exact ground truth in `ground_truth/*.npz`.
+    * **Labels**: emotions follow from action units by FACS prototypes (`prototypes.PROTOTYPES`), overlapping on
+    purpose.
+    * **Access**: rendered on this machine from a seed; nothing is downloaded. Frames may be published.
+
+    Without `data_dir` the corpus is rendered once into the cache of `datasets` (under `synthetic_frames/`) and found
+    again by its settings; with `data_dir` a tree of `python -m hub_datasets generate --layout synthetic` is read.
+
+    Options: `num_subjects`, `clips_per_subject`, `seed`, `size` (pixels), `difficulty` (`mild`, `medium`, `hard`),
+    `fps`, `mix` (how often each emotion occurs: `3class`, `5class`, `casme2`, `samm`; the label set's own by default),
+    `face_model` (folder of a morphable model), `render_processes`.
+    """
+
+    NAME = "synthetic"
+    TITLE = "Synthetic micro-expressions with exact ground truth"
+    FPS = 100.0
+    ACCESS_PAGE = "nowhere: python -m hub_datasets generate --layout synthetic renders it"
+    LICENSE = "Apache-2.0 like the generator; frames show rendered faces of nobody."
+    EXPECTED_TREE = f"{SHEET}\nrecordings/s001/r001/00001.jpg\n{TRUTH_FOLDER}/s001_r001.npz"
+    PACKAGES = (Package("frames", r"", r"s\d{3,4}"),)
+    SHEETS = (SheetFile("", r"clips\.csv"),)
+    LABEL_SETS = (
+        LabelSet(
+            "3class",
+            ("negative", "positive", "surprise"),
+            {**dict.fromkeys(_NEGATIVE, "negative"), "happiness": "positive", "surprise": "surprise"},
+            "the classes of MEGC 2019",
+        ),
+        LabelSet("5class", _FIVE, identity_labels(_FIVE), "the five classes of CASME II"),
+        LabelSet("9class", _EMOTIONS, identity_labels(_EMOTIONS), "every emotion that has a prototype"),
+    )
+    OPTIONS: ClassVar[dict[str, tuple[str, ...]]] = {
+        "difficulty": ("mild", "medium", "hard"),
+        "mix": ("3class", "5class", "casme2", "samm"),
+    }
+    faces_may_be_published = True
+
+    def __init__(self, **kwargs: Any) -> None:
+        # Named after its module, which is `corpus`, it would be told apart from no other.
+        kwargs.setdefault("dataset_name", self.NAME)
+        super().__init__(**kwargs)
+
+    def _pop_options(self, kwargs: dict[str, Any]) -> dict[str, str]:
+        free = {name: kwargs.pop(name) for name in (*_WHOLE, "fps", "face_model") if kwargs.get(name) is not None}
+        options = super()._pop_options(kwargs)
+        if "face_model" in free:
+            options["face_model"] = str(Path(free.pop("face_model")).expanduser().resolve())
+        for name, value in free.items():
+            try:
+                options[name] = str(int(value) if name in _WHOLE else float(value))
+            except (TypeError, ValueError) as error:
+                raise CorpusOptionError(
+                    f"option {name} of {self.NAME} takes a number, but {value!r} was given: give one."
+                ) from error
+        return options
+
+    def settings(self) -> CorpusSettings:
+        """Return the settings that the options ask for.
+
+        Raises:
+            CorpusOptionError: one of them is out of its range.
+        """
+        chosen = {name: value for name, value in self.options.items() if value != "auto"}
+        num_subjects = int(chosen.get("num_subjects", CorpusSettings.num_subjects))
+        size = int(chosen.get("size", CorpusSettings.size_hw[0]))
+        mix = self.label_set.name if self.label_set.name != "9class" else "samm"
+        return CorpusSettings(
+            num_subjects=num_subjects,
+            num_clips=num_subjects * int(chosen.get("clips_per_subject", _DEFAULT_CLIPS_PER_SUBJECT)),
+            seed=int(chosen.get("seed", CorpusSettings.seed)),
+            size_hw=(size, size),
+            difficulty=chosen.get("difficulty", CorpusSettings.difficulty),
+            fps=float(chosen.get("fps", CorpusSettings.fps)),
+            mix=chosen.get("mix", mix),
+            face_model=chosen.get("face_model"),
+        )
+
+    def prepare_root(self, data_dir: str | Path | None, cache_dir: str | Path | None) -> Path:
+        """Return the folder of a generated tree, rendering one into the cache when none was given.
+
+        Raises:
+            DatasetNotFoundError: `data_dir` is no folder.
+            CorpusError: the cache cannot be written.
+        """
+        if data_dir is not None:
+            return super().prepare_root(data_dir, cache_dir)
+        settings = self.settings()
+        cache = Path(cache_dir if cache_dir is not None else datasets.config.HF_DATASETS_CACHE).expanduser().resolve()
+        root = cache / "synthetic_frames" / settings.digest()
+        write_tree(settings, SyntheticLayout(), root, num_proc=int(self.options.get("render_processes", "1")))
+        return root
+
+    def read_records(self, layout: Layout) -> list[ClipRecord]:
+        """One record per row of `clips.csv`."""
+        path = layout.sheet_path()
+        frame = read_sheet(path)
+        require_columns(frame, _COLUMNS, path)
+        records = []
+        for subject, recording, onset, apex, offset, fps, units, emotion in frame[list(_COLUMNS)].itertuples(
+            index=False
+        ):
+            key = f"{as_text(subject)}/{as_text(recording)}/{as_text(onset)}"
+            records.append(
+                ClipRecord(
+                    key=key,
+                    clip_id=f"{self.NAME}/{key}",
+                    subject=as_text(subject),
+                    recording=f"{as_text(subject)}/{as_text(recording)}",
+                    folder_parts=(as_text(subject), as_text(recording)),
+                    onset=as_frame_number(onset),
+                    apex=as_frame_number(apex),
+                    offset=as_frame_number(offset),
+                    emotion=as_text(emotion),
+                    action_units=as_text(units),
+                    fps=float(fps),
+                )
+            )
+        return records

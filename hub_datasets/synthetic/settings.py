@@ -1,0 +1,162 @@
+"""What defines a synthetic corpus: a handful of numbers, from which every pixel follows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from hub_datasets.errors import CorpusOptionError
+
+from .faces import FaceFamily
+from .motion import DIFFICULTIES, Performance, plan_performance
+from .prototypes import MIXES, deal_emotions
+from .render import subject_light
+
+# Raise it whenever the same settings would give other pixels: caches are then rendered anew.
+GENERATOR_VERSION = 1
+
+
+@dataclass(frozen=True)
+class CorpusSettings:
+    """A synthetic corpus.
+
+    Args:
+        num_subjects (`int`, *optional*, defaults to 10): identities.
+        num_clips (`int`, *optional*, defaults to 120): micro-expressions, dealt evenly to the subjects.
+        seed (`int`, *optional*, defaults to 0): everything is drawn from it.
+        size_hw (`tuple` of two `int`, *optional*, defaults to `(128, 128)`): height and width of the frames.
+        difficulty (`str`, *optional*, defaults to `"mild"`): `"mild"`, `"medium"` or `"hard"`; see
+            `motion.DIFFICULTIES`.
+        fps (`float`, *optional*, defaults to 100.0): frames per second, 60 to 200 in the field.
+        duration_s (`tuple` of two `float`, *optional*, defaults to `(0.2, 0.4)`): shortest and longest
+            micro-expression.
+        mix (`str`, *optional*, defaults to `"3class"`): how often each emotion occurs; see `prototypes.MIXES`.
+        events_per_recording (`int`, *optional*, defaults to 1): micro-expressions in one recording.
+        neutral_s (`float`, *optional*, defaults to 0.0): mean quiet time before, between and after them, in seconds.
+        speech (`bool`, *optional*, defaults to `False`): whether the subjects talk.
+        face_model (`str`, *optional*): folder of a morphable model; the built-in faces when omitted.
+
+    Raises:
+        CorpusOptionError: a setting is out of its range.
+    """
+
+    num_subjects: int = 10
+    num_clips: int = 120
+    seed: int = 0
+    size_hw: tuple[int, int] = (128, 128)
+    difficulty: str = "mild"
+    fps: float = 100.0
+    duration_s: tuple[float, float] = (0.2, 0.4)
+    mix: str = "3class"
+    events_per_recording: int = 1
+    neutral_s: float = 0.0
+    speech: bool = False
+    face_model: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("num_subjects", 1, 9_999),
+            ("num_clips", 1, 10_000_000),
+            ("seed", 0, 2**63 - 1),
+            ("fps", 10, 1000),
+            ("events_per_recording", 1, 1000),
+            ("neutral_s", 0, 600),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise CorpusOptionError(
+                    f"{name} must be {low} to {high}, but {value} was given: choose within that range."
+                )
+        if not all(32 <= side <= 4096 for side in self.size_hw):
+            raise CorpusOptionError(
+                f"frames are 32 to 4096 pixels high and wide, but {self.size_hw} was given: choose within that range."
+            )
+        if not 0.02 <= self.duration_s[0] <= self.duration_s[1] <= 5:
+            raise CorpusOptionError(
+                f"events last 0.02 to 5 seconds, shortest first, but {self.duration_s} was given: give two such "
+                "numbers."
+            )
+        for name, table in (("difficulty", DIFFICULTIES), ("mix", MIXES)):
+            if getattr(self, name) not in table:
+                raise CorpusOptionError(
+                    f"{name} is one of {', '.join(table)}, but {getattr(self, name)!r} was given: choose one of them."
+                )
+
+    def digest(self) -> str:
+        """Return a short digest of the settings and of the generator's version."""
+        text = json.dumps([GENERATOR_VERSION, asdict(self), self._face_model_files()], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+    def _face_model_files(self) -> list[list[str | int]]:
+        """Return names and sizes of the model's files: another model at the same place gives other pixels."""
+        if self.face_model is None:
+            return []
+        return [[path.name, path.stat().st_size] for path in sorted(Path(self.face_model).iterdir()) if path.is_file()]
+
+    def family(self) -> FaceFamily:
+        """Return the kind of face.
+
+        Raises:
+            DatasetNotFoundError: `face_model` is no folder with a morphable model.
+        """
+        if self.face_model is None:
+            from .procedural import ProceduralFaces
+
+            return ProceduralFaces()
+        from .morphable import MorphableFaces
+
+        return MorphableFaces(Path(self.face_model))
+
+    def recordings(self) -> Iterator[RecordingPlan]:
+        """Yield what is to be filmed, subject by subject."""
+        rng = np.random.default_rng([0xC0F, self.seed])
+        emotions = deal_emotions(rng, self.num_clips, self.mix)
+        # 32-bit identities, none below 2**16: the small numbers that demonstrations use are in no corpus.
+        faces = np.random.default_rng([0x1D, self.seed]).integers(2**16, 2**32, self.num_subjects)
+        for subject, clips in enumerate(np.array_split(np.arange(self.num_clips), self.num_subjects)):
+            for index, start in enumerate(range(0, len(clips), self.events_per_recording)):
+                chosen = clips[start : start + self.events_per_recording]
+                yield RecordingPlan(
+                    subject=subject,
+                    index=index,
+                    face_seed=int(faces[subject]),
+                    seed=(self.seed, subject, index),
+                    emotions=tuple(emotions[clip] for clip in chosen),
+                )
+
+    def performance(self, recording: RecordingPlan) -> Performance:
+        """Return the script of a recording; costs no rendering."""
+        return plan_performance(
+            recording.seed,
+            [(emotion, None) for emotion in recording.emotions],
+            fps=self.fps,
+            difficulty=self.difficulty,
+            duration_s=self.duration_s,
+            neutral_s=self.neutral_s,
+            speech=self.speech,
+            light=subject_light(recording.face_seed),
+        )
+
+
+@dataclass(frozen=True)
+class RecordingPlan:
+    """One recording before anything is drawn.
+
+    Args:
+        subject (`int`): 0-based subject.
+        index (`int`): 0-based recording of that subject.
+        face_seed (`int`): identity.
+        seed (`tuple` of `int`): what the script is drawn from.
+        emotions (`tuple` of `str`): of its events, in order.
+    """
+
+    subject: int
+    index: int
+    face_seed: int
+    seed: tuple[int, ...]
+    emotions: tuple[str, ...] = field(default=())

@@ -1,0 +1,211 @@
+"""Writing a corpus to disk: recordings in parallel, each complete or absent, resumable at any moment."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+
+from datasets.utils import tqdm
+
+from hub_datasets.errors import CorpusError
+
+from .faces import Face
+from .motion import Event
+from .render import film, jpeg_bytes, measure
+from .settings import GENERATOR_VERSION, CorpusSettings, RecordingPlan
+
+logger = logging.getLogger(__name__)
+
+# Written last: a tree without it is not finished.
+MANIFEST = "synthetic_corpus.json"
+TRUTH_FOLDER = "ground_truth"
+
+
+@dataclass(frozen=True)
+class FiledRecording:
+    """Where one recording goes and what its sheet rows say.
+
+    Args:
+        plan (`RecordingPlan`): what is filmed.
+        folder (`str`): its frames, relative to the tree.
+        truth (`str`): its ground truth, relative to the tree.
+        first_number (`int`): frame number of its first frame.
+        events (`tuple` of `Event`): its micro-expressions, in 0-based frames.
+    """
+
+    plan: RecordingPlan
+    folder: str
+    truth: str
+    first_number: int
+    events: tuple[Event, ...]
+
+
+class TreeLayout(ABC):
+    """How a corpus lies on disk."""
+
+    name: str
+
+    @abstractmethod
+    def file(self, settings: CorpusSettings) -> list[FiledRecording]:
+        """Return a place for every recording."""
+
+    @abstractmethod
+    def frame_name(self, filed: FiledRecording, number: int) -> str:
+        """Return the file name of a frame by its frame number."""
+
+    @abstractmethod
+    def write_sheets(self, settings: CorpusSettings, filed: list[FiledRecording], root: Path) -> None:
+        """Write the annotation sheets into `root`."""
+
+
+def is_complete(root: Path, settings: CorpusSettings, layout: TreeLayout) -> bool:
+    """Whether `root` already holds exactly this corpus, finished."""
+    try:
+        manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    return bool(manifest.get("digest") == settings.digest() and manifest.get("layout") == layout.name)
+
+
+def write_tree(settings: CorpusSettings, layout: TreeLayout, root: Path, num_proc: int = 1) -> None:
+    """Render a corpus into a folder; recordings that are already there are kept.
+
+    Args:
+        settings (`CorpusSettings`): the corpus.
+        layout (`TreeLayout`): how it lies on disk.
+        root (`Path`): the folder; made if absent.
+        num_proc (`int`, *optional*, defaults to 1): processes that render.
+
+    Raises:
+        CorpusError: the folder holds something else, or cannot be written.
+    """
+    if is_complete(root, settings, layout):
+        return
+    _claim(root, settings, layout)
+    filed = layout.file(settings)
+    missing = [recording for recording in filed if not (root / recording.truth).is_file()]
+    if len(missing) < len(filed):
+        logger.info("%d of %d recordings are already rendered in %s", len(filed) - len(missing), len(filed), root)
+    try:
+        _render_all(settings, layout, root, missing, num_proc)
+        layout.write_sheets(settings, filed, root)
+        _write_aside(root / MANIFEST, lambda path: path.write_text(_manifest(settings, layout), encoding="utf-8"))
+        (root / f"{MANIFEST}.unfinished").unlink(missing_ok=True)
+    except OSError as error:
+        raise CorpusError(
+            f"the corpus cannot be written to {root}: {error}; free some space or choose another."
+        ) from error
+
+
+def _manifest(settings: CorpusSettings, layout: TreeLayout) -> str:
+    content = {
+        "what": "rendered faces of nobody; see ground_truth/",
+        "layout": layout.name,
+        "generator_version": GENERATOR_VERSION,
+        "digest": settings.digest(),
+        # The folder of a face model is the user's own business; its digest is in `digest`.
+        "settings": {**asdict(settings), "face_model": settings.face_model is not None},
+    }
+    return json.dumps(content, indent=2) + "\n"
+
+
+def _claim(root: Path, settings: CorpusSettings, layout: TreeLayout) -> None:
+    """Make the folder and note whose it is, so that two corpora never mix in one.
+
+    Raises:
+        CorpusError: it holds another corpus, finished or not, or foreign files.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        claim = root / f"{MANIFEST}.unfinished"
+        owner = f"{layout.name} {settings.digest()}"
+        if claim.is_file() and claim.read_text(encoding="utf-8") == owner:
+            return
+        if any(root.iterdir()):
+            raise CorpusError(
+                f"a corpus needs a folder of its own, but {root} holds other files or a corpus of other settings: "
+                "give an empty folder, or the settings that it was begun with."
+            )
+        _write_aside(claim, lambda path: path.write_text(owner, encoding="utf-8"))
+    except OSError as error:
+        raise CorpusError(f"the corpus cannot be written to {root}: {error}; choose another folder.") from error
+
+
+def _render_all(
+    settings: CorpusSettings, layout: TreeLayout, root: Path, missing: list[FiledRecording], num_proc: int
+) -> None:
+    bar = tqdm(total=len(missing), desc="rendering synthetic faces", unit="recording", disable=not missing)
+    with bar:
+        if num_proc <= 1 or len(missing) < 2:
+            for recording in missing:
+                render_recording(settings, layout, root, recording)
+                bar.update()
+            return
+        # Fresh processes: a forked one would inherit the locks of torch's threads.
+        workers = min(num_proc, len(missing))
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_use_one_thread) as pool:
+            tasks = [pool.submit(render_recording, settings, layout, root, recording) for recording in missing]
+            try:
+                for task in as_completed(tasks):
+                    task.result()
+                    bar.update()
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _use_one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@lru_cache(maxsize=4)
+def _face(settings: CorpusSettings, face_seed: int) -> Face:
+    # Recordings come subject by subject: a face is built once and used for all of its clips.
+    return settings.family().face(face_seed, settings.size_hw)
+
+
+def render_recording(settings: CorpusSettings, layout: TreeLayout, root: Path, filed: FiledRecording) -> None:
+    """Render one recording: frames first, ground truth last, each put in place in one step."""
+    face = _face(settings, filed.plan.face_seed)
+    performance = settings.performance(filed.plan)
+    folder = root / filed.folder
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}")
+    aside.mkdir(parents=True, exist_ok=True)
+    for position, frame in enumerate(film(face, performance)):
+        name = layout.frame_name(filed, filed.first_number + position)
+        (aside / name).write_bytes(jpeg_bytes(frame, performance.jpeg_quality))
+    try:
+        aside.rename(folder)
+    except OSError:
+        # Another process was faster, or an interrupted run got this far: the frames are the same.
+        if not folder.is_dir():
+            raise
+        shutil.rmtree(aside)
+    truth = root / filed.truth
+    truth.parent.mkdir(parents=True, exist_ok=True)
+    _write_aside(truth, measure(face, performance).save)
+
+
+def _write_aside(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file under another name and put it in place in one step."""
+    # numpy appends .npz to names that lack it.
+    aside = path.with_name(f".{os.getpid()}.{path.name}")
+    write(aside)
+    aside.replace(path)
+
+
+def events_of(filed: Iterable[FiledRecording]) -> Iterator[tuple[FiledRecording, Event]]:
+    """Yield every micro-expression with its recording, in sheet order."""
+    for recording in filed:
+        for event in recording.events:
+            yield recording, event
