@@ -143,7 +143,9 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
     SHEETS: ClassVar[tuple[SheetFile, ...]] = ()  # in order of preference within a role
     LABEL_SETS: ClassVar[tuple[LabelSet, ...]] = ()  # the first is the default
     ERRATA: ClassVar[tuple[Erratum, ...]] = ()
-    OPTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # besides `package` and `sheet`, which every corpus has
+    # Besides `package` and `sheet`, which every corpus has; no values mean any text.
+    OPTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    VIDEO_FIRST_FRAME: ClassVar[int] = 1  # number of the first frame of a video in the sheet
     # Only rendered faces may ever leave the machine: every licensed corpus keeps the default.
     faces_may_be_published: ClassVar[bool] = False
 
@@ -383,10 +385,11 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
         return cut_clip(record, listing, label=label, only_interval=layout.package.only_interval)
 
     def cut_video(self, record: ClipRecord, path: Path, label: str) -> ResolvedClip | LostClip:
-        """Cut a clip out of a video file by position; corpora number their frames from 1, videos from 0."""
-        if record.onset is None or record.offset is None or not 1 <= record.onset <= record.offset:
+        """Cut a clip out of a video file by position; rows count its frames from 0, whatever the sheet does."""
+        first = self.VIDEO_FIRST_FRAME
+        if record.onset is None or record.offset is None or not first <= record.onset <= record.offset:
             return LostClip(record.clip_id, f"a video needs a valid interval, not {record.onset}..{record.offset}")
-        numbers = list(range(record.onset - 1, record.offset))
+        numbers = list(range(record.onset - first, record.offset - first + 1))
         apex = record.apex
         if apex is not None and not record.onset <= apex <= record.offset:
             record.notes.append(
@@ -409,7 +412,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
         for name, values in self.allowed_options().items():
             value = kwargs.pop(name, None)
             value = ANY if value is None else str(value)
-            if value not in values and value != ANY:
+            if values and value not in values and value != ANY:
                 raise CorpusOptionError(
                     f"option {name} of {self.NAME} takes {', '.join(values)}, but {value!r} was given: choose one."
                 )
@@ -478,7 +481,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
         location = str(clip.location)
         return {
             "clip_id": record.clip_id,
-            "corpus": self.NAME,
+            "corpus": record.corpus or self.NAME,
             "subject": record.subject,
             "recording": record.recording,
             "frames": [f"{location}/{name}" for name in clip.names],

@@ -1,8 +1,8 @@
 """CASME II: 255 micro-expressions at 200 frames per second (fact sheet, section 2)."""
 
 from hub_datasets.base import CorpusBuilder, Layout
-from hub_datasets.errors import SheetError
 from hub_datasets.records import (
+    OBJECTIVE_CLASSES,
     ClipRecord,
     Erratum,
     Expected,
@@ -10,6 +10,7 @@ from hub_datasets.records import (
     Package,
     SheetFile,
     as_frame_number,
+    as_objective_class,
     as_subject_number,
     as_text,
     identity_labels,
@@ -27,8 +28,7 @@ _POLARITY = {"disgust": "negative", "repression": "negative", "happiness": "posi
 _NOT_IN_MEGC = frozenset(
     f"sub{clip}" for clip in ("04/EP12_01f", "05/EP09_05f", "24/EP02_07", "24/EP07_01", "24/EP07_04f", "24/EP10_03")
 )
-_ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII")
-_OBJECTIVE_COUNTS = dict(zip(_ROMAN, (25, 15, 99, 26, 20, 1, 69), strict=True))
+_OBJECTIVE_COUNTS = dict(zip(OBJECTIVE_CLASSES, (25, 15, 99, 26, 20, 1, 69), strict=True))
 
 
 def _counts(names: tuple[str, ...], *numbers: int) -> dict[str, int]:
@@ -172,16 +172,16 @@ CASME2_RAW/CASME2-RAW/sub01/EP02_01f/img1.jpg"""
         ),
         LabelSet(
             "objective",
-            _ROMAN[:5],
-            identity_labels(_ROMAN[:5]),
+            OBJECTIVE_CLASSES[:5],
+            identity_labels(OBJECTIVE_CLASSES[:5]),
             "MEGC 2018: objective (action unit) classes I to V",
-            (Expected({name: _OBJECTIVE_COUNTS[name] for name in _ROMAN[:5]}, 26),),
+            (Expected({name: _OBJECTIVE_COUNTS[name] for name in OBJECTIVE_CLASSES[:5]}, 26),),
             attribute="objective_class",
         ),
         LabelSet(
             "objective7",
-            _ROMAN,
-            identity_labels(_ROMAN),
+            OBJECTIVE_CLASSES,
+            identity_labels(OBJECTIVE_CLASSES),
             "all seven objective classes",
             (Expected(_OBJECTIVE_COUNTS, 26),),
             attribute="objective_class",
@@ -258,10 +258,7 @@ CASME2_RAW/CASME2-RAW/sub01/EP02_01f/img1.jpg"""
         require_columns(frame, ["Subject", "Filename", "Objective Class"], path)
         classes = {}
         for subject, clip, cell in frame[["Subject", "Filename", "Objective Class"]].itertuples(index=False):
-            number, value = as_subject_number(subject), as_frame_number(cell)
-            if number is None or value is None:
-                continue
-            if not 1 <= value <= len(_ROMAN):
-                raise SheetError(f"an objective class is 1 to 7, but {path} says {value} for sub{number:02d} {clip}")
-            classes[f"sub{number:02d}/{as_text(clip)}"] = _ROMAN[value - 1]
+            number = as_subject_number(subject)
+            if number is not None:
+                classes[f"sub{number:02d}/{as_text(clip)}"] = as_objective_class(cell)
         return classes

@@ -145,6 +145,7 @@ def spread(
     subjects: Mapping[str, int],
     rng: random.Random,
     allowed: Callable[[str, str], bool] | None = None,
+    first: Mapping[str, str] | None = None,
 ) -> list[tuple[str, str]]:
     """Invent (subject, class) pairs whose class totals and subject totals are the given ones.
 
@@ -153,6 +154,7 @@ def spread(
         subjects (`Mapping[str, int]`): Clips per subject; the same total.
         rng (`random.Random`): Orders the clips of a subject.
         allowed (`Callable[[str, str], bool]`, *optional*): Whether a subject may have a class.
+        first (`Mapping[str, str]`, *optional*): A class that a subject has at least once; its clip comes first.
 
     Returns:
         `list[tuple[str, str]]`: pairs grouped by subject, in the subjects' order.
@@ -165,19 +167,22 @@ def spread(
             f"class and subject totals must agree, but are {sum(classes.values())} and {sum(subjects.values())}."
         )
     left = dict(classes)
+    hands: dict[str, list[str]] = {subject: [] for subject in subjects}
+    for subject, name in (first or {}).items():
+        hands[subject].append(name)
+        left[name] -= 1
     options = {
         subject: [name for name in classes if allowed is None or allowed(subject, name)] for subject in subjects
     }
-    dealt: dict[str, list[str]] = {}
     # The subjects with the fewest options choose first, so that those with many are left to balance the totals.
     for subject in sorted(subjects, key=lambda subject: (len(options[subject]), -subjects[subject])):
         hand = []
-        for _ in range(subjects[subject]):
+        for _ in range(subjects[subject] - len(hands[subject])):
             name = max(options[subject], key=lambda name: left[name], default="")
             if not name or left[name] == 0:
                 raise CorpusOptionError(f"no class is left for subject {subject!r}: loosen the restrictions.")
             left[name] -= 1
             hand.append(name)
         rng.shuffle(hand)
-        dealt[subject] = hand
-    return [(subject, name) for subject in subjects for name in dealt[subject]]
+        hands[subject] += hand
+    return [(subject, name) for subject in subjects for name in hands[subject]]

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 # Words that mean the same in every corpus (fact sheet 0.1 rule 8; 'comtempt' is a known misspelling, section 1).
@@ -57,6 +58,25 @@ def as_text(cell: Any) -> str:
     return str(cell).strip()
 
 
+OBJECTIVE_CLASSES = ("I", "II", "III", "IV", "V", "VI", "VII")
+
+
+def as_objective_class(cell: Any) -> str:
+    """Roman numeral of an objective (action unit) class, from 1 to 7 or I to VII; '' for anything else."""
+    number = as_frame_number(cell)
+    if number is not None:
+        return OBJECTIVE_CLASSES[number - 1] if 1 <= number <= len(OBJECTIVE_CLASSES) else ""
+    text = as_text(cell).upper()
+    return text if text in OBJECTIVE_CLASSES else ""
+
+
+class Wrong(Enum):
+    """What an erratum knows about the wrong value when it does not know the value itself."""
+
+    OUTSIDE_INTERVAL = "an apex outside [onset, offset]"
+    ANYTHING_ELSE = "any value but the right one"
+
+
 @dataclass
 class ClipRecord:
     """One annotated expression as its sheet tells it, in the corpus's own frame numbers.
@@ -76,6 +96,7 @@ class ClipRecord:
         fps (`float`, *optional*): Frames per second where it differs from the corpus's.
         attributes (`dict`): Further columns that label sets may use, e.g. `{"objective_class": "IV"}`.
         notes (`list[str]`): What was repaired so far, and why.
+        corpus (`str`): Name of the corpus where it differs from the builder's, as in a composite.
     """
 
     key: str
@@ -91,6 +112,7 @@ class ClipRecord:
     fps: float | None = None
     attributes: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    corpus: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,7 +123,7 @@ class Erratum:
         clip (`str`): `ClipRecord.key`.
         field (`str`): `onset`, `apex`, `offset`, `emotion`, `action_units`, or `interval` for the pair (onset,
             offset).
-        wrong (`Any`): What the sheet says; `None` for a missing value.
+        wrong (`Any`): What the sheet says; `None` for a missing value, a [`Wrong`] where the value is not known.
         right (`Any`): What it should say.
         reason (`str`): Why it is known to be wrong.
         source (`str`): Section of the fact sheet, and who found it.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hub_datasets.folders import FrameListing
-from hub_datasets.records import ClipRecord, Erratum
+from hub_datasets.records import ClipRecord, Erratum, Wrong
 
 
 @dataclass
@@ -83,8 +83,19 @@ def apply_errata(records: Iterable[ClipRecord], errata: Iterable[Erratum]) -> No
             by_clip.setdefault(erratum.clip, []).append(erratum)
     for record in records:
         for erratum in by_clip.get(record.key, ()):
-            if read_field(record, erratum.field) == erratum.wrong:
+            if is_wrong(record, erratum):
                 correct(record, erratum)
+
+
+def is_wrong(record: ClipRecord, erratum: Erratum) -> bool:
+    """Whether a record still carries the error that an erratum knows."""
+    value = read_field(record, erratum.field)
+    if erratum.wrong is Wrong.OUTSIDE_INTERVAL:
+        onset, apex, offset = record.onset, record.apex, record.offset
+        return onset is not None and offset is not None and apex is not None and not onset <= apex <= offset
+    if erratum.wrong is Wrong.ANYTHING_ELSE:
+        return value != erratum.right
+    return value == erratum.wrong
 
 
 def read_field(record: ClipRecord, name: str) -> object:
@@ -94,11 +105,12 @@ def read_field(record: ClipRecord, name: str) -> object:
 
 def correct(record: ClipRecord, erratum: Erratum) -> None:
     """Write the right value of an erratum and say so."""
+    before = read_field(record, erratum.field)
     if erratum.field == "interval":
         record.onset, record.offset = erratum.right
     else:
         setattr(record, erratum.field, erratum.right)
-    record.notes.append(f"{erratum.field} {erratum.wrong} -> {erratum.right}: {erratum.reason} ({erratum.source})")
+    record.notes.append(f"{erratum.field} {before} -> {erratum.right}: {erratum.reason} ({erratum.source})")
 
 
 def choose_interval(record: ClipRecord, listing: FrameListing, errata: Sequence[Erratum]) -> None:

@@ -126,18 +126,9 @@ def _objective_classes(rows: list[Row], rng: random.Random) -> dict[str, int]:
         if row[:2] != ("24", "EP02_07"):
             subjects[row[0]] = subjects.get(row[0], 0) + 1
     # Every subject has a clip of the classes I to V: the first one of each gets III.
-    dealt = spread(
-        {**_OBJECTIVE, "3": _OBJECTIVE["3"] - len(subjects)},
-        {subject: count - 1 for subject, count in subjects.items()},
-        rng,
-    )
-    left = iter(dealt)
-    classes: dict[str, int] = {}
-    for row in rows:
-        if row[:2] != ("24", "EP02_07"):
-            first = not any(key.startswith(row[0]) for key in classes)
-            classes[f"{row[0]}/{row[1]}"] = 3 if first else int(next(left)[1])
-    return classes
+    dealt = spread(_OBJECTIVE, subjects, rng, first=dict.fromkeys(subjects, "3"))
+    keys = [f"{row[0]}/{row[1]}" for row in rows if row[:2] != ("24", "EP02_07")]
+    return {key: int(name) for key, (_, name) in zip(keys, dealt, strict=True)}
 
 
 def _few(rows: list[Row]) -> list[Row]:
