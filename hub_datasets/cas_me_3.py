@@ -1,0 +1,332 @@
+"""CAS(ME)^3: 860 micro-expressions of part A and 165 of part C, with depth, at 30 frames per second (fact sheet 5)."""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from datasets import List, Value
+
+from hub_datasets.base import ANY, CorpusBuilder, Layout
+from hub_datasets.errors import UnknownLabelSetError
+from hub_datasets.folders import list_frames
+from hub_datasets.records import (
+    ClipRecord,
+    Erratum,
+    Expected,
+    LabelSet,
+    Package,
+    SheetFile,
+    as_frame_number,
+    as_subject_number,
+    as_text,
+    identity_labels,
+    normalise_emotion,
+)
+from hub_datasets.resolve import ResolvedClip
+from hub_datasets.sheets import read_sheet, require_columns
+
+_SEVEN = ("disgust", "surprise", "others", "fear", "anger", "sadness", "happiness")
+_WORDS = {**identity_labels(_SEVEN), "sad": "sadness", "happy": "happiness"}
+_FOUR = ("negative", "positive", "surprise", "others")
+# Part C names the four classes themselves.
+_POLARITY = {
+    **dict.fromkeys(("disgust", "fear", "anger", "sad", "sadness", "negative"), "negative"),
+    **dict.fromkeys(("happy", "happiness", "positive"), "positive"),
+    "surprise": "surprise",
+    "others": "others",
+}
+_POLARITY_WITHOUT_OTHERS = {word: name for word, name in _POLARITY.items() if name != "others"}
+_ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII")
+_PART_A = ("Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "emotion")
+_PART_C = ("sub", "onset", "offset", "au", "emotion")
+_A, _C = "A", "C"
+_VERSION_2 = "v2"
+_VERSION_1 = "v1"
+_MOCK_CRIME = "part_c"
+_NO_OFFSET = ("spNO.40/e/no offset 1", "spNO.40/e/no offset 2")
+# merclip leaves out the three clips whose interval the sheet gets wrong; HTNet five rows and two subjects beside them.
+_NOT_IN_MERCLIP = frozenset({*_NO_OFFSET, "spNO.216/d/3647"})
+_NOT_IN_HTNET = frozenset({"spNO.186/f/448", "spNO.186/l/3634", "spNO.186/l/3677"})
+# The authors' list of clips with an occluded face, suggested to be dropped (exception/ of their repository).
+_OCCLUDED = frozenset(
+    f"spNO.{clip}"
+    for clip in (
+        "2/e/138", "145/g/150", "146/a/530", "147/d/1146", "147/e/1058", "155/d/5", "179/b/7", "200/b/518",
+        "204/a/606", "206/a/10", "206/c/69", "214/b/5", "214/k/4", "215/f/5", "215/f/2183",
+    )
+)  # fmt: skip
+
+
+def _seven(*numbers: int) -> dict[str, int]:
+    return dict(zip(_SEVEN, numbers, strict=True))
+
+
+def _four(*numbers: int) -> dict[str, int]:
+    return dict(zip(_FOUR, numbers, strict=False))
+
+
+def _full_sheet(clip: str, field: str, wrong: int, right: int, reason: str) -> Erratum:
+    return Erratum(clip, field, wrong, right, reason, "fact sheet 5, CAS(ME)3_part_A_v2.xls of the corpus authors")
+
+
+class CasMe3(CorpusBuilder):
+    """CAS(ME)^3.
+
+    * **Subjects, clips**: part A: 860 micro-expressions of 94 subjects in the second sheet (921 of 95 in the first),
+      in 463 videos that hold up to 17; part C (mock crime): 165 of 30 subjects. Part B is unlabelled.
+    * **Recording**: 30 fps, 1280x720 colour, pixel-aligned 16-bit depth (0 is no reading).
+    * **Labels**: part A: disgust 250, surprise 187, others 161, fear 86, anger 64, sad 57, happy 55; part C: negative
+      99, surprise 30, others 20, positive 16.
+    * **Frame numbers**: absolute in the video, with gaps where frames were dropped.
+    * **Length**: median 22 frames; 623 of the 860 exceed half a second.
+    * **Access**: application with signed licence.
+    * **Cite**: Li et al., IEEE TPAMI 45(3), 2023.
+
+    Rows have one more column, `depth_frames`: paths parallel to `frames`, null where a frame has no depth image, and
+    empty where the download has no depth at all.
+
+    Options: `part` (`A`, `C`; by default the one that is found), `package` (`clips`, `videos`, `part_c`), `sheet`
+    (`v2`, `v1`, `part_c`), `occluded` (`keep`, the default, `drop` for the 15 clips that the authors suggest to drop).
+    """
+
+    NAME = "cas_me_3"
+    TITLE = "CAS(ME)^3: spontaneous expressions with depth at 30 fps"
+    FPS = 30.0
+    ACCESS_PAGE = "http://casme.psych.ac.cn/casme/e4"
+    CITATION = (
+        "Li J, Dong Z, Lu S, Wang S-J, Yan W-J, Ma Y, Liu Y, Huang C, Fu X. CAS(ME)^3: A Third Generation Facial "
+        "Spontaneous Micro-Expression Database with Depth Information and High Ecological Validity. IEEE Transactions "
+        "on Pattern Analysis and Machine Intelligence 45(3):2782-2800, 2023. doi:10.1109/TPAMI.2022.3174895"
+    )
+    EXPECTED_TREE = """\
+cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx                (part A; or _v1.xls)
+Part_A_ME_clip/frame/spNO.1_b_166/166.jpg                (clips, with depth/ beside frame/)
+part_A/data/part_A_split/part_A/spNO.1/a/color/123.jpg   (or the full videos, with depth/ beside color/)
+CAS(ME)3_part_C_ME.xlsx                                  (part C)
+part_C/RGB_Depth/part_C/part_C/01/a/color/123.jpg"""
+    PACKAGES = (
+        Package(
+            "clips", r"^(?!.*MaE)(?!.*depth)(?!.*video)", r"spno\.?\d+_[a-z]_\d+", frame_suffixes=(".jpg", ".jpeg")
+        ),
+        Package("videos", r"", r"spno\.?\d+", frame_suffixes=(".jpg", ".jpeg")),
+        Package("part_c", r"part_?c", r"\d{2}", frame_suffixes=(".jpg", ".jpeg")),
+    )
+    SHEETS = (
+        SheetFile(_VERSION_2, r"cas\(?me\)?\^?3_part_A_ME_label_JpgIndex_v2\.(xlsx?|csv)"),
+        SheetFile(_VERSION_1, r"cas\(?me\)?\^?3_part_A_ME_label_JpgIndex_v1\.(xlsx?|csv)"),
+        SheetFile(_MOCK_CRIME, r"cas\(?me\)?\^?3_part_C_ME\.(xlsx?|csv)"),
+    )
+    LABEL_SETS = (
+        LabelSet(
+            "7class",
+            _SEVEN,
+            _WORDS,
+            "every emotion of part A",
+            (
+                Expected(_seven(250, 187, 161, 86, 64, 57, 55), 94, _VERSION_2),
+                Expected(_seven(275, 199, 166, 91, 67, 63, 60), 95, _VERSION_1),
+            ),
+        ),
+        LabelSet(
+            "7class_merclip",
+            _SEVEN,
+            _WORDS,
+            "the 857 clips of MER-CLIP: three clips with a wrong interval left out",
+            (Expected(_seven(250, 187, 158, 86, 64, 57, 55), 94, _VERSION_2),),
+            left_out=_NOT_IN_MERCLIP,
+        ),
+        LabelSet(
+            "4class",
+            _FOUR,
+            _POLARITY,
+            "negative, positive, surprise and others; the classes of part C",
+            (
+                Expected(_four(457, 55, 187, 161), 94, _VERSION_2),
+                Expected(_four(496, 60, 199, 166), 95, _VERSION_1),
+                Expected(_four(99, 16, 30, 20), 30, _MOCK_CRIME),
+            ),
+        ),
+        LabelSet(
+            "4class_merclip",
+            _FOUR,
+            _POLARITY,
+            "the 857 clips of MER-CLIP",
+            (Expected(_four(457, 55, 187, 158), 94, _VERSION_2),),
+            left_out=_NOT_IN_MERCLIP,
+        ),
+        LabelSet(
+            "3class",
+            _FOUR[:3],
+            _POLARITY_WITHOUT_OTHERS,
+            "the four classes without others",
+            (
+                Expected(_four(457, 55, 187), 88, _VERSION_2),
+                Expected(_four(496, 60, 199), None, _VERSION_1),
+                Expected(_four(99, 16, 30), None, _MOCK_CRIME),
+            ),
+        ),
+        LabelSet(
+            "3class_htnet",
+            _FOUR[:3],
+            _POLARITY_WITHOUT_OTHERS,
+            "the 687 clips of HTNet",
+            (Expected(_four(449, 54, 184), 87, _VERSION_2),),
+            left_out=_NOT_IN_HTNET,
+            left_out_subjects=frozenset({"spNO.217", "spNO.9"}),
+        ),
+        LabelSet(
+            "objective",
+            _ROMAN[:5],
+            identity_labels(_ROMAN[:5]),
+            "objective (action unit) classes I to V",
+            (Expected(dict(zip(_ROMAN, (15, 151, 234, 37, 47), strict=False)), None, _VERSION_2),),
+            attribute="objective_class",
+        ),
+        LabelSet(
+            "objective7",
+            _ROMAN,
+            identity_labels(_ROMAN),
+            "all seven objective classes",
+            (Expected(dict(zip(_ROMAN, (15, 151, 234, 37, 47, 3, 373), strict=True)), 94, _VERSION_2),),
+            attribute="objective_class",
+        ),
+    )
+    _depth_listing: tuple[Path, dict[int, str]] | None = None
+    OPTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = {"part": (_A, _C), "occluded": ("keep", "drop")}
+    # One clip per key; the two clips of spNO.40 e without an offset are told apart by their order in the sheet.
+    ERRATA = (
+        _full_sheet("spNO.149/d/112", "apex", 83, 160, "the apex lies before the onset"),
+        _full_sheet("spNO.216/d/3647", "onset", 3647, 2647, "a slip of the pen, the onset lies behind the offset"),
+        _full_sheet(_NO_OFFSET[0], "offset", 0, 1845, "the offset is missing"),
+        _full_sheet(_NO_OFFSET[1], "offset", 0, 2403, "the offset is missing"),
+        Erratum("spNO.216/e/0", "onset", 0, 1, "there is no frame 0", "fact sheet 5, the authors' RGBD script, meb"),
+        Erratum("spNO.216/e/0", "apex", 0, 12, "there is no frame 0", "fact sheet 5, the authors' RGBD script"),
+        Erratum(
+            "spNO.214/c/5", "offset", 3460, 34, "a clip of 3456 frames is no micro-expression", "fact sheet 5, meb"
+        ),
+    )
+
+    def wanted_sheets(self) -> tuple[SheetFile, ...]:
+        """Sheets of the part that was asked for."""
+        part = self.options["part"]
+        return tuple(sheet for sheet in self.SHEETS if part == ANY or (sheet.variant == _MOCK_CRIME) == (part == _C))
+
+    def wanted_packages(self, sheets: Mapping[str, tuple[SheetFile, Path]]) -> tuple[Package, ...]:
+        """Packages of the part that the sheet describes."""
+        is_part_c = sheets["annotation"][0].variant == _MOCK_CRIME
+        return tuple(package for package in self.PACKAGES if (package.name == _MOCK_CRIME) == is_part_c)
+
+    def read_records(self, layout: Layout) -> list[ClipRecord]:
+        """One record per row of the sheet of the part that was found."""
+        if layout.sheets["annotation"][0].variant == _MOCK_CRIME:
+            return self._read_part_c(layout)
+        records = self._read_part_a(layout)
+        return records if self.options["occluded"] != "drop" else [r for r in records if r.key not in _OCCLUDED]
+
+    def _read_part_a(self, layout: Layout) -> list[ClipRecord]:
+        path = layout.sheet_path()
+        frame = read_sheet(path)
+        require_columns(frame, _PART_A, path)
+        records = []
+        without_offset: Counter[str] = Counter()
+        for subject, letter, onset, apex, offset, units, objective, emotion in frame[list(_PART_A)].itertuples(
+            index=False
+        ):
+            number, video = as_subject_number(subject), as_text(letter).lower()
+            if number is None or not video:
+                continue
+            folder = f"spNO.{number}"
+            recording = f"{folder}/{video}"
+            key = f"{recording}/{as_text(onset)}"
+            if as_frame_number(offset) == 0:
+                without_offset[recording] += 1
+                key = f"{recording}/no offset {without_offset[recording]}"
+            spellings = (folder, f"spNO{number}")
+            # The clip folders carry the onset, and nobody knows whether a wrong one was corrected there.
+            onsets = (as_text(onset), *(e.right for e in self.ERRATA if e.clip == key and e.field == "onset"))
+            in_clips = tuple(f"{spelling}_{video}_{number}" for spelling in spellings for number in onsets)
+            records.append(
+                ClipRecord(
+                    key=key,
+                    clip_id=f"cas_me_3/{recording}/{as_text(onset)}",
+                    subject=folder,
+                    recording=recording,
+                    folder_parts=(in_clips,) if layout.package.name == "clips" else (spellings, video, "color"),
+                    onset=as_frame_number(onset),
+                    apex=as_frame_number(apex),
+                    offset=as_frame_number(offset),
+                    emotion=normalise_emotion(emotion),
+                    action_units=as_text(units),
+                    attributes={"objective_class": as_text(objective).upper()},
+                )
+            )
+        return records
+
+    def _read_part_c(self, layout: Layout) -> list[ClipRecord]:
+        if self.label_set.mapping.keys().isdisjoint({"negative"}):
+            raise UnknownLabelSetError(
+                f"Part C of {self.NAME} is labelled with the classes of 4class and 3class, but "
+                f"{self.label_set.name!r} was asked for: choose one of these two."
+            )
+        path = layout.sheet_path()
+        frame = read_sheet(path)
+        require_columns(frame, _PART_C, path)
+        records = []
+        for subject, onset, offset, units, emotion in frame[list(_PART_C)].itertuples(index=False):
+            number = as_subject_number(subject)
+            if number is None:
+                continue
+            folder = f"{number:02d}"
+            records.append(
+                ClipRecord(
+                    key=f"{folder}/{as_text(onset)}",
+                    clip_id=f"cas_me_3/part_C/{folder}/{as_text(onset)}",
+                    subject=folder,
+                    recording=f"part_C/{folder}",
+                    folder_parts=((folder, str(number)), _only_sub_folder(layout, folder), "color"),
+                    onset=as_frame_number(onset),
+                    apex=None,
+                    offset=as_frame_number(offset),
+                    emotion=normalise_emotion(emotion),
+                    action_units=as_text(units),
+                )
+            )
+        return records
+
+    def extra_features(self) -> dict[str, Any]:
+        """Depth images beside the frames."""
+        return {"depth_frames": List(Value("string"))}
+
+    def to_row(self, clip: ResolvedClip) -> dict[str, Any]:
+        """Row of a clip with the depth images that lie beside its frames."""
+        folder = clip.location
+        if self._depth_listing is None or self._depth_listing[0] != folder:  # clips of one video follow each other
+            self._depth_listing = (folder, _depth_images(folder, in_clips=self.layout.package.name == "clips"))
+        depth = self._depth_listing[1]
+        paths = [depth.get(number) for number in clip.numbers]
+        return {**super().to_row(clip), "depth_frames": paths if any(paths) else []}
+
+
+def _depth_images(folder: Path, in_clips: bool) -> dict[int, str]:
+    """Depth images by frame number: in `depth/` beside `color/` or above it; for clips, in a tree beside theirs."""
+    candidates = (
+        [folder.parent.parent / "depth" / folder.name] if in_clips else [folder.parent / "depth", folder.parent]
+    )
+    for candidate in candidates:
+        if candidate.is_dir():
+            listing = list_frames(candidate, suffixes=(".png",))
+            if listing.numbers:
+                names = zip(listing.numbers, listing.names, strict=True)
+                return {number: f"{candidate}/{name}" for number, name in names}
+    return {}
+
+
+def _only_sub_folder(layout: Layout, subject: str) -> str:
+    """The one folder below a subject of part C, whatever its name."""
+    for root in layout.package_roots:
+        folder = layout.tree.find_folder(root, (subject,))
+        children = layout.tree.content(folder).folders if folder is not None else {}
+        if children:
+            return next(iter(children))
+    return "a"

@@ -1,0 +1,210 @@
+"""CASME: 189 micro-expressions at 60 frames per second (fact sheet, section 1)."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from hub_datasets.base import CorpusBuilder, Layout
+from hub_datasets.errors import SheetError
+from hub_datasets.folders import FrameListing
+from hub_datasets.records import (
+    ClipRecord,
+    Erratum,
+    Expected,
+    LabelSet,
+    Package,
+    SheetFile,
+    as_frame_number,
+    as_subject_number,
+    as_text,
+    identity_labels,
+    normalise_emotion,
+)
+from hub_datasets.resolve import choose_interval, correct
+from hub_datasets.sheets import read_sheet, require_columns
+
+_SUBJECT = r"sub\d{1,2}"
+_FOUR = ("disgust", "repression", "surprise", "tense")
+_EIGHT = (*_FOUR, "happiness", "sadness", "contempt", "fear")
+_POLARITY = {
+    "happiness": "positive",
+    "disgust": "negative",
+    "sadness": "negative",
+    "contempt": "negative",
+    "fear": "negative",
+    "surprise": "surprise",
+    "tense": "others",
+    "repression": "others",
+}
+# Beginnings of the column names of the merged sheet; the headers of the two section sheets were never seen whole.
+_COLUMNS = ("Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Emotion")
+_SECTION_EMOTION_COLUMN = 11
+
+
+def _from_the_folder(clip: str, row: int, field: str, right: int | tuple[int, int]) -> Erratum:
+    reason = "the sheet does not fit the frames of the folder"
+    return Erratum(clip, field, None, right, reason, f"fact sheet 1, meb, sheet row {row}", if_frames_agree=True)
+
+
+class Casme(CorpusBuilder):
+    """CASME.
+
+    * **Subjects, clips**: 18 subjects with 189 clips in the sheet that circulates (195 in the paper).
+    * **Recording**: 60 fps; section A (subjects 1 to 7) 1280x720, section B (8 and up) 640x480.
+    * **Labels**: tense 68, disgust 45, repression 39, surprise 20, happiness 7, sadness 6, contempt 2, fear 2.
+    * **Frame numbers**: absolute in the episode; an episode may hold up to six clips, so that frames are always cut by
+      onset and offset, and a clip's key includes its onset where the file name is shared.
+    * **Second apexes** (`ApexF2`) are not used.
+    * **Access**: request form and signed licence.
+    * **Cite**: Yan et al., IEEE FG 2013.
+
+    Options: `package` (`cropped`, `selected`, `raw`), `sheet` (`merged`, `sections`, `section_b`).
+    """
+
+    NAME = "casme"
+    TITLE = "CASME: spontaneous micro-expressions from neutralised faces at 60 fps"
+    FPS = 60.0
+    ACCESS_PAGE = "http://casme.psych.ac.cn/casme/e1"
+    CITATION = (
+        "Yan W-J, Wu Q, Liu Y-J, Wang S-J, Fu X. CASME database: A dataset of spontaneous micro-expressions collected "
+        "from neutralized faces. IEEE FG 2013, pp. 1-7. doi:10.1109/FG.2013.6553799"
+    )
+    EXPECTED_TREE = """\
+casme.xlsx                                        (the merged sheet, or 'Section A.xls' and 'Section B.xls')
+Cropped/sub01/EP01_5/reg_EP01_5-113.jpg           (at least one of the three packages)
+CASME_raw_selected/sub01/EP01_5/EP01_5-113.jpg
+CASME/RAW/CASME_A/Section A/sub01/EP01_5/EP01_5-113.jpg
+CASME/RAW/CASME_B/Section B/sub08/EP12_2/EP12_2-047.jpg"""
+    # No package promises that a folder holds one clip alone: surplus frames are no error here.
+    PACKAGES = (
+        Package("cropped", r"crop", _SUBJECT),
+        Package("selected", r"selected", _SUBJECT),
+        Package("raw", r"section|raw(?!.*selected)", _SUBJECT),
+        Package("frames", r"", _SUBJECT),
+    )
+    SHEETS = (
+        SheetFile("merged", r"casme(1|[ _-]?coding.*)?\.(xlsx?|csv)"),
+        SheetFile("sections", r"section[ _]?a\.(xlsx?|csv)"),
+        SheetFile("section_b", r"section[ _]?b\.(xlsx?|csv)"),
+        SheetFile("section_b", r"section[ _]?b\.(xlsx?|csv)", role="section_b"),
+    )
+    LABEL_SETS = (
+        LabelSet(
+            "4class",
+            _FOUR,
+            identity_labels(_FOUR),
+            "the four large classes",
+            (Expected(dict(zip(_FOUR, (45, 39, 20, 68), strict=True)), None, "merged"),),
+        ),
+        LabelSet(
+            "8class",
+            _EIGHT,
+            identity_labels(_EIGHT),
+            "every emotion of the sheet",
+            (Expected(dict(zip(_EIGHT, (45, 39, 20, 68, 7, 6, 2, 2), strict=True)), 18, "merged"),),
+        ),
+        LabelSet(
+            "4class_polarity",
+            ("negative", "positive", "surprise", "others"),
+            _POLARITY,
+            "polarity, with tense and repression among the others",
+            (Expected({"negative": 55, "positive": 7, "surprise": 20, "others": 107}, 18, "merged"),),
+        ),
+    )
+    ERRATA = (
+        _from_the_folder("sub03/EP07_1", 40, "interval", (100, 149)),
+        _from_the_folder("sub03/EP07_1", 40, "apex", 120),
+        _from_the_folder("sub03/EP09_3", 42, "interval", (101, 119)),
+        _from_the_folder("sub03/EP09_3", 42, "apex", 110),
+        _from_the_folder("sub03/EP09_4", 43, "interval", (57, 74)),
+        _from_the_folder("sub03/EP09_4", 43, "apex", 65),
+        _from_the_folder("sub06/EP02_5/7", 54, "offset", 40),
+        _from_the_folder("sub13/EP08_5", 140, "offset", 142),
+    )
+
+    def read_records(self, layout: Layout) -> list[ClipRecord]:
+        """One record per row of the merged sheet, or of the sheets of the sections that are there."""
+        sheet, path = layout.sheets["annotation"]
+        tables = [_read_table(path)]
+        if sheet.variant == "sections" and "section_b" in layout.sheets:
+            tables.append(_read_table(layout.sheet_path("section_b")))
+        records = []
+        for subject, clip, onset, apex, offset, units, emotion in pd.concat(tables).itertuples(index=False):
+            number, clip = as_subject_number(subject), as_text(clip)
+            if number is None or not clip:
+                continue
+            folder = f"sub{number:02d}"
+            recording = f"{folder}/{clip}"
+            records.append(
+                ClipRecord(
+                    key=recording,
+                    clip_id=f"casme/{recording}/{as_text(onset)}",
+                    subject=folder,
+                    recording=recording,
+                    folder_parts=((folder, f"sub{number}"), clip),
+                    onset=as_frame_number(onset),
+                    apex=as_frame_number(apex),
+                    offset=as_frame_number(offset),
+                    emotion=normalise_emotion(emotion),
+                    action_units=as_text(units),
+                )
+            )
+        clips_in = Counter(record.recording for record in records)
+        for record in records:
+            if clips_in[record.recording] > 1:
+                record.key = f"{record.recording}/{record.onset}"
+        return records
+
+    def fit_to_frames(self, record: ClipRecord, listing: FrameListing) -> None:
+        """Correct the clips known to be wrong where the frames agree; what the sheet says there is not recorded."""
+        if self.layout.package.name == "raw":  # whole episodes: any interval fits
+            return
+        errata = [erratum for erratum in self.ERRATA if erratum.clip == record.key]
+        as_written = (record.onset, record.offset)
+        intervals = [
+            replace(
+                erratum,
+                field="interval",
+                wrong=as_written,
+                right=(record.onset, erratum.right) if erratum.field == "offset" else erratum.right,
+            )
+            for erratum in errata
+            if erratum.field != "apex"
+        ]
+        choose_interval(record, listing, intervals)
+        if (record.onset, record.offset) != as_written:
+            for erratum in errata:
+                if erratum.field == "apex" and record.apex != erratum.right:
+                    correct(record, replace(erratum, wrong=record.apex))
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """Read one sheet into the seven columns of [`_COLUMNS`]."""
+    frame = read_sheet(path)
+    found = {
+        wanted: next((name for name in frame.columns if name.casefold().startswith(wanted.casefold())), None)
+        for wanted in _COLUMNS
+    }
+    found["AU"] = found["AU"] or next((name for name in frame.columns if name.casefold().startswith("action")), None)
+    if found["Emotion"] is None:
+        found["Emotion"] = next((name for name in frame.columns if name.casefold().endswith("emotion")), None)
+    names = {name: wanted for wanted, name in found.items() if name is not None}
+    table = frame[list(names)].rename(columns=names)
+    if "Emotion" not in table.columns:
+        table["Emotion"] = _twelfth_column(path, table)
+    require_columns(table, _COLUMNS, path)
+    return table[list(_COLUMNS)]
+
+
+def _twelfth_column(path: Path, table: pd.DataFrame) -> pd.Series:
+    """The emotions of a section sheet, which stand in its twelfth column whatever the header says there."""
+    plain = read_sheet(path, header_row=None)
+    if _SECTION_EMOTION_COLUMN not in plain.columns:
+        raise SheetError(
+            f"The sheet {path} must have a column Emotion, or emotions in its twelfth column, but has neither: use "
+            "the sheet that the corpus ships."
+        )
+    column = plain[_SECTION_EMOTION_COLUMN]
+    return column.set_axis(column.index - 1).reindex(table.index)

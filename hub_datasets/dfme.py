@@ -1,0 +1,196 @@
+"""DFME: 2629 micro-expressions of the challenge split at 200 to 500 frames per second (fact sheet, section 9)."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from datasets import Value
+
+from hub_datasets.base import ANY, CorpusBuilder, Layout
+from hub_datasets.errors import SheetError
+from hub_datasets.folders import FolderTree
+from hub_datasets.records import (
+    ClipRecord,
+    Expected,
+    LabelSet,
+    Package,
+    SheetFile,
+    as_frame_number,
+    as_subject_number,
+    as_text,
+    identity_labels,
+    normalise_emotion,
+)
+from hub_datasets.resolve import ResolvedClip
+from hub_datasets.sheets import read_sheet, require_columns
+
+_SEVEN = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
+_POLARITY = {**dict.fromkeys(_SEVEN, "negative"), "happiness": "positive", "surprise": "surprise"}
+_COLUMNS = ("Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Emotion", "Fps", "AU")
+_CLIP = r"sub\d{1,5}_\d+"
+# Split: where its frames lie. The sheets of the splits are sheet roles of the same names.
+_SPLIT_FOLDERS = {"train": r"train", "test_a": r"test(_data)?_?a", "test_b": r"test(_data)?_?b"}
+_ALL = "all"
+
+
+def _seven(*numbers: int) -> dict[str, int]:
+    return dict(zip(_SEVEN, numbers, strict=True))
+
+
+def _three(negative: int, positive: int, surprise: int) -> dict[str, int]:
+    return {"negative": negative, "positive": positive, "surprise": surprise}
+
+
+class Dfme(CorpusBuilder):
+    """DFME, the split of the CCAC 2024 challenge.
+
+    * **Subjects, clips**: train 1856 clips of 176 subjects, test A 474 of 42, test B 299 of 41 (the whole corpus has
+      7526 clips of 671 subjects).
+    * **Recording**: 500, 300 or 200 fps, clip by clip; 1024x768.
+    * **Labels**: anger, contempt, disgust, fear, happiness, sadness, surprise.
+    * **Frame numbers**: relative to the clip, from 0.
+    * **Access**: licence agreement, signed by a supervisor for students, e-mailed to the authors; no commercial use.
+    * **Cite**: Zhao et al., IEEE TAFFC, 2023.
+
+    Rows have one more column, `split`: `train`, `test_a` or `test_b`.
+
+    Options: `split` (`all`, the default: every split that is there; `train`, `test_a`, `test_b`).
+    """
+
+    NAME = "dfme"
+    TITLE = "DFME: dynamic facial micro-expressions at 200 to 500 fps, challenge split"
+    FPS = 500.0
+    ACCESS_PAGE = "https://mea-lab-421.github.io"
+    CITATION = (
+        "Zhao S, Tang H, Mao X, Liu S, Zhang Y, Wang H, Xu T, Chen E. DFME: A New Benchmark for Dynamic Facial "
+        "Micro-Expression Recognition. IEEE Transactions on Affective Computing, 2023. doi:10.1109/TAFFC.2023.3341918"
+    )
+    EXPECTED_TREE = """\
+training_full_with_AU.xlsx   testA_full_with_AU.xlsx   testB_full_with_AU.xlsx
+DFME_train/sub0003_01/00109.png
+test_data_A/test_data_A/sub0008_01/00000.png
+test_data_B/test_data_B/sub0011_01/00000.png"""
+    PACKAGES = (Package("frames", r"", _CLIP),)
+    SHEETS = (
+        SheetFile("challenge", r"train(ing)?_.*\.(xlsx?|csv)", role="train"),
+        SheetFile("challenge", r"test_?A_.*\.(xlsx?|csv)", role="test_a"),
+        SheetFile("challenge", r"test_?B_.*\.(xlsx?|csv)", role="test_b"),
+    )
+    LABEL_SETS = (
+        LabelSet(
+            "7class",
+            _SEVEN,
+            identity_labels(_SEVEN),
+            "the classes of the challenge",
+            (
+                Expected(_seven(241, 171, 735, 365, 311, 359, 447), None, _ALL),
+                Expected(_seven(161, 100, 548, 265, 206, 278, 298), 176, "train"),
+                Expected(_seven(39, 34, 129, 62, 63, 46, 101), 42, "test_a"),
+                Expected(_seven(41, 37, 58, 38, 42, 35, 48), 41, "test_b"),
+            ),
+        ),
+        LabelSet(
+            "3class",
+            ("negative", "positive", "surprise"),
+            _POLARITY,
+            "polarity, for comparison with the other corpora",
+            (
+                Expected(_three(1871, 311, 447), None, _ALL),
+                Expected(_three(1352, 206, 298), None, "train"),
+                Expected(_three(310, 63, 101), None, "test_a"),
+                Expected(_three(209, 42, 48), None, "test_b"),
+            ),
+        ),
+    )
+    OPTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = {"split": (_ALL, *_SPLIT_FOLDERS)}
+
+    def find_sheets(self, tree: FolderTree) -> dict[str, tuple[SheetFile, Path]]:
+        """Sheets of the splits that were asked for; `all` takes those that are there.
+
+        Raises:
+            DatasetNotFoundError: the sheet of the split, or every sheet, is missing.
+        """
+        found = super().find_sheets(tree)
+        wanted = self._wanted_split()
+        if wanted != _ALL:
+            found = {role: sheet for role, sheet in found.items() if role == wanted}
+        if not found:
+            raise self.not_found(str(tree.root), f"no sheet of the split {wanted}; {tree.summary()}")
+        return found
+
+    def read_records(self, layout: Layout) -> list[ClipRecord]:
+        """One record per row of the sheets of the splits."""
+        return [record for split in _SPLIT_FOLDERS if split in layout.sheets for record in _read_split(layout, split)]
+
+    def sheet_variant(self, layout: Layout, records: list[ClipRecord]) -> str:
+        """The published counts depend on the split; a lone split is told from the whole."""
+        return _ALL if len(layout.sheets) == len(_SPLIT_FOLDERS) else "+".join(sorted(layout.sheets, reverse=True))
+
+    def describe_variant(self, layout: Layout, variant: str) -> str:
+        """Sheets and splits that were found."""
+        names = ", ".join(path.name for _, path in layout.sheets.values())
+        return f"split {variant} ({names})"
+
+    def locate(self, layout: Layout, record: ClipRecord) -> Path | None:
+        """Folder of a clip below the folder of its split; names may repeat across splits."""
+        marked = {
+            root: [split for split, pattern in _SPLIT_FOLDERS.items() if _is_below(layout, root, pattern)]
+            for root in layout.package_roots
+        }
+        roots = [root for root, splits in marked.items() if record.attributes["split"] in splits]
+        unmarked = [root for root, splits in marked.items() if not splits]
+        found = (layout.tree.find_folder(root, record.folder_parts) for root in roots or unmarked)
+        return next((folder for folder in found if folder is not None), None)
+
+    def extra_features(self) -> dict[str, Any]:
+        """The split of the challenge."""
+        return {"split": Value("string")}
+
+    def to_row(self, clip: ResolvedClip) -> dict[str, Any]:
+        """Row of a clip with its split."""
+        return {**super().to_row(clip), "split": clip.record.attributes["split"]}
+
+    def _wanted_split(self) -> str:
+        chosen = self.options["split"]
+        return _ALL if chosen == ANY else chosen
+
+
+def _is_below(layout: Layout, root: Path, pattern: str) -> bool:
+    return re.search(pattern, root.relative_to(layout.tree.root).as_posix(), re.IGNORECASE) is not None
+
+
+def _read_split(layout: Layout, split: str) -> list[ClipRecord]:
+    path = layout.sheet_path(split)
+    frame = read_sheet(path)
+    require_columns(frame, _COLUMNS, path)
+    records = []
+    for subject, clip, onset, apex, offset, emotion, fps, units in frame[list(_COLUMNS)].itertuples(index=False):
+        clip, rate = as_text(clip), as_frame_number(fps)
+        if not clip:
+            continue
+        if rate is None or rate <= 0:
+            raise SheetError(f"Fps must be a positive number, but {path} says {fps!r} for {clip}: correct the sheet.")
+        records.append(
+            ClipRecord(
+                key=f"{split}/{clip}",
+                clip_id=f"dfme/{split}/{clip}/{as_text(onset)}",
+                subject=_subject(subject, clip),
+                recording=f"{split}/{clip}",
+                folder_parts=(clip,),
+                onset=as_frame_number(onset),
+                apex=as_frame_number(apex),
+                offset=as_frame_number(offset),
+                emotion=normalise_emotion(emotion),
+                action_units=as_text(units),
+                fps=float(rate),
+                attributes={"split": split},
+            )
+        )
+    return records
+
+
+def _subject(cell: object, clip: str) -> str:
+    """Subject in the spelling of the clip folders, ``sub0003``."""
+    number = as_subject_number(cell)
+    return clip.rsplit("_", 1)[0] if number is None else f"sub{number:04d}"

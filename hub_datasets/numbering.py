@@ -1,0 +1,34 @@
+"""Two ways to number frames, told apart by the frames on disk: in the whole recording, or from the clip's start."""
+
+from hub_datasets.folders import FrameListing
+from hub_datasets.records import ClipRecord
+
+
+def number_from_clip_start(record: ClipRecord, listing: FrameListing) -> None:
+    """Move a record to frames that count from 0 or 1 where its sheet counts in the whole recording.
+
+    Nothing happens where a frame of the interval exists. The move is sure where the folder holds as many frames as the
+    interval has; otherwise the clip takes the whole folder and loses its apex.
+
+    Args:
+        record (`ClipRecord`): corrected in place, with a note.
+        listing (`FrameListing`): frames of a folder that holds the clip and nothing else.
+    """
+    if record.onset is None or record.offset is None or not listing.numbers or listing.numbers[0] > 1:
+        return
+    first, last = listing.numbers[0], listing.numbers[-1]
+    if record.onset <= last and record.offset <= last:
+        return
+    length = record.offset - record.onset + 1
+    written = f"{record.onset}..{record.offset}"
+    if length == last - first + 1:
+        shift = record.onset - first
+        record.onset, record.offset = first, last
+        if record.apex is not None:
+            record.apex -= shift
+        record.notes.append(f"the sheet counts {written} in the recording, the frames {first}..{last} from the clip")
+    elif record.onset > last:
+        record.onset, record.apex, record.offset = first, None, last
+        record.notes.append(
+            f"none of the frames {written} exists and the folder holds {first}..{last}: all were taken, without apex"
+        )
