@@ -30,6 +30,12 @@ def clean_environment(home, **extra):
 
 
 @pytest.fixture
+def script_environment(tmp_path):
+    """Environment of a process that a test starts; keywords add variables."""
+    return lambda **extra: clean_environment(extra.pop("HF_HOME", tmp_path / "home"), **extra)
+
+
+@pytest.fixture
 def run_script(tmp_path):
     """Run one of the scripts of the repository root: `run_script("predict.py", "clip.avi", ..., env={})`."""
 
@@ -101,4 +107,22 @@ def checkpoint(tmp_path, results):
     for name in ("configuration_fdp.py", "modeling_fdp.py", "video_processing_fdp.py"):
         (folder / name).write_text('"""A file of the model."""\n')
     save_file({"weight": np.arange(6, dtype=np.float32)}, folder / "model.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory):
+    """A small FDP model with random weights and its processor, in Hub format."""
+    import torch
+
+    from modeling_fdp import FDPConfig, FDPForVideoClassification
+    from modeling_fdp.video_processing_fdp import FDPVideoProcessor
+
+    torch.manual_seed(0)
+    labels = dict(enumerate(CLASS_NAMES))
+    config = FDPConfig.from_preset("tiny", id2label=labels, label2id={name: i for i, name in labels.items()})
+    folder = tmp_path_factory.mktemp("model") / "fold"
+    FDPForVideoClassification(config).eval().save_pretrained(folder)
+    size = {"height": config.image_size, "width": config.image_size}
+    FDPVideoProcessor(num_frames=config.num_frames, size=size).save_pretrained(folder)
     return folder

@@ -1,0 +1,176 @@
+"""predict.py: one answer per clip, equal for equal pixels, and one sentence for what cannot be read."""
+
+import json
+from types import SimpleNamespace
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.numpy import load_file, save_file
+
+from modeling_fdp.video_reading_fdp import VideoReadError
+from training_fdp.errors import ConfigError
+from training_fdp.prediction import Predictor, write_predictions
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """One moving pattern as a folder of frames, and losslessly as an .avi file."""
+    folder = tmp_path_factory.mktemp("clips")
+    rows, columns = np.mgrid[0:72, 0:80]
+    frames = [
+        np.rint(127.5 + 90 * np.sin(0.2 * rows + 0.3 * np.sin(0.5 * step)) * np.cos(0.1 * columns)).astype(np.uint8)
+        for step in range(12)
+    ]
+    (folder / "frames").mkdir()
+    for number, frame in enumerate(frames):
+        Image.fromarray(frame).save(folder / "frames" / f"img{number + 1}.png")
+    with av.open(str(folder / "clip.avi"), "w") as container:
+        stream = container.add_stream("ffv1", rate=200, width=80, height=72, pix_fmt="gray")
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
+        container.mux(stream.encode())
+    return SimpleNamespace(folder=folder, frames=folder / "frames", video=folder / "clip.avi")
+
+
+@pytest.fixture(scope="module")
+def predictor(model_folder):
+    return Predictor(str(model_folder))
+
+
+def test_a_video_and_its_frames_get_one_answer(predictor, clips):
+    of_frames, of_video = predictor.predict(str(clips.frames)), predictor.predict(str(clips.video))
+    assert of_frames.scores == of_video.scores
+    assert of_frames.rank_scores == of_video.rank_scores
+    assert np.array_equal(of_frames.dynamic_image, of_video.dynamic_image)
+    assert of_frames.num_frames_in_clip == of_video.num_frames_in_clip == 12
+
+
+def test_scores_are_those_of_the_model(predictor, clips):
+    prediction = predictor.predict(str(clips.frames))
+    assert sum(prediction.scores.values()) == pytest.approx(1, abs=1e-6)
+    assert prediction.score == max(prediction.scores.values()) == prediction.scores[prediction.label]
+    pixel_values = predictor.processor(str(clips.frames), return_tensors="pt")["pixel_values"]
+    with torch.inference_mode():
+        output = predictor.model(pixel_values=pixel_values)
+    assert list(prediction.scores.values()) == pytest.approx(output.logits[0].softmax(-1).tolist(), abs=1e-6)
+    assert prediction.rank_scores == pytest.approx(output.rank_scores[0].tolist(), abs=1e-6)
+    assert len(prediction.frame_indices) == predictor.model.config.num_frames
+    assert prediction.frame_indices[0] == 0 and prediction.frame_indices[-1] == 11
+
+
+def test_the_output_folder_holds_what_predictions_json_names(predictor, clips, tmp_path):
+    predictions = [predictor.predict(str(clips.frames)), predictor.predict(str(clips.video))]
+    out = tmp_path / "new folder" / "OUT"
+    write_predictions(predictions, predictor.name, out)
+    document = json.loads((out / "predictions.json").read_text())
+    named = {name for item in document["predictions"] for name in item["files"].values()}
+    assert {path.name for path in out.iterdir()} == named | {"predictions.json"}
+    assert len(named) == 4
+    picture = np.asarray(Image.open(out / document["predictions"][0]["files"]["dynamic_image"]))
+    assert picture.shape == predictions[0].dynamic_image.shape
+    assert np.abs(picture / 255 - predictions[0].dynamic_image).max() <= 0.5 / 255 + 1e-6
+    assert not [path for path in out.parent.iterdir() if path != out]
+
+
+def test_a_second_run_replaces_its_own_files_and_keeps_others(predictor, clips, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    prediction = predictor.predict(str(clips.frames))
+    write_predictions([prediction], "first", tmp_path)
+    write_predictions([prediction], "second", tmp_path)
+    assert json.loads((tmp_path / "predictions.json").read_text())["model"] == "second"
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def write_bad_input(kind, folder):
+    """Make one input that cannot be read; return its path."""
+    path = folder / kind
+    if kind == "empty folder":
+        path.mkdir()
+    elif kind == "text.avi":
+        path.write_text("not a video")
+    elif kind == "zero.mp4":
+        path.touch()
+    elif kind == "folder of text":
+        path.mkdir()
+        (path / "readme.txt").write_text("no frame")
+    elif kind == "broken frames":
+        path.mkdir()
+        (path / "img1.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    return path
+
+
+BAD_INPUTS = ["missing", "empty folder", "text.avi", "zero.mp4", "folder of text", "broken frames"]
+
+
+@pytest.mark.parametrize("kind", BAD_INPUTS)
+def test_what_cannot_be_read_is_named_in_one_sentence(predictor, tmp_path, kind):
+    path = write_bad_input(kind, tmp_path)
+    with pytest.raises(VideoReadError) as caught:
+        predictor.predict(str(path))
+    assert kind in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def copy_checkpoint(source, target):
+    target.mkdir()
+    for path in source.iterdir():
+        if path.is_file():
+            (target / path.name).write_bytes(path.read_bytes())
+    return target
+
+
+def test_a_model_that_is_none_is_named_in_one_sentence(model_folder, tmp_path):
+    with pytest.raises(ConfigError, match="is neither"):
+        Predictor(str(tmp_path / "nowhere"))
+    with pytest.raises(ConfigError, match=r"no config\.json"):
+        Predictor(str(tmp_path))
+    broken = copy_checkpoint(model_folder, tmp_path / "broken")
+    (broken / "model.safetensors").write_bytes(b"\x00" * 100)
+    with pytest.raises(ConfigError, match="cannot be loaded"):
+        Predictor(str(broken))
+    (broken / "config.json").write_text('{"model_type": "videomae"}')
+    with pytest.raises(ConfigError, match="of type 'videomae'"):
+        Predictor(str(broken))
+    (broken / "config.json").write_text("{")
+    with pytest.raises(ConfigError, match="cannot be loaded"):
+        Predictor(str(broken))
+
+
+def test_weights_that_do_not_fit_are_refused(model_folder, tmp_path):
+    """A checkpoint whose weights do not fit would answer from random numbers."""
+    other = copy_checkpoint(model_folder, tmp_path / "other")
+    weights = load_file(other / "model.safetensors")
+    lost = next(name for name in weights if name.startswith("classifier") and name.endswith("weight"))
+    save_file({name: value for name, value in weights.items() if name != lost}, other / "model.safetensors")
+    with pytest.raises(ConfigError, match=f"lacks 1 of its weights .{lost} first"):
+        Predictor(str(other))
+    save_file(weights | {lost: np.zeros(3, dtype=np.float32)}, other / "model.safetensors")
+    with pytest.raises(ConfigError, match="do not fit"):
+        Predictor(str(other))
+
+
+def test_the_command_prints_one_json_document_and_writes_the_folder(run_script, model_folder, clips, tmp_path):
+    out = tmp_path / "OUT"
+    arguments = [clips.video, clips.frames, "--model", model_folder, "--output_dir", out, "--json"]
+    completed = run_script("predict.py", *arguments)
+    assert completed.returncode == 0, completed.stderr
+    document = json.loads(completed.stdout)
+    assert [item["input"] for item in document["predictions"]] == [str(clips.video), str(clips.frames)]
+    assert document["predictions"][0]["scores"] == document["predictions"][1]["scores"]
+    assert document == json.loads((out / "predictions.json").read_text())
+
+
+def test_the_command_refuses_bad_input_whole(run_script, model_folder, clips, tmp_path):
+    """One unreadable clip after a good one: a sentence, exit code 2, and no output folder."""
+    out = tmp_path / "OUT"
+    bad = write_bad_input("text.avi", tmp_path)
+    completed = run_script("predict.py", clips.video, bad, "--model", model_folder, "--output_dir", out)
+    assert completed.returncode == 2, completed.stdout + completed.stderr
+    assert completed.stdout == ""
+    assert "Traceback" not in completed.stderr
+    errors = [line for line in completed.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and "text.avi" in errors[0]
+    assert not out.exists()
