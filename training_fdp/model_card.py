@@ -26,14 +26,30 @@ HEADLINE_METRICS = {
     "accuracy": ("Accuracy", "accuracy"),
     "f1_weighted": ("Weighted F1", "f1"),
 }
-REQUIRED_KEYS = ("corpus", "class_names", "metrics", "confusion_matrix", "protocol")
+REQUIRED_KEYS = ("corpus", "class_names", "metrics", "confusion_matrix", "per_seed", "protocol")
 PROTOCOL_SENTENCES = {
     "loso": "Leave-one-subject-out (LOSO): each subject is held out once.",
-    "kfold5": "Five folds grouped by subject: each subject is held out once.",
     "holdout": "One hold-out split by subject.",
+    "megc2019": "The MEGC 2019 composite, leave-one-subject-out over its three corpora.",
+    "cross_corpus": "Cross-corpus: trained on some corpora, tested on others.",
 }
 # Options of the training command whose values are places on somebody's disk.
-PATH_OPTIONS = {"--data_dir": "DATA_DIR", "--output_dir": "OUT", "--config": "CONFIG.yaml", "--cache_dir": "CACHE_DIR"}
+PATH_OPTIONS = {
+    "--data_dir": "DATA_DIR",
+    "--test_data_dir": "TEST_DATA_DIR",
+    "--output_dir": "OUT",
+    "--config": "CONFIG.yaml",
+    "--cache_dir": "CACHE_DIR",
+}
+# Settings that leak test data, copy a bug of the authors' release, or feed the network otherwise than the saved video
+# processor does; with the value that does none of this.
+SOUND_SETTINGS = {
+    "normalization": "fixed",
+    "frame_sampling": "linspace",
+    "released_test_statistics": False,
+    "released_eval_mode": False,
+    "released_subject_list": False,
+}
 # A figure and the confusion matrix beside it are computed from the same clips; more than rounding is a mix-up.
 FIGURE_TOLERANCE = 1e-6
 
@@ -75,26 +91,41 @@ def read_results(path: Path) -> dict[str, Any]:
         raise PublishError(
             f"{path} must be the JSON that train.py writes, but {error}; run train.py again."
         ) from error
-    if not isinstance(results, dict) or (missing := [key for key in REQUIRED_KEYS if key not in results]):
+    if not isinstance(results, dict) or (missing := [key for key in REQUIRED_KEYS if not results.get(key)]):
         named = ", ".join(missing) if isinstance(results, dict) else "an object at the top"
         raise PublishError(f"{path} lacks {named}, which a model card needs; collect the run again with train.py.")
-    try:
-        recomputed = metrics_from_confusion_matrix(results["confusion_matrix"])
-    except ValueError as error:
-        raise PublishError(f"{path} holds a confusion matrix that cannot be used: {error}") from error
+    for run in results["per_seed"]:
+        _check_figures(path, run, run)
+    if len(results["per_seed"]) == 1:
+        _check_figures(path, results["metrics"], results)
     if len(results["confusion_matrix"]) != len(results["class_names"]):
         raise PublishError(
             f"{path} names {len(results['class_names'])} classes beside a confusion matrix of "
             f"{len(results['confusion_matrix'])} rows; collect the run again with train.py."
         )
     for name in HEADLINE_METRICS:
-        stated = results["metrics"].get(name)
-        if not isinstance(stated, int | float) or not math.isclose(stated, recomputed[name], abs_tol=FIGURE_TOLERANCE):
+        mean = np.mean([run[name] for run in results["per_seed"]])
+        if not math.isclose(results["metrics"][name], mean, abs_tol=FIGURE_TOLERANCE):
             raise PublishError(
-                f"{path} states {name} {stated}, but its confusion matrix gives {recomputed[name]:.6f}; a card "
-                "carries only pooled figures that can be recomputed: collect the run again with train.py."
+                f"{path} states {name} {results['metrics'][name]}, but the mean over its seeds is {mean:.6f}; collect "
+                "the run again with train.py."
             )
     return results
+
+
+def _check_figures(path: Path, stated: Mapping[str, Any], source: Mapping[str, Any]) -> None:
+    """Refuse figures that do not follow from the confusion matrix beside them."""
+    try:
+        recomputed = metrics_from_confusion_matrix(source["confusion_matrix"])
+    except (KeyError, ValueError) as error:
+        raise PublishError(f"{path} holds a confusion matrix that cannot be used: {error}") from error
+    for name in HEADLINE_METRICS:
+        value = stated.get(name)
+        if not isinstance(value, int | float) or not math.isclose(value, recomputed[name], abs_tol=FIGURE_TOLERANCE):
+            raise PublishError(
+                f"{path} states {name} {value}, but its confusion matrix gives {recomputed[name]:.6f}; a card carries "
+                "only pooled figures that can be recomputed: collect the run again with train.py."
+            )
 
 
 def build_model_card(subject: CardSubject, results: Mapping[str, Any] | None) -> ModelCard:
@@ -111,23 +142,22 @@ def build_model_card(subject: CardSubject, results: Mapping[str, Any] | None) ->
     Raises:
         PublishError: If the results speak of other classes than the checkpoint.
     """
-    synthetic = results is not None and is_synthetic(results)
     fields: dict[str, Any] = {
         "title": subject.repo_id.split("/")[-1],
         "repo_id": subject.repo_id,
         "class_names": subject.class_names,
-        "synthetic": synthetic,
+        "synthetic": [],
         "results": results,
         "corpus_title": "a corpus that is not recorded",
         "weights_licence": "not stated by whoever published them; ask before you use them.",
         "corpus_licence": "see the corpus.",
     }
     if results is not None:
-        fields |= _result_fields(subject, results, synthetic)
-    return ModelCard.from_template(_card_data(subject, results, synthetic), template_path=str(TEMPLATE), **fields)
+        fields |= _result_fields(subject, results)
+    return ModelCard.from_template(_card_data(subject, results), template_path=str(TEMPLATE), **fields)
 
 
-def _result_fields(subject: CardSubject, results: Mapping[str, Any], synthetic: bool) -> dict[str, Any]:
+def _result_fields(subject: CardSubject, results: Mapping[str, Any]) -> dict[str, Any]:
     """What the template says about measured results."""
     class_names = tuple(results["class_names"])
     if subject.class_names != class_names:
@@ -138,35 +168,59 @@ def _result_fields(subject: CardSubject, results: Mapping[str, Any], synthetic: 
     matrix = np.asarray(results["confusion_matrix"], dtype=np.int64)
     references = np.repeat(np.arange(len(matrix)), matrix.sum(axis=1))
     chance = chance_level(references, len(matrix))["majority"]
-    if synthetic:
+    if only_synthetic(results):
         weights_licence = "Apache-2.0, as the code; they were trained on rendered faces only."
         corpus_licence = "rendered by a program; no person was recorded."
     else:
-        weights_licence = "research use, under the terms of the corpus that they were trained on."
+        weights_licence = "research use, under the terms of the corpora that they were trained on."
         corpus_licence = "licensed per researcher by its owners and not part of this repository; ask them for access."
+    seeds = [run["seed"] for run in results["per_seed"]]
     return {
-        "corpus_title": _corpus_title(results, synthetic),
+        "corpus_title": corpus_title(results),
+        "synthetic": synthetic_corpora(results),
+        "only_synthetic": only_synthetic(results),
         "label_set": results.get("label_set"),
-        "protocol_sentence": PROTOCOL_SENTENCES.get(results["protocol"], f"Protocol `{results['protocol']}`."),
-        "coverage_sentence": _coverage_sentence(results, int(matrix.sum())),
-        "metric_rows": [
-            {"name": name, "value": f"{results['metrics'][key]:.3f}", "chance": f"{chance[key]:.3f}"}
-            for key, (name, _) in HEADLINE_METRICS.items()
-        ],
+        "protocol_sentence": _protocol_sentence(results["protocol"]),
+        "coverage_sentence": _coverage_sentence(results, int(matrix.sum()) // len(seeds)),
+        "metric_rows": [_metric_row(name, title, results, chance) for name, (title, _) in HEADLINE_METRICS.items()],
         "majority_class": class_names[int(matrix.sum(axis=1).argmax())],
         "confusion_rows": list(zip(class_names, matrix.tolist(), strict=True)),
         "checkpoint_sentence": _checkpoint_sentence(subject, results),
+        "cautions": _cautions(results),
         "command": public_command(results.get("command", "accelerate launch train.py")),
-        "seed": results.get("seed", "not recorded"),
+        "seeds": ", ".join(map(str, seeds)),
         "versions": ", ".join(f"{name} {version}" for name, version in (results.get("versions") or {}).items()),
         "weights_licence": weights_licence,
         "corpus_licence": corpus_licence,
     }
 
 
-def is_synthetic(results: Mapping[str, Any]) -> bool:
-    """Tell whether the clips behind the results were rendered."""
-    return bool(results.get("synthetic")) or str(results["corpus"]).startswith("synthetic")
+def synthetic_corpora(results: Mapping[str, Any]) -> list[str]:
+    """Name the corpora of a run whose clips were rendered (`list[str]`)."""
+    names = _corpora(results)
+    return names if results.get("synthetic") else [name for name in names if name.startswith("synthetic")]
+
+
+def only_synthetic(results: Mapping[str, Any]) -> bool:
+    """Tell whether all clips of a run were rendered."""
+    return synthetic_corpora(results) == _corpora(results)
+
+
+def corpus_title(results: Mapping[str, Any]) -> str:
+    """Write the corpora of a run, rendered ones marked (`str`)."""
+    rendered = synthetic_corpora(results)
+    marked = {name: "synthetic faces" if name == "synthetic" else f"{name} (synthetic faces)" for name in rendered}
+    names = [marked.get(name, name) for name in _corpora(results)]
+    tested = results.get("test_corpus") or []
+    if not tested:
+        return " + ".join(names)
+    split = len(names) - len(tested)
+    return f"{' + '.join(names[:split])}, tested on {' + '.join(names[split:])}"
+
+
+def _corpora(results: Mapping[str, Any]) -> list[str]:
+    trained, tested = results["corpus"], results.get("test_corpus") or []
+    return [*([trained] if isinstance(trained, str) else trained), *tested]
 
 
 def public_command(command: str | Sequence[str]) -> str:
@@ -180,28 +234,31 @@ def public_command(command: str | Sequence[str]) -> str:
     """
     tokens = shlex.split(command) if isinstance(command, str) else [str(token) for token in command]
     public: list[str] = []
+    hidden = False
     for token in tokens:
         option, equals, _ = token.partition("=")
-        if equals and option in PATH_OPTIONS:
-            public.append(f"{option}={PATH_OPTIONS[option]}")
-        elif public and public[-1] in PATH_OPTIONS:
-            public.append(PATH_OPTIONS[public[-1]])
-        else:
+        if option in PATH_OPTIONS:
+            public += [f"{option}={PATH_OPTIONS[option]}"] if equals else [option, PATH_OPTIONS[option]]
+            hidden = not equals
+        elif token.startswith("--") or not hidden:
+            hidden = False
             public.append(PurePath(token).name if PurePath(token).is_absolute() else token)
     return shlex.join(public)
 
 
-def _card_data(subject: CardSubject, results: Mapping[str, Any] | None, synthetic: bool) -> ModelCardData:
-    tags = ["micro-expression-recognition", "facial-expression", "fdp"] + (["synthetic-data"] if synthetic else [])
-    if results is None:
-        evaluations = None
-    else:
+def _card_data(subject: CardSubject, results: Mapping[str, Any] | None) -> ModelCardData:
+    tags = ["micro-expression-recognition", "facial-expression", "fdp"]
+    evaluations = None
+    open_weights = False
+    if results is not None:
+        open_weights = only_synthetic(results)
+        tags += ["synthetic-data"] if synthetic_corpora(results) else []
         evaluations = [
             EvalResult(
                 task_type="video-classification",
                 task_name="Micro-expression recognition",
-                dataset_type=str(results["corpus"]),
-                dataset_name=f"{_corpus_title(results, synthetic)} ({results['protocol']})",
+                dataset_type="+".join(results.get("test_corpus") or _corpora(results)),
+                dataset_name=f"{corpus_title(results)} ({results['protocol']})",
                 dataset_config=str(results.get("label_set") or "default"),
                 dataset_split=str(results["protocol"]),
                 metric_type=metric_type,
@@ -210,7 +267,6 @@ def _card_data(subject: CardSubject, results: Mapping[str, Any] | None, syntheti
             )
             for key, (name, metric_type) in HEADLINE_METRICS.items()
         ]
-    open_weights = results is not None and synthetic
     return ModelCardData(
         license="apache-2.0" if open_weights else "other",
         license_name=None if open_weights else "corpus-terms-research-only",
@@ -222,19 +278,45 @@ def _card_data(subject: CardSubject, results: Mapping[str, Any] | None, syntheti
     )
 
 
-def _corpus_title(results: Mapping[str, Any], synthetic: bool) -> str:
-    name = str(results["corpus"])
-    if not synthetic:
-        return name
-    return "synthetic faces" if name == "synthetic" else f"{name} (synthetic faces)"
+def _metric_row(name: str, title: str, results: Mapping[str, Any], chance: Mapping[str, float]) -> dict[str, str]:
+    value = f"{results['metrics'][name]:.3f}"
+    if len(results["per_seed"]) > 1:
+        value += f" ± {np.std([run[name] for run in results['per_seed']], ddof=1):.3f}"
+    low, high = (results.get("interval") or {}).get(name, (None, None))
+    interval = "not computed" if low is None else f"{low:.3f} to {high:.3f}"
+    return {"name": title, "value": value, "interval": interval, "chance": f"{chance[name]:.3f}"}
+
+
+def _protocol_sentence(protocol: str) -> str:
+    if protocol.startswith("kfold"):
+        return f"{protocol.removeprefix('kfold')} folds grouped by subject: each subject is held out once."
+    return PROTOCOL_SENTENCES.get(protocol, f"Protocol `{protocol}`.")
 
 
 def _coverage_sentence(results: Mapping[str, Any], num_clips: int) -> str:
-    folds = results.get("folds") or []
-    missing = results.get("missing_folds") or []
-    gap = f" **{len(missing)} folds are missing from them.**" if missing else ""
+    folds = {fold["fold"] for fold in results.get("folds") or []}
     counted = f"{len(folds)} folds" if len(folds) > 1 else "one fold" if folds else "all folds"
-    return f"The figures pool {num_clips} held-out clips of {counted} once; they are no means over folds.{gap}"
+    several = f", for each of {len(results['per_seed'])} seeds" if len(results["per_seed"]) > 1 else ""
+    return f"The figures pool {num_clips} held-out clips of {counted} once{several}; they are no means over folds."
+
+
+def _cautions(results: Mapping[str, Any]) -> list[str]:
+    """What a reader must know before the figures."""
+    cautions = list(results.get("warnings") or [])
+    if missing := results.get("missing_folds") or ():
+        cautions.append(f"{len(missing)} folds are missing from the figures.")
+    settings = results.get("settings") or {}
+    unsound = [
+        f"`{name}={settings[name]}`"
+        for name, sound in SOUND_SETTINGS.items()
+        if name in settings and settings[name] != sound
+    ]
+    if unsound:
+        cautions.append(
+            f"An ablation, trained with {', '.join(unsound)} as in the release: the saved video processor does "
+            "not prepare clips that way, or the figures contain a leak of the authors' code."
+        )
+    return cautions
 
 
 def _checkpoint_sentence(subject: CardSubject, results: Mapping[str, Any]) -> str:
@@ -246,10 +328,10 @@ def _checkpoint_sentence(subject: CardSubject, results: Mapping[str, Any]) -> st
     of_this_fold = [
         fold
         for fold in results.get("folds") or []
-        if isinstance(fold, Mapping) and str(fold.get("id")) == subject.checkpoint
+        if subject.checkpoint in (fold["fold"], f"{fold['fold']}_seed{fold['seed']}")
     ]
     sizes = ""
-    if of_this_fold and {"num_train_clips", "num_test_clips"} <= set(of_this_fold[0]):
+    if of_this_fold:
         fold = of_this_fold[0]
         sizes = f" ({fold['num_train_clips']} clips for training, {fold['num_test_clips']} held out)"
     return (

@@ -34,7 +34,7 @@ PUBLISHED = (
     "*.py",
 )
 # What a run or an earlier card left there: of no use to a reader, so it is neither uploaded nor complained about.
-LEFT_BEHIND = (CARD_NAME, RESULTS_NAME, "record.json", "predictions.csv", "training_curve.csv", "__pycache__")
+LEFT_BEHIND = (CARD_NAME, RESULTS_NAME, "fold.json", "training_curve.json", "__pycache__")
 RECORDINGS = (
     ".png",
     ".jpg",

@@ -71,20 +71,33 @@ def pooled_metrics(matrix):
     }
 
 
+@pytest.fixture(scope="session")
+def metrics_by_hand():
+    """The function that computes pooled metrics from a confusion matrix without the package."""
+    return pooled_metrics
+
+
 @pytest.fixture
 def results():
     """The results of a small run on a corpus of rendered faces, with a literature-style figure beside them."""
+    pooled = pooled_metrics(CONFUSION_MATRIX)
     return {
-        "corpus": "synthetic",
+        "corpus": ["synthetic"],
+        "test_corpus": [],
         "label_set": "3class",
         "protocol": "kfold5",
         "preset": "tiny",
         "seed": 0,
         "class_names": CLASS_NAMES,
-        "metrics": pooled_metrics(CONFUSION_MATRIX),
+        "metrics": pooled,
+        "per_seed": [{"seed": 0, "confusion_matrix": CONFUSION_MATRIX, **pooled}],
+        "interval": {name: [value - 0.1, value + 0.1] for name, value in pooled.items()},
+        "missing_folds": {},
+        "warnings": [],
+        "settings": {"normalization": "fixed", "released_eval_mode": False},
         "best_on_test_subject": {"uf1": 0.98765, "accuracy": 0.98765},
         "confusion_matrix": CONFUSION_MATRIX,
-        "folds": [{"id": str(i), "num_train_clips": 16, "num_test_clips": 4} for i in range(5)],
+        "folds": [{"fold": str(i), "seed": 0, "num_train_clips": 16, "num_test_clips": 4} for i in range(5)],
         "versions": {"torch": "2.15.0"},
         "command": "accelerate launch train.py --data_dir /home/alice/faces --output_dir /home/alice/out --seed 0",
     }

@@ -99,7 +99,8 @@ def test_a_bad_repository_name_is_refused(checkpoint, repo_id):
 
 
 def test_records_of_the_run_stay_behind(checkpoint):
-    (checkpoint / "predictions.csv").write_text("clip_id,subject\n")
+    (checkpoint / "fold.json").write_text("{}")
+    (checkpoint / "training_curve.json").write_text("[]")
     (checkpoint / "README.md").write_text("An older card.")
     published = {path.name for path in prepare_publication(checkpoint, REPO_ID).files}
     assert published == EXPECTED_FILES - {"README.md"}
@@ -132,8 +133,8 @@ def test_the_card_carries_the_pooled_figures_and_never_those_chosen_on_the_test_
     assert "best_on_test_subject" not in card
     assert "0.988" not in card and "0.98765" not in card
     # 8 of the 20 clips are the most frequent class; always answering it recalls one class of three.
-    assert "| Accuracy | 0.700 | 0.400 |" in card
-    assert "| UAR | 0.708 | 0.333 |" in card
+    assert "| Accuracy | 0.700 | 0.600 to 0.800 | 0.400 |" in card
+    assert "| UAR | 0.708 | 0.608 to 0.808 | 0.333 |" in card
     assert "**happiness** | 6 | 1 | 1 |" in card
     assert "fold `3` (16 clips for training, 4 held out)" in card
 
@@ -150,13 +151,17 @@ def test_the_card_is_plain_yaml_without_python_objects(checkpoint):
 def test_rendered_faces_are_called_synthetic_and_licensed_ones_are_not_open(checkpoint, tmp_path):
     card = prepare_publication(checkpoint, REPO_ID).card
     assert "synthetic-data" in card_metadata(card)["tags"]
-    assert "say\n> nothing about real faces" in card
-    edit_json(tmp_path / "OUT" / "results.json", corpus="casme2")
+    assert "nothing about real faces" in card
+    edit_json(tmp_path / "OUT" / "results.json", corpus=["casme2"])
     licensed = prepare_publication(checkpoint, "tester/fdp").card
     assert "ynthetic" not in licensed
     assert card_metadata(licensed)["license"] == "other"
     edit_json(tmp_path / "OUT" / "results.json", synthetic=True)
     assert "casme2 (synthetic faces)" in prepare_publication(checkpoint, REPO_ID).card
+    edit_json(tmp_path / "OUT" / "results.json", synthetic=False, corpus=["synthetic"], test_corpus=["samm"])
+    crossed = prepare_publication(checkpoint, REPO_ID).card
+    assert "synthetic faces, tested on samm" in crossed and "Each clip of synthetic was rendered" in crossed
+    assert card_metadata(crossed)["license"] == "other"
 
 
 def test_the_card_tells_no_place_on_the_disk(checkpoint, tmp_path):
@@ -169,7 +174,8 @@ def test_the_card_tells_no_place_on_the_disk(checkpoint, tmp_path):
     ("command", "expected"),
     [
         ("", ""),
-        ("train.py --data_dir=/home/a b", "train.py --data_dir=DATA_DIR b"),
+        ("train.py --data_dir=/home/a --seed 1", "train.py --data_dir=DATA_DIR --seed 1"),
+        ("train.py --corpus a b --data_dir /a b --seed 1", "train.py --corpus a b --data_dir DATA_DIR --seed 1"),
         (["/opt/venv/bin/accelerate", "launch", "train.py", "--data_dir", "../faces"], None),
     ],
 )
@@ -185,10 +191,36 @@ def test_a_final_model_is_told_from_the_benchmarked_ones(checkpoint):
     assert "trained on all subjects" in prepare_publication(final, REPO_ID).card
 
 
-def test_missing_folds_are_said(checkpoint, tmp_path):
-    assert "missing" not in prepare_publication(checkpoint, REPO_ID).card
-    edit_json(tmp_path / "OUT" / "results.json", missing_folds=["1", "2"])
-    assert "**2 folds are missing from them.**" in prepare_publication(checkpoint, REPO_ID).card
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"missing_folds": {"1": "not run", "2": "failed"}}, "2 folds are missing"),
+        ({"warnings": ["a class has no clip"]}, "a class has no clip"),
+        ({"settings": {"normalization": "train_statistics"}}, "`normalization=train_statistics`"),
+        ({"settings": {"released_test_statistics": True}}, "contain a leak"),
+    ],
+)
+def test_what_weakens_the_figures_stands_before_them(checkpoint, tmp_path, changes, sentence):
+    assert sentence not in prepare_publication(checkpoint, REPO_ID).card
+    edit_json(tmp_path / "OUT" / "results.json", **changes)
+    card = prepare_publication(checkpoint, REPO_ID).card
+    assert card.index(sentence) < card.index("| UF1 |")
+
+
+def test_several_seeds_give_mean_and_deviation(checkpoint, results, metrics_by_hand, tmp_path):
+    better = [[7, 1, 0], [1, 6, 1], [0, 0, 4]]
+    first, second = results["per_seed"][0], {"seed": 1, "confusion_matrix": better, **metrics_by_hand(better)}
+    mean = {name: (first[name] + second[name]) / 2 for name in results["metrics"]}
+    summed = (np.array(better) + np.array(results["confusion_matrix"])).tolist()
+    path = tmp_path / "OUT" / "results.json"
+    edit_json(path, per_seed=[first, second], metrics=mean, confusion_matrix=summed, interval=None)
+    card = prepare_publication(checkpoint, REPO_ID).card
+    # 0.7 and 0.85: their sample deviation is 0.15 / sqrt(2).
+    assert "| Accuracy | 0.775 ± 0.106 |" in card
+    assert "pool 20 held-out clips" in card
+    edit_json(path, metrics=second)
+    with pytest.raises(PublishError, match="mean over its seeds"):
+        prepare_publication(checkpoint, REPO_ID)
 
 
 def test_without_results_the_card_claims_nothing(checkpoint, tmp_path):
@@ -202,9 +234,12 @@ def test_without_results_the_card_claims_nothing(checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"metrics": {}}, "states uf1 None"),
-        ({"confusion_matrix": [[8, 0, 0], [0, 8, 0], [0, 0, 4]]}, "its confusion matrix gives 1.000000"),
+        ({"metrics": {}}, "lacks metrics"),
+        ({"metrics": {"uf1": None}}, "states uf1 None"),
+        ({"confusion_matrix": [[8, 0, 0], [0, 8, 0], [0, 0, 4]]}, r"its confusion matrix gives 1\.000000"),
         ({"confusion_matrix": [[1, 2]]}, "cannot be used"),
+        ({"per_seed": [{"seed": 0, "uf1": 1.0}]}, "cannot be used"),
+        ({"per_seed": []}, "lacks per_seed"),
         ({"class_names": ["a", "b"]}, "names 2 classes"),
         ({"class_names": ["a", "b", "c"]}, "the checkpoint answers happiness"),
     ],
@@ -215,7 +250,7 @@ def test_results_that_do_not_fit_are_refused(checkpoint, tmp_path, changes, sent
         prepare_publication(checkpoint, REPO_ID)
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"corpus": "synthetic"}', "\x00"])
+@pytest.mark.parametrize("content", ["", "[]", '{"corpus": ["synthetic"]}', "\x00"])
 def test_results_that_are_no_results_are_refused(checkpoint, tmp_path, content):
     path = tmp_path / "OUT" / "results.json"
     path.write_text(content)
