@@ -12,7 +12,8 @@ from transformers.image_processing_utils import BatchFeature
 from transformers.video_processing_utils import BaseVideoProcessor
 from transformers.video_utils import VideoMetadata
 
-from .face_alignment_fdp import resize_frames
+from .clip_alignment_fdp import AlignedClip, AlignmentSettings, align_clip
+from .video_decoders_fdp import VIDEO_BACKENDS
 from .video_reading_fdp import FrameSource, is_image_path, open_frames
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,19 @@ class FDPVideoProcessorKwargs(TypedDict, total=False):
         size (`dict[str, int]`): `{"height", "width"}` of the crops.
         do_sample_frames (`bool`): Take `num_frames` frames, or keep all of them.
         return_metadata (`bool`): Add `video_metadata` to the answer.
-        alignment (`str`): "none".
+        alignment (`str`):
+            Where the five landmarks come from: "none" (clips are cropped already, frames are stretched to `size`),
+            "precomputed" (a table), "opencv" (YuNet), "mediapipe", "dlib", or "box" (scikit-image's cascade).
+        alignment_mode (`str`): "per_clip", one transform for all frames, or "per_frame" as in the authors' release.
+        crop_scale (`float`): Side of the crop over the largest extent of the five points.
+        landmark_frames (`int`): per_clip: frames that are searched, evenly spread; the median of their points counts.
+        face (`str` or `int`): Where there are several: "largest", or a number counted from the left, from 0.
+        min_face_score (`float`): Faces that a detector trusts less are passed over.
+        missing_face (`str`): "error", "nearest" (frames without a face take the nearest one's) or "center".
+        registration (`str`):
+            Later frames to the first: "none", "translation", "similarity", or "auto" (similarity with "box").
+        landmark_model_path (`str`): Model file of "opencv", "mediapipe" or "dlib".
+        landmarks_path (`str`): Table of "precomputed"; by default `landmarks.parquet` or `.csv` beside the clip.
         video_backend (`str`): "auto", "pyav", "decord", "torchcodec" or "opencv".
         allow_truncated (`bool`): Warn, rather than fail, when a video is cut short.
         jpeg_luma (`bool`): Read the luma plane of JPEG frames as stored, a third faster and not quite exact.
@@ -37,6 +50,15 @@ class FDPVideoProcessorKwargs(TypedDict, total=False):
     do_sample_frames: bool
     return_metadata: bool
     alignment: str
+    alignment_mode: str
+    crop_scale: float
+    landmark_frames: int
+    face: str | int
+    min_face_score: float
+    missing_face: str
+    registration: str
+    landmark_model_path: str | None
+    landmarks_path: str | None
     video_backend: str
     allow_truncated: bool
     jpeg_luma: bool
@@ -82,6 +104,15 @@ class FDPVideoProcessor(BaseVideoProcessor):
     do_sample_frames = True
     return_metadata = False
     alignment = "none"
+    alignment_mode = "per_clip"
+    crop_scale = 2.5
+    landmark_frames = 5
+    face: str | int = "largest"
+    min_face_score = 0.5
+    missing_face = "error"
+    registration = "auto"
+    landmark_model_path: str | None = None
+    landmarks_path: str | None = None
     video_backend = "auto"
     allow_truncated = False
     jpeg_luma = False
@@ -90,6 +121,17 @@ class FDPVideoProcessor(BaseVideoProcessor):
         settings = {key: value for key, value in kwargs.items() if key not in _SERVICE_KEYS}
         self._check_known(settings, FDPVideoProcessorKwargs.__annotations__)
         super().__init__(**settings)
+        if not isinstance(self.num_frames, int) or self.num_frames < 1:
+            raise ValueError(f"num_frames must be a whole number from 1 on, but got {self.num_frames!r}; change it")
+        if self.video_backend not in VIDEO_BACKENDS:
+            raise ValueError(f"video_backend is one of {VIDEO_BACKENDS}, but got {self.video_backend!r}; choose one")
+        # Wrong settings fail here, not at the first clip.
+        self.alignment_settings()
+
+    def alignment_settings(self) -> AlignmentSettings:
+        """Collect the settings of the alignment (`AlignmentSettings`)."""
+        names = AlignmentSettings.__dataclass_fields__.keys() - {"size_hw"}
+        return AlignmentSettings(size_hw=self.size_hw, **{name: getattr(self, name) for name in names})
 
     @staticmethod
     def _check_known(given: dict[str, Any], known: Any) -> None:
@@ -175,7 +217,9 @@ class FDPVideoProcessor(BaseVideoProcessor):
         Args:
             source (`Any`): Folder, video file, list of frame paths or images, array or tensor (`open_frames`).
             frame_numbers (`Sequence[int]`, *optional*): 0-based frames of the source that make the clip.
-            landmarks (`np.ndarray`, *optional*): Five points of the clip, see `face_alignment_fdp.py`.
+            landmarks (`np.ndarray` of shape `(5, 2)` or `(num_all_frames, 5, 2)`, *optional*):
+                Five points (x, y) in pixels: left eye, right eye, nose tip, left and right mouth corner, sides as seen
+                in the image. They take the place of whatever `alignment` would find.
             clip_id (`str`, *optional*): What errors call the clip, and its key in a landmark file.
             input_data_format (`str`, *optional*): "channels_first" or "channels_last", for arrays.
             device (`str`, *optional*): Where to resample; the result stays there.
@@ -185,9 +229,42 @@ class FDPVideoProcessor(BaseVideoProcessor):
 
         Raises:
             VideoReadError: If the source cannot be read.
+            FaceNotFoundError: If the clip shows no face and `missing_face` is "error".
+        """
+        return self.align_clip(
+            source,
+            frame_numbers=frame_numbers,
+            landmarks=landmarks,
+            clip_id=clip_id,
+            input_data_format=input_data_format,
+            device=device,
+        ).frames
+
+    def align_clip(
+        self,
+        source: Any,
+        frame_numbers: Sequence[int] | None = None,
+        landmarks: Any = None,
+        clip_id: str | None = None,
+        *,
+        input_data_format: str | None = None,
+        device: str | torch.device | None = None,
+    ) -> AlignedClip:
+        """Do as `prepare_clip`, and tell the landmarks and transforms as well.
+
+        Args:
+            source (`Any`): As in `prepare_clip`, like all other arguments.
+            frame_numbers (`Sequence[int]`, *optional*): As above.
+            landmarks (`np.ndarray`, *optional*): As above.
+            clip_id (`str`, *optional*): As above.
+            input_data_format (`str`, *optional*): As above.
+            device (`str`, *optional*): As above.
+
+        Returns:
+            `AlignedClip`: Crops, landmarks and transforms.
         """
         with self._open(source, frame_numbers, clip_id, input_data_format) as frames:
-            return self._prepare_frames(frames, np.arange(frames.frame_count), device)
+            return align_clip(frames, self.alignment_settings(), landmarks=landmarks, clip_id=clip_id, device=device)
 
     def _open(
         self, source: Any, frame_numbers: Sequence[int] | None, clip_id: str | None, input_data_format: str | None
@@ -201,14 +278,6 @@ class FDPVideoProcessor(BaseVideoProcessor):
             input_data_format=input_data_format,
             name=clip_id,
         )
-
-    def _prepare_frames(
-        self, frames: FrameSource, indices: np.ndarray, device: str | torch.device | None
-    ) -> torch.Tensor:
-        prepared = []
-        for _, gray in frames.iter_chunks(indices):
-            prepared.append(resize_frames(torch.from_numpy(gray).to(device), self.size_hw))
-        return torch.cat(prepared)
 
     def preprocess(self, videos: Any, **kwargs: Any) -> BatchFeature:
         """Prepare one clip or a batch of clips for the model.
@@ -280,7 +349,9 @@ class FDPVideoProcessor(BaseVideoProcessor):
             else:
                 indices = np.arange(frames.frame_count)
             unique, inverse = np.unique(indices, return_inverse=True)
-            prepared = self._prepare_frames(frames, unique, device)[torch.from_numpy(inverse)]
+            settings = self.alignment_settings()
+            aligned = align_clip(frames, settings, unique, landmarks=landmarks, clip_id=clip_id, device=device)
+            prepared = aligned.frames[torch.from_numpy(inverse)]
             rate = frames.frames_per_second
             metadata = VideoMetadata(
                 total_num_frames=frames.frame_count,
