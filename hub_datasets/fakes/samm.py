@@ -60,18 +60,23 @@ def make(root: Path, variant: str, full_size: bool, frames: FrameWriter, rng: ra
         rows = [[int(row[0]), *row[1:9], "Others" if row[9] == "Other" else row[9], *row[10:]] for row in rows]
     else:
         name = "SAMM_Micro_FACS_Codes_v2.xlsx"
-    header = [
-        "Subject", "Filename", "Inducement Code", "Onset Frame", "Apex Frame", "Offset Frame", "Duration", "Micro",
-        "Action Units", "Estimated Emotion", "Objective Classes", "Notes",
-    ]  # fmt: skip
-    notes = [[_NOTES[index] if index < len(_NOTES) else None] for index in range(_FIRST_DATA_ROW - 2)]
-    write_workbook(root / name, {"MICRO_ONLY": [*notes, header, *rows]})
+    write_micro_sheet(root / name, rows)
     package = root / ("SAMM_CROP" if variant == "cropped" else "SAMM")
     for number, row in enumerate(rows):
         subject, clip, onset, offset = f"{int(row[0]):03d}", row[1], row[3], row[5]
         digits = 5 if onset > 999 or number % 5 == 0 else 4
         last = 5739 if clip == "013_1_9" else offset
         frames.write(package / subject / clip, range(onset, last + 1), subject + f"_{{:0{digits}d}}.jpg")
+
+
+def write_micro_sheet(path: Path, rows: list[list[Any]]) -> None:
+    """Write rows below the notes and the header, which stands in row 14."""
+    header = [
+        "Subject", "Filename", "Inducement Code", "Onset Frame", "Apex Frame", "Offset Frame", "Duration", "Micro",
+        "Action Units", "Estimated Emotion", "Objective Classes", "Notes",
+    ]  # fmt: skip
+    notes = [[_NOTES[index] if index < len(_NOTES) else None] for index in range(_FIRST_DATA_ROW - 2)]
+    write_workbook(path, {"MICRO_ONLY": [*notes, header, *rows]})
 
 
 def micro_rows(rng: random.Random) -> list[list[Any]]:

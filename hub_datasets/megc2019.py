@@ -1,0 +1,154 @@
+"""The composite database of the MEGC 2019 challenge, drawn from CASME II, SAMM and SMIC (fact sheet, section 10)."""
+
+import csv
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from hub_datasets.base import ANY, CorpusBuilder, Layout
+from hub_datasets.casme2 import Casme2
+from hub_datasets.errors import DatasetNotFoundError
+from hub_datasets.folders import FolderTree
+from hub_datasets.records import Expected, LabelSet, Package, as_subject_number, identity_labels
+from hub_datasets.resolve import ResolvedClip, Scan
+from hub_datasets.samm import Samm
+from hub_datasets.smic import Smic
+
+_CLASSES = ("negative", "positive", "surprise")
+_PARTS: dict[str, tuple[type[CorpusBuilder], str]] = {
+    "casme2": (Casme2, r"casme.?(2|ii)"),
+    "samm": (Samm, r"samm"),
+    "smic": (Smic, r"smic"),
+}
+_OFFICIAL_LIST = r"combined_3_?class_gt.*\.csv"
+
+
+class Megc2019(CorpusBuilder):
+    """MEGC 2019 composite database.
+
+    * **Subjects, clips**: 68 subjects, 442 clips: SMIC-HS 164 (16 subjects), CASME II 145 (24), SAMM 133 (28).
+    * **Labels**: negative 250, positive 109, surprise 83. Negative is repression, anger, contempt, disgust, fear and
+      sadness, but CASME II's fear and sadness clips are left out; so are two of its disgust clips.
+    * **Rows**: `corpus` tells the part; scores of one part are the pooled predictions restricted to it.
+    * **Official list**: where `combined_3class_gt.csv` lies below the root, the rows are compared with it.
+    * **Access**: the three licences; this package ships no part of them.
+    * **Cite**: See et al., IEEE FG 2019, and the three corpora.
+
+    Options: `casme2_dir`, `samm_dir`, `smic_dir` (folders of the parts, found below the root by name when omitted),
+    and `casme2_package`, `samm_package`, `smic_package`.
+    """
+
+    NAME = "megc2019"
+    TITLE = "MEGC 2019 composite database: CASME II, SAMM and SMIC in three classes"
+    FPS = 200.0
+    ACCESS_PAGE = "https://facial-micro-expressiongc.github.io/MEGC2019/ (and the pages of the three corpora)"
+    CITATION = (
+        "See J, Yap MH, Li J, Hong X, Wang S-J. MEGC 2019 - The Second Facial Micro-Expressions Grand Challenge. "
+        "IEEE FG 2019."
+    )
+    EXPECTED_TREE = """\
+CASME2/     as `python -m hub_datasets describe casme2` shows
+SAMM/       as `python -m hub_datasets describe samm` shows
+SMIC/       as `python -m hub_datasets describe smic` shows (the high-speed part)
+combined_3class_gt.csv                 (optional: the official list, for comparison)"""
+    PACKAGES = (Package("parts", r"", r".*"),)
+    OPTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        f"{part}_{kind}": () for part in _PARTS for kind in ("dir", "package")
+    }
+    LABEL_SETS = (
+        LabelSet(
+            "3class",
+            _CLASSES,
+            identity_labels(_CLASSES),
+            "the challenge's three classes",
+            (Expected(dict(zip(_CLASSES, (250, 109, 83), strict=True)), 68),),
+        ),
+    )
+
+    def scan_download(self, root: Path) -> Scan:
+        """Scan the three parts and join their clips."""
+        tree = FolderTree(root)
+        self.layout = Layout(tree, self.PACKAGES[0], [root], {})
+        parts = {name: self._part(tree, name) for name in _PARTS}
+        scan = Scan(
+            variant="; ".join(f"{name}: {part.scan.variant}" for name, part in parts.items()),
+            sheet_variant="",
+        )
+        for name, part in parts.items():
+            for clip in part.scan.clips:
+                clip.record.corpus = name
+                clip.record.fps = clip.record.fps if clip.record.fps is not None else part.FPS
+            scan.rows += part.scan.rows
+            scan.left_out += part.scan.left_out
+            scan.clips += part.scan.clips
+            scan.lost += part.scan.lost
+        lists = tree.files_named(_OFFICIAL_LIST, max_depth=1)
+        if lists:
+            scan.remarks += compare_with_official_list(lists[0], scan.clips)
+        scan.fingerprint = self._fingerprint(scan, self.layout)
+        return scan
+
+    def _part(self, tree: FolderTree, name: str) -> CorpusBuilder:
+        """Builder of a part: in the folder that was given, else in a folder of that name, else in the root itself."""
+        builder_class, name_pattern = _PARTS[name]
+        given = self.options[f"{name}_dir"]
+        if given != ANY:
+            candidates = [Path(given)]
+        else:
+            children = tree.content(tree.root).folders.values()
+            candidates = [folder for folder in children if re.search(name_pattern, folder.name, re.IGNORECASE)]
+            candidates.append(tree.root)
+        package = self.options[f"{name}_package"]
+        if package == ANY and name == "smic":
+            packages = [choice.name for choice in Smic.PACKAGES if choice.name in ("hs_cropped", "hs_raw", "hs_e")]
+        else:
+            packages = [package]
+        found = []
+        for folder in candidates:
+            for choice in packages:
+                try:
+                    return builder_class(
+                        data_dir=folder, config_name="3class", package=choice, cache_dir=self.requested_cache_dir
+                    )
+                except DatasetNotFoundError as error:
+                    found.append(str(error).partition(". ")[0])
+        raise self.not_found(str(tree.root), f"no usable {name} part ({'; '.join(found)})")
+
+
+def compare_with_official_list(path: Path, clips: list[ResolvedClip]) -> list[str]:
+    """Say where clips and the official list differ.
+
+    Args:
+        path (`Path`): `combined_3class_gt.csv`: database, subject, clip, class without a header; copies with a header
+            and with blank rows exist.
+        clips (`list[ResolvedClip]`): Clips of the three parts.
+
+    Returns:
+        `list[str]`: one sentence per kind of difference; none when they agree.
+    """
+    official: dict[str, str] = {}
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+        for cells in csv.reader(stream):
+            row = [cell.strip() for cell in cells]
+            if len(row) >= 4 and row[0].lower() in _PARTS and row[3] in ("0", "1", "2"):
+                official[_official_key(*row[:3])] = _CLASSES[int(row[3])]
+    own = {_official_key(clip.record.corpus, clip.record.subject, clip.record.key): clip.label for clip in clips}
+    remarks = []
+    for what, keys in (
+        ("are in the official list but not here", official.keys() - own.keys()),
+        ("are here but not in the official list", own.keys() - official.keys()),
+        ("have another class in the official list", {key for key in own if official.get(key, own[key]) != own[key]}),
+    ):
+        if keys:
+            shown = sorted(keys)
+            more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
+            remarks.append(f"{len(shown)} clips {what}: {', '.join(shown[:5])}{more}")
+    return remarks
+
+
+def _official_key(corpus: str, subject: str, clip: str) -> str:
+    """One spelling for sub01/EP02_01f and EP02_01f, 6 and 006, s03_ne_01 and s3_ne_01."""
+    clip = clip.rpartition("/")[2].casefold()
+    clip = re.sub(r"^s0+(?=\d)", "s", clip) if corpus.lower() == "smic" else clip
+    return f"{corpus.lower()}/{as_subject_number(subject)}/{clip}"
