@@ -168,7 +168,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
         self.label_set = self.get_label_set(config_name)
         self.options = self._pop_options(kwargs)
         self.requested_cache_dir = cache_dir
-        root = self.prepare_root(data_dir)
+        root = self.prepare_root(data_dir, cache_dir)
         self.scan = self.scan_download(root)
         super().__init__(
             cache_dir=str(cache_dir) if cache_dir is not None else None,
@@ -223,7 +223,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
         allowed.setdefault("sheet", (ANY, *variants))
         return allowed
 
-    def prepare_root(self, data_dir: str | Path | None) -> Path:
+    def prepare_root(self, data_dir: str | Path | None, cache_dir: str | Path | None) -> Path:
         """Absolute root of the download; a relative one would make two working directories share a cache.
 
         Raises:
