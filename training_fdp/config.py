@@ -41,6 +41,12 @@ class TrainConfig:
     )
     label_set: str | None = _option(None, "Label set of the corpus (`5class`, `3class`, ...); its default otherwise.")
     output_dir: str | None = _option(None, "OUT: results, figures and one folder per fold.")
+    corpus_options: list[str] = field(
+        default_factory=list, metadata={"help": "Options of the corpora as NAME=VALUE (`package=cropped`, ...)."}
+    )
+    processor_overrides: list[str] = field(
+        default_factory=list, metadata={"help": "Settings of the video processor as NAME=VALUE (`alignment=...`)."}
+    )
     cache_dir: str | None = _option(None, "Where aligned clips are kept; default: the datasets cache.")
     num_proc: int | None = _option(None, "Processes that align clips; default: the machine's cores.")
     recipe: str = _option("default", "Named settings of this package; the command line overrides them.")
@@ -106,8 +112,10 @@ class TrainConfig:
     deterministic: bool = _option(True, "Ask the libraries for kernels that give equal bits in every run.")
 
     # input as the authors' release has it
-    frame_sampling: Literal["linspace", "released_stride"] = _option(
-        "linspace", "`released_stride`: frames 0, L//T, 2(L//T), ... as in the authors' code."
+    frame_sampling: Literal["linspace", "apex", "released_stride"] = _option(
+        "linspace",
+        "Even, both ends included; `apex` also includes the coded apex, which a new video lacks; `released_stride`: "
+        "frames 0, L//T, 2(L//T), ... as in the authors' code.",
     )
     normalization: Literal["fixed", "train_statistics"] = _option(
         "fixed", "`train_statistics`: minus the mean, over the maximum, of the fold's training clips."
@@ -169,15 +177,19 @@ class TrainConfig:
         values = dataclasses.asdict(self)
         return {name: value for name, value in values.items() if name not in EXECUTION_FIELDS}
 
-    def parsed_model_overrides(self) -> dict[str, Any]:
-        """Return `model_overrides` as a dict; values are read as YAML scalars (`8`, `0.5`, `true`, `text`)."""
-        overrides = {}
-        for item in self.model_overrides:
-            name, separator, value = item.partition("=")
-            if not separator or not name:
-                raise ConfigError(f"--model_overrides takes NAME=VALUE, got '{item}'; write for example drop_path=0.1")
-            overrides[name] = yaml.safe_load(value)
-        return overrides
+    def pairs(self, name: str) -> dict[str, Any]:
+        """Return a NAME=VALUE option as a `dict`; values are read as YAML scalars (`8`, `0.5`, `true`, `text`).
+
+        Raises:
+            ConfigError: an entry without `=`.
+        """
+        values = {}
+        for item in getattr(self, name):
+            key, separator, value = item.partition("=")
+            if not separator or not key:
+                raise ConfigError(f"--{name} takes NAME=VALUE, got '{item}'; write the name, = and the value")
+            values[key] = yaml.safe_load(value)
+        return values
 
 
 def parse_train_config(arguments: Sequence[str]) -> TrainConfig:

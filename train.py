@@ -1,0 +1,19 @@
+#!/usr/bin/env python
+"""Train and evaluate FDP: `accelerate launch train.py --corpus synthetic --output_dir runs/first`."""
+
+import sys
+
+from training_fdp.cli import run_main
+
+
+def main() -> int:
+    """Read the command line and run it; returns the exit code (`int`)."""
+    from training_fdp.config import parse_train_config
+    from training_fdp.runs import run
+
+    arguments = sys.argv[1:]
+    return run(parse_train_config(arguments), arguments)
+
+
+if __name__ == "__main__":
+    run_main(main)

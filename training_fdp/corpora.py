@@ -1,0 +1,84 @@
+"""From the names on a command line to the clips of a run: rows, columns, pixels, and what may be shown of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from hub_datasets import get_builder_class, load_corpus
+from training_fdp.config import TrainConfig
+from training_fdp.errors import ConfigError
+from training_fdp.protocols import ClipTable
+
+
+@dataclass
+class Corpora:
+    """The clips of a run.
+
+    Args:
+        dataset (`datasets.Dataset`): Rows of all corpora, those that are only tested on last.
+        table (`ClipTable`): The columns that protocols read.
+        faces_may_be_published (`bool`): Whether every corpus permits showing its faces.
+    """
+
+    dataset: Any
+    table: ClipTable
+    faces_may_be_published: bool
+
+
+def load_corpora(config: TrainConfig) -> Corpora:
+    """Load the corpora that a run trains and tests on.
+
+    Args:
+        config (`TrainConfig`): Settings.
+
+    Returns:
+        `Corpora`: rows without pixels.
+
+    Raises:
+        CorpusError: a corpus, its folder, its sheet or its label set is not as it must be.
+        ConfigError: numbers of corpora and folders that do not match, or corpora with different classes.
+    """
+    train = _pair(config.corpus, config.data_dir, "data_dir")
+    test = _pair(config.test_corpus, config.test_data_dir, "test_data_dir")
+    options = config.pairs("corpus_options")
+    parts = []
+    for name, folder in [*train, *test]:
+        rows = load_corpus(name, data_dir=folder, label_set=config.label_set, num_proc=None, **options)
+        parts.append(rows.filter(lambda label: label is not None, input_columns="label"))
+    class_names = parts[0].features["label"].names
+    for (name, _), part in zip([*train, *test], parts, strict=True):
+        found = part.features["label"].names
+        if found != class_names:
+            raise ConfigError(
+                f"corpora of one run need the same classes, but {train[0][0]} has {class_names}, {name} has {found}; "
+                "choose a --label_set that they share"
+            )
+    dataset = datasets.concatenate_datasets(parts) if len(parts) > 1 else parts[0]
+    corpora = list(dataset["corpus"])
+    subjects = list(dataset["subject"])
+    if len(set(corpora)) > 1:
+        # Two corpora may both have a subject 1: the corpus is then part of the name.
+        subjects = [f"{corpus}-{subject}" for corpus, subject in zip(corpora, subjects, strict=True)]
+    table = ClipTable(list(dataset["clip_id"]), corpora, subjects, [int(x) for x in dataset["label"]], class_names)
+    faces = all(get_builder_class(name).faces_may_be_published for name, _ in [*train, *test])
+    return Corpora(dataset, table, faces)
+
+
+def clip_cache_folder(config: TrainConfig) -> Path:
+    """Return the folder (`Path`) that keeps aligned clips."""
+    if config.cache_dir is not None:
+        return Path(config.cache_dir)
+    return Path(datasets.config.HF_DATASETS_CACHE) / "fdp_aligned_clips"
+
+
+def _pair(names: Sequence[str], folders: Sequence[str], option: str) -> list[tuple[str, str | None]]:
+    """Give each corpus its folder; no folder at all is left to the loaders to judge."""
+    if folders and len(folders) != len(names):
+        raise ConfigError(
+            f"--{option} takes one folder per corpus, but there are {len(folders)} folders for {list(names)}; "
+            "give them in the same order"
+        )
+    return list(zip(names, folders or [None] * len(names), strict=True))

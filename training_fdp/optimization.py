@@ -1,0 +1,65 @@
+"""Optimiser and learning-rate course as pure functions of the settings and the step."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from training_fdp.config import TrainConfig
+
+
+def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Return the optimiser (`torch.optim.Optimizer`) of a run.
+
+    With adamw, biases and normalisation weights do not decay (usual practice); adam and sgd add the penalty to every
+    weight, as the authors' script does.
+    """
+    if config.optimizer == "adamw":
+        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        groups = [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW(groups, lr=config.learning_rate)
+    if config.optimizer == "adam":
+        return torch.optim.Adam(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    return torch.optim.SGD(model.parameters(), lr=config.learning_rate, momentum=0.9, weight_decay=config.weight_decay)
+
+
+def learning_rate_factor(schedule: str, step: int, num_steps: int, warmup_fraction: float) -> float:
+    """Return the share (`float` in [0, 1]) of the highest learning rate that a step uses.
+
+    Args:
+        schedule (`str`):
+            `constant`, `linear` or `cosine`; the last two end at 0 after the last step.
+        step (`int`):
+            Step, 0-based.
+        num_steps (`int`):
+            Planned steps.
+        warmup_fraction (`float`):
+            Share of the steps in which the rate rises in equal parts.
+    """
+    warmup = round(warmup_fraction * num_steps)
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if schedule == "constant":
+        return 1.0
+    progress = (step - warmup) / max(num_steps - warmup, 1)
+    return 1 - progress if schedule == "linear" else 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give every parameter group the rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def balanced_class_weights(labels: Iterable[int], num_labels: int) -> torch.Tensor:
+    """Return weights (`torch.FloatTensor` of shape `(num_labels,)`) inverse to the class counts, mean 1 over clips.
+
+    A class without a clip gets 0: nothing is there to be weighted.
+    """
+    counts = torch.bincount(torch.as_tensor(list(labels)), minlength=num_labels).float()
+    occurring = (counts > 0).sum()
+    return torch.where(counts > 0, counts.sum() / (occurring * counts.clamp(min=1)), torch.zeros_like(counts))

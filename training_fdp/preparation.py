@@ -1,0 +1,214 @@
+"""Everything that is checked and built before the first byte is written into OUT."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
+
+from training_fdp.augmentation import AugmentationConfig
+from training_fdp.batches import parse_augmentation
+from training_fdp.clips import prepare_clips
+from training_fdp.config import TrainConfig
+from training_fdp.corpora import Corpora, clip_cache_folder, load_corpora
+from training_fdp.errors import ConfigError, ProtocolError
+from training_fdp.loop import set_determinism
+from training_fdp.protocols import ClipTable, Fold, make_folds, select_folds, untaught_classes
+from training_fdp.trackers import check_tracker
+
+# A process that is done early waits for the last one: accelerate's default of ten minutes would end the run.
+PROCESS_GROUP_TIMEOUT = timedelta(days=7)
+
+Result = TypeVar("Result")
+
+
+@dataclass
+class PreparedRun:
+    """A run whose every setting and clip has been checked.
+
+    Args:
+        config (`TrainConfig`): Settings.
+        accelerator (`Accelerator`): Device, arithmetic, processes.
+        corpora (`Corpora`): The clips' rows.
+        clips (`AlignedClips`): The clips' pixels.
+        processor (`FDPVideoProcessor`): What made them, and goes into checkpoints.
+        model_config (`FDPConfig`): The network.
+        augmentation (`AugmentationConfig`): What training clips undergo.
+        folds (`list[Fold]`): All folds of the protocol.
+        warnings (`list[str]`): What a reader of the results must know.
+    """
+
+    config: TrainConfig
+    accelerator: Any
+    corpora: Corpora
+    clips: Any
+    processor: Any
+    model_config: Any
+    augmentation: AugmentationConfig
+    folds: list[Fold]
+    warnings: list[str]
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the numbers (`dict`): settings, clips and classes."""
+        table = self.corpora.table
+        return {
+            "settings": self.config.identity(),
+            "clips": _clips_digest(table),
+            "class_names": list(table.class_names),
+        }
+
+
+def build_accelerator(config: TrainConfig) -> Accelerator:
+    """Return the accelerator (`Accelerator`) of a run.
+
+    Raises:
+        ConfigError: an arithmetic that the device cannot do, a batch that the processes cannot share, or a tracker
+            that is not installed.
+    """
+    accelerator = Accelerator(
+        mixed_precision=config.mixed_precision,
+        log_with=check_tracker(config.report_to),
+        project_dir=config.output_dir,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=PROCESS_GROUP_TIMEOUT)],
+    )
+    if config.mixed_precision == "fp16" and accelerator.device.type == "cpu":
+        raise ConfigError(
+            "--mixed_precision fp16 needs a GPU, but this run is on the CPU, where it would silently change nothing; "
+            "use bf16 or no"
+        )
+    processes = accelerator.num_processes
+    if config.parallelism == "ddp" and processes > 1:
+        if config.batch_size % processes:
+            raise ConfigError(
+                f"--parallelism ddp splits a batch over the processes, but {config.batch_size} clips do not divide by "
+                f"{processes}; choose a multiple for --batch_size"
+            )
+        if config.auto_batch_size:
+            raise ConfigError(
+                "--auto_batch_size belongs to --parallelism folds; with ddp give a --batch_size that fits"
+            )
+    set_determinism(config.deterministic)
+    return accelerator
+
+
+def prepare_run(config: TrainConfig, accelerator: Any) -> PreparedRun:
+    """Load the clips, split them, align them and build what a fold needs.
+
+    Args:
+        config (`TrainConfig`):
+            Settings.
+        accelerator (`Accelerator`):
+            Device and processes; the main process loads first, the others find its caches.
+
+    Returns:
+        `PreparedRun`: the checked run.
+
+    Raises:
+        CorpusError, VideoReadError, FaceNotFoundError, ConfigError: something is not as it must be.
+    """
+    augmentation = parse_augmentation(config.augmentation)
+    corpora = on_main_first(accelerator, lambda: load_corpora(config))
+    table = corpora.table
+    folds = make_folds(table, config.protocol, config.test_corpus, config.released_subject_list)
+    select_folds(folds, config.folds)
+    warnings = _check_classes(table, folds, config.allow_missing_classes)
+    model_config = build_model_config(config, table.class_names)
+    processor = build_processor(config, model_config)
+    clips = on_main_first(
+        accelerator, lambda: prepare_clips(corpora.dataset, processor, clip_cache_folder(config), config.num_proc)
+    )
+    if config.normalization == "train_statistics":
+        warnings.append(
+            "checkpoints of this run take pixels normalised with the statistics in fold.json, which the saved video "
+            "processor does not apply"
+        )
+    return PreparedRun(config, accelerator, corpora, clips, processor, model_config, augmentation, folds, warnings)
+
+
+def build_model_config(config: TrainConfig, class_names: Sequence[str]) -> Any:
+    """Return the network's settings (`FDPConfig`): preset, classes, overrides.
+
+    Raises:
+        ConfigError: an override that the model does not know or cannot combine.
+    """
+    from huggingface_hub.errors import StrictDataclassError
+
+    from modeling_fdp import FDPConfig
+
+    overrides = config.pairs("model_overrides")
+    for name in ("num_frames", "image_size"):
+        if getattr(config, name) is not None:
+            overrides[name] = getattr(config, name)
+    id2label = dict(enumerate(class_names))
+    label2id = {name: label for label, name in id2label.items()}
+    try:
+        return FDPConfig.from_preset(config.preset, id2label=id2label, label2id=label2id, **overrides)
+    except (ValueError, TypeError, StrictDataclassError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"preset {config.preset} cannot be built with {overrides}: {reason}") from None
+
+
+def build_processor(config: TrainConfig, model_config: Any) -> Any:
+    """Return the video processor (`FDPVideoProcessor`) that makes the clips of a run and goes into its checkpoints.
+
+    Raises:
+        ConfigError: an override that the processor does not know.
+    """
+    from modeling_fdp.video_processing_fdp import FDPVideoProcessor
+
+    size = {"height": model_config.image_size, "width": model_config.image_size}
+    overrides = config.pairs("processor_overrides")
+    try:
+        return FDPVideoProcessor(**{"num_frames": model_config.num_frames, "size": size, **overrides})
+    except (ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"the video processor cannot be built with {overrides}: {reason}") from None
+
+
+def on_main_first(accelerator: Any, work: Callable[[], Result]) -> Result:
+    """Let the main process do what the others will then find in a cache; all stop when it fails.
+
+    Raises:
+        ConfigError: on the other processes, when the main process failed; its own error says why.
+    """
+    if accelerator.num_processes == 1:
+        return work()
+    outcome = [False]
+    try:
+        if accelerator.is_main_process:
+            result = work()
+            outcome = [True]
+    finally:
+        outcome = broadcast_object_list(outcome)
+    if not outcome[0]:
+        raise ConfigError("the main process could not prepare the run; its message says why")
+    return result if accelerator.is_main_process else work()
+
+
+def _check_classes(table: ClipTable, folds: Sequence[Fold], allow_missing: bool) -> list[str]:
+    """Refuse folds that test what they never teach, unless told otherwise; name classes without any clip."""
+    warnings = []
+    present = set(table.labels)
+    absent = [name for label, name in enumerate(table.class_names) if label not in present]
+    if absent:
+        warnings.append(f"classes without any clip: {', '.join(absent)}; they count as 0 in UF1 and UAR")
+    for fold in folds:
+        untaught = untaught_classes(table, fold)
+        if untaught and not allow_missing:
+            raise ProtocolError(
+                f"fold {fold.fold_id} tests {', '.join(untaught)} but has no training clip of it; choose another "
+                "protocol or label set, or add --allow_missing_classes and read the figure accordingly"
+            )
+        if untaught:
+            warnings.append(f"fold {fold.fold_id} tests {', '.join(untaught)} without a training clip of it")
+    return warnings
+
+
+def _clips_digest(table: ClipTable) -> str:
+    """Digest of which clips there are, whose they are and what they are called; not of where they lie."""
+    rows = list(zip(table.clip_ids, table.subjects, [int(label) for label in table.labels], strict=True))
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()

@@ -1,0 +1,212 @@
+"""The report of a run, written from OUT alone: results.json, predictions.csv, pictures, report.md and a table."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from training_fdp.figures import draw_clips, draw_confusion_matrix, draw_subject_accuracy, draw_training_curves
+from training_fdp.fold_record import CURVE_NAME, RECORD_NAME
+from training_fdp.metrics import SCALAR_METRICS
+from training_fdp.pooling import pool_records, predictions_csv
+from training_fdp.protocols import FINAL_FOLD
+from training_fdp.run_store import RunStore
+from training_fdp.samples import read_samples
+from training_fdp.storage import read_json, write_json, write_text
+
+SCHEMA_VERSION = 1
+RESULTS_NAME = "results.json"
+CLIPS_SHOWN = 4
+METRIC_TITLES = {"accuracy": "Accuracy", "uf1": "UF1", "uar": "UAR", "f1_weighted": "Weighted F1"}
+
+
+def write_report(
+    store: RunStore, keys_by_seed: Mapping[int, Sequence[str]], failures: Mapping[str, str]
+) -> dict[str, Any]:
+    """Pool the finished folds of an OUT and write everything a reader looks for.
+
+    Args:
+        store (`RunStore`):
+            The OUT; at least one fold is finished.
+        keys_by_seed (`Mapping[int, Sequence[str]]`):
+            All folds of the run.
+        failures (`Mapping[str, str]`):
+            Reasons of folds that failed in this run.
+
+    Returns:
+        `dict`: the content of results.json.
+    """
+    facts = store.read()
+    records = store.records(keys_by_seed)
+    class_names = facts["class_names"]
+    missing = [key for keys in keys_by_seed.values() for key in keys if not (store.place(key) / RECORD_NAME).exists()]
+    results = {
+        "schema_version": SCHEMA_VERSION,
+        "complete": not missing,
+        "missing_folds": {key: failures.get(key, "not run") for key in missing},
+        **{name: facts[name] for name in ("command", "corpus", "test_corpus", "label_set", "class_names", "preset")},
+        **{name: facts[name] for name in ("protocol", "selection", "seeds", "warnings", "versions")},
+        "seed": facts["seeds"][0],
+        "settings": facts["identity"]["settings"],
+        **pool_records(records, class_names),
+        "final_model": _final_model(store),
+    }
+    write_json(store.root / RESULTS_NAME, results)
+    write_text(store.root / "predictions.csv", predictions_csv(records, class_names))
+    figures = _draw(store, keys_by_seed, results, records, show_faces=facts["faces"])
+    write_text(store.root / "report.md", _markdown(results, figures))
+    return results
+
+
+def summary(results: Mapping[str, Any], root: Path) -> str:
+    """Return what is printed at the end of a run (`str`): the pooled table, chance, and where things are."""
+    lines = [_headline(results), ""]
+    lines += _table(results, ("metric", "value", "95% interval", "majority class"))
+    lines.append("")
+    lines.append(
+        f"Chance: always answering '{results['majority_class']}' gives the last column; {_guessing(results)}."
+    )
+    literature = results.get("best_on_test_subject")
+    if literature is not None:
+        lines.append(
+            "best_on_test_subject (epoch chosen on the held-out subject, as in much of the literature; not a result): "
+            f"UF1 {literature['uf1']:.4f}, UAR {literature['uar']:.4f}, accuracy {literature['accuracy']:.4f}"
+        )
+    lines += [f"Note: {warning}" for warning in results["warnings"]]
+    lines.append(f"Written to {root}: {RESULTS_NAME}, predictions.csv, confusion_matrix.png, report.md, folds/")
+    return "\n".join(lines)
+
+
+def _headline(results: Mapping[str, Any]) -> str:
+    finished, missing = len(results["folds"]), len(results["missing_folds"])
+    corpus = "+".join(results["corpus"])
+    tested = f" -> {'+'.join(results['test_corpus'])}" if results["test_corpus"] else ""
+    incomplete = "" if results["complete"] else f" INCOMPLETE: {missing} of {finished + missing} folds are missing;"
+    seeds = f", seeds {' '.join(map(str, results['seeds']))}" if len(results["seeds"]) > 1 else ""
+    return (
+        f"{corpus}{tested}, {results['protocol']}, {results['preset']}{seeds}:{incomplete} "
+        f"{results['num_clips']} held-out clips of {results['num_subjects']} subjects, pooled once over "
+        f"{finished} folds"
+    )
+
+
+def _table(results: Mapping[str, Any], header: Sequence[str]) -> list[str]:
+    """Rows of a table that is aligned on a terminal and is Markdown too."""
+    several = len(results["per_seed"]) > 1
+    rows = []
+    for name in SCALAR_METRICS:
+        low, high = results["interval"][name]
+        spread = f" ± {results['deviation'][name]['std']:.4f}" if several else ""
+        value = f"{results['metrics'][name]:.4f}{spread}"
+        majority = f"{results['chance']['majority'][name]:.4f}"
+        rows.append((METRIC_TITLES[name], value, f"{low:.3f} to {high:.3f}", majority))
+    return _aligned([tuple(header), *rows])
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return lines
+
+
+def _guessing(results: Mapping[str, Any]) -> str:
+    prior = results["chance"]["prior"]
+    return f"guessing by the class shares gives UF1 {prior['uf1']:.4f} and accuracy {prior['accuracy']:.4f}"
+
+
+def _final_model(store: RunStore) -> dict[str, Any] | None:
+    path = store.place(FINAL_FOLD) / RECORD_NAME
+    if not path.exists():
+        return None
+    return {"path": FINAL_FOLD, "benchmarked": False, "note": read_json(path)["note"]}
+
+
+def _draw(
+    store: RunStore,
+    keys_by_seed: Mapping[int, Sequence[str]],
+    results: Mapping[str, Any],
+    records: Mapping[int, Sequence[Mapping[str, Any]]],
+    show_faces: bool,
+) -> list[str]:
+    """Draw the pictures; returns their names."""
+    root = store.root
+    title = f"UF1 {results['metrics']['uf1']:.3f}, UAR {results['metrics']['uar']:.3f}"
+    draw_confusion_matrix(root / "confusion_matrix.png", results["confusion_matrix"], results["class_names"], title)
+    correct: dict[str, tuple[int, int]] = {}
+    for row in (row for found in records.values() for record in found for row in record["predictions"]):
+        right, total = correct.get(row["subject"], (0, 0))
+        correct[row["subject"]] = (right + (row["label"] == row["prediction"]), total + 1)
+    draw_subject_accuracy(root / "subject_accuracy.png", correct)
+    curves = {
+        key: read_json(store.place(key) / CURVE_NAME)
+        for keys in keys_by_seed.values()
+        for key in keys
+        if (store.place(key) / CURVE_NAME).exists()
+    }
+    draw_training_curves(root / "training_curves.png", curves)
+    names = ["confusion_matrix.png", "subject_accuracy.png", "training_curves.png"]
+    clips = read_samples(root, CLIPS_SHOWN) if show_faces else []
+    if clips:
+        draw_clips(root / "dynamic_images.png", clips)
+        names.append("dynamic_images.png")
+    return names
+
+
+def _markdown(results: Mapping[str, Any], figures: Sequence[str]) -> str:
+    """Lay out report.md."""
+    names = results["class_names"]
+    lines = ["# Report", "", _headline(results), "", "```", results["command"], "```", "", "## Pooled metrics", ""]
+    lines += _table(results, ("metric", "value", "95% interval over subjects", "majority class"))
+    lines += ["", f"The majority class is '{results['majority_class']}'; {_guessing(results)}.", ""]
+    per_class = [
+        (name, str(results["class_counts"][name]), f"{f1:.4f}", f"{recall:.4f}")
+        for name, f1, recall in zip(
+            names, results["metrics"]["f1_per_class"], results["metrics"]["recall_per_class"], strict=True
+        )
+    ]
+    lines += _aligned([("class", "clips", "F1", "recall"), *per_class])
+    if len(results["per_seed"]) > 1:
+        seeds = [(str(run["seed"]), *(f"{run[name]:.4f}" for name in SCALAR_METRICS)) for run in results["per_seed"]]
+        lines += ["", *_aligned([("seed", *(METRIC_TITLES[name] for name in SCALAR_METRICS)), *seeds])]
+    for corpus, found in results.get("per_corpus", {}).items():
+        lines += ["", f"{corpus}: UF1 {found['uf1']:.4f}, UAR {found['uar']:.4f}, accuracy {found['accuracy']:.4f}"]
+    if "best_on_test_subject" in results:
+        found = results["best_on_test_subject"]
+        lines += [
+            "",
+            "`best_on_test_subject`, the epoch chosen on the held-out subject as in much of the literature, beside "
+            f"the honest figure and never instead of it: UF1 {found['uf1']:.4f}, UAR {found['uar']:.4f}, "
+            f"accuracy {found['accuracy']:.4f}.",
+        ]
+    lines += _quality(results)
+    if results["warnings"] or results["missing_folds"]:
+        lines += ["", "## Read this first", ""]
+        lines += [f"- {warning}" for warning in results["warnings"]]
+        lines += [f"- fold {key} is missing: {reason}" for key, reason in results["missing_folds"].items()]
+    if results["final_model"] is not None:
+        lines += ["", f"`final/` was {results['final_model']['note']}."]
+    lines += ["", "## Figures", "", *(f"![{Path(name).stem.replace('_', ' ')}]({name})" for name in figures), ""]
+    return "\n".join(lines)
+
+
+def _quality(results: Mapping[str, Any]) -> list[str]:
+    """Dynamic images beside the constructions that see no clip, and the order of the rank scores."""
+    lines: list[str] = []
+    image = results["dynamic_image"]
+    if image is not None:
+        titles = {"": "constructed", "_constant": "constant 0.5", "_mean_image": "mean training image"}
+        rows = [
+            (title, *(_figure(image.get(f"{name}{suffix}")) for name in ("mse", "psnr", "ssim")))
+            for suffix, title in titles.items()
+            if f"mse{suffix}" in image
+        ]
+        lines += ["", "## Dynamic images", "", *_aligned([("image", "MSE", "PSNR (dB)", "SSIM"), *rows])]
+    if results["rank"] is not None:
+        lines += ["", f"Kendall's tau of the rank scores with time: {results['rank']['kendall_tau']:.4f} (mean)."]
+    return lines
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.5f}"

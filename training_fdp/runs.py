@@ -1,0 +1,264 @@
+"""A run: all folds of a protocol over all seeds, on one process or many; finished folds are never run again."""
+
+import logging
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import transformers
+from accelerate.utils import broadcast_object_list, gather_object
+from tqdm import tqdm
+
+from training_fdp.augmentation import AugmentationConfig, build_augmentation
+from training_fdp.batches import ClipBatches
+from training_fdp.cli import user_facing_errors
+from training_fdp.config import TrainConfig
+from training_fdp.fold_record import read_record, versions, write_record
+from training_fdp.loop import FoldContext, FoldTrainer
+from training_fdp.preparation import PreparedRun, build_accelerator, on_main_first, prepare_run
+from training_fdp.protocols import FINAL_FOLD, Fold, final_fold, select_folds
+from training_fdp.report import summary, write_report
+from training_fdp.run_store import RunStore, identity_digest
+from training_fdp.samples import write_samples
+from training_fdp.trackers import RunTracker
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fold of one seed.
+
+    Args:
+        key (`str`): Name of its folder.
+        fold (`Fold`): The split.
+        seed (`int`): Seed.
+    """
+
+    key: str
+    fold: Fold
+    seed: int
+
+
+def run(config: TrainConfig, arguments: Sequence[str] = ()) -> int:
+    """Do what the command line asks.
+
+    Args:
+        config (`TrainConfig`):
+            Settings.
+        arguments (`Sequence[str]`, *optional*, defaults to `()`):
+            The command line behind them, for the record.
+
+    Returns:
+        `int`: exit code; 1 when a fold that was asked for is missing.
+
+    Raises:
+        CorpusError, VideoReadError, FaceNotFoundError, ConfigError: before anything is written into OUT.
+    """
+    if config.collect is not None:
+        return collect(Path(config.collect))
+    transformers.utils.logging.disable_progress_bar()  # its bars of a tenth of a second break up ours
+    accelerator = build_accelerator(config)
+    prepared = prepare_run(config, accelerator)
+    store = RunStore(Path(str(config.output_dir)))
+    jobs = make_jobs(prepared)
+    if accelerator.is_main_process:
+        logger.info("%d folds, %d clips", len(prepared.folds), len(prepared.corpora.table.clip_ids))
+    facts = run_facts(prepared, arguments)
+    on_main_first(accelerator, lambda: store.open(prepared.identity(), facts) if accelerator.is_main_process else None)
+    tracker = RunTracker(accelerator, config)
+    failures = run_jobs(prepared, store, jobs, tracker)
+    code = 0
+    if accelerator.is_main_process:
+        code = finish(store, [job.key for job in jobs], failures, tracker)
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return code
+
+
+def collect(folder: Path) -> int:
+    """Pool the finished folds of an OUT without training; returns the exit code (`int`).
+
+    Raises:
+        ConfigError: the folder holds no run, or no finished fold.
+    """
+    store = RunStore(folder)
+    keys = [key for keys in keys_by_seed(store.read()).values() for key in keys]
+    return finish(store, keys, {})
+
+
+def run_facts(prepared: PreparedRun, arguments: Sequence[str]) -> dict[str, Any]:
+    """Return what reports say about a run (`dict`), so that they can be written from OUT alone."""
+    config, table = prepared.config, prepared.corpora.table
+    launcher = "accelerate launch train.py"
+    if config.parallelism == "ddp":
+        launcher = f"accelerate launch --num_processes {prepared.accelerator.num_processes} train.py"
+    return {
+        "command": f"{launcher} {shlex.join(arguments)}".strip(),
+        "corpus": config.corpus,
+        "test_corpus": config.test_corpus,
+        "label_set": config.label_set,
+        "class_names": list(table.class_names),
+        "preset": config.preset,
+        "protocol": config.protocol,
+        "selection": config.selection,
+        "seeds": config.all_seeds,
+        "folds": [fold.fold_id for fold in prepared.folds],
+        "warnings": prepared.warnings,
+        "faces": prepared.corpora.faces_may_be_published or config.allow_face_figures,
+        "versions": versions(),
+    }
+
+
+def keys_by_seed(facts: Mapping[str, Any]) -> dict[int, list[str]]:
+    """Return the folder names of all folds of a run (`dict` of `list[str]`), by seed."""
+    return {seed: [fold_key(fold, seed, facts["seeds"]) for fold in facts["folds"]] for seed in facts["seeds"]}
+
+
+def fold_key(fold_id: str, seed: int, seeds: Sequence[int]) -> str:
+    """Return the folder name (`str`) of a fold: with several seeds the seed is part of it."""
+    return f"{fold_id}_seed{seed}" if len(seeds) > 1 else fold_id
+
+
+def make_jobs(prepared: PreparedRun) -> list[Job]:
+    """Return the folds to run (`list[Job]`), all seeds; the final model is the last one."""
+    config = prepared.config
+    seeds = config.all_seeds
+    chosen = select_folds(prepared.folds, config.folds)
+    jobs = [Job(fold_key(fold.fold_id, seed, seeds), fold, seed) for seed in seeds for fold in chosen]
+    if config.final_model and config.folds == "all":
+        jobs.append(Job(FINAL_FOLD, final_fold(prepared.corpora.table, config.test_corpus), seeds[0]))
+    return jobs
+
+
+def run_jobs(prepared: PreparedRun, store: RunStore, jobs: Sequence[Job], tracker: RunTracker) -> dict[str, str]:
+    """Train what is not finished; returns the reasons (`dict`) of the folds that failed, on all processes."""
+    accelerator = prepared.accelerator
+    identity = identity_digest(prepared.identity())
+    # The main process decides: another may see a fold finish in between.
+    todo = [job for job in jobs if read_record(store.place(job.key), identity) is None]
+    todo = broadcast_object_list([todo])[0]
+    failures: dict[str, str] = {}
+    with _share_of(prepared, todo) as mine, _Progress(mine, not accelerator.is_main_process) as progress:
+        context = _fold_context(prepared, identity, progress, tracker)
+        for job in mine:
+            try:
+                _run_job(context, prepared, store, job)
+            except (RuntimeError, OSError, ValueError, ArithmeticError) as error:
+                # One fold must not take the others with it; its reason is in the list at the end.
+                logger.error("fold %s failed", job.key, exc_info=not isinstance(error, user_facing_errors()))
+                failures[job.key] = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            progress.next_fold()
+    gathered: list[dict[str, str]] = gather_object([failures])
+    return {key: reason for found in gathered for key, reason in found.items()}
+
+
+def finish(
+    store: RunStore, wanted: Sequence[str], failures: Mapping[str, str], tracker: RunTracker | None = None
+) -> int:
+    """Pool, report and name what is missing; returns the exit code (`int`)."""
+    facts = store.read()
+    missing = [key for key in wanted if read_record(store.place(key)) is None]
+    for key in missing:
+        _say(f"missing: fold {key}: {failures.get(key, 'not run yet')}")
+    if any(store.records(keys_by_seed(facts)).values()):
+        results = write_report(store, keys_by_seed(facts), failures)
+        print(summary(results, store.root))  # noqa: T201 - the command line's own voice
+        if tracker is not None:
+            tracker.log_results(results)
+    if missing:
+        _say(f"{len(missing)} of {len(wanted)} folds are missing; the same command runs only these")
+    return 1 if missing else 0
+
+
+def _run_job(context: FoldContext, prepared: PreparedRun, store: RunStore, job: Job) -> None:
+    work = store.work_folder(job.key)
+    trainer = FoldTrainer(context, job.fold, job.seed, job.key, work)
+    trained = trainer.train()
+    if trainer.shares_fold and not prepared.accelerator.is_main_process:
+        return
+    if store.read()["faces"]:
+        write_samples(store.root, job.key, trained, context)
+    write_record(
+        store.place(job.key),
+        work / "record",
+        trained,
+        job.fold,
+        job.seed,
+        prepared.corpora.table,
+        prepared.processor,
+        prepared.config.identity(),
+        context.identity,
+    )
+    store.clear_work(job.key)
+
+
+def _fold_context(prepared: PreparedRun, identity: str, progress: "_Progress", tracker: RunTracker) -> FoldContext:
+    from modeling_fdp import FDPForVideoClassification
+
+    def report(key: str, step: int, planned: int, scalars: dict[str, float]) -> None:
+        progress.show(key, step, planned, scalars.get("loss"))
+        if scalars:
+            tracker.log(key, step, scalars)
+
+    model_config = prepared.model_config
+    table = prepared.corpora.table
+    augmentation = None
+    if prepared.augmentation != AugmentationConfig():
+        augmentation = build_augmentation(prepared.augmentation, num_labels=len(table.class_names))
+    device = prepared.accelerator.device
+    return FoldContext(
+        config=prepared.config,
+        accelerator=prepared.accelerator,
+        table=table,
+        batches=ClipBatches(prepared.clips, prepared.processor, prepared.config, model_config.num_frames, device),
+        build_model=lambda: FDPForVideoClassification(model_config),
+        augmentation=augmentation,
+        identity=identity,
+        report=report,
+    )
+
+
+@contextmanager
+def _share_of(prepared: PreparedRun, todo: Sequence[Job]) -> Iterator[list[Job]]:
+    """The folds of this process: its own ones, or, where processes share every fold, all of them."""
+    if prepared.config.parallelism == "ddp" or prepared.accelerator.num_processes == 1:
+        yield list(todo)
+        return
+    with prepared.accelerator.split_between_processes(list(todo)) as mine:
+        yield list(mine)
+
+
+class _Progress:
+    """One bar, for the fold that this process trains."""
+
+    def __init__(self, jobs: Sequence[Job], disable: bool) -> None:
+        self.total = len(jobs)
+        self.done = 0
+        self.bar = tqdm(total=1, unit="step", disable=disable or not jobs, dynamic_ncols=True)
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.close()
+
+    def show(self, key: str, step: int, planned: int, loss: float | None) -> None:
+        self.bar.set_description(f"fold {key} ({self.done + 1} of {self.total})", refresh=False)
+        if loss is not None:
+            self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+        self.bar.total = planned
+        self.bar.update(step - self.bar.n)
+
+    def next_fold(self) -> None:
+        self.done += 1
+        if self.done < self.total:
+            self.bar.reset(total=1)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)  # noqa: T201 - the command line's own voice

@@ -1,0 +1,104 @@
+"""Writing so that a file is either the old one or the new one, whole, whatever happens in between."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from training_fdp.errors import TrainingError
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Write a file beside its place, bring it to the disk, then rename it into place.
+
+    Args:
+        path (`Path`):
+            The file; its folder exists.
+        write (`Callable[[BinaryIO], None]`):
+            Writes the content.
+
+    Raises:
+        OSError: the disk is full or read-only; the old file, if any, is as it was.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with aside.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically, UTF-8."""
+    write_atomically(path, lambda file: file.write(text.encode("utf-8")) and None)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file atomically; numbers keep all their digits, NaN and infinity are refused."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def publish_folder(aside: Path, place: Path) -> None:
+    """Bring a finished folder to the disk, file by file, and rename it into place."""
+    for path in sorted(aside.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    _sync_folder(aside)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    os.rename(aside, place)
+    _sync_folder(place.parent)
+
+
+def fresh_folder(path: Path) -> Path:
+    """Return the folder (`Path`), empty: what an interrupted run left there is removed."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    return path
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Save tensors and plain numbers atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda file: torch.save(state, file))
+
+
+def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
+    """Return the saved state (`dict`), or `None` where there is none. Nothing but tensors and numbers is unpickled.
+
+    Raises:
+        TrainingError: the file is damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise TrainingError(
+            f"the checkpoint {path} cannot be read ({reason}); delete it to start the fold again"
+        ) from error
+
+
+def _sync_folder(path: Path) -> None:
+    """Bring a rename to the disk; folders cannot be opened on Windows, where the rename itself has to do."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
