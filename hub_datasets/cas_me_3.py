@@ -11,6 +11,7 @@ from hub_datasets.base import ANY, CorpusBuilder, Layout
 from hub_datasets.errors import UnknownLabelSetError
 from hub_datasets.folders import list_frames
 from hub_datasets.records import (
+    OBJECTIVE_CLASSES,
     ClipRecord,
     Erratum,
     Expected,
@@ -18,6 +19,7 @@ from hub_datasets.records import (
     Package,
     SheetFile,
     as_frame_number,
+    as_objective_class,
     as_subject_number,
     as_text,
     identity_labels,
@@ -37,7 +39,6 @@ _POLARITY = {
     "others": "others",
 }
 _POLARITY_WITHOUT_OTHERS = {word: name for word, name in _POLARITY.items() if name != "others"}
-_ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII")
 _PART_A = ("Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "emotion")
 _PART_C = ("sub", "onset", "offset", "au", "emotion")
 _A, _C = "A", "C"
@@ -171,24 +172,25 @@ part_C/RGB_Depth/part_C/part_C/01/a/color/123.jpg"""
             _FOUR[:3],
             _POLARITY_WITHOUT_OTHERS,
             "the 687 clips of HTNet",
-            (Expected(_four(449, 54, 184), 87, _VERSION_2),),
+            # Its paper counts 87 subjects, but 88 without the two that are left out are 86.
+            (Expected(_four(449, 54, 184), None, _VERSION_2),),
             left_out=_NOT_IN_HTNET,
             left_out_subjects=frozenset({"spNO.217", "spNO.9"}),
         ),
         LabelSet(
             "objective",
-            _ROMAN[:5],
-            identity_labels(_ROMAN[:5]),
+            OBJECTIVE_CLASSES[:5],
+            identity_labels(OBJECTIVE_CLASSES[:5]),
             "objective (action unit) classes I to V",
-            (Expected(dict(zip(_ROMAN, (15, 151, 234, 37, 47), strict=False)), None, _VERSION_2),),
+            (Expected(dict(zip(OBJECTIVE_CLASSES, (15, 151, 234, 37, 47), strict=False)), None, _VERSION_2),),
             attribute="objective_class",
         ),
         LabelSet(
             "objective7",
-            _ROMAN,
-            identity_labels(_ROMAN),
+            OBJECTIVE_CLASSES,
+            identity_labels(OBJECTIVE_CLASSES),
             "all seven objective classes",
-            (Expected(dict(zip(_ROMAN, (15, 151, 234, 37, 47, 3, 373), strict=True)), 94, _VERSION_2),),
+            (Expected(dict(zip(OBJECTIVE_CLASSES, (15, 151, 234, 37, 47, 3, 373), strict=True)), 94, _VERSION_2),),
             attribute="objective_class",
         ),
     )
@@ -258,7 +260,7 @@ part_C/RGB_Depth/part_C/part_C/01/a/color/123.jpg"""
                     offset=as_frame_number(offset),
                     emotion=normalise_emotion(emotion),
                     action_units=as_text(units),
-                    attributes={"objective_class": as_text(objective).upper()},
+                    attributes={"objective_class": as_objective_class(objective)},
                 )
             )
         return records

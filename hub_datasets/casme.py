@@ -16,13 +16,14 @@ from hub_datasets.records import (
     LabelSet,
     Package,
     SheetFile,
+    Wrong,
     as_frame_number,
     as_subject_number,
     as_text,
     identity_labels,
     normalise_emotion,
 )
-from hub_datasets.resolve import choose_interval, correct
+from hub_datasets.resolve import choose_interval
 from hub_datasets.sheets import read_sheet, require_columns
 
 _SUBJECT = r"sub\d{1,2}"
@@ -45,7 +46,8 @@ _SECTION_EMOTION_COLUMN = 11
 
 def _from_the_folder(clip: str, row: int, field: str, right: int | tuple[int, int]) -> Erratum:
     reason = "the sheet does not fit the frames of the folder"
-    return Erratum(clip, field, None, right, reason, f"fact sheet 1, meb, sheet row {row}", if_frames_agree=True)
+    source = f"fact sheet 1, meb, sheet row {row}"
+    return Erratum(clip, field, Wrong.ANYTHING_ELSE, right, reason, source, if_frames_agree=True)
 
 
 class Casme(CorpusBuilder):
@@ -159,7 +161,10 @@ CASME/RAW/CASME_B/Section B/sub08/EP12_2/EP12_2-047.jpg"""
 
     def fit_to_frames(self, record: ClipRecord, listing: FrameListing) -> None:
         """Correct the clips known to be wrong where the frames agree; what the sheet says there is not recorded."""
-        if self.layout.package.name == "raw":  # whole episodes: any interval fits
+        if record.onset is None or record.offset is None:
+            return
+        interval = set(range(record.onset, record.offset + 1))
+        if self.layout.package.name == "raw" and interval <= set(listing.numbers):  # whole episodes: any interval fits
             return
         errata = [erratum for erratum in self.ERRATA if erratum.clip == record.key]
         as_written = (record.onset, record.offset)
@@ -173,11 +178,7 @@ CASME/RAW/CASME_B/Section B/sub08/EP12_2/EP12_2-047.jpg"""
             for erratum in errata
             if erratum.field != "apex"
         ]
-        choose_interval(record, listing, intervals)
-        if (record.onset, record.offset) != as_written:
-            for erratum in errata:
-                if erratum.field == "apex" and record.apex != erratum.right:
-                    correct(record, replace(erratum, wrong=record.apex))
+        choose_interval(record, listing, [*intervals, *(erratum for erratum in errata if erratum.field == "apex")])
 
 
 def _read_table(path: Path) -> pd.DataFrame:

@@ -1,23 +1,24 @@
 """4DME: 267 micro-expressions at 60 frames per second, the gray videos (fact sheet, section 8)."""
 
-from dataclasses import replace
+from pathlib import Path
 
 from hub_datasets.base import CorpusBuilder, Layout
 from hub_datasets.folders import FrameListing
-from hub_datasets.numbering import number_from_clip_start
+from hub_datasets.numbering import number_from_clip_start, numbering_remarks
 from hub_datasets.records import (
     ClipRecord,
     Erratum,
     LabelSet,
     Package,
     SheetFile,
+    Wrong,
     as_frame_number,
     as_subject_number,
     as_text,
     identity_labels,
     normalise_emotion,
 )
-from hub_datasets.resolve import correct
+from hub_datasets.resolve import Scan
 from hub_datasets.sheets import read_sheet, require_columns
 
 _FIVE = ("positive", "negative", "surprise", "repression", "others")
@@ -46,8 +47,9 @@ class FourDme(CorpusBuilder):
     FPS = 60.0
     ACCESS_PAGE = "https://www.oulu.fi/cmvs"
     CITATION = (
-        "Li X, Cheng S, Li Y, Behzad M, Shen J, Zafeiriou S, Pantic M, Zhao G. 4DME: A Spontaneous 4D Micro-Expression "
-        "Dataset With Multimodalities. IEEE Transactions on Affective Computing, 2022. doi:10.1109/TAFFC.2022.3182342"
+        "Li X, Cheng S, Li Y, Behzad M, Shen J, Zafeiriou S, Pantic M, Zhao G. 4DME: A Spontaneous 4D "
+        "Micro-Expression Dataset With Multimodalities. IEEE Transactions on Affective Computing, 2022. "
+        "doi:10.1109/TAFFC.2022.3182342"
     )
     EXPECTED_TREE = """\
 4DME_Labelling_Micro_release v1.xlsx
@@ -78,7 +80,12 @@ gray_micro_register_final/<fold_name>/1.jpg       (an earlier copy)"""
     )
     ERRATA = (
         Erratum(
-            "row 26", "apex", None, 2490, "the apex lies outside the interval", "fact sheet 8, meb-old, row 26", True
+            "row 26",
+            "apex",
+            Wrong.OUTSIDE_INTERVAL,
+            2490,
+            "the apex is outside the interval",
+            "fact sheet 8, meb-old",
         ),
     )
 
@@ -112,13 +119,14 @@ gray_micro_register_final/<fold_name>/1.jpg       (an earlier copy)"""
             )
         return records
 
+    def scan_download(self, root: Path) -> Scan:
+        """Scan as every corpus, and say how frames were found to be numbered."""
+        scan = super().scan_download(root)
+        scan.remarks.extend(numbering_remarks(scan))
+        return scan
+
     def fit_to_frames(self, record: ClipRecord, listing: FrameListing) -> None:
-        """Correct the one apex known to be wrong where it is, then settle what the frame numbers count from."""
-        onset, apex, offset = record.onset, record.apex, record.offset
-        if onset is not None and offset is not None and (apex is None or not onset <= apex <= offset):
-            for erratum in self.ERRATA:
-                if erratum.clip == record.key and onset <= erratum.right <= offset:
-                    correct(record, replace(erratum, wrong=apex))
+        """Settle how frames are numbered."""
         number_from_clip_start(record, listing)
 
 

@@ -1,11 +1,10 @@
 """MMEW: 300 micro-expressions at 90 frames per second (fact sheet, section 7)."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from hub_datasets.base import CorpusBuilder, Layout
 from hub_datasets.folders import FrameListing
-from hub_datasets.numbering import number_from_clip_start
+from hub_datasets.numbering import number_from_clip_start, numbering_remarks
 from hub_datasets.records import (
     ClipRecord,
     Erratum,
@@ -13,13 +12,14 @@ from hub_datasets.records import (
     LabelSet,
     Package,
     SheetFile,
+    Wrong,
     as_frame_number,
     as_subject_number,
     as_text,
     identity_labels,
     normalise_emotion,
 )
-from hub_datasets.resolve import correct
+from hub_datasets.resolve import Scan, correct, is_wrong
 from hub_datasets.sheets import read_sheet, require_columns
 
 _SEVEN = ("happiness", "surprise", "disgust", "anger", "fear", "sadness", "others")
@@ -46,9 +46,7 @@ _APEX_AND_OFFSET_OF_ROW = {
 
 def _erratum(row: int, field: str, right: int) -> Erratum:
     reason = "the sheet leaves it out or has it wrong, and the folder has this many frames"
-    return Erratum(
-        f"row {row}", field, None, right, reason, f"fact sheet 7, meb, sheet row {row}", if_frames_agree=True
-    )
+    return Erratum(f"row {row}", field, Wrong.ANYTHING_ELSE, right, reason, "fact sheet 7, meb", if_frames_agree=True)
 
 
 class Mmew(CorpusBuilder):
@@ -152,15 +150,20 @@ S03/happiness/S03-01-002/1.jpg"""
             )
         return records
 
+    def scan_download(self, root: Path) -> Scan:
+        """Scan as every corpus, and say how frames were found to be numbered."""
+        scan = super().scan_download(root)
+        scan.remarks.extend(numbering_remarks(scan))
+        return scan
+
     def fit_to_frames(self, record: ClipRecord, listing: FrameListing) -> None:
         """Complete the rows known to be wrong where the folder agrees, then settle how frames are numbered."""
         errata = [erratum for erratum in self.ERRATA if erratum.clip == record.attributes["row"]]
         offset = next((erratum.right for erratum in errata if erratum.field == "offset"), None)
         if offset is not None and listing.numbers and listing.numbers[-1] == offset:
             for erratum in errata:
-                wrong = getattr(record, erratum.field)
-                if wrong != erratum.right:
-                    correct(record, replace(erratum, wrong=wrong))
+                if is_wrong(record, erratum):
+                    correct(record, erratum)
         number_from_clip_start(record, listing)
 
 

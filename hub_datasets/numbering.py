@@ -2,16 +2,20 @@
 
 from hub_datasets.folders import FrameListing
 from hub_datasets.records import ClipRecord
+from hub_datasets.resolve import Scan
+
+_NUMBERING, _RECORDING = "numbering", "recording"
 
 
 def number_from_clip_start(record: ClipRecord, listing: FrameListing) -> None:
     """Move a record to frames that count from 0 or 1 where its sheet counts in the whole recording.
 
     Nothing happens where a frame of the interval exists. The move is sure where the folder holds as many frames as the
-    interval has; otherwise the clip takes the whole folder and loses its apex.
+    interval has, and [`numbering_remarks`] tells of it once; otherwise the clip takes the whole folder and loses its
+    apex.
 
     Args:
-        record (`ClipRecord`): corrected in place, with a note.
+        record (`ClipRecord`): moved in place.
         listing (`FrameListing`): frames of a folder that holds the clip and nothing else.
     """
     if record.onset is None or record.offset is None or not listing.numbers or listing.numbers[0] > 1:
@@ -26,9 +30,19 @@ def number_from_clip_start(record: ClipRecord, listing: FrameListing) -> None:
         record.onset, record.offset = first, last
         if record.apex is not None:
             record.apex -= shift
-        record.notes.append(f"the sheet counts {written} in the recording, the frames {first}..{last} from the clip")
+        record.attributes[_NUMBERING] = _RECORDING
     elif record.onset > last:
         record.onset, record.apex, record.offset = first, None, last
         record.notes.append(
             f"none of the frames {written} exists and the folder holds {first}..{last}: all were taken, without apex"
         )
+
+
+def numbering_remarks(scan: Scan) -> list[str]:
+    """What was found about the numbering of a download as a whole: one sentence, or none where sheet and files agree."""
+    moved = sum(clip.record.attributes.get(_NUMBERING) == _RECORDING for clip in scan.clips)
+    if not moved:
+        return []
+    return [
+        f"{moved} of {len(scan.clips)} clips: the sheet counts frames in the recording, the files count from the clip"
+    ]
