@@ -321,7 +321,9 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
         wanted: list[tuple[ClipRecord, str]] = []
         for record in records:
             label = self.label_set.class_of(record)
-            if label is None:
+            if record.problem:
+                scan.lost.append(LostClip(record.clip_id, record.problem))
+            elif label is None:
                 scan.left_out += 1
             else:
                 wanted.append((record, label))
@@ -345,14 +347,17 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
             (path for root in layout.package_roots if (path := find(root, record.folder_parts)) is not None), None
         )
 
+    def is_video(self, layout: Layout, path: Path) -> bool:
+        """Whether a located clip is a video file and not a folder of frames."""
+        return layout.package.video
+
     def _cut_all(self, layout: Layout, wanted: list[tuple[ClipRecord, str]], scan: Scan) -> None:
         located = [(record, label, self.locate(layout, record)) for record, label in wanted]
-        listings: dict[Path, FrameListing | str] = {}
-        if not layout.package.video:
-            # dict.fromkeys: recordings with several expressions are listed once
-            folders = list(dict.fromkeys(path for _, _, path in located if path is not None))
-            listed = parallel_map(self._list_folder, folders, f"{self.NAME}: listing frames")
-            listings = dict(zip(folders, listed, strict=True))
+        # dict.fromkeys: recordings with several expressions are listed once
+        paths = dict.fromkeys(path for _, _, path in located if path is not None)
+        folders = [path for path in paths if not self.is_video(layout, path)]
+        listed = parallel_map(self._list_folder, folders, f"{self.NAME}: listing frames")
+        listings = dict(zip(folders, listed, strict=True))
         seen: set[str] = set()
         for record, label, path in located:
             outcome: ResolvedClip | LostClip
@@ -360,7 +365,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
                 outcome = LostClip(record.clip_id, "the sheet lists this clip twice")
             elif path is None:
                 outcome = LostClip(record.clip_id, f"no folder {readable_parts(record.folder_parts)} in this package")
-            elif layout.package.video:
+            elif self.is_video(layout, path):
                 outcome = self.cut_video(record, path, label)
             else:
                 outcome = self._cut_folder(layout, record, listings[path], label)

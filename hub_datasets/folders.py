@@ -40,11 +40,13 @@ def frame_number(stem: str) -> int | None:
     return number if number <= _LARGEST_FRAME_NUMBER else None
 
 
-def parallel_map(function: Callable[[Item], Result], items: Iterable[Item], description: str) -> list[Result]:
+def parallel_map(
+    function: Callable[[Item], Result], items: Iterable[Item], description: str, unit: str = "folder"
+) -> list[Result]:
     """Apply a function that waits for the disk to many items in threads, in order, with a progress bar."""
     work = list(items)
     with ThreadPoolExecutor(max_workers=LISTING_THREADS) as pool:
-        return list(tqdm(pool.map(function, work), total=len(work), desc=description, unit="folder", leave=False))
+        return list(tqdm(pool.map(function, work), total=len(work), desc=description, unit=unit, leave=False))
 
 
 @dataclass(frozen=True)

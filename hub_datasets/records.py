@@ -97,6 +97,7 @@ class ClipRecord:
         attributes (`dict`): Further columns that label sets may use, e.g. `{"objective_class": "IV"}`.
         notes (`list[str]`): What was repaired so far, and why.
         corpus (`str`): Name of the corpus where it differs from the builder's, as in a composite.
+        problem (`str`): Why the clip cannot be used, where the sheet alone tells; it is then reported as lost.
     """
 
     key: str
@@ -113,6 +114,7 @@ class ClipRecord:
     attributes: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     corpus: str = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,215 @@
+"""Your own recordings: a CSV file beside folders of frames or video files."""
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, ClassVar
+
+import av
+
+from hub_datasets.base import ANY, CorpusBuilder, Layout
+from hub_datasets.errors import CorpusOptionError, SheetError
+from hub_datasets.folders import VIDEO_SUFFIXES, FolderTree
+from hub_datasets.records import ClipRecord, LabelSet, Package, SheetFile, as_frame_number, as_text, identity_labels
+from hub_datasets.resolve import LostClip, ResolvedClip
+from hub_datasets.sheets import read_sheet
+
+# Column names that are understood, whatever their case, blanks or underscores.
+_COLUMNS = {
+    "path": ("path", "clip", "folder", "video", "frames"),
+    "subject": ("subject", "subjectid", "participant"),
+    "label": ("label", "class", "emotion"),
+    "onset": ("onset", "onsetframe"),
+    "apex": ("apex", "apexframe"),
+    "offset": ("offset", "offsetframe"),
+    "units": ("actionunits", "actionunit", "aus", "au"),
+    "fps": ("fps", "framerate"),
+    "clip_id": ("clipid", "id"),
+    "recording": ("recording",),
+    "emotion": ("emotion", "label", "class"),
+}
+_REQUIRED = ("path", "subject", "label")
+
+
+class Custom(CorpusBuilder):
+    """Your own clips.
+
+    * **CSV**: `clips.csv`, or the only CSV file of the folder, or the file that `data_dir` names. Columns `path` (a
+      folder of frames or a video file, relative to the CSV file), `subject`, `label`; optional `onset`, `apex`,
+      `offset`, `action_units`, `emotion`, `fps`, `recording`, `clip_id`.
+    * **Frame numbers**: for a folder, the last digits of the file names; for a video, positions counted from 0.
+      Without onset and offset, the whole folder or video is the clip.
+    * **Labels**: the words of the `label` column in alphabetical order, or those of the option `labels` in its order.
+    * **Refused**: absolute paths and paths that leave the folder; such rows are reported as lost.
+
+    Options: `csv` (name of the file), `labels` (`"negative,positive,surprise"`).
+    """
+
+    NAME = "custom"
+    TITLE = "Your own recordings"
+    ACCESS_PAGE = "nowhere: these are your own recordings"
+    LICENSE = "Yours. Faces are personal data: publish nothing without consent."
+    EXPECTED_TREE = """\
+clips.csv            path,subject,label,onset,apex,offset,action_units,fps   (the last five are optional)
+recordings/p01_a/    frames, e.g. 0001.png, or
+recordings/p01_a.mp4"""
+    PACKAGES = (Package("files", r"", r".*"),)
+    OPTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = {"csv": (), "labels": ()}
+    LABEL_SETS = (LabelSet("labels", (), {}, "the words of the label column"),)
+    VIDEO_FIRST_FRAME = 0
+
+    def prepare_root(self, data_dir: str | Path | None, cache_dir: str | Path | None) -> Path:
+        """Folder of the CSV file, which `data_dir` may also name."""
+        if data_dir is not None and Path(data_dir).expanduser().is_file():
+            path = Path(data_dir).expanduser()
+            self.options["csv"] = path.name
+            return super().prepare_root(path.parent, cache_dir)
+        return super().prepare_root(data_dir, cache_dir)
+
+    def discover(self, root: Path) -> Layout:
+        """Find the CSV file; clips are found by its paths."""
+        tree = FolderTree(root)
+        files = tree.content(root).files
+        wanted = self.options["csv"]
+        if wanted != ANY:
+            paths = [files[wanted.casefold()]] if wanted.casefold() in files else []
+        else:
+            paths = [path for name, path in files.items() if name.endswith(".csv")]
+            paths = [path for path in paths if path.name.casefold() == "clips.csv"] or paths
+        if len(paths) != 1:
+            found = (
+                f"{len(paths)} CSV files, and none is called clips.csv" if paths else f"no CSV file; {tree.summary()}"
+            )
+            raise self.not_found(str(root), found)
+        sheet = SheetFile("", "")
+        return Layout(tree, self.PACKAGES[0], [root], {"annotation": (sheet, paths[0])})
+
+    def read_records(self, layout: Layout) -> list[ClipRecord]:
+        """One record per row; the label set is made of the words found."""
+        path = layout.sheet_path()
+        frame = read_sheet(path)
+        columns = _find_columns(list(frame.columns), path)
+        records = []
+        for index, row in enumerate(frame.to_dict("records")):
+            cells = {name: row[column] for name, column in columns.items()}
+            records.append(_record(index, cells))
+        words = sorted({record.attributes["label"] for record in records} - {""})
+        if self.options["labels"] != ANY:
+            chosen = [word.strip() for word in self.options["labels"].split(",")]
+            if absent := [word for word in chosen if word not in words]:
+                raise CorpusOptionError(
+                    f"option labels takes words of the label column ({', '.join(words)}), "
+                    f"but {', '.join(absent)} was given: choose among them."
+                )
+            words = chosen
+        if not words:
+            raise SheetError(f"a label column must hold words, but that of {path} is empty: fill it.")
+        self.label_set = LabelSet("labels", tuple(words), identity_labels(words), attribute="label")
+        return records
+
+    def locate(self, layout: Layout, record: ClipRecord) -> Path | None:
+        """Folder or video file at the row's path."""
+        path = layout.tree.root.joinpath(*[part for part in record.folder_parts if isinstance(part, str)])
+        try:
+            return path if path.exists() else None
+        except OSError:  # a symbolic link that leads back to itself
+            return None
+
+    def is_video(self, layout: Layout, path: Path) -> bool:
+        """Told by the suffix: rows of both kinds may stand in one file."""
+        return path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
+
+    def cut_video(self, record: ClipRecord, path: Path, label: str) -> ResolvedClip | LostClip:
+        """Fill in interval and frame rate from the file, and keep the interval inside it."""
+        probed = probe_video(path)
+        if isinstance(probed, str):
+            return LostClip(record.clip_id, f"{path} cannot be read as a video: {probed}")
+        count, fps = probed
+        record.fps = record.fps if record.fps is not None else fps
+        record.onset = 0 if record.onset is None else record.onset
+        if record.offset is None:
+            record.offset = count - 1
+        elif record.offset >= count:
+            record.notes.append(f"offset {record.offset} -> {count - 1}: the video ends there")
+            record.offset = count - 1
+        return super().cut_video(record, path, label)
+
+
+def probe_video(path: Path) -> tuple[int, float | None] | str:
+    """Number of frames and frame rate of a video, without decoding it.
+
+    Args:
+        path (`Path`): A video file.
+
+    Returns:
+        `tuple[int, float | None]` or `str`: the reason, when it cannot be read.
+    """
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                return "it holds no picture"
+            stream = container.streams.video[0]
+            rate = stream.average_rate
+            count = stream.frames or sum(packet.size > 0 for packet in container.demux(stream))
+    except (av.FFmpegError, OSError, ValueError) as error:
+        return str(error)
+    return (count, float(rate) if rate else None) if count else "it holds no frame"
+
+
+def _find_columns(given: list[Any], path: Path) -> dict[str, Any]:
+    by_name = {str(column).casefold().replace("_", "").replace(" ", ""): column for column in given}
+    columns = {
+        name: by_name[next(spelling for spelling in spellings if spelling in by_name)]
+        for name, spellings in _COLUMNS.items()
+        if any(spelling in by_name for spelling in spellings)
+    }
+    if missing := [name for name in _REQUIRED if name not in columns]:
+        raise SheetError(
+            f"{path} needs the columns {', '.join(_REQUIRED)}, but has {', '.join(map(str, given)) or 'none'}: "
+            f"add {', '.join(missing)}."
+        )
+    return columns
+
+
+def _record(index: int, cells: dict[str, Any]) -> ClipRecord:
+    text = {name: as_text(cell) for name, cell in cells.items()}
+    path = text["path"].replace("\\", "/")
+    problem = _path_problem(text["path"])
+    if not problem and not (text["subject"] and text["label"]):
+        problem = "the row has no subject or no label"
+    numbers = {name: as_frame_number(cells.get(name)) for name in ("onset", "apex", "offset")}
+    for name, number in numbers.items():
+        if number is None and text.get(name, ""):
+            problem = problem or f"{name} is not a frame number: {text[name]!r}"
+    fps = text.get("fps", "")
+    try:
+        rate = float(fps) if fps else None
+    except ValueError:
+        rate, problem = None, problem or f"fps is not a number: {fps!r}"
+    clip_id = text.get("clip_id", "") or f"{path}/{numbers['onset'] or 0}"
+    return ClipRecord(
+        key=f"{path}/{index}",
+        clip_id=f"custom/{clip_id}",
+        subject=text["subject"],
+        recording=text.get("recording", "") or path,
+        folder_parts=PurePosixPath(path).parts,
+        onset=numbers["onset"],
+        apex=numbers["apex"],
+        offset=numbers["offset"],
+        emotion=text.get("emotion", "") or text["label"],
+        action_units=text.get("units", ""),
+        fps=rate,
+        attributes={"label": text["label"]},
+        problem=problem,
+    )
+
+
+def _path_problem(path: str) -> str:
+    """Why a path of a CSV file must not be followed; '' for one that stays below its folder."""
+    windows = PureWindowsPath(path)
+    if not path:
+        return "the row has no path"
+    if windows.drive or windows.root or path.startswith("~"):
+        return f"the path {path!r} is absolute: write it relative to the CSV file"
+    if ".." in windows.parts:
+        return f"the path {path!r} leaves the folder of the CSV file: put the clip below it"
+    return "the path holds a null character" if "\0" in path else ""
