@@ -73,7 +73,7 @@ def make(root: Path, variant: str, full_size: bool, frames: FrameWriter, rng: ra
         if packages in ("selected", "two-packages"):
             frames.write(root / "CASME2_RAW_selected" / folder, range(first, last + 1), "img{}.jpg")
         if packages == "raw":
-            frames.write(root / "CASME2_RAW" / "CASME2-RAW" / folder, range(1, last + 4), "img{}.jpg")
+            frames.write(root / "CASME2_RAW" / "CASME2-RAW" / folder, range(1, max(last, offset) + 4), "img{}.jpg")
             frames.write(root / "CASME2_RAW" / "CASME2-RAW" / "sub01" / "EP99_99", (1, 2), "img{}.jpg")
 
 
