@@ -35,6 +35,12 @@ def script_environment(tmp_path):
     return lambda **extra: clean_environment(extra.pop("HF_HOME", tmp_path / "home"), **extra)
 
 
+@pytest.fixture(scope="session")
+def script_environment_in():
+    """The same with a home of one's own choice: `script_environment_in(home, NAME="value")`."""
+    return clean_environment
+
+
 @pytest.fixture
 def run_script(tmp_path):
     """Run one of the scripts of the repository root: `run_script("predict.py", "clip.avi", ..., env={})`."""

@@ -1,0 +1,139 @@
+"""From nothing to a label: train on rendered faces, save, reload elsewhere, name the expression of an unseen person.
+
+What `make demo` runs. It fails when the two forms of the unseen clip get different answers, or a wrong one.
+"""
+
+import csv
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from hub_datasets import load_corpus
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO = ROOT / "runs" / "demo"
+OUT = DEMO / "training"
+CLIP = DEMO / "unseen_clip"
+SETTINGS = ["--corpus", "synthetic", "--preset", "tiny", "--protocol", "kfold5", "--seed", "0"]
+SETTINGS += ["--final_model", "false", "--output_dir", str(OUT)]
+# Everything is made on this machine, so nothing may ask the network.
+ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+# Runs a script in a process in which this package cannot be imported, as on a machine that has only transformers.
+WITHOUT_PACKAGE = """
+import runpy, sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("modeling_fdp", "hub_datasets", "training_fdp"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def train() -> dict:
+    """Run the main job as a user would and return its results."""
+    launch = ["-m", "accelerate.commands.launch", "--num_processes", "1", "--num_machines", "1"]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no"]
+    launch += ["--num_cpu_threads_per_process", str(os.cpu_count() or 1), str(ROOT / "train.py")]
+    print(f"$ accelerate launch train.py {shlex.join(SETTINGS)}\n", flush=True)
+    finished = subprocess.run([sys.executable, *launch, *SETTINGS], cwd=ROOT, env=ENVIRONMENT)
+    if finished.returncode:
+        sys.exit(f"Training ended with exit code {finished.returncode}; its last lines say why.")
+    return json.loads((OUT / "results.json").read_text(encoding="utf-8"))
+
+
+def choose_clip(fold: str) -> dict[str, str]:
+    """The first clip, by its id, of those that a fold never trained on. No other rule: it may be an unlucky one."""
+    with (OUT / "predictions.csv").open(newline="", encoding="utf-8") as file:
+        return min((row for row in csv.DictReader(file) if row["fold"] == fold), key=lambda row: row["clip_id"])
+
+
+def write_clip(clip_id: str) -> tuple[Path, Path]:
+    """Lay the clip down twice, as a folder of frames and as an .avi file with the same pixels."""
+    corpus = load_corpus("synthetic")
+    row = corpus[corpus["clip_id"].index(clip_id)]
+    shutil.rmtree(CLIP, ignore_errors=True)
+    folder, video = CLIP / "frames", CLIP / "clip.avi"
+    folder.mkdir(parents=True)
+    frames = []
+    for path in row["frames"]:
+        shutil.copy(path, folder)
+        with Image.open(path) as image:
+            frames.append(np.asarray(image.convert("L")))
+    height, width = frames[0].shape
+    with av.open(str(video), "w") as container:
+        stream = container.add_stream("ffv1", rate=round(row["fps"]), width=width, height=height, pix_fmt="gray")
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
+        container.mux(stream.encode())
+    return folder, video
+
+
+def label(checkpoint: Path, clips: tuple[Path, ...]) -> list[dict[str, float]]:
+    """Scores by class for each clip, from a new process that has only transformers and the checkpoint."""
+    command = [sys.executable, "-c", WITHOUT_PACKAGE, str(ROOT / "examples" / "label_clip.py"), str(checkpoint)]
+    command += map(str, clips)
+    answers = []
+    with (
+        subprocess.Popen(command, cwd=CLIP, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process,
+        tqdm(total=len(clips), desc="a new process loads the checkpoint and labels", unit="clip") as progress,
+    ):
+        for line in process.stdout:
+            answers.append({item["label"]: item["score"] for item in json.loads(line)["scores"]})
+            progress.update()
+    if process.returncode:
+        sys.exit(f"Labelling ended with exit code {process.returncode}; its last lines say why.")
+    return answers
+
+
+def main() -> int:
+    """Train, reload elsewhere, label, and say what was made."""
+    results = train()
+    fold = results["folds"][-1]["fold"]
+    checkpoint = OUT / "folds" / fold
+    chosen = choose_clip(fold)
+    clips = write_clip(chosen["clip_id"])
+    print(f"\nUnseen clip {chosen['clip_id']} of subject {chosen['subject']}, whom fold {fold} never saw.", flush=True)
+    answers = label(checkpoint, clips)
+    best = [max(scores, key=scores.__getitem__) for scores in answers]
+    for clip, scores, name in zip(clips, answers, best, strict=True):
+        kind = "folder of frames" if clip.is_dir() else ".avi file"
+        print(f"  as {kind:<16} -> {name} ({scores[name]:.3f})")
+    print(f"  the truth           -> {chosen['label']}")
+    same = len(set(best)) == 1 and np.allclose(*([scores[name] for name in sorted(scores)] for scores in answers))
+    right = best[0] == chosen["label"]
+    metrics, chance = results["metrics"], results["chance"]["majority"]
+    print(
+        f"""
+Held-out subjects (rendered faces): UF1 {metrics["uf1"]:.3f}, accuracy {metrics["accuracy"]:.3f};
+chance, always answering '{results["majority_class"]}': UF1 {chance["uf1"]:.3f}, accuracy {chance["accuracy"]:.3f}.
+
+Made:  {OUT / "results.json"}  pooled metrics
+       {OUT / "confusion_matrix.png"}
+       {checkpoint}  the last fold's checkpoint, in Hub format
+       {CLIP}  the unseen clip, as frames and as .avi
+Next:  .venv/bin/python predict.py CLIP_OR_FOLDER --model {shlex.quote(str(checkpoint))}
+       .venv/bin/python push_to_hub.py --checkpoint {shlex.quote(str(checkpoint))} --repo_id YOU/NAME --dry_run
+       .venv/bin/accelerate launch train.py --corpus casme2 --data_dir YOUR_CASME2 --output_dir runs/casme2"""
+    )
+    if not same:
+        print("\nFAILED: the two forms of the clip got different answers.", file=sys.stderr)
+    if not right:
+        print("\nFAILED: the label of the unseen clip is wrong.", file=sys.stderr)
+    return 0 if same and right else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
