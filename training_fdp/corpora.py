@@ -81,4 +81,4 @@ def _pair(names: Sequence[str], folders: Sequence[str], option: str) -> list[tup
             f"--{option} takes one folder per corpus, but there are {len(folders)} folders for {list(names)}; "
             "give them in the same order"
         )
-    return list(zip(names, folders or [None] * len(names), strict=True))
+    return [(name, folders[position] if folders else None) for position, name in enumerate(names)]

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from training_fdp.batches import ClipBatches, chunks
 from training_fdp.metrics import kendall_tau, structural_similarity
@@ -53,7 +52,7 @@ class Evaluator:
     @torch.no_grad()
     def predict(
         self,
-        model: nn.Module,
+        model: Any,
         rows: Sequence[int],
         statistics: tuple[float, float] | None = None,
         mean_image: NDArray[np.float64] | None = None,
@@ -62,7 +61,7 @@ class Evaluator:
         """Predict clips in evaluation mode; the model's mode is put back afterwards.
 
         Args:
-            model (`nn.Module`): An `FDPForVideoClassification`, not wrapped.
+            model (`FDPForVideoClassification`): Not wrapped.
             rows (`Sequence[int]`): Clips to predict.
             statistics (`tuple[float, float]`, *optional*): See [`ClipBatches.load`].
             mean_image (`np.ndarray` of shape `(height, width)`, *optional*): Mean target of the training clips, the
@@ -74,7 +73,9 @@ class Evaluator:
         """
         was_training = model.training
         model.eval()
-        probabilities, images, tau = [], [], []
+        probabilities: list[NDArray[np.float64]] = []
+        images: list[dict[str, float]] = []
+        tau: list[float | None] = []
         for some in chunks(rows, self.batch_size):
             batch = self.batches.load(some, statistics)
             with self.accelerator.autocast():
@@ -88,7 +89,7 @@ class Evaluator:
 
     @torch.no_grad()
     def mean_target(
-        self, model: nn.Module, rows: Sequence[int], statistics: tuple[float, float] | None = None
+        self, model: Any, rows: Sequence[int], statistics: tuple[float, float] | None = None
     ) -> NDArray[np.float64] | None:
         """Return the mean dynamic image (`np.ndarray` of shape `(height, width)`) of training clips."""
         total, count = None, 0
@@ -99,7 +100,7 @@ class Evaluator:
         return None if total is None else total / count
 
     def _image_quality(
-        self, model: nn.Module, output: Any, batch: dict[str, torch.Tensor], mean_image: NDArray[np.float64] | None
+        self, model: Any, output: Any, batch: dict[str, torch.Tensor], mean_image: NDArray[np.float64] | None
     ) -> list[dict[str, float]]:
         if output.dynamic_image is None:
             return [{}] * len(batch["labels"])
@@ -116,7 +117,7 @@ class Evaluator:
         return quality
 
 
-def dynamic_image_targets(model: nn.Module, pixel_values: torch.Tensor) -> NDArray[np.float64]:
+def dynamic_image_targets(model: Any, pixel_values: torch.Tensor) -> NDArray[np.float64]:
     """Return what the model shall construct (`np.ndarray` of shape `(batch_size, height, width)`, in [0, 1])."""
     from modeling_fdp.dynamic_image_fdp import dynamic_image
 

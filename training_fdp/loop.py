@@ -53,7 +53,7 @@ class FoldContext:
     accelerator: Any
     table: ClipTable
     batches: ClipBatches
-    build_model: Callable[[], nn.Module]
+    build_model: Callable[[], Any]
     augmentation: ClipAugmentation | None
     identity: str
     report: Callable[[str, int, int, dict[str, float]], None]
@@ -75,7 +75,7 @@ class TrainedFold:
         seconds (`float`): Wall time of this process's share of the training.
     """
 
-    model: nn.Module
+    model: Any
     steps: int
     curve: dict[str, list[float]]
     selection: dict[str, Any]
@@ -421,7 +421,7 @@ class FoldTrainer:
         stage.looks, stage.best = saved["looks"], saved["best"]
 
 
-def training_losses(model: nn.Module, batch: Batch, class_weights: torch.Tensor | None) -> dict[str, torch.Tensor]:
+def training_losses(model: Any, batch: Batch, class_weights: torch.Tensor | None) -> dict[str, torch.Tensor]:
     """Return the loss under `loss` and its unweighted parts by name (`dict` of 0-d tensors).
 
     Mixup's soft labels are not a target that the model takes: their cross-entropy is added here.

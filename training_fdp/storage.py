@@ -12,13 +12,13 @@ import torch
 from training_fdp.errors import TrainingError
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file beside its place, bring it to the disk, then rename it into place.
 
     Args:
         path (`Path`):
             The file; its folder exists.
-        write (`Callable[[BinaryIO], None]`):
+        write (`Callable[[BinaryIO], object]`):
             Writes the content.
 
     Raises:
@@ -38,7 +38,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically, UTF-8."""
-    write_atomically(path, lambda file: file.write(text.encode("utf-8")) and None)
+    write_atomically(path, lambda file: file.write(text.encode("utf-8")))
 
 
 def write_json(path: Path, content: Any) -> None:

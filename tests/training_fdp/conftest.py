@@ -1,0 +1,101 @@
+"""A corpus of moving squares and a network of a few thousand weights: a run takes a second."""
+
+import numpy as np
+import pytest
+import torch
+
+from training_fdp.config import parse_train_config
+from training_fdp.corpora import Corpora
+from training_fdp.protocols import ClipTable
+
+CLASS_NAMES = ["negative", "positive", "surprise"]
+CORNERS = [(4, 4), (4, 20), (20, 12)]
+TOY_NETWORK = (
+    "stem_channels=[4,8]",
+    "hidden_sizes=[8,8,8,8]",
+    "global_depths=[0,0,0,0]",
+    "feature_size=8",
+    "decoder_size=8",
+    "drop_path_rate=0.2",
+)
+
+
+def make_toy_clips(num_subjects=5, clips_per_class=1, num_frames=6, size=32, corpus="toy"):
+    """Every subject has its own face (noise); what the class decides is where a square grows brighter."""
+    clips, subjects = [], []
+    for subject in range(num_subjects):
+        random = np.random.default_rng(subject)
+        face = random.integers(60, 120, (size, size))
+        for label, (top, left) in enumerate(CORNERS):
+            for repetition in range(clips_per_class):
+                frames = np.repeat(face[None], num_frames, axis=0)
+                rise = np.linspace(0, 60 + 5 * repetition, num_frames).astype(int)[:, None, None]
+                frames[:, top : top + 8, left : left + 8] += rise
+                frames += random.integers(-3, 4, frames.shape)
+                clips.append(
+                    {
+                        "frames": torch.from_numpy(frames.clip(0, 255).astype(np.uint8)),
+                        "onset_index": 0,
+                        "apex_index": num_frames // 2,
+                        "offset_index": num_frames - 1,
+                        "label": label,
+                        "clip_id": f"{corpus}/s{subject:02d}/{label}/{repetition}",
+                        "subject": f"s{subject:02d}",
+                    }
+                )
+                subjects.append(f"s{subject:02d}")
+    table = ClipTable(
+        [clip["clip_id"] for clip in clips],
+        [corpus] * len(clips),
+        subjects,
+        [clip["label"] for clip in clips],
+        CLASS_NAMES,
+    )
+    return clips, table
+
+
+@pytest.fixture(scope="session")
+def toy_clips():
+    return make_toy_clips
+
+
+@pytest.fixture
+def toy_arguments():
+    """The command line of a run on the toy corpus, with changes: OUT, then options."""
+
+    def arguments(output_dir, *options):
+        return [
+            *("--corpus", "synthetic", "--output_dir", str(output_dir), "--protocol", "kfold2", "--max_steps", "4"),
+            *("--image_size", "32", "--num_frames", "4", "--batch_size", "6", "--augmentation", "none"),
+            *("--checkpoint_steps", "1", "--no_final_model", "--model_overrides", *TOY_NETWORK),
+            *options,
+        ]
+
+    return arguments
+
+
+@pytest.fixture
+def toy_corpus(monkeypatch):
+    """Puts the toy corpus where a run looks for its clips; call it again to change the clips."""
+
+    def install(clips=None, table=None, faces=True):
+        if clips is None:
+            clips, table = make_toy_clips()
+        corpora = Corpora(dataset=None, table=table, faces_may_be_published=faces)
+        monkeypatch.setattr("training_fdp.preparation.load_corpora", lambda config: corpora)
+        monkeypatch.setattr("training_fdp.preparation.prepare_clips", lambda *arguments: clips)
+
+    install()
+    return install
+
+
+@pytest.fixture
+def toy_run(toy_corpus, toy_arguments):
+    """Runs on the toy corpus in this process: OUT and options, returns the exit code."""
+    from training_fdp.runs import run
+
+    def go(output_dir, *options):
+        arguments = toy_arguments(output_dir, *options)
+        return run(parse_train_config(arguments), arguments)
+
+    return go
