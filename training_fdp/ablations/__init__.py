@@ -1,0 +1,1 @@
+"""Ablations of FDP on one corpus: `python -m training_fdp.ablations --corpus NAME ... --output_dir OUT`."""

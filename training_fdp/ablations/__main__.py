@@ -1,0 +1,46 @@
+"""The command `python -m training_fdp.ablations`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from training_fdp.cli import run_main
+
+
+def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Split a command line into the options of this command and those of `train.py` (`(options, rest)`)."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training_fdp.ablations",
+        description="Run FDP with one setting changed at a time. Every other option is one of train.py and describes "
+        "the reference (--corpus, --protocol, --seeds, --preset, --output_dir, ...).",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--variants", nargs="+", default=[], metavar="NAME", help="only these; default: all")
+    parser.add_argument("--groups", nargs="+", default=[], metavar="NAME", help="only these questions")
+    parser.add_argument("--docs", type=Path, help="Markdown file whose block `ablations` takes the tables")
+    return parser.parse_known_args(arguments)
+
+
+def main() -> int:
+    """Read the command line and run it; returns the exit code (`int`)."""
+    options, rest = parse_arguments(sys.argv[1:])
+    from training_fdp.comparison import write_block
+
+    from .running import ablation_tables, choose_variants, run_variants
+
+    results = run_variants(rest, choose_variants(options.variants, options.groups))
+    tables = ablation_tables(results)
+    print(tables)  # noqa: T201 - the command line's own voice
+    if options.docs is not None:
+        command = next(iter(results.values()))["command"] if results else ""
+        write_block(
+            options.docs,
+            "ablations",
+            f"Made by `python -m training_fdp.ablations`; the reference is\n\n```\n{command}\n```\n\n{tables}",
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,117 @@
+"""Every variant is a run of the main program in its own folder: resumable, with all its records and figures."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from training_fdp.comparison import comparison_table
+from training_fdp.config import TrainConfig, parse_train_config
+from training_fdp.errors import ConfigError
+from training_fdp.report import RESULTS_NAME
+from training_fdp.runs import run
+from training_fdp.storage import read_json
+
+from .variants import REFERENCE, VARIANTS, Variant
+
+logger = logging.getLogger(__name__)
+
+
+def choose_variants(names: Sequence[str], groups: Sequence[str]) -> list[str]:
+    """Return the variants to run (`list[str]`): those named and those of the groups, the reference always first.
+
+    Raises:
+        ConfigError: a variant or a group that does not exist.
+    """
+    known_groups = {variant.group for variant in VARIANTS.values()}
+    unknown = sorted((set(names) - set(VARIANTS)) | (set(groups) - known_groups))
+    if unknown:
+        raise ConfigError(
+            f"no variant or group of variants is called {unknown[0]!r}; groups are {', '.join(sorted(known_groups))}, "
+            f"variants {', '.join(VARIANTS)}"
+        )
+    if not names and not groups:
+        return list(VARIANTS)
+    wanted = {REFERENCE, *names, *(name for name, variant in VARIANTS.items() if variant.group in groups)}
+    return [name for name in VARIANTS if name in wanted]
+
+
+def variant_arguments(config: TrainConfig, variant: Variant, place: Path) -> list[str]:
+    """Return what a variant adds to the command line (`list[str]`): the last value of an option wins."""
+    settings = {
+        **variant.settings,
+        "model_overrides": [*config.model_overrides, *_pairs(variant.model)],
+        "processor_overrides": [*config.processor_overrides, *_pairs(variant.processor)],
+        "output_dir": str(place),
+        "final_model": False,
+    }
+    arguments: list[str] = []
+    for name, value in settings.items():
+        values = value if isinstance(value, list) else [value]
+        if values:
+            arguments += [
+                f"--{name}",
+                *(str(item).lower() if isinstance(item, bool) else str(item) for item in values),
+            ]
+    return arguments
+
+
+def run_variants(arguments: Sequence[str], names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Run variants one after the other into OUT/<name>/; what is finished there is not run again.
+
+    Args:
+        arguments (`Sequence[str]`): Options of `train.py`: the reference.
+        names (`Iterable[str]`): Keys of `VARIANTS`.
+
+    Returns:
+        `dict`: By name the content of results.json, of every variant with a finished fold.
+    """
+    config = parse_train_config(arguments)
+    root = Path(str(config.output_dir))
+    for name in names:
+        changed = [*arguments, *variant_arguments(config, VARIANTS[name], root / name)]
+        logger.warning("ablation %s", name)
+        if run(parse_train_config(changed), changed):
+            logger.warning("ablation %s lacks folds; the same command runs only these", name)
+    return read_variants(root)
+
+
+def read_variants(root: Path) -> dict[str, dict[str, Any]]:
+    """Return the results (`dict`) of all variants that lie in OUT, in the order of the grid."""
+    return {name: read_json(root / name / RESULTS_NAME) for name in VARIANTS if (root / name / RESULTS_NAME).exists()}
+
+
+def ablation_tables(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Lay out one table per question, each with the reference, as Markdown.
+
+    Args:
+        results (`Mapping[str, Mapping]`): Contents of results.json by name of the variant.
+
+    Returns:
+        `str`: Headings and tables; a variant with missing folds is marked.
+    """
+    titles = {
+        name: variant.title + ("" if name not in results or results[name]["complete"] else " (folds missing)")
+        for name, variant in VARIANTS.items()
+    }
+    parts = []
+    for group in dict.fromkeys(variant.group for variant in VARIANTS.values()):
+        chosen = [name for name in results if VARIANTS[name].group == group and name != REFERENCE]
+        if not chosen:
+            continue
+        rows = {name: results[name] for name in (REFERENCE, *chosen) if name in results}
+        parts.append(f"### {group[:1].upper()}{group[1:]}\n\n{comparison_table(rows, titles, REFERENCE)}")
+        parts += [_literature(results[name]) for name in chosen if "best_on_test_subject" in results[name]]
+    return "\n\n".join(parts)
+
+
+def _literature(results: Mapping[str, Any]) -> str:
+    honest, chosen = results["metrics"]["uf1"], results["best_on_test_subject"]["uf1"]
+    return (
+        f"`best_on_test_subject`: choosing each fold's epoch on its own test clips turns UF1 {honest:.3f} into "
+        f"{chosen:.3f} ({100 * (chosen - honest):+.1f} points) without any better model."
+    )
+
+
+def _pairs(overrides: Mapping[str, Any]) -> list[str]:
+    return [f"{name}={value}" for name, value in overrides.items()]

@@ -1,0 +1,63 @@
+"""The command `python -m training_fdp.baselines`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from training_fdp.cli import run_main
+
+DEFAULT_EPOCHS = 40
+
+
+def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Split a command line into the options of this command and those of `train.py`.
+
+    Returns:
+        `(options, rest)`: `baselines` and `baseline_epochs`; everything else as it was.
+    """
+    from .registry import BASELINES
+
+    parser = argparse.ArgumentParser(
+        prog="python -m training_fdp.baselines",
+        description="Run baselines on the folds of a protocol. Every other option is one of train.py "
+        "(--corpus, --data_dir, --label_set, --protocol, --seeds, --image_size, --output_dir, ...).",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--baselines",
+        nargs="+",
+        default=list(BASELINES),
+        metavar="NAME",
+        help=f"which ones; default: {' '.join(BASELINES)}. fdp_released, the authors' network, takes hours without a "
+        "GPU and runs only when named",
+    )
+    parser.add_argument(
+        "--baseline_epochs", type=int, default=DEFAULT_EPOCHS, help="epochs of the networks (%(default)s)"
+    )
+    parser.add_argument("--docs", type=Path, help="Markdown file whose block `baselines` takes the table")
+    return parser.parse_known_args(arguments)
+
+
+def main() -> int:
+    """Read the command line and run it; returns the exit code (`int`)."""
+    options, rest = parse_arguments(sys.argv[1:])
+    from training_fdp.comparison import comparison_table, write_block
+
+    from .registry import BASELINES
+    from .running import run_baselines
+
+    results = run_baselines(rest, options.baselines, options.baseline_epochs)
+    titles = {
+        name: baseline.title + (f" (knows the {baseline.knows})" if baseline.knows else "")
+        for name, baseline in BASELINES.items()
+    }
+    table = comparison_table(results, titles)
+    print(table)  # noqa: T201 - the command line's own voice
+    if options.docs is not None:
+        write_block(options.docs, "baselines", table)
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)

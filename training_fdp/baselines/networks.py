@@ -1,0 +1,105 @@
+"""The networks of the baselines: plain on purpose, each about what the literature puts beside a proposed method."""
+
+import torch
+from torch import nn
+from torchvision.models import resnet18
+
+
+class PlainConvNet(nn.Module):
+    """Four 3x3 convolutions over frames stacked as channels, pooling, one linear layer (about 0.2 M weights).
+
+    Args:
+        in_channels (`int`): Number of stacked frames.
+        num_labels (`int`): Number of classes.
+    """
+
+    def __init__(self, in_channels: int, num_labels: int) -> None:
+        super().__init__()
+        widths, strides = (32, 64, 96, 128), (2, 2, 2, 1)
+        layers: list[nn.Module] = []
+        for width, stride in zip(widths, strides, strict=True):
+            layers += _conv_bn_relu(nn.Conv2d, nn.BatchNorm2d, in_channels, width, stride)
+            in_channels = width
+        self.features = nn.Sequential(*layers)
+        self.head = nn.Sequential(
+            nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Dropout(0.3), nn.Linear(16 * in_channels, num_labels)
+        )
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Map `(batch_size, in_channels, height, width)` to logits `(batch_size, num_labels)`."""
+        return self.head(self.features(inputs))
+
+
+class FlowConvNet3d(nn.Module):
+    """A small 3-D CNN over a flow volume: four 3x3x3 convolutions that keep time until the final pooling.
+
+    Args:
+        in_channels (`int`): Channels of the volume (2 for flow).
+        num_labels (`int`): Number of classes.
+    """
+
+    def __init__(self, in_channels: int, num_labels: int) -> None:
+        super().__init__()
+        widths = (16, 32, 64, 96)
+        layers: list[nn.Module] = []
+        for width in widths:
+            layers += _conv_bn_relu(nn.Conv3d, nn.BatchNorm3d, in_channels, width, (1, 2, 2))
+            in_channels = width
+        self.features = nn.Sequential(*layers)
+        self.head = nn.Sequential(
+            nn.AdaptiveAvgPool3d((1, 4, 4)), nn.Flatten(), nn.Dropout(0.3), nn.Linear(16 * in_channels, num_labels)
+        )
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Map `(batch_size, in_channels, num_frames, height, width)` to logits `(batch_size, num_labels)`."""
+        return self.head(self.features(inputs))
+
+
+class VideoMAEClassifier(nn.Module):
+    """A VideoMAE encoder of `tiny` size with random weights, as `transformers` has it (0.8 M weights at 64 pixels).
+
+    Args:
+        num_frames (`int`): Frames per clip, an even number.
+        image_size (`int`): Image side in pixels, a multiple of 8.
+        num_labels (`int`): Number of classes.
+    """
+
+    def __init__(self, num_frames: int, image_size: int, num_labels: int) -> None:
+        super().__init__()
+        # Imported here: transformers takes seconds, and most baselines do without.
+        from transformers import VideoMAEConfig, VideoMAEForVideoClassification
+
+        config = VideoMAEConfig(
+            image_size=image_size,
+            patch_size=8,
+            num_channels=1,
+            num_frames=num_frames,
+            tubelet_size=2,
+            hidden_size=128,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            intermediate_size=512,
+        )
+        config.num_labels = num_labels
+        self.model = VideoMAEForVideoClassification(config)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Map `(batch_size, num_frames, height, width)` to logits `(batch_size, num_labels)`."""
+        return self.model(pixel_values=inputs[:, :, None]).logits
+
+
+def build_dynamic_image_resnet(num_labels: int) -> nn.Module:
+    """Build a ResNet-18 for one gray image, random weights (11.2 M)."""
+    network = resnet18(weights=None, num_classes=num_labels)
+    network.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
+    return network
+
+
+def _conv_bn_relu(
+    convolution: type, normalisation: type, in_channels: int, width: int, stride: object
+) -> list[nn.Module]:
+    return [
+        convolution(in_channels, width, 3, stride=stride, padding=1, bias=False),
+        normalisation(width),
+        nn.ReLU(inplace=True),
+    ]

@@ -1,0 +1,76 @@
+"""The baselines by name: what each one sees, what it knows beyond the clip, and how it learns."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from . import inputs
+from .classifiers import Classifier, ClassPrior, LogisticClassifier, NetworkClassifier
+from .networks import FlowConvNet3d, PlainConvNet, VideoMAEClassifier, build_dynamic_image_resnet
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """One method to compare with.
+
+    Args:
+        title (`str`): What tables call it.
+        knows (`str`): What it is told that FDP is not; `""` for nothing.
+        see (`Callable`): Makes the inputs of all clips; see `training_fdp.baselines.inputs`.
+        classifier (`Callable[[int], Classifier]`): Builds the learner for a number of epochs, which those without
+            epochs ignore.
+    """
+
+    title: str
+    knows: str
+    see: inputs.InputFunction
+    classifier: Callable[[int], Classifier]
+
+
+def _network(
+    build: Callable[[torch.Size, int], nn.Module], mirror_channel: int | None = None, learning_rate: float = 1e-3
+) -> Callable[[int], Classifier]:
+    def make(epochs: int) -> Classifier:
+        return NetworkClassifier(build, epochs, learning_rate=learning_rate, mirror_channel=mirror_channel)
+
+    return make
+
+
+def _plain(shape: torch.Size, num_labels: int) -> nn.Module:
+    return PlainConvNet(shape[0], num_labels)
+
+
+BASELINES: dict[str, Baseline] = {
+    "class_prior": Baseline("class prior", "", inputs.no_input, lambda epochs: ClassPrior()),
+    "appearance_cnn": Baseline("one still frame + CNN", "", inputs.middle_frame, _network(_plain)),
+    "raw_cnn": Baseline("raw frames + CNN", "", inputs.raw_frames, _network(_plain)),
+    "difference_cnn": Baseline("frames minus the first + CNN", "", inputs.difference_frames, _network(_plain)),
+    "apex_flow_logistic": Baseline(
+        "onset-apex flow grid + logistic regression",
+        "apex",
+        inputs.apex_flow_grid,
+        lambda epochs: LogisticClassifier(),
+    ),
+    "onset_flow_cnn3d": Baseline(
+        "flow from the first frame + 3-D CNN",
+        "",
+        inputs.onset_flow,
+        _network(lambda shape, num_labels: FlowConvNet3d(shape[0], num_labels), mirror_channel=0),
+    ),
+    "dynamic_image_resnet18": Baseline(
+        "dynamic image + ResNet-18",
+        "",
+        inputs.dynamic_image,
+        _network(lambda shape, num_labels: build_dynamic_image_resnet(num_labels)),
+    ),
+    "videomae": Baseline(
+        "VideoMAE, tiny, from scratch",
+        "",
+        inputs.raw_frames,
+        _network(lambda shape, num_labels: VideoMAEClassifier(shape[0], shape[-1], num_labels), learning_rate=5e-4),
+    ),
+}
+# Trained by the main program with its own recipe, since it is a preset of the model.
+RELEASED = "fdp_released"

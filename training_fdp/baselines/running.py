@@ -1,0 +1,172 @@
+"""All folds of the baselines on one corpus, kept as fold records like the main program's.
+
+A finished fold is never run again, and results.json, predictions.csv and report.md have the main program's form.
+"""
+
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from training_fdp.config import parse_train_config
+from training_fdp.errors import ConfigError, TrainingError
+from training_fdp.fold_record import CURVE_NAME, RECORD_NAME, RECORD_VERSION, read_record, versions
+from training_fdp.preparation import PreparedRun, build_accelerator, prepare_run
+from training_fdp.protocols import ClipTable, Fold, select_folds
+from training_fdp.report import RESULTS_NAME, summary, write_report
+from training_fdp.run_store import RunStore, identity_digest
+from training_fdp.runs import fold_key, keys_by_seed, run, run_facts
+from training_fdp.storage import fresh_folder, publish_folder, read_json, write_json
+
+from .classifiers import Outcome
+from .registry import BASELINES, RELEASED
+
+# Of the settings of a training run, those that also decide a baseline's numbers.
+_SHARED_SETTINGS = (
+    "corpus", "label_set", "test_corpus", "protocol", "num_frames", "image_size", "epochs", "seed", "seeds",
+    "processor_overrides", "corpus_options",
+)  # fmt: skip
+
+
+def run_baselines(arguments: Sequence[str], names: Sequence[str], epochs: int) -> dict[str, dict[str, Any]]:
+    """Run baselines one after the other into OUT/<name>/.
+
+    Args:
+        arguments (`Sequence[str]`): Options of `train.py`; corpus, protocol, seeds, frames and image size count, and
+            for `"fdp_released"` all of them.
+        names (`Sequence[str]`): Keys of `BASELINES`, or `"fdp_released"`.
+        epochs (`int`): Passes over the training clips of those that train a network.
+
+    Returns:
+        `dict`: By name the content of its results.json.
+
+    Raises:
+        ConfigError: an option or a baseline that does not exist.
+    """
+    unknown = sorted(set(names) - {*BASELINES, RELEASED})
+    if unknown:
+        raise ConfigError(f"no baseline is called {unknown[0]!r}; choose among {', '.join([*BASELINES, RELEASED])}")
+    config = parse_train_config(arguments)
+    prepared = prepare_run(config, build_accelerator(config))
+    root = Path(str(config.output_dir))
+    results = {}
+    for name in names:
+        if name == RELEASED:
+            results[name] = _run_released(arguments, root / name)
+        else:
+            results[name] = _run_baseline(prepared, name, epochs, root / name, arguments)
+    return results
+
+
+def _run_released(arguments: Sequence[str], place: Path) -> dict[str, Any]:
+    """The authors' network with the authors' settings, by the main program."""
+    released = [*arguments, "--recipe", "released", "--output_dir", str(place), "--final_model", "false"]
+    code = run(parse_train_config(released), released)
+    if code:
+        raise TrainingError(f"folds of {RELEASED} are missing in {place}; the same command runs only these")
+    return read_json(place / RESULTS_NAME)
+
+
+def _run_baseline(
+    prepared: PreparedRun, name: str, epochs: int, place: Path, arguments: Sequence[str]
+) -> dict[str, Any]:
+    """Run what is not finished, then pool."""
+    config, table = prepared.config, prepared.corpora.table
+    settings = {key: value for key, value in config.identity().items() if key in _SHARED_SETTINGS}
+    identity = {**prepared.identity(), "settings": {"baseline": name, "baseline_epochs": epochs, **settings}}
+    facts = run_facts(prepared, arguments)
+    facts |= {
+        "command": f"python -m training_fdp.baselines --baselines {name} --baseline_epochs {epochs} "
+        f"{shlex.join(arguments)}",
+        "preset": name,
+        "selection": "fixed",
+        "warnings": [f"{name} is told the {BASELINES[name].knows} of every clip"] if BASELINES[name].knows else [],
+    }
+    store = RunStore(place)
+    store.open(identity, facts)
+    digest = identity_digest(identity)
+    jobs = [
+        (fold_key(fold.fold_id, seed, config.all_seeds), fold, seed)
+        for seed in config.all_seeds
+        for fold in select_folds(prepared.folds, config.folds)
+    ]
+    missing = [job for job in jobs if read_record(store.place(job[0]), digest) is None]
+    if missing:
+        baseline = BASELINES[name]
+        inputs = baseline.see(prepared.clips, prepared.processor, prepared.model_config.num_frames)
+        classifier = baseline.classifier(epochs)
+        labels = np.asarray(table.labels, dtype=np.int64)
+        for key, fold, seed in tqdm(missing, desc=name, unit="fold", dynamic_ncols=True):
+            start = time.monotonic()
+            train, test = list(fold.train_indices), list(fold.test_indices)
+            subjects = [table.subjects[row] for row in train]
+            outcome = classifier.fit_predict(
+                inputs[train], labels[train], subjects, inputs[test], len(table.class_names), seed
+            )
+            record = _record(fold, seed, table, outcome, identity["settings"], digest, time.monotonic() - start)
+            _publish(store, key, record, outcome)
+    results = write_report(store, keys_by_seed(facts), {})
+    print(summary(results, place))  # noqa: T201 - the command line's own voice
+    return results
+
+
+def _record(
+    fold: Fold,
+    seed: int,
+    table: ClipTable,
+    outcome: Outcome,
+    settings: dict[str, Any],
+    digest: str,
+    seconds: float,
+) -> dict[str, Any]:
+    """A fold record as the main program writes it, without a model."""
+    rows = zip(fold.test_indices, outcome.probabilities, strict=True)
+    predictions = [
+        {
+            "clip_id": table.clip_ids[row],
+            "corpus": table.corpora[row],
+            "subject": table.subjects[row],
+            "label": int(table.labels[row]),
+            "prediction": int(probabilities.argmax()),
+            "probabilities": probabilities.tolist(),
+            "rank_tau": None,
+            "dynamic_image": {},
+        }
+        for row, probabilities in rows
+    ]
+    return {
+        "record_version": RECORD_VERSION,
+        "identity": digest,
+        "fold": fold.fold_id,
+        "seed": seed,
+        "benchmarked": True,
+        "note": None,
+        "train_subjects": list(fold.train_subjects),
+        "test_subjects": list(fold.test_subjects),
+        "num_train_clips": len(fold.train_indices),
+        "num_test_clips": len(fold.test_indices),
+        "steps": len(outcome.losses),
+        "selection": {"kind": "fixed"},
+        "input_statistics": None,
+        "forward_batch_size": None,
+        "predictions": predictions,
+        "best_on_test_subject": None,
+        "seconds": round(seconds, 3),
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "settings": settings,
+        "versions": versions(),
+    }
+
+
+def _publish(store: RunStore, key: str, record: dict[str, Any], outcome: Outcome) -> None:
+    """Write a record aside and rename it into place."""
+    aside = fresh_folder(store.work_folder(key) / "record")
+    write_json(aside / CURVE_NAME, {"loss": outcome.losses})
+    write_json(aside / RECORD_NAME, record)
+    publish_folder(aside, store.place(key))
+    store.clear_work(key)

@@ -1,0 +1,74 @@
+"""Tables of several runs on the same clips, and their place in a Markdown file that people edit too."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from training_fdp.errors import ConfigError
+from training_fdp.storage import write_text
+
+_COLUMNS = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy", "f1_weighted": "weighted F1"}
+
+
+def comparison_table(
+    results: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str], reference: str | None = None
+) -> str:
+    """Lay out the pooled figures of several methods as Markdown.
+
+    Args:
+        results (`Mapping[str, Mapping]`): Contents of results.json by name, of the same clips; not empty.
+        titles (`Mapping[str, str]`): What the table calls them; the name itself where there is none.
+        reference (`str`, *optional*): Name that the others are compared with: a column then holds their difference in
+            UF1 points.
+
+    Returns:
+        `str`: One line per method, mean and deviation over seeds; guessing by the class shares comes first.
+    """
+    header = ["method", *_COLUMNS.values(), "95% interval of UF1"]
+    base = results[reference]["metrics"]["uf1"] if reference is not None and reference in results else None
+    if base is not None:
+        header.append("UF1 points")
+    chance = next(iter(results.values()))["chance"]["prior"]
+    rows = [["guessing by the class shares", *(f"{chance[name]:.3f}" for name in _COLUMNS), ""]]
+    for key, found in results.items():
+        several = len(found["per_seed"]) > 1
+        cells = [
+            f"{found['metrics'][name]:.3f}" + (f" ± {found['deviation'][name]['std']:.3f}" if several else "")
+            for name in _COLUMNS
+        ]
+        low, high = found["interval"]["uf1"]
+        rows.append([titles.get(key, key), *cells, f"{low:.3f} to {high:.3f}"])
+        if base is not None:
+            rows[-1].append("" if key == reference else f"{100 * (found['metrics']['uf1'] - base):+.1f}")
+    if base is not None:
+        rows[0].append("")
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def write_block(path: Path, name: str, text: str) -> None:
+    """Put generated text between `<!-- begin: name -->` and `<!-- end: name -->` of a Markdown file; the rest stays.
+
+    Args:
+        path (`Path`): The file; made where it is missing, and the block is appended where it has none.
+        name (`str`): Which block.
+        text (`str`): What stands there afterwards.
+
+    Raises:
+        ConfigError: the file has one of the two markers without the other.
+    """
+    begin, end = f"<!-- begin: {name} -->", f"<!-- end: {name} -->"
+    block = f"{begin}\n{text.strip()}\n{end}"
+    old = path.read_text(encoding="utf-8") if path.exists() else ""
+    before, found_begin, rest = old.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin and end not in old:
+        new = f"{old.rstrip()}\n\n{block}\n".lstrip()
+    elif found_begin and found_end:
+        new = f"{before}{block}{after}"
+    else:
+        raise ConfigError(
+            f"{path} must hold both '{begin}' and '{end}', but holds one of them; add the other or drop both"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, new)
