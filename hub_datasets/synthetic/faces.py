@@ -75,7 +75,8 @@ class Face(ABC):
 
     def __init__(self, image_size_hw: tuple[int, int]) -> None:
         self.image_size_hw = image_size_hw
-        self.pixel_scale = image_size_hw[1] / REFERENCE_WIDTH
+        # The head fits into the shorter side.
+        self.pixel_scale = min(image_size_hw) / REFERENCE_WIDTH
 
     @abstractmethod
     def render(self, state: FaceState) -> FloatArray:

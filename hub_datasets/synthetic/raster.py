@@ -12,6 +12,7 @@ IntArray = NDArray[np.int32]
 
 # Samples along each side of a pixel: lids and lips move by fractions of a pixel.
 SUPERSAMPLING = 2
+CRACK = np.float32(1e-3)
 
 
 @njit(cache=True, fastmath=False)
@@ -60,20 +61,28 @@ def visible_triangles(pixels: FloatArray, depth: FloatArray, triangles: IntArray
             continue
         left, right = max(0, int(np.ceil(min(ax, bx, cx)))), min(width - 1, int(np.floor(max(ax, bx, cx))))
         top, bottom = max(0, int(np.ceil(min(ay, by, cy)))), min(height - 1, int(np.floor(max(ay, by, cy))))
-        # Weights and depth change linearly along a row: step them instead of computing them anew.
+        # Each weight is linear along a row, so that its sign cuts the row once: three cuts leave the covered span.
         inverse = np.float32(1) / area
         step_b, step_c = (cy - ay) * inverse, (ay - by) * inverse
+        step_a = -step_b - step_c
         za, slope_b, slope_c = depth[a], depth[b] - depth[a], depth[c] - depth[a]
+        step_z = step_b * slope_b + step_c * slope_c
         for y in range(top, bottom + 1):
             dy = np.float32(y) - ay
             row_b, row_c = -dy * (cx - ax) * inverse, (bx - ax) * dy * inverse
-            for x in range(left, right + 1):
-                dx = np.float32(x) - ax
-                wb, wc = row_b + dx * step_b, row_c + dx * step_c
-                if wb < 0 or wc < 0 or wb + wc > 1:
-                    continue
-                z = za + wb * slope_b + wc * slope_c
-                if z > front[y, x]:
+            low, high = np.float32(left) - ax, np.float32(right) - ax
+            for weight, step in ((row_b, step_b), (row_c, step_c), (np.float32(1) - row_b - row_c, step_a)):
+                if step > 0:
+                    low = max(low, -weight / step)
+                elif step < 0:
+                    high = min(high, -weight / step)
+                elif weight < 0:
+                    high = low - np.float32(1)
+            row_z = za + row_b * slope_b + row_c * slope_c
+            # Neighbours overlap by a hair, so that rounding leaves no crack between them.
+            for x in range(int(np.ceil(ax + low - CRACK)), int(np.floor(ax + high + CRACK)) + 1):
+                z = row_z + (np.float32(x) - ax) * step_z
+                if 0 <= x < width and z > front[y, x]:
                     front[y, x] = z
                     nearest[y, x] = index
     return nearest
@@ -101,27 +110,37 @@ def shade(
     zero, one = np.float32(0), np.float32(1)
     share = np.float32(1 / (scale * scale))
     last_v, last_u = np.float32(texture.shape[0] - 1.01), np.float32(texture.shape[1] - 1.01)
+    last = -1
+    ax = ay = u0 = u_x = u_y = v0 = v_x = v_y = l0 = l_x = l_y = g0 = g_x = g_y = zero
     for y in range(height * scale):
         for x in range(width * scale):
             index = nearest[y, x]
             if index < 0:
                 picture[y // scale, x // scale] += share * background[y // scale, x // scale]
                 continue
-            a, b, c = triangles[index, 0], triangles[index, 1], triangles[index, 2]
-            ax, ay, bx, by, cx, cy = pixels[a, 0], pixels[a, 1], pixels[b, 0], pixels[b, 1], pixels[c, 0], pixels[c, 1]
-            inverse = one / ((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))
+            if index != last:
+                # Everything is linear over a triangle: value, then change along x and y.
+                last = index
+                a, b, c = triangles[index, 0], triangles[index, 1], triangles[index, 2]
+                ax, ay = pixels[a, 0], pixels[a, 1]
+                bx, by, cx, cy = pixels[b, 0] - ax, pixels[b, 1] - ay, pixels[c, 0] - ax, pixels[c, 1] - ay
+                inverse = one / (bx * cy - by * cx)
+                b_x, b_y, c_x, c_y = cy * inverse, -cx * inverse, -by * inverse, bx * inverse
+                u0, ub, uc = uv[a, 0], uv[b, 0] - uv[a, 0], uv[c, 0] - uv[a, 0]
+                v0, vb, vc = uv[a, 1], uv[b, 1] - uv[a, 1], uv[c, 1] - uv[a, 1]
+                l0, lb, lc = lit[a], lit[b] - lit[a], lit[c] - lit[a]
+                g0, gb, gc = gloss[a], gloss[b] - gloss[a], gloss[c] - gloss[a]
+                u_x, u_y, v_x, v_y = ub * b_x + uc * c_x, ub * b_y + uc * c_y, vb * b_x + vc * c_x, vb * b_y + vc * c_y
+                l_x, l_y, g_x, g_y = lb * b_x + lc * c_x, lb * b_y + lc * c_y, gb * b_x + gc * c_x, gb * b_y + gc * c_y
             dx, dy = np.float32(x) - ax, np.float32(y) - ay
-            wb, wc = (dx * (cy - ay) - dy * (cx - ax)) * inverse, ((bx - ax) * dy - (by - ay) * dx) * inverse
-            wa = one - wb - wc
-            u = min(max(wa * uv[a, 0] + wb * uv[b, 0] + wc * uv[c, 0], zero), last_u)
-            v = min(max(wa * uv[a, 1] + wb * uv[b, 1] + wc * uv[c, 1], zero), last_v)
+            u = min(max(u0 + dx * u_x + dy * u_y, zero), last_u)
+            v = min(max(v0 + dx * v_x + dy * v_y, zero), last_v)
             column, row = int(u), int(v)
             fu, fv = u - np.float32(column), v - np.float32(row)
             upper = texture[row, column] + (texture[row, column + 1] - texture[row, column]) * fu
             lower = texture[row + 1, column] + (texture[row + 1, column + 1] - texture[row + 1, column]) * fu
             albedo = upper + (lower - upper) * fv
-            light = wa * lit[a] + wb * lit[b] + wc * lit[c]
-            shine = wa * gloss[a] + wb * gloss[b] + wc * gloss[c]
+            light, shine = l0 + dx * l_x + dy * l_y, g0 + dx * g_x + dy * g_y
             picture[y // scale, x // scale] += share * (albedo * light + shine)
     return picture
 

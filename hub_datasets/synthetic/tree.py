@@ -90,8 +90,10 @@ def write_tree(settings: CorpusSettings, layout: TreeLayout, root: Path, num_pro
     """
     if is_complete(root, settings, layout):
         return
-    _claim(root, settings, layout)
+    # Before anything is written: this is where a bad face model or layout shows.
+    settings.family()
     filed = layout.file(settings)
+    _claim(root, settings, layout)
     missing = [recording for recording in filed if not (root / recording.truth).is_file()]
     if len(missing) < len(filed):
         logger.info("%d of %d recordings are already rendered in %s", len(filed) - len(missing), len(filed), root)

@@ -1,0 +1,180 @@
+"""Synthetic corpora in the true layouts of licensed ones, so that their loaders read them unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from hub_datasets.errors import CorpusOptionError
+from hub_datasets.fake import write_workbook
+
+from .corpus import SyntheticLayout
+from .motion import Event
+from .prototypes import parse_combination
+from .settings import CorpusSettings, RecordingPlan
+from .tree import TRUTH_FOLDER, FiledRecording, TreeLayout, events_of
+
+Cell = str | int | None
+# Objective classes I to VI by action units (Davison et al. 2018; fact sheet on corpora, section 11); all else is VII.
+_OBJECTIVE_CLASSES = (
+    ("6", "12", "6+12", "6+7+12", "7+12"),
+    ("1+2", "5", "25", "1+2+25", "25+26", "5+24"),
+    ("23", "4", "4+7", "4+5", "4+5+7", "17+24", "4+6+7", "4+38"),
+    ("10", "9", "4+9", "4+40", "4+5+40", "4+7+9", "4+9+17", "4+7+10", "4+5+7+9", "7+10"),
+    ("1", "15", "1+4", "6+15", "15+17"),
+    ("1+2+4", "20"),
+)
+
+
+def objective_class(combination: str) -> int:
+    """Return the objective class, 1 to 7, of a combination such as `"6+L12"`; sides do not count."""
+    units = frozenset(code for code, _ in parse_combination(combination))
+    for number, combinations in enumerate(_OBJECTIVE_CLASSES, start=1):
+        if any(units == frozenset(int(code) for code in listed.split("+")) for listed in combinations):
+            return number
+    return 7
+
+
+def _first_number(plan: RecordingPlan, low: int, high: int) -> int:
+    """Return where in its source video a clip begins; the corpora number frames from there."""
+    return int(np.random.default_rng([0xF1, *plan.seed]).integers(low, high))
+
+
+def _require_single_events(settings: CorpusSettings, layout: str) -> None:
+    if settings.events_per_recording != 1:
+        raise CorpusOptionError(
+            f"a row of {layout}'s sheet names a folder of its own, but {settings.events_per_recording} events per "
+            "recording were asked for: use --layout synthetic for recordings with several."
+        )
+
+
+class Casme2Layout(TreeLayout):
+    """CASME II: the cropped package, or the raw one when there is quiet time around the events."""
+
+    name = "casme2"
+
+    def file(self, settings: CorpusSettings) -> list[FiledRecording]:
+        """Return a place for every recording, e.g. `Cropped/Cropped/sub01/EP31_01`.
+
+        Raises:
+            CorpusOptionError: more than one event per recording, or more subjects than two digits hold.
+        """
+        _require_single_events(settings, "CASME II")
+        if settings.num_subjects > 99:
+            raise CorpusOptionError(
+                f"CASME II numbers its subjects with two digits, but {settings.num_subjects} were asked for: use "
+                "--layout synthetic for more than 99."
+            )
+        filed = []
+        for plan in settings.recordings():
+            # Episodes from 31 on: the loader corrects known errors of the real corpus, which has none of these names.
+            episode = f"EP{31 + plan.index // 9:02d}_{1 + plan.index % 9:02d}"
+            subject = f"sub{plan.subject + 1:02d}"
+            raw = settings.neutral_s > 0
+            package = "CASME2_RAW/CASME2-RAW" if raw else "Cropped/Cropped"
+            filed.append(
+                FiledRecording(
+                    plan=plan,
+                    folder=f"{package}/{subject}/{episode}",
+                    truth=f"{TRUTH_FOLDER}/{subject}_{episode}.npz",
+                    first_number=1 if raw else _first_number(plan, 20, 300),
+                    events=settings.performance(plan).events,
+                )
+            )
+        return filed
+
+    def frame_name(self, filed: FiledRecording, number: int) -> str:
+        """Return `reg_img46.jpg` in the cropped package, `img46.jpg` in the raw one."""
+        return f"{'reg_' if filed.folder.startswith('Cropped') else ''}img{number}.jpg"
+
+    def write_sheets(self, settings: CorpusSettings, filed: list[FiledRecording], root: Path) -> None:
+        """Write the coding sheet with its blank columns, and the objective classes."""
+        header = ["Subject", "Filename", None, "OnsetFrame", "ApexFrame", "OffsetFrame", None, "Action Units"]
+        rows, classes = [], []
+        for recording, event in events_of(filed):
+            subject, episode = recording.folder.split("/")[-2:]
+            onset, apex, offset = _numbers(recording, event)
+            number = subject.removeprefix("sub")
+            # CASME II codes sides but no intensities.
+            rows.append([number, episode, None, onset, apex, offset, None, event.combination, event.emotion])
+            classes.append([number, episode, objective_class(event.combination)])
+        write_workbook(
+            root / "CASME2-coding-20140508.xlsx",
+            {"Sheet1": [[*header, "Estimated Emotion"], *rows], "Sheet2": [], "Sheet3": []},
+        )
+        write_workbook(
+            root / "CASME2-ObjectiveClasses.xlsx", {"Sheet1": [["Subject", "Filename", "Objective Class"], *classes]}
+        )
+
+
+class SammLayout(TreeLayout):
+    """SAMM: clip folders and the sheet whose header stands in row 14."""
+
+    name = "samm"
+    # The real corpus begins with subject 006.
+    FIRST_SUBJECT = 6
+
+    def file(self, settings: CorpusSettings) -> list[FiledRecording]:
+        """Return a place for every recording, e.g. `SAMM/006/006_1_2`.
+
+        Raises:
+            CorpusOptionError: more than one event per recording, or quiet time around it, or too many subjects.
+        """
+        _require_single_events(settings, "SAMM")
+        if settings.neutral_s > 0:
+            raise CorpusOptionError(
+                f"SAMM's clip folders hold onset to offset only, but neutral_s is {settings.neutral_s}: leave it at "
+                "0, or use --layout synthetic."
+            )
+        if settings.num_subjects > 900:
+            raise CorpusOptionError(
+                f"SAMM numbers its subjects with three digits, but {settings.num_subjects} were asked for: use "
+                "--layout synthetic for more than 900."
+            )
+        filed = []
+        for plan in settings.recordings():
+            subject = f"{plan.subject + self.FIRST_SUBJECT:03d}"
+            # Videos from 8 on: the loader corrects known errors of the real corpus, which has seven videos a subject.
+            clip = f"{subject}_{8 + plan.index // 9}_{1 + plan.index % 9}"
+            filed.append(
+                FiledRecording(
+                    plan=plan,
+                    folder=f"SAMM/{subject}/{clip}",
+                    truth=f"{TRUTH_FOLDER}/{clip}.npz",
+                    first_number=_first_number(plan, 100, 9000),
+                    events=settings.performance(plan).events,
+                )
+            )
+        return filed
+
+    def frame_name(self, filed: FiledRecording, number: int) -> str:
+        """Return `006_0562.jpg`, or `006_00562.jpg`: the padding varies by source video, as in the real corpus."""
+        subject, video = filed.folder.split("/")[-1].split("_")[:2]
+        digits = 5 if (int(subject) + int(video)) % 4 == 0 else 4
+        return f"{subject}_{number:0{digits}d}.jpg"
+
+    def write_sheets(self, settings: CorpusSettings, filed: list[FiledRecording], root: Path) -> None:
+        """Write the sheet below thirteen rows of notes."""
+        header = ["Subject", "Filename", "Inducement Code", "Onset Frame", "Apex Frame", "Offset Frame", "Duration"]
+        header += ["Micro", "Action Units", "Estimated Emotion", "Objective Classes", "Notes"]
+        blank: list[Cell] = [None]
+        notes: list[list[Cell]] = [["Rendered faces of nobody, in the layout of SAMM"], *([blank] * 10)]
+        notes += [["'/' = or"], ["L, R = unilateral"]]
+        rows: list[list[Cell]] = []
+        for recording, event in events_of(filed):
+            clip = recording.folder.split("/")[-1]
+            onset, apex, offset = _numbers(recording, event)
+            emotion = "Other" if event.emotion == "others" else event.emotion.capitalize()
+            row: list[Cell] = [clip[:3], clip, 1, onset, apex, offset, offset - onset + 1, "Micro - 1/2"]
+            rows.append([*row, event.action_units_text(), emotion, objective_class(event.combination), None])
+        write_workbook(root / "SAMM_Micro_FACS_Codes_v2.xlsx", {"MICRO_ONLY": [*notes, header, *rows]})
+
+
+def _numbers(filed: FiledRecording, event: Event) -> Iterable[int]:
+    """Return the corpus's frame numbers of onset, apex and offset."""
+    return (filed.first_number + frame for frame in (event.onset, event.apex, event.offset))
+
+
+LAYOUTS: dict[str, type[TreeLayout]] = {layout.name: layout for layout in (SyntheticLayout, Casme2Layout, SammLayout)}
