@@ -10,9 +10,9 @@ _NUMBERING, _RECORDING = "numbering", "recording"
 def number_from_clip_start(record: ClipRecord, listing: FrameListing) -> None:
     """Move a record to frames that count from 0 or 1 where its sheet counts in the whole recording.
 
-    Nothing happens where a frame of the interval exists. The move is sure where the folder holds as many frames as the
-    interval has, and [`numbering_remarks`] tells of it once; otherwise the clip takes the whole folder and loses its
-    apex.
+    Nothing happens where the interval lies within the frames. The move is sure where the folder holds as many frames
+    as the interval has, and [`numbering_remarks`] tells of it once; otherwise the clip takes the whole folder and
+    loses its apex.
 
     Args:
         record (`ClipRecord`): moved in place.
@@ -34,12 +34,12 @@ def number_from_clip_start(record: ClipRecord, listing: FrameListing) -> None:
     elif record.onset > last:
         record.onset, record.apex, record.offset = first, None, last
         record.notes.append(
-            f"none of the frames {written} exists and the folder holds {first}..{last}: all were taken, without apex"
+            f"the frames {written} do not exist, the folder holds {first}..{last}: all were taken, without apex"
         )
 
 
 def numbering_remarks(scan: Scan) -> list[str]:
-    """What was found about the numbering of a download as a whole: one sentence, or none where sheet and files agree."""
+    """What was found about the numbering of a download: one sentence, or none where sheet and files agree."""
     moved = sum(clip.record.attributes.get(_NUMBERING) == _RECORDING for clip in scan.clips)
     if not moved:
         return []
