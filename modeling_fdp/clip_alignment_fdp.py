@@ -236,7 +236,7 @@ def _detect(frames: FrameSource, settings: AlignmentSettings, clip: str) -> Land
         looked_at = np.unique(np.rint(np.linspace(0, count - 1, settings.landmark_frames)).astype(np.int64))
     found, points, reference = [], [], None
     for index in looked_at:
-        faces = detector.detect(frames.read_rgb([index])[0])
+        faces = detector.detect(frames.read_rgb([int(index)])[0])
         if not faces:
             continue
         face = _choose(faces, settings.face, reference, clip, int(index))

@@ -17,7 +17,7 @@ import numpy as np
 try:
     import av
 except ImportError:
-    av = None
+    av = None  # type: ignore[assignment]  # None says that the package is missing
 
 logger = logging.getLogger(__name__)
 
@@ -106,20 +106,43 @@ def _open_container(path: str) -> tuple[Any, Any]:
     return container, tracks[0]
 
 
-def _promised_frames(container: Any, stream: Any) -> int | None:
-    """Frames that the container claims to hold, or `None` where it does not say (Matroska has only a duration)."""
-    if stream.frames > 0:
-        return int(stream.frames)
-    seconds = None
-    clock = stream.metadata.get("DURATION", "").split(":")
-    if len(clock) == 3:
-        try:
-            seconds = float(clock[0]) * 3600 + float(clock[1]) * 60 + float(clock[2])
-        except ValueError:
-            logger.debug("no duration in %s", clock)
-    elif container.duration and len(container.streams) == 1:
-        seconds = container.duration / av.time_base
-    return None if seconds is None else -round(seconds * 1e6)
+def _missing_bytes(path: str) -> int:
+    """Bytes that the outermost structure of an AVI, MP4 or Matroska file promises beyond the end of the file.
+
+    Matroska keeps no frame count, and a cut there would otherwise go unseen.
+    """
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        head = file.read(64)
+        if head[:4] == b"RIFF":
+            # Some writers leave out the padding byte of the last chunk.
+            return max(0, int.from_bytes(head[4:8], "little") + 8 - size - 1)
+        if head[:4] == b"\x1a\x45\xdf\xa3":
+            return _missing_matroska_bytes(head, size)
+        end = 0
+        while head[4:8].isalnum() and end < size:
+            file.seek(end)
+            head = file.read(16)
+            length = int.from_bytes(head[:4], "big")
+            if length == 1:
+                length = int.from_bytes(head[8:16], "big")
+            if length < 8 or not head[4:8].isalnum():
+                break
+            end += length
+    return max(0, end - size)
+
+
+def _missing_matroska_bytes(head: bytes, size: int) -> int:
+    """The segment follows the EBML header; its size is a number of 1 to 8 bytes, all ones where it is unknown."""
+    header_length = head[4] & 0x7F if head[4] & 0x80 else int.from_bytes(head[5:12], "big")
+    start = (5 if head[4] & 0x80 else 12) + header_length
+    segment = head[start : start + 12]
+    if segment[:4] != b"\x18\x53\x80\x67" or len(segment) < 12 or segment[4] == 0:
+        return 0
+    length = 9 - segment[4].bit_length()
+    value = int.from_bytes(segment[4 : 4 + length], "big") & ((1 << 7 * length) - 1)
+    unknown = value == (1 << 7 * length) - 1
+    return 0 if unknown else max(0, start + 4 + length + value - size)
 
 
 def probe_video(path: str, allow_truncated: bool = False) -> VideoProbe:
@@ -139,7 +162,7 @@ def probe_video(path: str, allow_truncated: bool = False) -> VideoProbe:
     with container:
         codec = stream.codec_context
         check_frame_size(codec.width, codec.height, path)
-        first, count, end_us, only_keys, damage = None, 0, 0.0, True, None
+        first, count, only_keys, damage = None, 0, True, None
         try:
             for packet in container.demux(stream):
                 if first is None:
@@ -148,8 +171,6 @@ def probe_video(path: str, allow_truncated: bool = False) -> VideoProbe:
                     continue
                 count += 1
                 only_keys = only_keys and packet.is_keyframe
-                if packet.pts is not None and packet.time_base:
-                    end_us = max(end_us, float((packet.pts + (packet.duration or 0)) * packet.time_base) * 1e6)
                 if count > MAX_VIDEO_FRAMES:
                     raise VideoReadError(
                         f"a video may have {MAX_VIDEO_FRAMES:,} frames, but {path!r} has more; cut it"
@@ -158,18 +179,13 @@ def probe_video(path: str, allow_truncated: bool = False) -> VideoProbe:
             damage = error
         if first is None:
             raise _unreadable(path, damage or "no frame decodes")
-        promised = _promised_frames(container, stream)
+        promised = max(int(stream.frames), 0)
         rate = float(stream.average_rate) if stream.average_rate else None
-        if promised is not None and promised < 0:
-            # Only the duration is known: two frames of tolerance, since muxers round it.
-            missing_us = -promised - end_us
-            frame_us = 1e6 / rate if rate else end_us / max(count, 1)
-            promised = count + (round(missing_us / frame_us) if frame_us and missing_us > 2 * frame_us else 0)
         # A packed bitstream (DivX, Xvid) holds one placeholder packet per B-frame, so only decoding counts its frames.
         packed = codec.name == "mpeg4"
-        whole = damage is None and (promised is None or count >= promised)
-        if not whole and not allow_truncated:
-            reason = f"{count} frames of {promised}" if promised is not None and count < promised else str(damage)
+        missing = _missing_bytes(path)
+        if (damage or missing or count < promised) and not allow_truncated:
+            reason = f"{count} of {promised} frames" if count < promised else damage or f"{missing} bytes are missing"
             raise VideoReadError(
                 f"a video must be whole, but {path!r} is cut or damaged ({reason}); copy it again or set "
                 "allow_truncated=True"
@@ -178,21 +194,20 @@ def probe_video(path: str, allow_truncated: bool = False) -> VideoProbe:
         stored_hw = (first.height, first.width)
         intra_only = codec.name in _INTRA_ONLY_CODECS and only_keys
     if packed or allow_truncated:
-        decodable = _count_decodable(path)
         # The last placeholder of a packed bitstream has no picture.
-        if decodable < count - (1 if packed else 0) and not allow_truncated:
+        expected = max(count, promised) - (1 if packed else 0)
+        count = _count_decodable(path)
+        if count < expected and not allow_truncated:
             raise VideoReadError(
-                f"a video must decode fully, but {path!r} gives {decodable} frames of {count}; copy it again or set "
+                f"a video must decode fully, but {path!r} gives {count} frames of {expected}; copy it again or set "
                 "allow_truncated=True"
             )
-        expected = max(count, promised or 0)
-        if allow_truncated and decodable < expected - (1 if packed else 0):
+        if count < expected or missing:
             warnings.warn(
-                f"{path!r} is cut or damaged: {decodable} of {expected} frames are read",
+                f"{path!r} is cut or damaged: {count} of at least {expected} frames are read",
                 TruncatedVideoWarning,
                 stacklevel=2,
             )
-        count = decodable
     return VideoProbe(path, count, stored_hw, quarter_turns, rate, intra_only)
 
 
@@ -202,8 +217,12 @@ def _count_decodable(path: str) -> int:
     count = 0
     with container:
         try:
-            for _ in container.decode(stream):
-                count += 1
+            for packet in container.demux(stream):
+                # A packet that ends with the file would decode to half a picture.
+                if packet.is_corrupt:
+                    count += len(stream.codec_context.decode(None))
+                    break
+                count += len(packet.decode())
         except (av.FFmpegError, OSError) as error:
             logger.debug("%s ends after %d frames: %s", path, count, error)
     return count

@@ -96,7 +96,8 @@ class FDPVideoProcessor(BaseVideoProcessor):
     ```
     """
 
-    valid_kwargs = FDPVideoProcessorKwargs
+    # Not the library's VideosKwargs: settings such as image_mean would be taken and do nothing.
+    valid_kwargs: Any = FDPVideoProcessorKwargs
     model_input_names = ["pixel_values"]  # noqa: RUF012  transformers reads it as a class attribute
 
     num_frames = 8
