@@ -1,5 +1,6 @@
 """Configuration of FDP (fine-grained dynamic perception, arXiv 2509.06015) and its named presets."""
 
+import copy
 import dataclasses
 from dataclasses import field
 from typing import Any, ClassVar, Literal
@@ -258,7 +259,7 @@ class FDPConfig(PreTrainedConfig):
             raise ValueError(
                 f"Overrides must be fields of FDPConfig, but {', '.join(unknown)} is none; see its documentation."
             )
-        values = {**PRESETS[name], **overrides}
+        values = copy.deepcopy({**PRESETS[name], **overrides})
         id2label = overrides.get("id2label")
         if id2label is not None:
             if overrides.get("num_labels", len(id2label)) != len(id2label):

@@ -5,6 +5,8 @@ from typing import Literal
 import torch
 
 NO_MOTION = 0.5
+# Rounding errors of the weighted sum stay below this; one gray level is at least 0.003 with eight frames.
+FLAT = 1e-4
 
 
 def _harmonic_numbers(count: int, device: torch.device | None) -> torch.Tensor:
@@ -104,7 +106,7 @@ def dynamic_image(
         pooled = _pool(gray, weights)
         low, high = pooled.amin((-3, -2, -1), keepdim=True), pooled.amax((-3, -2, -1), keepdim=True)
         span = high - low
-        flat = span < 1e-6
+        flat = span < FLAT
         image = torch.where(flat, torch.full_like(pooled, NO_MOTION), (pooled - low) / span.masked_fill(flat, 1.0))
     else:
         raise ValueError(f"The normalization must be 'signed' or 'min_max', but {normalization!r} was given.")

@@ -1,10 +1,13 @@
 """FDP: fine-grained dynamic perception for facial micro-expression recognition (arXiv 2509.06015)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.processing_utils import Unpack
@@ -12,6 +15,7 @@ from transformers.utils import ModelOutput, TransformersKwargs
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
+from .checkpointing_fdp import keep_running_statistics
 from .classifiers_fdp import FDPConvolutionalClassifier, FDPFullyConnectedClassifier
 from .configuration_fdp import FDPConfig
 from .dynamic_image_decoder_fdp import FDPLightDecoder, FDPSegNetDecoder
@@ -97,6 +101,14 @@ class FDPPreTrainedModel(PreTrainedModel):
         if isinstance(module, FDPLightDecoder):
             # Starts from "no motion" everywhere (sigmoid of 0), which is what most of the target says.
             init.zeros_(module.output.weight)
+
+    def _set_gradient_checkpointing(
+        self, enable: bool = True, gradient_checkpointing_func: Callable = checkpoint, *args: Any, **kwargs: Any
+    ) -> None:
+        """The blocks hold batch norms, which the generic form would update twice per step."""
+        super()._set_gradient_checkpointing(
+            enable, keep_running_statistics(gradient_checkpointing_func, self), *args, **kwargs
+        )
 
 
 class FDPModel(FDPPreTrainedModel):

@@ -1,0 +1,45 @@
+"""Activation checkpointing that leaves batch norm's running statistics as they would be without it."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch import nn
+
+
+def keep_running_statistics(checkpoint: Callable, model: nn.Module) -> Callable:
+    """Wraps a checkpointing function so that the second forward of a block does not update statistics again.
+
+    Checkpointing runs every block twice per step, and batch norm would count the same batch twice: a model trained
+    with checkpointing would differ from one trained without.
+
+    Args:
+        checkpoint (`Callable`): `torch.utils.checkpoint.checkpoint`, or a partial of it.
+        model (`nn.Module`): holds the batch norms.
+
+    Returns:
+        `Callable`: to be used in its place. The reentrant form takes no contexts and is returned as it is.
+    """
+    keywords = getattr(checkpoint, "keywords", {})
+    if keywords.get("use_reentrant", True) or "context_fn" in keywords:
+        return checkpoint
+
+    def contexts() -> tuple[Any, Any]:
+        return contextlib.nullcontext(), _frozen_statistics(model)
+
+    return functools.partial(checkpoint, context_fn=contexts)
+
+
+@contextlib.contextmanager
+def _frozen_statistics(model: nn.Module) -> Iterator[None]:
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    counts = [norm.num_batches_tracked for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, momentum, count in zip(norms, momenta, counts, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count
