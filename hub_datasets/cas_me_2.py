@@ -71,7 +71,7 @@ class CasMe2(CorpusBuilder):
       macro-expressions of 20.
     * **Recording**: 30 fps, 640x480 colour.
     * **Labels**: micro: positive 8, negative 21, surprise 9, others 19; macro: positive 87, negative 95, surprise 13,
-      others 105. Nine kinds of self-report beside them.
+      others 105 (not confirmed). What the subjects reported to have felt is beside them.
     * **Frame numbers**: absolute in the long video, from 1.
     * **Zero means missing**: an apex of 0 is unknown; an offset of 0 is taken from the frames of the sample, and in a
       long video from the apex.

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -134,10 +135,7 @@ test_data_B/test_data_B/sub0011_01/00000.png"""
 
     def locate(self, layout: Layout, record: ClipRecord) -> Path | None:
         """Folder of a clip below the folder of its split; names may repeat across splits."""
-        marked = {
-            root: [split for split, pattern in _SPLIT_FOLDERS.items() if _is_below(layout, root, pattern)]
-            for root in layout.package_roots
-        }
+        marked = {root: _splits_named_by(root, layout.tree.root) for root in layout.package_roots}
         roots = [root for root, splits in marked.items() if record.attributes["split"] in splits]
         unmarked = [root for root, splits in marked.items() if not splits]
         found = (layout.tree.find_folder(root, record.folder_parts) for root in roots or unmarked)
@@ -156,8 +154,11 @@ test_data_B/test_data_B/sub0011_01/00000.png"""
         return _ALL if chosen == ANY else chosen
 
 
-def _is_below(layout: Layout, root: Path, pattern: str) -> bool:
-    return re.search(pattern, root.relative_to(layout.tree.root).as_posix(), re.IGNORECASE) is not None
+@lru_cache
+def _splits_named_by(folder: Path, root: Path) -> tuple[str, ...]:
+    """Splits that the way from the root to a folder names."""
+    way = folder.relative_to(root).as_posix()
+    return tuple(split for split, pattern in _SPLIT_FOLDERS.items() if re.search(pattern, way, re.IGNORECASE))
 
 
 def _read_split(layout: Layout, split: str) -> list[ClipRecord]:
