@@ -11,7 +11,7 @@ VARIANTS = ("V3", "V1", "V3-without-emotions")
 
 _MACRO = 343
 _VIDEOS = 147
-_FRAMES = 60
+_FRAMES = 32
 
 
 def make(root: Path, variant: str, full_size: bool, frames: FrameWriter, rng: random.Random) -> None:
@@ -25,12 +25,12 @@ def make(root: Path, variant: str, full_size: bool, frames: FrameWriter, rng: ra
     for row in micro:
         subject, clip = row[0], row[1]
         videos["_".join(clip.split("_")[:2])] = None
-        onset = rng.randint(2, 20)
+        onset = rng.randint(2, 10)
         offset = 0 if clip == "006_1_2" else onset + 8
         rows.append([subject, clip, 1, onset, onset + 4, offset, None, "Micro - 1/2", row[8], None])
     for subject, video in _macro_videos(list(videos), _MACRO if full_size else 6, full_size, rng):
         videos[video] = None
-        onset = rng.randint(2, 20)
+        onset = rng.randint(2, 10)
         rows.append([subject, f"{video}_{len(rows)}", 1, onset, onset + 10, onset + 20, None, "Macro", "4", None])
     whole_video = 1 if version == "V3" else 0
     rows.append(["006", "006_1_99", 1, whole_video, 30, _FRAMES, None, "Macro", "4", None])

@@ -65,7 +65,8 @@ def _make_extended(root: Path, camera: str, form: str, clips: list[tuple[str, st
             continue
         subject, first = clip.partition("_")[0], _first_frame(clip)
         folder = root / "SMIC-E_raw image" / f"{camera.upper()}_long" / f"SMIC-{camera.upper()}-E"
-        numbers = range(first, first + _LONG_FRAMES)
+        # Long clips are what SMIC-E is about; those with a single expression need not be so long to show it.
+        numbers = range(first, first + (_LONG_FRAMES if clip in _SECOND else _LONG_FRAMES // 2))
         frames.write(folder / f"s{int(subject[1:]):02d}" / clip, numbers, "image{:06d}.jpg")
         written = "negative" if clip == "s18_sur_03" else emotion
         further: list[int | None] = (

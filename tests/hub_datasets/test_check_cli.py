@@ -1,0 +1,128 @@
+"""`python -m hub_datasets`: list, describe, check, fake."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from hub_datasets.__main__ import main
+from hub_datasets.registry import CORPUS_NAMES
+
+JSON_KEYS = {
+    "corpus", "variant", "rows", "clips", "subjects", "class_counts", "expected_class_counts", "missing_frames",
+    "repaired", "unreadable", "usable",
+}  # fmt: skip
+
+
+@pytest.fixture
+def check(capsys, tmp_path):
+    """`check(name, root, *words)`: exit code, parsed JSON and standard error."""
+
+    def run(name, root, *words):
+        code = main(["check", name, "--data_dir", str(root), "--cache_dir", str(tmp_path / "cache"), "--json", *words])
+        streams = capsys.readouterr()
+        return code, json.loads(streams.out), streams.err
+
+    return run
+
+
+def test_complete_download_is_usable(check, fake_corpus):
+    code, report, _ = check("smic", fake_corpus("smic", "hs_raw", full_size=True))
+    assert code == 0 and set(report) == JSON_KEYS
+    assert report == {
+        "corpus": "smic", "variant": "package hs_raw", "rows": 164, "clips": 164, "subjects": 16,
+        "class_counts": {"negative": 70, "positive": 51, "surprise": 43},
+        "expected_class_counts": {"negative": 70, "positive": 51, "surprise": 43},
+        "missing_frames": 0, "repaired": [], "unreadable": [], "usable": True,
+    }  # fmt: skip
+
+
+def test_repairs_are_no_losses(check, fake_corpus):
+    code, report, _ = check("casme2", fake_corpus("casme2", full_size=True), "--label_set", "7class")
+    assert code == 0 and report["usable"]
+    assert "casme2/sub04/EP12_01f/261" in {item["clip_id"] for item in report["repaired"]}
+    assert all(item["reason"] for item in report["repaired"])
+
+
+def test_losses_are_reported(check, fake_corpus):
+    code, report, _ = check("smic", fake_corpus("smic", "hs_cropped", full_size=True))
+    assert code == 1 and report["usable"] and report["missing_frames"] == 5
+    assert [item["clip_id"] for item in report["unreadable"]] == ["smic/hs/s18_sur_03"]
+
+
+def test_unusable_download_and_wrong_names(check, tmp_path, fake_corpus):
+    for name, root, words, message in (
+        ("casme2", tmp_path / "nowhere", (), "there is no such folder"),
+        ("casme2", fake_corpus("samm"), (), "no annotation sheet"),
+        ("casme2", fake_corpus("casme2"), ("--label_set", "9class"), "'9class' was asked for"),
+        ("casme2", fake_corpus("casme2"), ("--option", "package=red"), "'red' was given"),
+        ("casme2", fake_corpus("casme2"), ("--option", "package"), "KEY=VALUE"),
+        ("nope", tmp_path, (), "'nope' was given"),
+    ):
+        code, report, error = check(name, root, *words)
+        assert code == 2 and set(report) == JSON_KEYS and not report["usable"]
+        assert error.startswith("error: ") and message in error
+
+
+def test_no_frame_left_is_unusable(check, damaged_corpus):
+    root = damaged_corpus("casme2")
+    for path in root.rglob("*.jpg"):
+        path.unlink()
+    code, report, _ = check("casme2", root)
+    assert code == 2 and report["clips"] == 0 and report["unreadable"] and not report["usable"]
+
+
+def test_deep_opens_every_image(check, damaged_corpus):
+    root = damaged_corpus("smic", "hs_raw")
+    frames = sorted(root.rglob("*.bmp"))
+    frames = [path for path in frames if "non_micro" not in path.parts]
+    frames[0].write_text("a frame that is a text file")
+    frames[1].write_bytes(frames[1].read_bytes()[:60])
+    frames[2].write_bytes(b"")
+    shallow = check("smic", root)[1]
+    code, deep, _ = check("smic", root, "--deep")
+    assert shallow["unreadable"] == [] and code == 1
+    assert [item["path"] for item in deep["unreadable"]] == [str(path) for path in frames[:3]]
+    assert deep["clips"] == shallow["clips"]
+
+
+def test_option_chooses_the_package(check, fake_corpus):
+    root = fake_corpus("casme2", "2014-two-packages")
+    assert check("casme2", root, "--option", "package=selected")[1]["variant"].endswith("package selected")
+
+
+def test_text_report_names_the_published_counts(capsys, damaged_corpus, tmp_path):
+    root = damaged_corpus("smic", "hs_cropped")
+    victim = next(path for path in sorted(root.rglob("s20_*")) if path.is_dir())
+    shutil.rmtree(victim)
+    (next(victim.parent.glob("s20_*")) / "image1.bmp").touch()
+    main(["check", "smic", "--data_dir", str(root), "--cache_dir", str(tmp_path / "cache")])
+    text = capsys.readouterr().out
+    assert "(published: 70)" in text and "usable with losses" in text and "subjects" in text
+
+
+@pytest.mark.parametrize("name", CORPUS_NAMES)
+def test_describe_prints_the_data_sheet(name, capsys):
+    assert main(["describe", name]) == 0
+    text = capsys.readouterr().out
+    assert "Expected tree:" in text and "Label sets:" in text and "Access" in text
+
+
+def test_list_prints_all_corpora(capsys):
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[::2]] == list(CORPUS_NAMES)
+
+
+def test_fake_writes_what_check_reads(capsys, tmp_path):
+    assert main(["fake", "custom", "--output_dir", str(tmp_path / "mine")]) == 0
+    command = capsys.readouterr().out.split()
+    assert main([*command[3:], "--cache_dir", str(tmp_path / "cache")]) == 0
+
+
+def test_module_runs_as_a_command():
+    run = subprocess.run([sys.executable, "-m", "hub_datasets", "describe", "nope"], capture_output=True, text=True)
+    assert run.returncode == 2 and run.stdout == ""
+    assert run.stderr.startswith("error: ") and "Traceback" not in run.stderr
