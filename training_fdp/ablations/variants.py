@@ -27,7 +27,7 @@ class Variant:
 
 
 # One number per frame cell, as the release has it, so that its reshape and the true time axis differ in nothing else.
-_RELEASED_HEAD = {"frame_head": "vector", "feature_size": 1, "representation_size": 8}
+_RELEASED_HEAD = {"frame_head": "vector", "feature_size": 1, "representation_multiplier": 8}
 _STATISTICS = {"normalization": "train_statistics"}
 
 _AUGMENTATIONS = {

@@ -1,0 +1,149 @@
+import dataclasses
+import json
+
+import pytest
+
+from training_fdp.ablations import running
+from training_fdp.ablations.__main__ import parse_arguments
+from training_fdp.ablations.variants import REFERENCE, VARIANTS
+from training_fdp.augmentation import AugmentationConfig
+from training_fdp.batches import parse_augmentation
+from training_fdp.comparison import comparison_table, write_block
+from training_fdp.config import TrainConfig, parse_train_config
+from training_fdp.errors import ConfigError
+from training_fdp.preparation import build_model_config, build_processor
+
+
+def fake_results(uf1, deviation=0.01, complete=True, num_seeds=2):
+    figures = {"uf1": uf1, "uar": uf1, "accuracy": uf1 + 0.1, "f1_weighted": uf1}
+    return {
+        "complete": complete,
+        "metrics": figures,
+        "per_seed": [{}] * num_seeds,
+        "deviation": {name: {"mean": 0.0, "std": deviation} for name in figures},
+        "interval": {"uf1": [uf1 - 0.05, uf1 + 0.05]},
+        "chance": {"prior": dict.fromkeys(figures, 0.2)},
+        "command": "accelerate launch train.py --corpus synthetic",
+    }
+
+
+BASE = ["--corpus", "synthetic", "--output_dir", "out", "--model_overrides", "drop_path_rate=0.0"]
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_can_be_built_and_differs_from_the_reference(name, tmp_path):
+    reference = parse_train_config(BASE)
+    changed = parse_train_config([*BASE, *running.variant_arguments(reference, VARIANTS[name], tmp_path)])
+    model = build_model_config(changed, ["a", "b", "c", "d", "e"])
+    build_processor(changed, model)
+    parse_augmentation(changed.augmentation)
+    assert model.drop_path_rate == 0.0, "the reference's own overrides must survive"
+    assert changed.output_dir == str(tmp_path)
+    assert not changed.final_model
+    variant = VARIANTS[name]
+    for field, value in variant.settings.items():
+        assert getattr(changed, field) == value
+    for field, value in variant.model.items():
+        assert getattr(model, field) == value
+    if name == REFERENCE:
+        same = dataclasses.replace(changed, output_dir="out", final_model=reference.final_model)
+        assert same == reference
+
+
+def test_each_augmentation_is_measured_alone_and_all_of_them_are():
+    alone = [
+        parse_augmentation(str(variant.settings["augmentation"]))
+        for name, variant in VARIANTS.items()
+        if variant.group == "augmentation" and name != "augmentation_none"
+    ]
+    off = AugmentationConfig()
+    measured = set()
+    for config in alone:
+        changed = {
+            field.name
+            for field in dataclasses.fields(config)
+            if getattr(config, field.name) != getattr(off, field.name)
+        }
+        assert changed in ({"gamma", "brightness"}, {"phase", "reverse_offset_phase"}) or len(changed) == 1
+        measured |= changed
+    assert measured == {field.name for field in dataclasses.fields(off)} - {"mixup_alpha"}
+
+
+def test_choosing_by_name_and_group_always_brings_the_reference():
+    assert running.choose_variants([], []) == list(VARIANTS)
+    assert running.choose_variants(["rank_0"], []) == [REFERENCE, "rank_0"]
+    assert running.choose_variants([], ["first frame"]) == [
+        REFERENCE,
+        "first_frame_none",
+        "first_frame_pixels",
+        "first_frame_features",
+    ]
+    with pytest.raises(ConfigError, match="rank_0"):
+        running.choose_variants(["rank0"], [])
+
+
+def test_runs_go_into_their_own_folders_and_what_lies_there_is_tabled(tmp_path, monkeypatch):
+    seen = []
+
+    def run(config: TrainConfig, arguments):
+        seen.append((config, list(arguments)))
+        place = tmp_path / config.output_dir
+        place.mkdir(parents=True)
+        uf1 = 0.5 if config.output_dir.endswith(REFERENCE) else 0.45
+        (place / "results.json").write_text(json.dumps(fake_results(uf1)))
+        return 0
+
+    monkeypatch.setattr(running, "run", run)
+    arguments = ["--corpus", "synthetic", "--seeds", "0", "1", "--output_dir", str(tmp_path / "out")]
+    results = running.run_variants(arguments, [REFERENCE, "rank_0"])
+    assert list(results) == [REFERENCE, "rank_0"]
+    assert [config.output_dir for config, _ in seen] == [str(tmp_path / "out" / name) for name in results]
+    assert parse_train_config(seen[1][1]) == seen[1][0], "the recorded command must repeat the run"
+    tables = running.ablation_tables(results)
+    assert "### Rank hinge" in tables
+    assert "| weight 0 | 0.450 ± 0.010 " in tables
+    assert tables.splitlines()[-1].endswith("| -5.0 |")
+    assert "Pooling" not in tables
+
+
+def test_tables_name_what_is_incomplete_and_what_selection_inflates():
+    literature = {**fake_results(0.5), "best_on_test_subject": {"uf1": 0.62}}
+    results = {
+        REFERENCE: fake_results(0.5),
+        "rank_0": fake_results(0.4, complete=False),
+        "best_on_test_subject": literature,
+    }
+    tables = running.ablation_tables(results)
+    assert "weight 0 (folds missing)" in tables
+    assert "UF1 0.500 into 0.620 (+12.0 points)" in tables
+
+
+def test_comparison_puts_chance_first_and_shows_no_deviation_for_one_seed():
+    table = comparison_table({"a": fake_results(0.4, num_seeds=1), "b": fake_results(0.6)}, {"b": "better"})
+    lines = table.splitlines()
+    assert lines[2].startswith("| guessing by the class shares | 0.200 |")
+    assert lines[3] == "| a | 0.400 | 0.400 | 0.500 | 0.400 | 0.350 to 0.450 |"
+    assert lines[4].startswith("| better | 0.600 ± 0.010 |")
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_generated_block_is_replaced_and_what_people_wrote_stays(tmp_path):
+    path = tmp_path / "docs" / "results.md"
+    write_block(path, "ablations", "first")
+    path.write_text("# Results\n\nBy hand.\n\n" + path.read_text() + "\nMore by hand.\n")
+    write_block(path, "ablations", "second")
+    write_block(path, "baselines", "other")
+    text = path.read_text()
+    assert "first" not in text
+    assert text.count("<!-- begin: ablations -->") == 1
+    assert text.index("By hand.") < text.index("second") < text.index("More by hand.") < text.index("other")
+    path.write_text("<!-- begin: ablations -->\nno end")
+    with pytest.raises(ConfigError, match="holds one of them"):
+        write_block(path, "ablations", "third")
+
+
+def test_own_options_are_split_from_those_of_train():
+    options, rest = parse_arguments(["--groups", "pooling", "--corpus", "synthetic", "--docs", "docs/results.md"])
+    assert options.groups == ["pooling"]
+    assert str(options.docs) == "docs/results.md"
+    assert rest == ["--corpus", "synthetic"]
