@@ -36,7 +36,7 @@ def make_toy_clips(num_subjects=5, clips_per_class=1, num_frames=6, size=32, cor
                     {
                         "frames": torch.from_numpy(frames.clip(0, 255).astype(np.uint8)),
                         "onset_index": 0,
-                        "apex_index": num_frames // 2,
+                        "apex_index": 1,
                         "offset_index": num_frames - 1,
                         "label": label,
                         "clip_id": f"{corpus}/s{subject:02d}/{label}/{repetition}",
@@ -90,8 +90,11 @@ def toy_corpus(monkeypatch):
 
 
 @pytest.fixture
-def toy_run(toy_corpus, toy_arguments):
-    """Runs on the toy corpus in this process: OUT and options, returns the exit code."""
+def toy_run(toy_corpus, toy_arguments, monkeypatch):
+    """Runs on the toy corpus in this process: OUT and options, returns the exit code. Its pictures are empty files:
+    drawing them takes longer than training, and `test_report.py` draws them.
+    """
+    monkeypatch.setattr("training_fdp.figures._save", lambda path, size, draw: path.write_bytes(b""))
     from training_fdp.runs import run
 
     def go(output_dir, *options):

@@ -75,7 +75,7 @@ def test_a_finished_fold_is_never_run_again(toy_run, tmp_path, monkeypatch):
 def test_changed_settings_in_an_old_out_are_refused(toy_run, tmp_path):
     toy_run(tmp_path / "OUT")
     before = read_results(tmp_path / "OUT")
-    with pytest.raises(ConfigError, match="--learning_rate was 0.001, now 0.1"):
+    with pytest.raises(ConfigError, match=r"--learning_rate was 0\.001, now 0\.1"):
         toy_run(tmp_path / "OUT", "--learning_rate", "0.1")
     assert read_results(tmp_path / "OUT") == before
 

@@ -1,0 +1,59 @@
+"""Errors on a command line: one sentence and exit code 2 for the user's, a traceback for ours."""
+
+import errno
+
+import pytest
+
+from hub_datasets.errors import CorpusError
+from modeling_fdp.video_reading_fdp import VideoReadError
+from training_fdp.cli import run_main
+from training_fdp.errors import ConfigError, PublishError, TrainingError
+
+
+def leave(error):
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit) as caught:
+        run_main(main)
+    return caught.value.code
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [(None, 0), (0, 0), (1, 1)],
+)
+def test_exit_codes(answer, code):
+    with pytest.raises(SystemExit) as caught:
+        run_main(lambda: answer)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("kind", [ConfigError, TrainingError, PublishError, CorpusError, VideoReadError])
+def test_a_user_error_is_one_sentence(kind, capsys):
+    assert leave(kind("the clip\n  is broken")) == 2
+    captured = capsys.readouterr()
+    assert captured.err == "error: the clip is broken\n" and captured.out == ""
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_disk_that_refuses_is_a_user_error(number, capsys):
+    assert leave(OSError(number, "No space left", "/somewhere/file")) == 2
+    assert "/somewhere/file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), RuntimeError("a bug"), OSError(errno.EBADF, "a bug")])
+def test_a_bug_keeps_its_traceback(error):
+    with pytest.raises(type(error)):
+        leave(error)
+
+
+def test_only_the_main_process_speaks(monkeypatch, capsys):
+    monkeypatch.setenv("RANK", "1")
+    assert leave(ConfigError("said once is enough")) == 2
+    assert capsys.readouterr().err == ""
+
+
+def test_interruption(capsys):
+    assert leave(KeyboardInterrupt()) == 130
+    assert "same command" in capsys.readouterr().err

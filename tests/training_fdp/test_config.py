@@ -1,0 +1,119 @@
+"""Settings: which source wins, what is refused, and that launchers leave our options alone."""
+
+import argparse
+import dataclasses
+
+import pytest
+from accelerate.commands.launch import launch_command_parser
+from torch.distributed.run import get_args_parser
+
+from training_fdp.batches import parse_augmentation
+from training_fdp.config import EXECUTION_FIELDS, RECIPES_FOLDER, TrainConfig, load_recipe, parse_train_config
+from training_fdp.errors import ConfigError
+
+BASE = ["--corpus", "synthetic", "--output_dir", "OUT"]
+
+
+def test_the_command_line_of_the_readme():
+    options = "--data_dir D --label_set 5class --preset small --protocol holdout --folds a,b --max_steps 3 --epochs 2"
+    more = "--batch_size 4 --mixed_precision bf16 --seed 7 --report_to tensorboard"
+    config = parse_train_config([*BASE, *options.split(), *more.split()])
+    assert (config.corpus, config.data_dir, config.label_set) == (["synthetic"], ["D"], "5class")
+    assert (config.max_steps, config.epochs, config.batch_size, config.seed) == (3, 2, 4, 7)
+    assert config.all_seeds == [7]
+
+
+def test_the_last_source_wins(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("learning_rate: 3e-4\nbatch_size: 5\nseeds: [1, 2]\nreport_literature_selection: true\n")
+    config = parse_train_config([*BASE, "--recipe", "released", "--config", str(file), "--batch_size", "7"])
+    assert config.learning_rate == 3e-4 and config.batch_size == 7 and config.seeds == [1, 2]
+    assert config.optimizer == "adam" and config.report_literature_selection
+
+
+def test_epochs_on_the_command_line_beat_the_steps_of_a_recipe():
+    assert parse_train_config([*BASE, "--recipe", "released"]).max_steps == 500
+    assert parse_train_config([*BASE, "--recipe", "released", "--epochs", "3"]).max_steps is None
+
+
+def test_the_released_recipe_is_the_released_script_without_its_leaks():
+    config = parse_train_config([*BASE, "--recipe", "released"])
+    assert (config.optimizer, config.learning_rate, config.weight_decay) == ("adam", 1e-4, 1e-3)
+    assert (config.batch_size, config.max_steps, config.lr_schedule) == (36, 500, "constant")
+    assert config.warmup_fraction == 0 and config.augmentation == "none" and not config.max_grad_norm
+    assert (config.frame_sampling, config.normalization) == ("released_stride", "train_statistics")
+    assert not (config.released_test_statistics or config.released_eval_mode or config.released_subject_list)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in RECIPES_FOLDER.glob("*.yaml")))
+def test_every_recipe_can_be_read(name):
+    assert load_recipe(name)
+    parse_train_config([*BASE, "--recipe", name])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([], "--corpus"),
+        (["--corpus", "synthetic"], "--output_dir"),
+        ([*BASE, "--batch_size", "0"], "batch_size"),
+        ([*BASE, "--batch_size", "many"], "many"),
+        ([*BASE, "--preset", "huge"], "huge"),
+        ([*BASE, "--protocol", "kfold"], "kfold"),
+        ([*BASE, "--learning_rate", "-1"], "learning_rate"),
+        ([*BASE, "--ema_decay", "1"], "ema_decay"),
+        ([*BASE, "--warmup_fraction", "1.5"], "warmup_fraction"),
+        ([*BASE, "--seeds", "1", "1"], "seeds"),
+        ([*BASE, "--recipe", "secret"], "secret"),
+        ([*BASE, "--config", "nowhere.yaml"], "nowhere.yaml"),
+        ([*BASE, "--learning-rat", "1"], "learning-rat"),
+        ([*BASE, "--protocol", "cross_corpus"], "test_corpus"),
+        ([*BASE, "--test_corpus", "samm"], "test_corpus"),
+        ([*BASE, "--released_test_statistics"], "train_statistics"),
+    ],
+)
+def test_bad_settings_are_one_sentence(arguments, named):
+    with pytest.raises(ConfigError, match=named) as caught:
+        parse_train_config(arguments)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["- a list", "unknown_setting: 1", "batch_size: [1, 2", "batch_size: {a: 1}"])
+def test_bad_files_are_refused(tmp_path, text):
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises(ConfigError):
+        parse_train_config([*BASE, "--config", str(tmp_path / "bad.yaml")])
+
+
+def test_launchers_pass_every_option_on():
+    """A prefix of two options of a launcher is 'ambiguous' to it, even behind the script's name."""
+    names = [entry.name for entry in dataclasses.fields(TrainConfig)]
+    tokens = [token for name in names for token in (f"--{name}", "1")]
+    for parser in (launch_command_parser(), get_args_parser()):
+        assert isinstance(parser, argparse.ArgumentParser)
+        parsed = parser.parse_args(["train.py", *tokens])
+        assert parsed.training_script == "train.py" and parsed.training_script_args == tokens
+
+
+def test_execution_settings_do_not_belong_to_the_identity():
+    known = {entry.name for entry in dataclasses.fields(TrainConfig)}
+    assert known >= EXECUTION_FIELDS
+    first = parse_train_config([*BASE, "--num_proc", "1"]).identity()
+    assert first == parse_train_config([*BASE[:3], "ELSEWHERE", "--num_proc", "2", "--folds", "a"]).identity()
+    assert first != parse_train_config([*BASE, "--seed", "1"]).identity()
+
+
+def test_pairs():
+    config = parse_train_config([*BASE, "--model_overrides", "drop_path_rate=0.5", "hidden_sizes=[8,8]", "a=b=c"])
+    assert config.pairs("model_overrides") == {"drop_path_rate": 0.5, "hidden_sizes": [8, 8], "a": "b=c"}
+    with pytest.raises(ConfigError, match="NAME=VALUE"):
+        parse_train_config([*BASE, "--model_overrides", "nothing"]).pairs("model_overrides")
+
+
+def test_augmentation_text():
+    assert not parse_augmentation("none").is_temporal
+    changed = parse_augmentation("default,flip=0,phase=0.25")
+    assert changed.flip == 0 and changed.phase == 0.25 and changed.shift == parse_augmentation("default").shift
+    for text in ("wild", "flip", "flip=high", "flip=3", "shift=0.1,nothing=1"):
+        with pytest.raises(ConfigError):
+            parse_augmentation(text)
