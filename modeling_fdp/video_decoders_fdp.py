@@ -72,6 +72,7 @@ class VideoProbe:
         quarter_turns (`int`): Counter-clockwise quarter turns that make the pictures upright, 0 to 3.
         frames_per_second (`float`, *optional*): Average rate; `None` where the container does not say.
         intra_only (`bool`): Whether each frame decodes by itself.
+        whole (`bool`): Whether nothing is missing or damaged, as far as the container tells.
     """
 
     path: str
@@ -80,6 +81,7 @@ class VideoProbe:
     quarter_turns: int
     frames_per_second: float | None
     intra_only: bool
+    whole: bool
 
 
 def _unreadable(path: str, reason: object) -> VideoReadError:
@@ -103,6 +105,9 @@ def _open_container(path: str) -> tuple[Any, Any]:
     if not tracks:
         container.close()
         raise VideoReadError(f"a video must have a picture track, but {path!r} has none; give another file")
+    if tracks[0].codec_context is None:
+        container.close()
+        raise _unreadable(path, "there is no decoder for its pictures")
     return container, tracks[0]
 
 
@@ -184,7 +189,8 @@ def probe_video(path: str, allow_truncated: bool = False) -> VideoProbe:
         # A packed bitstream (DivX, Xvid) holds one placeholder packet per B-frame, so only decoding counts its frames.
         packed = codec.name == "mpeg4"
         missing = _missing_bytes(path)
-        if (damage or missing or count < promised) and not allow_truncated:
+        whole = not (damage or missing or count < promised)
+        if not whole and not allow_truncated:
             reason = f"{count} of {promised} frames" if count < promised else damage or f"{missing} bytes are missing"
             raise VideoReadError(
                 f"a video must be whole, but {path!r} is cut or damaged ({reason}); copy it again or set "
@@ -202,13 +208,14 @@ def probe_video(path: str, allow_truncated: bool = False) -> VideoProbe:
                 f"a video must decode fully, but {path!r} gives {count} frames of {expected}; copy it again or set "
                 "allow_truncated=True"
             )
-        if count < expected or missing:
+        if count < expected or not whole:
+            whole = False
             warnings.warn(
                 f"{path!r} is cut or damaged: {count} of at least {expected} frames are read",
                 TruncatedVideoWarning,
                 stacklevel=2,
             )
-    return VideoProbe(path, count, stored_hw, quarter_turns, rate, intra_only)
+    return VideoProbe(path, count, stored_hw, quarter_turns, rate, intra_only, whole)
 
 
 def _count_decodable(path: str) -> int:
@@ -480,8 +487,10 @@ def open_decoder(path: str, backend: str = "auto", allow_truncated: bool = False
         raise VideoReadError(f"video_backend is one of {VIDEO_BACKENDS}, but got {backend!r}; choose one of them")
     probe = probe_video(path, allow_truncated=allow_truncated)
     name = "pyav" if backend == "auto" else backend
-    if probe.quarter_turns and name in ("decord", "torchcodec"):
-        # decord fails on quarter turns and turns half turns by itself, torchcodec turns all: PyAV gives equal pixels.
-        logger.info("%s is rotated; PyAV reads it in place of %s", path, name)
+    # decord fails on quarter turns and turns half turns by itself, torchcodec turns all: PyAV gives equal pixels.
+    turned = probe.quarter_turns and name in ("decord", "torchcodec")
+    # On a damaged header decord ends the process (std::bad_alloc; found by fuzzing).
+    if name != "pyav" and (turned or not probe.whole):
+        logger.info("%s is %s; PyAV reads it in place of %s", path, "rotated" if turned else "damaged", name)
         name = "pyav"
     return _DECODERS[name](probe)
