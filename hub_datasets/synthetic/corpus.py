@@ -153,6 +153,8 @@ class Synthetic(CorpusBuilder):
         if data_dir is not None:
             return super().prepare_root(data_dir, cache_dir)
         settings = self.settings()
+        # A bad face model shows here, before a cache folder is named after it.
+        settings.family()
         cache = Path(cache_dir if cache_dir is not None else datasets.config.HF_DATASETS_CACHE).expanduser().resolve()
         root = cache / "synthetic_frames" / settings.digest()
         write_tree(settings, SyntheticLayout(), root, num_proc=int(self.options.get("render_processes", "1")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,14 +71,14 @@ def settings_from_arguments(args: argparse.Namespace) -> CorpusSettings:
     return replace(default, **given)
 
 
-def run_generate(args: argparse.Namespace) -> str:
-    """Render the corpus that the arguments ask for.
+def run_generate(args: argparse.Namespace) -> int:
+    """Render the corpus that the arguments ask for, and say where it is and how to read it.
 
     Args:
         args (`argparse.Namespace`): as `add_generate_arguments` defines them.
 
     Returns:
-        `str`: what was made and how to read it, for the command to print.
+        `int`: the exit code, 0.
 
     Raises:
         CorpusError: a setting is out of its range, the face model is not there, or the folder cannot be used.
@@ -86,8 +87,8 @@ def run_generate(args: argparse.Namespace) -> str:
     root = args.output_dir.expanduser().resolve()
     write_tree(settings, LAYOUTS[args.layout](), root, num_proc=args.num_proc)
     faces = "built-in faces" if settings.face_model is None else "faces of the model"
-    return (
+    sys.stdout.write(
         f"{settings.num_clips} clips of {settings.num_subjects} subjects ({faces}, {settings.difficulty}) are in "
-        f"{root}\n"
-        f"read them: load_corpus({args.layout!r}, data_dir={str(root)!r})"
+        f"{root}\nread them: load_corpus({args.layout!r}, data_dir={str(root)!r})\n"
     )
+    return 0

@@ -113,11 +113,14 @@ class ProceduralFace(Face):
 
     def landmarks(self, state: FaceState) -> FloatArray:
         """Return the landmarks named in `landmark_names`, float32 `(num_landmarks, 2)`, pixels (x, y)."""
-        return self._project_points(self._landmark_points, state)
+        x, y = self._landmark_points[:, :1], self._landmark_points[:, 1:]
+        opened = SlitOpening.of(self.anatomy, state).forward(x, y)
+        return np.concatenate(self._project(x, opened, state), axis=1).astype(np.float32)
 
     def five_points(self, state: FaceState) -> FloatArray:
         """Return the five points of the alignment contract, float32 `(5, 2)`, pixels (x, y)."""
-        return self._project_points(self.anatomy.five_points(), state)
+        points = self.anatomy.five_points()
+        return np.concatenate(self._project(points[:, :1], points[:, 1:], state), axis=1).astype(np.float32)
 
     def flow(self, start: FaceState, end: FaceState) -> FloatArray:
         """Return the true skin motion from `start` to `end`, float32 `(height, width, 2)` in pixels."""
@@ -177,12 +180,6 @@ class ProceduralFace(Face):
         head = np.stack((x + moved_x, y + moved_y, depth + moved_z))
         pixel_x, pixel_y = np.tensordot(matrix, head, axes=1)
         return pixel_x + centre_x, pixel_y + centre_y
-
-    def _project_points(self, points: FloatArray, state: FaceState) -> FloatArray:
-        """Return the pixels of named points, float32 `(num_points, 2)`; points are given with lids and lips shut."""
-        x, y = points[:, :1], points[:, 1:]
-        opened = SlitOpening.of(self.anatomy, state).forward(x, y)
-        return np.concatenate(self._project(x, opened, state), axis=1).astype(np.float32)
 
     def _shade(self, albedo: FloatArray, wet: FloatArray, lift: FloatArray, state: FaceState) -> FloatArray:
         """Return the lit albedo: Lambert, an ambient floor and a Blinn-Phong highlight, float32 like the maps."""

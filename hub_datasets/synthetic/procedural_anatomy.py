@@ -213,13 +213,14 @@ class Anatomy:
         return Slit(0.0, self.mouth_y, self.mouth_width, self.mouth_bend, 0.0, up, down, 0.22, 0.4)
 
     def five_points(self) -> FloatArray:
-        """Return the five points of the alignment contract on the resting face with shut lids, float32 `(5, 2)`."""
-        # The pupils' height is the middle of the resting aperture; points above the closed line move with the upper
-        # lid, so the eyes are given by their corners' middle, which no lid moves.
+        """Return the five points of the alignment contract on the resting face, float32 `(5, 2)`.
+
+        The eyes are given by the middle of their corners, which no lid moves.
+        """
         return np.array(
             [
-                [-self.eye_x, self.eye_y + 0.25],
-                [self.eye_x, self.eye_y + 0.25],
+                [-self.eye_x, self.eye_y],
+                [self.eye_x, self.eye_y],
                 [0.0, self.nose_y - 0.03],
                 [-self.mouth_width, self.mouth_y],
                 [self.mouth_width, self.mouth_y],

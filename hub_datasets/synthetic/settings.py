@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hub_datasets.errors import CorpusOptionError
+from hub_datasets.errors import CorpusOptionError, DatasetNotFoundError
 
 from .faces import FaceFamily
 from .motion import DIFFICULTIES, Performance, plan_performance
@@ -93,10 +93,20 @@ class CorpusSettings:
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
     def _face_model_files(self) -> list[list[str | int]]:
-        """Return names and sizes of the model's files: another model at the same place gives other pixels."""
+        """Return names and sizes of the model's files: another model at the same place gives other pixels.
+
+        Raises:
+            DatasetNotFoundError: the folder cannot be read.
+        """
         if self.face_model is None:
             return []
-        return [[path.name, path.stat().st_size] for path in sorted(Path(self.face_model).iterdir()) if path.is_file()]
+        folder = Path(self.face_model)
+        try:
+            return [[path.name, path.stat().st_size] for path in sorted(folder.rglob("*.[on][bp][jz]"))]
+        except OSError as error:
+            raise DatasetNotFoundError(
+                f"the face model at {folder} cannot be read ({error}): pass the folder of an ICT-FaceKit clone."
+            ) from error
 
     def family(self) -> FaceFamily:
         """Return the kind of face.
