@@ -8,6 +8,7 @@ No pixel is read: rows hold paths, so nothing that could be pushed to a Hub cont
 import hashlib
 import inspect
 import logging
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,6 +69,10 @@ def clip_features(names: Sequence[str]) -> Features:
     )
 
 
+# Without listing the frames, nothing else stops a slip of the pen from asking for a billion of them (our choice).
+LONGEST_VIDEO_CLIP = 100_000
+
+
 @dataclass
 class CorpusConfig(datasets.BuilderConfig):
     """Configuration of a corpus: its name is the label set.
@@ -107,6 +112,18 @@ class Layout:
                 "the annotation sheet."
             )
         return self.sheets[role][1]
+
+
+def _keep_paths_local(module_name: str) -> None:
+    """Tell `datasets` to leave `Path` and `open` of a builder's module alone.
+
+    It replaces them by versions that read URLs, and for those a folder called `a::b` is a chain of addresses. Corpora are
+    local; the mark is the one that `datasets.streaming` sets itself once it has been there.
+    """
+    sys.modules[module_name].__dict__["_patched_for_streaming"] = True
+
+
+_keep_paths_local(__name__)
 
 
 class CorpusBuilder(datasets.GeneratorBasedBuilder):
@@ -151,6 +168,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        _keep_paths_local(cls.__module__)
         cls.BUILDER_CONFIGS = [
             CorpusConfig(name=label_set.name, version=cls.VERSION, description=label_set.description)
             for label_set in cls.LABEL_SETS
@@ -395,6 +413,10 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
         first = self.VIDEO_FIRST_FRAME
         if record.onset is None or record.offset is None or not first <= record.onset <= record.offset:
             return LostClip(record.clip_id, f"a video needs a valid interval, not {record.onset}..{record.offset}")
+        if record.offset - record.onset >= LONGEST_VIDEO_CLIP:
+            return LostClip(
+                record.clip_id, f"the interval {record.onset}..{record.offset} is too long for an expression"
+            )
         numbers = list(range(record.onset - first, record.offset - first + 1))
         apex = record.apex
         if apex is not None and not record.onset <= apex <= record.offset:

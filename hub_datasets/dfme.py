@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from datasets import Value
 
 from hub_datasets.base import ANY, CorpusBuilder, Layout
-from hub_datasets.errors import SheetError
 from hub_datasets.folders import FolderTree
 from hub_datasets.records import (
     ClipRecord,
@@ -170,8 +169,7 @@ def _read_split(layout: Layout, split: str) -> list[ClipRecord]:
         clip, rate = as_text(clip), as_frame_number(fps)
         if not clip:
             continue
-        if rate is None or rate <= 0:
-            raise SheetError(f"Fps must be a positive number, but {path} says {fps!r} for {clip}: correct the sheet.")
+        rate = rate if rate and rate > 0 else None
         records.append(
             ClipRecord(
                 key=f"{split}/{clip}",
@@ -184,8 +182,9 @@ def _read_split(layout: Layout, split: str) -> list[ClipRecord]:
                 offset=as_frame_number(offset),
                 emotion=normalise_emotion(emotion),
                 action_units=as_text(units),
-                fps=float(rate),
+                fps=None if rate is None else float(rate),
                 attributes={"split": split},
+                notes=[] if rate else [f"Fps {as_text(fps)!r} is no frame rate: {Dfme.FPS:g} is assumed"],
             )
         )
     return records

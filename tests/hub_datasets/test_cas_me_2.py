@@ -84,6 +84,18 @@ def test_videos_are_cut_by_position_from_zero(fake_corpus, corpus_cache):
         assert row["frame_numbers"][0] == onset - 1
 
 
+@pytest.mark.parametrize("variant", ["rawpic", "rawvideo"])
+def test_an_endless_interval_costs_one_clip_and_no_memory(fake_corpus, damaged_corpus, scan, variant):
+    root = damaged_corpus("cas_me_2", variant)
+    sheet = next(root.glob("*.xlsx"))
+    workbook = openpyxl.load_workbook(sheet)
+    workbook.worksheets[0]["E1"] = 999_999_999
+    workbook.save(sheet)
+    before, after = scan("cas_me_2", fake_corpus("cas_me_2", variant)), scan("cas_me_2", root)
+    assert len(after.clips) + len(after.lost) == len(before.clips)
+    assert max(len(clip.numbers) for clip in after.clips) < 1000
+
+
 @pytest.mark.parametrize("variant", ["selectedpic", "rawpic", "rawvideo"])
 def test_a_missing_offset_is_not_frame_zero(fake_corpus, scan, variant):
     found = scan("cas_me_2", fake_corpus("cas_me_2", variant))

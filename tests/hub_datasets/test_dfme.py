@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from hub_datasets import DatasetNotFoundError, Dfme, SheetError, load_corpus
+from hub_datasets import DatasetNotFoundError, Dfme, load_corpus
 from hub_datasets.fake import write_workbook
 from hub_datasets.sheets import read_sheet
 
@@ -71,11 +71,12 @@ def test_a_folder_that_is_itself_the_split_is_read(fake_corpus, tmp_path, scan):
     assert len(scan("dfme", flat).clips) == len(scan("dfme", root).clips)
 
 
-def test_an_impossible_rate_is_named(damaged_corpus, scan):
+def test_an_impossible_rate_costs_no_clip_and_is_said(damaged_corpus, corpus_cache):
     root = damaged_corpus("dfme", "train-only")
     sheet = root / "training_full_with_AU.xlsx"
     frame = read_sheet(sheet)
     frame.loc[3, "Fps"] = 0
     write_workbook(sheet, {"Sheet1": [list(frame.columns), *frame.to_numpy().tolist()]})
-    with pytest.raises(SheetError, match="Fps must be a positive number"):
-        scan("dfme", root)
+    rows = load_corpus("dfme", root, cache_dir=corpus_cache)
+    assert (rows[3]["fps"], rows[3]["notes"]) == (500.0, ["Fps '0' is no frame rate: 500 is assumed"])
+    assert [row["notes"] for row in rows if row["notes"]] == [rows[3]["notes"]]
