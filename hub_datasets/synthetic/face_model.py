@@ -110,7 +110,7 @@ def _from_compact(path: Path) -> FaceModel:
                 arrays["identity_deltas"],
                 arrays["landmarks68"],
             )
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise _not_found(path, f"the file is damaged or of another kind ({error})") from error
     missing = sorted(set(NEEDED_EXPRESSIONS) - set(names))
     if missing or len(vertices) < NUM_DRAWN_VERTICES or len(landmarks) != 68:
