@@ -117,8 +117,8 @@ class Layout:
 def _keep_paths_local(module_name: str) -> None:
     """Tell `datasets` to leave `Path` and `open` of a builder's module alone.
 
-    It replaces them by versions that read URLs, and for those a folder called `a::b` is a chain of addresses. Corpora are
-    local; the mark is the one that `datasets.streaming` sets itself once it has been there.
+    It replaces them by versions that read URLs, and for those a folder called `a::b` is a chain of addresses. Corpora
+    are local; the mark is the one that `datasets.streaming` sets itself once it has been there.
     """
     sys.modules[module_name].__dict__["_patched_for_streaming"] = True
 

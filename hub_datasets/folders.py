@@ -24,6 +24,7 @@ LISTING_THREADS = min(32, 4 * (os.cpu_count() or 1))
 MAX_DEPTH = 6
 # Enough for every corpus above the clip level, and an end for a data_dir that is a whole file system (our choice).
 MAX_FOLDERS = 20_000
+_LARGEST_BATCH = 64
 _LAST_DIGITS = re.compile(r"(\d+)\D*$")
 _LARGEST_FRAME_NUMBER = 2**31 - 1
 
@@ -45,8 +46,18 @@ def parallel_map(
 ) -> list[Result]:
     """Apply a function that waits for the disk to many items in threads, in order, with a progress bar."""
     work = list(items)
-    with ThreadPoolExecutor(max_workers=LISTING_THREADS) as pool:
-        return list(tqdm(pool.map(function, work), total=len(work), desc=description, unit=unit, leave=False))
+    # Batches: handing every small folder to a thread of its own costs as much as listing it.
+    size = min(_LARGEST_BATCH, max(1, len(work) // (4 * LISTING_THREADS)))
+    batches = [work[start : start + size] for start in range(0, len(work), size)]
+    results: list[Result] = []
+    with (
+        ThreadPoolExecutor(max_workers=LISTING_THREADS) as pool,
+        tqdm(total=len(work), desc=description, unit=unit, leave=False) as progress,
+    ):
+        for batch in pool.map(lambda batch: [function(item) for item in batch], batches):
+            results += batch
+            progress.update(len(batch))
+    return results
 
 
 @dataclass(frozen=True)

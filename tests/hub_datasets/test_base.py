@@ -295,6 +295,16 @@ def test_any_nesting_is_found(damaged_corpus, scan, new_place):
     assert found.clips and not found.lost and found.variant.endswith("package cropped")
 
 
+@pytest.mark.parametrize("name", ["a::b", "zip:: c", "ü #%25 [x]"])
+def test_any_folder_name_will_do(fake_corpus, tmp_path, corpus_cache, name):
+    """`datasets` takes '::' for a chain of addresses, once a builder has been made."""
+    root = tmp_path / name
+    shutil.copytree(fake_corpus("casme2"), root)
+    for _ in range(2):
+        dataset = load_corpus("casme2", root, cache_dir=corpus_cache)
+        assert dataset[0]["frames"][0].startswith(str(root))
+
+
 def test_letter_case_and_subject_padding_do_not_matter(damaged_corpus, scan):
     root = damaged_corpus("casme2")
     before = len(scan("casme2", root).clips)
