@@ -9,6 +9,7 @@ import csv
 import io
 import math
 import re
+import stat
 import struct
 import xml.etree.ElementTree as ElementTree
 import zipfile
@@ -132,9 +133,11 @@ def header_with(*names: str) -> HeaderTest:
 def _read_rows(path: Path, sheet: int | str, maximum_rows: int) -> dict[int, Row]:
     """Read the non-blank rows of a worksheet, by 0-based position."""
     try:
-        size = path.stat().st_size
-        if size > MAXIMUM_BYTES:
-            raise SheetError(_too_large(path, f"{size} bytes", f"{MAXIMUM_BYTES}"))
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise SheetError(f"The sheet {path} is no file: put the corpus's coding sheet there.")
+        if status.st_size > MAXIMUM_BYTES:
+            raise SheetError(_too_large(path, f"{status.st_size} bytes", f"{MAXIMUM_BYTES}"))
         with path.open("rb") as stream:
             magic = stream.read(4)
         if magic.startswith(b"PK"):
@@ -161,11 +164,12 @@ def _bounded(path: Path, cells: Iterator[Sequence[Any]], maximum_rows: int) -> d
     rows: dict[int, Row] = {}
     last = -1
     for index, values in enumerate(cells):
-        row = [_clean_cell(value) for value in values]
+        beyond = values[MAXIMUM_COLUMNS:]  # formatted blank cells may reach to column XFD
+        if beyond.count(None) < len(beyond) and any(_clean_cell(value) is not None for value in beyond):
+            raise SheetError(_too_large(path, f"{len(values)} cells in row {index + 1}", f"{MAXIMUM_COLUMNS}"))
+        row = [_clean_cell(value) for value in values[:MAXIMUM_COLUMNS]]
         while row and row[-1] is None:
             row.pop()
-        if len(row) > MAXIMUM_COLUMNS:
-            raise SheetError(_too_large(path, f"{len(row)} cells in row {index + 1}", f"{MAXIMUM_COLUMNS}"))
         if row:
             rows[index], last = row, index
         elif index - last > MAXIMUM_BLANK_ROWS:
