@@ -3,6 +3,7 @@
 `python -m training_fdp.clips --corpus NAME --data_dir DIR` fills the cache without training.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -16,9 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
 import torch
+from pyarrow import parquet
 from tqdm import tqdm
 
+from modeling_fdp.landmark_backends_fdp import LANDMARK_COLUMNS
 from training_fdp.errors import ConfigError, TrainingError
 
 logger = logging.getLogger(__name__)
@@ -55,24 +59,39 @@ def _clip_digest(settings_digest: str, row: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _write_array(path: Path, frames: np.ndarray) -> None:
+def _write_array(path: Path, values: np.ndarray) -> None:
     """Write all or nothing: a killed run leaves no half clip under the final name."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    with _replacing(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, values)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[str]:
+    """Hand out a temporary name that takes the place of `path` once all went well."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".part")
+    os.close(handle)
     try:
-        with os.fdopen(handle, "wb") as file:
-            np.save(file, frames)
+        yield temporary
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
         raise
 
 
+def _landmarks_path(path: Path) -> Path:
+    return path.with_suffix(".landmarks.npy")
+
+
 def _prepare_one(processor: Any, row: dict[str, Any], path: Path) -> None:
     source = row["video"] or row["frames"]
     numbers = row["frame_numbers"] if row["video"] else None
-    frames = processor.prepare_clip(source, frame_numbers=numbers, clip_id=row["clip_id"])
-    _write_array(path, frames.cpu().numpy())
+    clip = processor.align_clip(source, frame_numbers=numbers, clip_id=row["clip_id"])
+    if clip.track is not None:
+        # (count, 1 + 10): frame_index, then x and y of the five points.
+        points = clip.track.points.reshape(len(clip.track.points), 10)
+        _write_array(_landmarks_path(path), np.column_stack([clip.track.frame_indices, points]))
+    _write_array(path, clip.frames.cpu().numpy())
 
 
 _worker_processor: Any = None
@@ -132,6 +151,32 @@ class AlignedClips:
             "clip_id": self.clip_ids[index],
             "subject": self.subjects[index],
         }
+
+    def write_landmarks(self, path: str | os.PathLike[str]) -> int:
+        """Write the landmarks that the clips were cropped by, in the form that `alignment="precomputed"` reads.
+
+        Args:
+            path (`str` or `os.PathLike`): Parquet file.
+
+        Returns:
+            `int`: Clips that have landmarks; without any, nothing is written.
+        """
+        columns: dict[str, list[Any]] = {name: [] for name in LANDMARK_COLUMNS}
+        count = 0
+        for clip_id, clip_path in zip(self.clip_ids, self.paths, strict=True):
+            if not _landmarks_path(clip_path).exists():
+                continue
+            count += 1
+            for values in np.load(_landmarks_path(clip_path)):
+                columns["clip_id"].append(clip_id)
+                columns["frame_index"].append(int(values[0]))
+                for name, value in zip(LANDMARK_COLUMNS[2:], values[1:], strict=True):
+                    columns[name].append(float(value))
+        if count:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            with _replacing(Path(path)) as temporary:
+                parquet.write_table(pyarrow.table(columns), temporary)
+        return count
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self[index] for index in range(len(self)))
@@ -203,3 +248,11 @@ def _prepare_in_processes(processor: Any, missing: dict[Path, dict[str, Any]], w
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+if __name__ == "__main__":
+    # The command lives apart, so that worker processes find this module under its own name.
+    from training_fdp.cli import run_main
+    from training_fdp.clips_command import main
+
+    run_main(main)
