@@ -42,7 +42,7 @@ class Megc2019(CorpusBuilder):
     NAME = "megc2019"
     TITLE = "MEGC 2019 composite database: CASME II, SAMM and SMIC in three classes"
     FPS = 200.0
-    ACCESS_PAGE = "https://facial-micro-expressiongc.github.io/MEGC2019/ (and the pages of the three corpora)"
+    ACCESS_PAGE = "https://facial-micro-expressiongc.github.io/MEGC2019/"
     CITATION = (
         "See J, Yap MH, Li J, Hong X, Wang S-J. MEGC 2019 - The Second Facial Micro-Expressions Grand Challenge. "
         "IEEE FG 2019."

@@ -4,8 +4,10 @@ import inspect
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import yaml
 
 import hub_datasets
 from hub_datasets import CORPUS_NAMES, UnknownCorpusError, get_builder_class, load_corpus
@@ -63,6 +65,22 @@ def test_errata_have_a_reason_and_a_source(name):
         assert erratum.reason and "fact sheet" in erratum.source
         assert erratum.wrong != erratum.right
         assert erratum.field in ("onset", "apex", "offset", "emotion", "action_units", "interval")
+
+
+@pytest.mark.parametrize("name", ["casme2", "samm", "samm_long", "smic", "megc2019", "custom"])
+def test_card_agrees_with_its_builder(name):
+    builder_class = get_builder_class(name)
+    text = (Path(hub_datasets.__file__).parent / "cards" / f"{name}.md").read_text(encoding="utf-8")
+    header, body = text.split("---\n", 2)[1:]
+    facts = yaml.safe_load(header)
+    assert (facts["license"], facts["viewer"]) == ("other", False)
+    assert "carries no data" in body and builder_class.EXPECTED_TREE in body and builder_class.CITATION in body
+    for label_set in builder_class.LABEL_SETS:
+        assert f"| `{label_set.name}` |" in body
+        for size in label_set.expected:
+            assert f"= {size.total} | {size.subjects or 'unknown'} |" in body
+    for erratum in builder_class.ERRATA:
+        assert f"| {erratum.clip} | {erratum.field} |" in body
 
 
 @pytest.mark.parametrize("name", CORPUS_FILES)
