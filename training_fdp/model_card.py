@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from training_fdp.errors import ConfigError
+from training_fdp.errors import PublishError
 from training_fdp.metrics import chance_level, metrics_from_confusion_matrix
 
 TEMPLATE = Path(__file__).parent / "templates" / "model_card.md"
@@ -52,10 +52,6 @@ SOUND_SETTINGS = {
 }
 # A figure and the confusion matrix beside it are computed from the same clips; more than rounding is a mix-up.
 FIGURE_TOLERANCE = 1e-6
-
-
-class PublishError(ConfigError):
-    """A checkpoint or its results that cannot be published as they are."""
 
 
 @dataclass(frozen=True)

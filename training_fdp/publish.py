@@ -16,7 +16,8 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError,
 from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError, safe_open
 
-from training_fdp.model_card import CardSubject, PublishError, build_model_card, read_results
+from training_fdp.errors import PublishError
+from training_fdp.model_card import CardSubject, build_model_card, read_results
 
 logger = logging.getLogger(__name__)
 
