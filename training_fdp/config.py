@@ -274,8 +274,9 @@ def _parser() -> Any:
         def error(self, message: str) -> NoReturn:
             raise ConfigError(f"{message}; train.py --help lists the options")
 
+    settings: Any = TrainConfig  # the parser's annotations do not know that a class is what it takes
     return Parser(
-        TrainConfig,
+        settings,
         prog="train.py",
         description="Train and evaluate FDP by subject-grouped folds.",
         allow_abbrev=False,
