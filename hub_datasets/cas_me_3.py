@@ -40,11 +40,24 @@ _POLARITY = {
 }
 _POLARITY_WITHOUT_OTHERS = {word: name for word, name in _POLARITY.items() if name != "others"}
 _PART_A = ("Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "emotion")
+_PART_A_ALL = ("Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "Expression type")
 _PART_C = ("sub", "onset", "offset", "au", "emotion")
 _A, _C = "A", "C"
+_NO_DEPTH = r"^(?!.*depth)(?!.*video)"
+_CLIP = r"spno\.?\d+_[a-z]_\d+"
+_COLOUR = (".jpg", ".jpeg")
+# Packages and label sets that go with a sheet; those of the micro-expressions of part A go with every other label set.
+_PACKAGES_OF_SHEET = {"part_c": ("part_c",), "all_v2": ("all_clips", "videos"), "all_v1": ("all_clips", "videos")}
+_LABEL_SETS_OF_SHEET = {
+    "part_c": ("4class", "3class"),
+    "all_v2": ("expression_type", "objective", "objective7"),
+    "all_v1": ("expression_type", "objective", "objective7"),
+}
 _VERSION_2 = "v2"
 _VERSION_1 = "v1"
+_ALL_VERSION_2, _ALL_VERSION_1 = "all_v2", "all_v1"
 _MOCK_CRIME = "part_c"
+_TYPES = ("micro", "macro")
 _NO_OFFSET = ("spNO.40/e/no offset 1", "spNO.40/e/no offset 2")
 # merclip leaves out the three clips whose interval the sheet gets wrong; HTNet five rows and two subjects beside them.
 _NOT_IN_MERCLIP = frozenset({*_NO_OFFSET, "spNO.216/d/3647"})
@@ -76,6 +89,7 @@ class CasMe3(CorpusBuilder):
 
     * **Subjects, clips**: part A: 860 micro-expressions of 94 subjects in the second sheet (921 of 95 in the first),
       in 463 videos that hold up to 17; part C (mock crime): 165 of 30 subjects. Part B is unlabelled.
+    * **Macro-expressions**: 3346 of part A, in the sheets of all expressions, which have no emotions.
     * **Recording**: 30 fps, 1280x720 colour, pixel-aligned 16-bit depth (0 is no reading).
     * **Labels**: part A: disgust 250, surprise 187, others 161, fear 86, anger 64, sad 57, happy 55; part C: negative
       99, surprise 30, others 20, positive 16.
@@ -87,8 +101,9 @@ class CasMe3(CorpusBuilder):
     Rows have one more column, `depth_frames`: paths parallel to `frames`, null where a frame has no depth image, and
     empty where the download has no depth at all.
 
-    Options: `part` (`A`, `C`; by default the one that is found), `package` (`clips`, `videos`, `part_c`), `sheet`
-    (`v2`, `v1`, `part_c`), `occluded` (`keep`, the default, `drop` for the 15 clips that the authors suggest to drop).
+    Options: `part` (`A`, `C`; by default the one that is found), `sheet` (`v2`, `v1`, `part_c`; `all_v2`, `all_v1` for
+    macro-expressions too), `package` (`clips`, `videos`, `part_c`; `all_clips` for macro-expressions too), `occluded`
+    (`keep`, the default, `drop` for the 15 clips that the authors suggest to drop).
     """
 
     NAME = "cas_me_3"
@@ -107,15 +122,16 @@ part_A/data/part_A_split/part_A/spNO.1/a/color/123.jpg   (or the full videos, wi
 CAS(ME)3_part_C_ME.xlsx                                  (part C)
 part_C/RGB_Depth/part_C/part_C/01/a/color/123.jpg"""
     PACKAGES = (
-        Package(
-            "clips", r"^(?!.*MaE)(?!.*depth)(?!.*video)", r"spno\.?\d+_[a-z]_\d+", frame_suffixes=(".jpg", ".jpeg")
-        ),
-        Package("videos", r"", r"spno\.?\d+", frame_suffixes=(".jpg", ".jpeg")),
-        Package("part_c", r"part_?c", r"\d{2}", frame_suffixes=(".jpg", ".jpeg")),
+        Package("clips", r"^(?!.*MaE)" + _NO_DEPTH, _CLIP, True, frame_suffixes=_COLOUR),
+        Package("all_clips", _NO_DEPTH, _CLIP, True, frame_suffixes=_COLOUR),
+        Package("videos", r"", r"spno\.?\d+", frame_suffixes=_COLOUR),
+        Package("part_c", r"part_?c", r"\d{2}", frame_suffixes=_COLOUR),
     )
     SHEETS = (
         SheetFile(_VERSION_2, r"cas\(?me\)?\^?3_part_A_ME_label_JpgIndex_v2\.(xlsx?|csv)"),
         SheetFile(_VERSION_1, r"cas\(?me\)?\^?3_part_A_ME_label_JpgIndex_v1\.(xlsx?|csv)"),
+        SheetFile(_ALL_VERSION_2, r"cas\(?me\)?\^?3_part_A_v2\.(xlsx?|csv)"),
+        SheetFile(_ALL_VERSION_1, r"cas\(?me\)?\^?3_part_A_v1\.(xlsx?|csv)"),
         SheetFile(_MOCK_CRIME, r"cas\(?me\)?\^?3_part_C_ME\.(xlsx?|csv)"),
     )
     LABEL_SETS = (
@@ -193,6 +209,17 @@ part_C/RGB_Depth/part_C/part_C/01/a/color/123.jpg"""
             (Expected(dict(zip(OBJECTIVE_CLASSES, (15, 151, 234, 37, 47, 3, 373), strict=True)), 94, _VERSION_2),),
             attribute="objective_class",
         ),
+        LabelSet(
+            "expression_type",
+            _TYPES,
+            identity_labels(_TYPES),
+            "micro- against macro-expressions, from the sheets of all expressions",
+            (
+                Expected({"micro": 860, "macro": 3346}, 98, _ALL_VERSION_2),
+                Expected({"micro": 921, "macro": 3285}, None, _ALL_VERSION_1),
+            ),
+            attribute="expression_type",
+        ),
     )
     _depth_listing: tuple[Path, dict[int, str]] | None = None
     OPTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = {"part": (_A, _C), "occluded": ("keep", "drop")}
@@ -216,12 +243,19 @@ part_C/RGB_Depth/part_C/part_C/01/a/color/123.jpg"""
 
     def wanted_packages(self, sheets: Mapping[str, tuple[SheetFile, Path]]) -> tuple[Package, ...]:
         """Packages of the part that the sheet describes."""
-        is_part_c = sheets["annotation"][0].variant == _MOCK_CRIME
-        return tuple(package for package in self.PACKAGES if (package.name == _MOCK_CRIME) == is_part_c)
+        names = _PACKAGES_OF_SHEET.get(sheets["annotation"][0].variant, ("clips", "videos"))
+        return tuple(package for package in self.PACKAGES if package.name in names)
 
     def read_records(self, layout: Layout) -> list[ClipRecord]:
         """One record per row of the sheet of the part that was found."""
-        if layout.sheets["annotation"][0].variant == _MOCK_CRIME:
+        variant = layout.sheets["annotation"][0].variant
+        label_sets = _LABEL_SETS_OF_SHEET.get(variant)
+        if label_sets is not None and self.label_set.name not in label_sets:
+            raise UnknownLabelSetError(
+                f"The sheet {variant} of {self.NAME} goes with the label sets {', '.join(label_sets)}, but "
+                f"{self.label_set.name!r} was asked for: choose one of them."
+            )
+        if variant == _MOCK_CRIME:
             return self._read_part_c(layout)
         records = self._read_part_a(layout)
         return records if self.options["occluded"] != "drop" else [r for r in records if r.key not in _OCCLUDED]
@@ -229,10 +263,12 @@ part_C/RGB_Depth/part_C/part_C/01/a/color/123.jpg"""
     def _read_part_a(self, layout: Layout) -> list[ClipRecord]:
         path = layout.sheet_path()
         frame = read_sheet(path)
-        require_columns(frame, _PART_A, path)
+        has_emotions = layout.sheets["annotation"][0].variant in (_VERSION_2, _VERSION_1)
+        columns = _PART_A if has_emotions else _PART_A_ALL
+        require_columns(frame, columns, path)
         records = []
         without_offset: Counter[str] = Counter()
-        for subject, letter, onset, apex, offset, units, objective, emotion in frame[list(_PART_A)].itertuples(
+        for subject, letter, onset, apex, offset, units, objective, word in frame[list(columns)].itertuples(
             index=False
         ):
             number, video = as_subject_number(subject), as_text(letter).lower()
@@ -240,37 +276,33 @@ part_C/RGB_Depth/part_C/part_C/01/a/color/123.jpg"""
                 continue
             folder = f"spNO.{number}"
             recording = f"{folder}/{video}"
-            key = f"{recording}/{as_text(onset)}"
+            kind = "micro" if has_emotions else normalise_emotion(word).partition("-")[0]
+            key = f"{recording}/{as_text(onset)}" + ("" if kind == "micro" else f"/{kind}")
             if as_frame_number(offset) == 0:
                 without_offset[recording] += 1
                 key = f"{recording}/no offset {without_offset[recording]}"
             spellings = (folder, f"spNO{number}")
             # The clip folders carry the onset, and nobody knows whether a wrong one was corrected there.
             onsets = (as_text(onset), *(e.right for e in self.ERRATA if e.clip == key and e.field == "onset"))
-            in_clips = tuple(f"{spelling}_{video}_{number}" for spelling in spellings for number in onsets)
+            in_clips = tuple(f"{spelling}_{video}_{first}" for spelling in spellings for first in onsets)
             records.append(
                 ClipRecord(
                     key=key,
-                    clip_id=f"cas_me_3/{recording}/{as_text(onset)}",
+                    clip_id=f"cas_me_3/{recording}/{as_text(onset)}" + ("" if kind == "micro" else f"/{kind}"),
                     subject=folder,
                     recording=recording,
-                    folder_parts=(in_clips,) if layout.package.name == "clips" else (spellings, video, "color"),
+                    folder_parts=(in_clips,) if layout.package.child_pattern == _CLIP else (spellings, video, "color"),
                     onset=as_frame_number(onset),
                     apex=as_frame_number(apex),
                     offset=as_frame_number(offset),
-                    emotion=normalise_emotion(emotion),
+                    emotion=normalise_emotion(word) if has_emotions else "",
                     action_units=as_text(units),
-                    attributes={"objective_class": as_objective_class(objective)},
+                    attributes={"objective_class": as_objective_class(objective), "expression_type": kind},
                 )
             )
         return records
 
     def _read_part_c(self, layout: Layout) -> list[ClipRecord]:
-        if self.label_set.mapping.keys().isdisjoint({"negative"}):
-            raise UnknownLabelSetError(
-                f"Part C of {self.NAME} is labelled with the classes of 4class and 3class, but "
-                f"{self.label_set.name!r} was asked for: choose one of these two."
-            )
         path = layout.sheet_path()
         frame = read_sheet(path)
         require_columns(frame, _PART_C, path)
@@ -304,7 +336,7 @@ part_C/RGB_Depth/part_C/part_C/01/a/color/123.jpg"""
         """Row of a clip with the depth images that lie beside its frames."""
         folder = clip.location
         if self._depth_listing is None or self._depth_listing[0] != folder:  # clips of one video follow each other
-            self._depth_listing = (folder, _depth_images(folder, in_clips=self.layout.package.name == "clips"))
+            self._depth_listing = (folder, _depth_images(folder, in_clips=self.layout.package.child_pattern == _CLIP))
         depth = self._depth_listing[1]
         paths = [depth.get(number) for number in clip.numbers]
         return {**super().to_row(clip), "depth_frames": paths if any(paths) else []}

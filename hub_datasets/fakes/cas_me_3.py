@@ -7,12 +7,13 @@ from typing import Any
 from hub_datasets.fake import FrameWriter, spread, write_workbook
 from hub_datasets.fakes.xls_writer import write_xls
 
-VARIANTS = ("clips", "videos", "v1", "part_c", "two-parts")
+VARIANTS = ("clips", "videos", "v1", "part_c", "two-parts", "all_v2")
 
 _HEADER = ("Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "emotion")
 _CLASSES = {"disgust": 250, "surprise": 187, "others": 161, "fear": 86, "anger": 64, "sad": 57, "happy": 55}
 _MORE_IN_V1 = {"disgust": 25, "surprise": 12, "others": 5, "fear": 5, "anger": 3, "sad": 6, "happy": 5}
 _OBJECTIVE = {"VII": 373, "III": 234, "II": 151, "V": 47, "IV": 37, "I": 15, "VI": 3}
+_NUM_MACRO, _SUBJECTS_WITHOUT_MICRO = 3346, (16, 140, 151, 218)
 _PART_C_CLASSES = {"negative": 99, "surprise": 30, "others": 20, "positive": 16}
 _SUBJECTS = (
     *range(1, 16), 17, *range(39, 43), 77, 138, 139, *range(142, 151), *range(152, 164), *range(165, 191),
@@ -66,6 +67,9 @@ def make(root: Path, variant: str, full_size: bool, frames: FrameWriter, rng: ra
         _make_part_c(root, full_size, frames, rng)
         if variant == "part_c":
             return
+    if variant == "all_v2":
+        _make_all_expressions(root, full_size, frames, rng)
+        return
     rows = _rows(variant, rng)
     if not full_size:
         rows = _few(rows)
@@ -111,6 +115,31 @@ def _make_part_c(root: Path, full_size: bool, frames: FrameWriter, rng: random.R
         folder = package / f"{subject:02d}" / "a"
         frames.write(folder / "color", range(onset - 1, offset + 2), "{}.jpg")
         frames.write(folder / "depth", range(onset - 1, offset + 2), "{}.png")
+
+
+def _make_all_expressions(root: Path, full_size: bool, frames: FrameWriter, rng: random.Random) -> None:
+    """The sheet of micro- and macro-expressions, which has no emotions, and clips of one frame."""
+    micro = [row for row in _rows("clips", rng) if row[:3] not in _RIGHT_INTERVALS]
+    micro += [
+        (40, "m", 10 + place, 10 + place, 10 + place, 4, "VII", "others") for place in range(len(_RIGHT_INTERVALS))
+    ]
+    subjects = (*_SUBJECTS, *_SUBJECTS_WITHOUT_MICRO)
+    # The first macro-expression of a subject begins with a micro-expression of the corpus, as nothing forbids.
+    macro = [(subjects[place % len(subjects)], "k", 10 * (place // len(subjects)) + 4) for place in range(_NUM_MACRO)]
+    if not full_size:
+        micro, macro = micro[:20], macro[:20] + macro[-20:]
+    table: list[list[Any]] = [
+        [f"spNO.{row[0]}", row[1], row[2], row[3], row[2], row[5], row[6], "Micro-expression"] for row in micro
+    ]
+    table += [[f"spNO.{subject}", video, on, on, on, 12, "I", "Macro-expression"] for subject, video, on in macro]
+    header = ["Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "Expression type"]
+    blinks: list[list[Any]] = [["Subject", "Filename", "Onset", "Offset"], ["spNO.1", "a", 5, 9]]
+    write_xls(
+        root / "annotation" / "CAS(ME)3_part_A_v2.xls", [header, *table], blinks, names=("AU+Emotion", "eye blink")
+    )
+    for subject, video, onset, *_, kind in table:
+        package = root / ("Part_A_ME_clip" if kind.startswith("Micro") else "Part_A_MaE_clip")
+        frames.write(package / "frame" / f"{subject}_{video}_{onset}", [int(onset)], "{}.jpg")
 
 
 def _rows(variant: str, rng: random.Random) -> list[Row]:

@@ -18,7 +18,7 @@ def write_xls(path: str | Path, *sheets: Iterable[Sequence[Cell]], names: Sequen
     """Write worksheets into an ``.xls`` file.
 
     Args:
-        path (`str` or `Path`): the file.
+        path (`str` or `Path`): the file; its folder is created if needed.
         sheets (`Iterable[Sequence[Cell]]`): rows of each worksheet, the header row included; `None` leaves a cell out.
         names (`Sequence[str]`, *optional*): names of the worksheets, by default ``Sheet1``, ``Sheet2``...
     """
@@ -32,6 +32,7 @@ def write_xls(path: str | Path, *sheets: Iterable[Sequence[Cell]], names: Sequen
     for title, body in zip(titles, bodies, strict=True):
         directory += _bound_sheet(title, position)
         position += len(body)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_bytes(begin + directory + end + b"".join(bodies))
 
 

@@ -140,7 +140,7 @@ def test_a_part_that_is_not_there_is_an_error(fake_corpus, scan):
 
 @pytest.mark.parametrize("label_set", ["7class", "objective"])
 def test_part_c_has_no_such_classes(fake_corpus, scan, label_set):
-    with pytest.raises(UnknownLabelSetError, match="4class and 3class"):
+    with pytest.raises(UnknownLabelSetError, match="label sets 4class, 3class, but"):
         scan("cas_me_3", fake_corpus("cas_me_3", "part_c"), label_set)
 
 
@@ -152,6 +152,18 @@ def test_part_c_reads_its_comma_joined_units(fake_corpus, corpus_cache):
     units = [[unit["code"] for unit in row["action_units"]] for row in rows]
     assert [units[cells.index(cell)] for cell in (4, "4,7,", "?", "4\uff0c7")] == [["4"], ["4", "7"], [], ["4", "7"]]
     assert all(row["apex_index"] is None for row in rows)
+
+
+def test_the_sheet_of_all_expressions_has_macro_expressions_too(fake_corpus, scan, counts):
+    root = fake_corpus("cas_me_3", "all_v2", full_size=True)
+    found = scan("cas_me_3", root, "expression_type")
+    assert found.variant == "sheet all_v2 (CAS(ME)3_part_A_v2.xls), package all_clips"
+    assert counts(found) == ({"micro": 860, "macro": 3346}, 98)
+    assert (found.rows, found.lost) == (4206, [])
+    # the same onset of the same video may begin a micro- and a macro-expression
+    assert {"spNO.214/k/4", "spNO.214/k/4/macro"} <= by_key(found).keys()
+    with pytest.raises(UnknownLabelSetError, match="expression_type, objective, objective7, but '7class'"):
+        scan("cas_me_3", root)
 
 
 def test_occluded_clips_can_be_dropped(fake_corpus, scan):
