@@ -23,18 +23,17 @@ _CLIPS_PER_SUBJECT = 25
 
 
 def write_tree(root: Path, clip_count: int, frame_count: int) -> None:
-    """Write a CSV corpus whose frames are links to one image: listing cost without the disk space."""
-    FrameWriter(16, 0).write(root, (0,), "frame{}.jpg")
-    image = root / "frame0.jpg"
+    """Write a CSV corpus whose frames are links to a few images: the cost of listing without the disk space."""
+    writer_of_frames = FrameWriter(16, 0)
     with (root / "clips.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(["path", "subject", "label", "onset", "apex", "offset"])
         for clip in range(clip_count):
             subject = f"s{clip // _CLIPS_PER_SUBJECT:04d}"
             folder = root / "clips" / subject / f"c{clip:05d}"
-            folder.mkdir(parents=True)
-            for number in range(1, frame_count + 1):
-                os.link(image, folder / f"img{number}.jpg")
+            writer_of_frames.write(folder, (1,), "img{}.jpg")
+            for number in range(2, frame_count + 1):
+                os.link(folder / "img1.jpg", folder / f"img{number}.jpg")
             path = folder.relative_to(root).as_posix()
             writer.writerow([path, subject, ("negative", "positive", "surprise")[clip % 3], 1, 2, frame_count])
 
