@@ -265,6 +265,25 @@ def test_run_writes_the_main_programs_files_and_is_resumed_not_repeated(prepared
         running.run_baselines(prepared, ["difference_cnn"], epochs=9)
 
 
+def test_the_release_is_trained_by_the_main_program_with_its_own_recipe(prepared, monkeypatch, tmp_path):
+    seen = []
+
+    def run(config, arguments):
+        seen.append(config)
+        place = tmp_path / "out" / "fdp_released"
+        place.mkdir(parents=True)
+        (place / "results.json").write_text('{"preset": "released"}')
+        return 0
+
+    monkeypatch.setattr(running, "run", run)
+    results = running.run_baselines(prepared, ["fdp_released"], epochs=3)
+    assert results == {"fdp_released": {"preset": "released"}}
+    (config,) = seen
+    assert (config.preset, config.recipe, config.max_steps, config.protocol) == ("released", "released", 500, "kfold3")
+    assert config.output_dir == str(tmp_path / "out" / "fdp_released")
+    assert not config.final_model
+
+
 def test_unknown_baseline_is_refused_before_anything_is_loaded(tmp_path):
     arguments = ["--corpus", "synthetic", "--output_dir", str(tmp_path)]
     with pytest.raises(ConfigError, match="choose among class_prior"):

@@ -65,7 +65,17 @@ def run_baselines(arguments: Sequence[str], names: Sequence[str], epochs: int) -
 
 def _run_released(arguments: Sequence[str], place: Path) -> dict[str, Any]:
     """The authors' network with the authors' settings, by the main program."""
-    released = [*arguments, "--recipe", "released", "--output_dir", str(place), "--final_model", "false"]
+    released = [
+        *arguments,
+        "--recipe",
+        "released",
+        "--preset",
+        "released",
+        "--output_dir",
+        str(place),
+        "--final_model",
+        "false",
+    ]
     code = run(parse_train_config(released), released)
     if code:
         raise TrainingError(f"folds of {RELEASED} are missing in {place}; the same command runs only these")
