@@ -141,7 +141,7 @@ class ProceduralFace(Face):
         height, width = self.image_size_hw
         centre_x = (width - 1) / 2 + state.shift_xy[0] * self.pixel_scale
         # A little above the middle: the chin takes more room than the forehead.
-        centre_y = (height - 1) / 2 - 0.06 * self.units_to_pixels + state.shift_xy[1] * self.pixel_scale
+        centre_y = (height - 1) / 2 - 0.0 * self.units_to_pixels + state.shift_xy[1] * self.pixel_scale
         return rotation[:2] * (self.units_to_pixels * state.scale), (centre_x, centre_y)
 
     def _pixel_to_face(self, state: FaceState, displacement: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -185,6 +185,8 @@ class ProceduralFace(Face):
         """Return the lit albedo: Lambert, an ambient floor and a Blinn-Phong highlight, float32 like the maps."""
         step = 1 / self.grid.texels_per_unit
         slope_y, slope_x = np.gradient(self.depth + lift, step)
+        # The outline is not infinitely steep: hair and skin are soft.
+        slope_x, slope_y = (np.clip(slope, -2.5, 2.5) * self.skin.head for slope in (slope_x, slope_y))
         normal = np.stack((-slope_x, -slope_y, np.ones_like(slope_x)))
         normal /= np.sqrt((normal**2).sum(axis=0))
         # The light stands still while the head turns: bring it into the head's coordinates.
@@ -199,7 +201,8 @@ class ProceduralFace(Face):
         # Light from everywhere reaches hollows less than bumps; slopes to the camera stand in for that.
         ambient = state.light.ambient * (0.7 + 0.3 * normal[2])
         lit = albedo * (ambient + state.light.key * diffuse)
-        return (lit + self.anatomy.oiliness * (1 + 2 * wet) * state.light.key * highlight).astype(np.float32)
+        oil = self.anatomy.oiliness * (1 + 2 * wet) * self.skin.head
+        return (lit + oil * state.light.key * highlight).astype(np.float32)
 
     def _background(self) -> torch.Tensor:
         """Return the wall behind the head, float32 `(height, width)`: even, a little brighter on one side."""

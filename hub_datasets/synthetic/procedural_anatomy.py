@@ -9,7 +9,7 @@ import numpy as np
 from .faces import FloatArray
 
 # Half the width of a face is this many pixels of a 128-pixel frame.
-PIXELS_PER_UNIT = 47.0
+PIXELS_PER_UNIT = 53.0
 
 
 def bump(x: FloatArray, y: FloatArray, centre_x: float, centre_y: float, width: float, height: float) -> FloatArray:
@@ -130,14 +130,14 @@ class Anatomy:
             return float(rng.uniform(low, high))
 
         eye_y = around(-0.13, 0.03)
-        skin_tone = between(0.3, 0.82)
-        mouth_y = around(0.62, 0.045)
+        skin_tone = between(0.22, 0.62)
+        mouth_y = around(0.6, 0.045)
         return cls(
             cheek_width=around(0.98, 0.05),
             jaw_width=around(0.74, 0.07),
             chin_y=mouth_y + around(0.52, 0.045),
             skull_top=around(-1.42, 0.06),
-            roundness=around(2.3, 0.2),
+            roundness=around(1.9, 0.25),
             eye_x=around(0.4, 0.025),
             eye_y=eye_y,
             eye_width=around(0.175, 0.014),
@@ -149,25 +149,25 @@ class Anatomy:
             brow_arch=around(0.07, 0.035),
             brow_tilt=around(0.02, 0.05),
             brow_density=between(0.35, 0.95),
-            nose_y=around(0.3, 0.035),
+            nose_y=around(0.28, 0.035),
             nose_width=around(0.17, 0.025),
             nose_height=around(0.3, 0.05),
             nose_ridge=around(0.09, 0.018),
             mouth_y=mouth_y,
             mouth_width=around(0.31, 0.032),
             mouth_bend=around(0.0, 0.018),
-            upper_lip=around(0.062, 0.016),
-            lower_lip=around(0.085, 0.018),
-            lip_contrast=between(0.12, 0.42),
+            upper_lip=around(0.075, 0.017),
+            lower_lip=around(0.1, 0.019),
+            lip_contrast=between(0.28, 0.6),
             cheek_bulge=around(0.08, 0.03),
             brow_ridge=around(0.06, 0.025),
             chin_bulge=around(0.1, 0.03),
             skin_tone=skin_tone,
             skin_mottle=between(0.02, 0.06),
-            freckles=max(0.0, between(-0.6, 0.5)),
-            folds=between(0.0, 0.12),
+            freckles=max(0.0, between(-0.6, 0.35)),
+            folds=between(0.0, 0.08),
             oiliness=between(0.03, 0.16),
-            iris_tone=between(0.08, 0.4),
+            iris_tone=between(0.03, 0.22),
             hair_tone=between(0.04, 0.5) * (0.4 + 0.6 * skin_tone),
             hairline_y=around(-0.86, 0.09),
             fringe=max(0.0, between(-0.25, 0.3)),
@@ -184,14 +184,20 @@ class Anatomy:
         """Return all numbers, float32 of shape `(num_parameters,)`."""
         return np.asarray(astuple(self), np.float32)
 
+    def outline(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        """Return a smooth measure that is 0 in the middle of the head, 1 on its outline and larger outside."""
+        below = np.clip(y / (self.chin_y + 0.03), 0, None)
+        above = np.clip(y / self.skull_top, 0, None)
+        width = np.where(y > 0, self.cheek_width * (1 - (1 - self.jaw_width) * np.minimum(below, 1.2) ** 2), 1.02)
+        # The skull carries the hair's volume and is a little wider than the cheeks.
+        width = np.where(y > 0, width, self.cheek_width * (1 + 0.04 * np.clip(-4 * y, 0, 1)))
+        radius = np.where(y > 0, below ** (1.6 * self.roundness), above**2.6)
+        return ((x / width) ** 2 + radius) ** 0.5
+
     def half_width(self, y: FloatArray) -> FloatArray:
-        """Return the half width of the head at each height, 0 above the skull and below the chin."""
-        below = np.clip(y / (self.chin_y + 0.04), 0, 1)
-        above = np.clip(y / self.skull_top, 0, 1)
-        jaw = self.cheek_width * (1 - (1 - self.jaw_width) * below**2) * (1 - below ** (2 * self.roundness)) ** 0.5
-        skull = 1.04 * self.cheek_width * (1 - above**2.6) ** 0.5
-        # The jaw's formula and the skull's meet at y = 0; the skull carries the hair's volume.
-        return np.where(y > 0, jaw, self.cheek_width + (skull - self.cheek_width) * np.clip(-4 * y, 0, 1))
+        """Return about half the width of the head at each height of the face, for sideburns and glasses."""
+        below = np.clip(y / (self.chin_y + 0.03), 0, 1)
+        return self.cheek_width * (1 - (1 - self.jaw_width) * below**2)
 
     def eye_slit(self, sign: float, up: float, down: float) -> Slit:
         """Return the lids of one eye: `sign` 1 for the image's right; `up`, `down` as in `Slit`."""

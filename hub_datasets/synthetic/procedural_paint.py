@@ -20,12 +20,14 @@ class Skin:
     Args:
         albedo (`np.ndarray`): share of light thrown back, in [0, 1]; lids and lips shut.
         alpha (`np.ndarray`): 1 on head, hair and clothes, 0 on the background.
+        head (`np.ndarray`): 1 on the head, whose relief is lit; neck and clothes lie behind it in flat light.
         occluder (`np.ndarray` of shape `(2, map_height, map_width)` or `None`): cover and tone of glasses or a strand
             of hair, fixed to the skull and not to the skin.
     """
 
     albedo: FloatArray
     alpha: FloatArray
+    head: FloatArray
     occluder: FloatArray | None
 
 
@@ -45,25 +47,23 @@ def relief(anatomy: Anatomy, x: FloatArray, y: FloatArray) -> FloatArray:
     """Return the depth of the resting face towards the camera, float32, face units."""
     a = anatomy
     u = np.abs(x)
-    half = np.maximum(a.half_width(y), 0.05)
-    centre = 0.5 * (a.chin_y + a.skull_top)
-    rise = 0.5 * (a.chin_y - a.skull_top)
-    bowl = np.clip(1 - (u / (half + 0.08)) ** 2.4, 0.0, 1) * np.clip(1 - ((y - centre) / (rise + 0.1)) ** 4, 0.0, 1)
-    depth = 0.85 * bowl**0.5
+    bowl = np.clip(1.06 - a.outline(x, y) ** 2.2, 0.0, None)
+    depth = 0.85 * bowl**0.55
     ridge_y = np.clip((y - a.eye_y + 0.06) / (a.nose_y - a.eye_y), 0, 1)
-    ridge = ridge_y**1.3 * (1 - step_at(y - a.nose_y - 0.015, 0.075))
-    depth += a.nose_height * ridge * np.exp(-((u / (a.nose_ridge + 0.06 * ridge_y)) ** 2))
-    depth += 0.09 * bump(u, y, 0.82 * a.nose_width, a.nose_y - 0.005, 0.055, 0.065)
+    ridge = 0.8 * ridge_y**1.3 * (1 - step_at(y - a.nose_y - 0.01, 0.1))
+    depth += a.nose_height * ridge * np.exp(-((u / (a.nose_ridge + 0.05 * ridge_y)) ** 2))
+    depth += 0.3 * a.nose_height * bump(x, y, 0, a.nose_y - 0.04, 0.11, 0.09)
+    depth += 0.08 * bump(u, y, 0.8 * a.nose_width, a.nose_y - 0.01, 0.06, 0.06)
     depth += 0.04 * bump(x, y, 0, a.nose_y - 0.02, 0.08, 0.07)
     depth -= 0.13 * bump(u, y, 0.9 * a.eye_x, a.eye_y - 0.02, 0.19, 0.11)
     depth += 0.07 * bump(u, y, a.eye_x, a.eye_y, 0.13, 0.09)
     depth += a.brow_ridge * bump(u, y, 0.9 * a.eye_x, a.brow_y + 0.02, 0.3, 0.09)
     depth += a.cheek_bulge * bump(u, y, 1.2 * a.eye_x, a.nose_y - 0.1, 0.24, 0.22)
-    depth -= 0.03 * nasolabial(a, u, y)
+    depth -= 0.01 * nasolabial(a, u, y)
     upper = bump(u, y, 0.12, a.mouth_y - 0.5 * a.upper_lip, 0.2, 0.8 * a.upper_lip + 0.01)
     lower = bump(x, y, 0, a.mouth_y + 0.55 * a.lower_lip, 0.22, 0.8 * a.lower_lip + 0.01)
-    depth += 0.05 * bump(x, y, 0, a.mouth_y, 0.34, 0.24) + 0.05 * upper + 0.065 * lower
-    depth -= 0.04 * bump(x, y, 0, a.mouth_y, a.mouth_width, 0.014)
+    depth += 0.05 * bump(x, y, 0, a.mouth_y, 0.4, 0.26) + 0.04 * upper + 0.055 * lower
+    depth -= 0.04 * bump(x, y, 0, a.mouth_y, 0.62 * a.mouth_width, 0.016)
     depth -= 0.02 * bump(x, y, 0, a.mouth_y - 0.15, 0.028, 0.07)
     depth -= 0.05 * bump(x, y, 0, a.mouth_y + 0.21, 0.2, 0.05)
     depth += a.chin_bulge * bump(x, y, 0, a.chin_y - 0.14, 0.2, 0.13)
@@ -79,7 +79,7 @@ def paint_skin(anatomy: Anatomy, x: FloatArray, y: FloatArray, seed: int) -> Ski
     tone = np.full_like(x, a.skin_tone)
     mottle = smooth_noise(rng, size, (24, 20)) + 0.7 * smooth_noise(rng, size, (70, 66))
     tone *= 1 + a.skin_mottle * mottle + 0.5 * a.skin_mottle * smooth_noise(rng, size, (150, 140))
-    tone *= 1 - a.freckles * np.clip(smooth_noise(rng, size, (110, 104)) - 1.2, 0, 1)
+    tone *= 1 - a.freckles * np.clip(smooth_noise(rng, size, (150, 142)) - 1.2, 0, 1)
     for _ in range(rng.integers(0, 5)):
         mole_x, mole_y = rng.uniform(-0.7, 0.7), rng.uniform(-0.6, 0.9)
         tone *= 1 - 0.6 * bump(x, y, mole_x, mole_y, 0.018, 0.018)
@@ -90,8 +90,7 @@ def paint_skin(anatomy: Anatomy, x: FloatArray, y: FloatArray, seed: int) -> Ski
     grain = 1 + 0.3 * smooth_noise(rng, size, (190, 170))
     tone *= 1 - a.stubble * beard_y * grain * (1 - bump(x, y, 0, a.mouth_y, 0.36, 0.12))
     tone = _paint_lips(a, x, y, tone, smooth_noise(rng, size, (30, 90)))
-    tone *= 1 - 0.75 * bump(u, y, 0.42 * a.nose_width, a.nose_y + 0.035, 0.045, 0.022)
-    tone *= 1 - 0.2 * bump(x, y, 0, a.nose_y + 0.055, 0.13, 0.025)
+    tone *= 1 - 0.7 * bump(u, y, 0.45 * a.nose_width, a.nose_y + 0.03, 0.045, 0.022)
     # The crease that the upper lid folds along, and the lashes of the shut line.
     for sign in (-1.0, 1.0):
         slit = a.eye_slit(sign, 0.0, 0.0)
@@ -100,9 +99,10 @@ def paint_skin(anatomy: Anatomy, x: FloatArray, y: FloatArray, seed: int) -> Ski
         tone *= 1 - 0.28 * inside * np.exp(-(((y - line + 0.62 * slit.reach_up) / 0.022) ** 2))
         tone *= 1 - 0.55 * inside * np.exp(-(((y - line) / 0.014) ** 2))
     tone = _paint_brows(a, x, y, tone, smooth_noise(rng, size, (120, 150)))
-    tone, alpha = _paint_hair(a, x, y, tone, rng)
+    tone, alpha, head = _paint_hair(a, x, y, tone, rng)
     occluder = _paint_occluder(a, x, y)
-    return Skin(np.clip(tone, 0.01, 0.98).astype(np.float32), alpha.astype(np.float32), occluder)
+    tone = np.clip(tone, 0.01, 0.98)
+    return Skin(tone.astype(np.float32), alpha.astype(np.float32), head.astype(np.float32), occluder)
 
 
 def _paint_lips(a: Anatomy, x: FloatArray, y: FloatArray, tone: FloatArray, creases: FloatArray) -> FloatArray:
@@ -131,27 +131,32 @@ def _paint_brows(a: Anatomy, x: FloatArray, y: FloatArray, tone: FloatArray, hai
 
 def _paint_hair(
     a: Anatomy, x: FloatArray, y: FloatArray, tone: FloatArray, rng: np.random.Generator
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     size = (x.shape[0], x.shape[1])
     strands = smooth_noise(rng, size, (14, 170)) + 0.6 * smooth_noise(rng, size, (40, 190))
-    half = a.half_width(y)
+    half = a.cheek_width + 0.02
     # Edge of the hair: across the forehead, then down beside the temples.
     ragged = 0.025 * smooth_noise(rng, size, (8, 60))
     fringe_y = (
         a.hairline_y + 0.35 * x**2 + a.fringe * np.exp(-(((x - a.parting) / 0.7) ** 2)) * (a.brow_y - a.hairline_y)
     )
-    temple = step_at(np.abs(x) - half + 0.1 + 0.06 * np.clip(y + 0.6, 0, 1), 0.05) * (y < 0.12 + ragged)
+    temple = step_at(np.abs(x) - half + 0.16 - 0.1 * np.clip(y + 0.6, 0, 1), 0.05) * step_at(0.06 + ragged - y, 0.04)
     hair = np.maximum(step_at(fringe_y + ragged - y, 0.04), temple)
     hair_tone = a.hair_tone * np.clip(1 + 0.35 * strands, 0.3, 2)
     tone = tone * (1 - hair) + hair_tone * hair
-    head = step_at(half - np.abs(x), 0.025)
-    neck = step_at(0.62 * a.cheek_width - np.abs(x), 0.03) * step_at(y - 0.6, 0.05)
-    shirt = step_at(y - 1.45 - 0.25 * (1 - np.minimum(np.abs(x), 1)), 0.03)
+    outline = a.outline(x, y)
+    head = step_at(1 - outline, 0.02)
+    ear_x, ear_y = (np.abs(x) - a.cheek_width - 0.03) / 0.09, (y - 0.02) / 0.21
+    ear_radius = np.hypot(ear_x, ear_y)
+    ear = step_at(1 - ear_radius, 0.08)
+    neck = step_at(0.6 * a.cheek_width - np.abs(x), 0.03) * step_at(y - 0.6, 0.05)
+    shirt = step_at(y - 1.4 - 0.25 * (1 - np.minimum(np.abs(x), 1)), 0.03)
     # The chin throws a shadow on the neck.
-    below = np.clip(np.maximum(neck, shirt) - head, 0, 1)
-    under = a.skin_tone * 0.62 * (1 - shirt) + a.shirt_tone * shirt
+    shadow = 0.6 + 0.3 * np.clip((outline - 1) / 0.3, 0, 1)
+    under = a.skin_tone * shadow * (1 - shirt) + a.shirt_tone * shirt
+    under = under * (1 - ear) + a.skin_tone * (0.75 - 0.3 * bump(ear_x, ear_y, 0.1, -0.1, 0.5, 0.5)) * ear
     tone = tone * head + under * (1 - head)
-    return tone, np.maximum(head, below)
+    return tone, np.maximum(head, np.maximum(np.maximum(neck, shirt), ear)), head
 
 
 def _paint_occluder(a: Anatomy, x: FloatArray, y: FloatArray) -> FloatArray | None:
@@ -240,10 +245,10 @@ def _eyeball(
     iris_y = slit.centre_y - 0.12 * a.aperture + 0.05 * gaze_xy[1]
     radius = 0.5 * a.aperture + 0.012
     distance = np.hypot(x - iris_x, y - iris_y) / radius
-    white = 0.72 * (1 - 0.35 * np.clip(np.abs(x - slit.centre_x) / slit.half_width, 0, 1) ** 2)
+    white = 0.6 * (1 - 0.35 * np.clip(np.abs(x - slit.centre_x) / slit.half_width, 0, 1) ** 2)
     iris = a.iris_tone * (0.75 + 0.35 * distance) * np.where(distance > 0.82, 0.65, 1)
     ball = white + (iris - white) * step_at(1 - distance, 0.12)
-    ball = ball + (0.03 - ball) * step_at(0.42 - distance, 0.1)
+    ball = ball + (0.008 - ball) * step_at(0.42 - distance, 0.1)
     glint = bump(x, y, iris_x - 0.3 * radius, iris_y - 0.35 * radius, 0.018, 0.018)
     ball = ball * (0.6 + 0.4 * np.clip(below_lid / 0.06, 0, 1))
     return ball + 0.75 * glint

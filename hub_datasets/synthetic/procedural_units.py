@@ -84,27 +84,29 @@ def unit_displacement(anatomy: Anatomy, x: FloatArray, y: FloatArray, code: int,
     # Mirror the coordinates: every action unit below is written for the image's right half.
     u = x * np.float32(sign)
     zero = np.zeros_like(x)
+    # Folds of the forehead end where the hair begins.
+    bare = np.clip((y - a.hairline_y - 0.35 * x**2 - 0.05) / 0.1, 0, 1)
     eye_x, brow_y, mouth_y, corner_x = a.eye_x, a.brow_y, a.mouth_y, a.mouth_width
     match code:
         case 1:  # inner brow up, forehead folds across
             push = bump(u, y, 0.48 * eye_x, brow_y, 0.17, 0.16)
-            folds = np.cos((y - brow_y) * 42) * bump(u, y, 0.4 * eye_x, brow_y - 0.28, 0.2, 0.12)
-            field = (-0.1 * push, -push, BULGE * (0.5 * push + 0.5 * folds))
+            folds = bare * np.cos((y - brow_y) * 42) * bump(u, y, 0.4 * eye_x, brow_y - 0.28, 0.2, 0.12)
+            field = (-0.1 * push, -push, BULGE * (0.5 * push + 0.25 * folds))
         case 2:  # outer brow up
             push = bump(u, y, 1.5 * eye_x, brow_y + 0.02, 0.17, 0.16)
-            folds = np.cos((y - brow_y) * 42) * bump(u, y, 1.4 * eye_x, brow_y - 0.25, 0.15, 0.1)
-            field = (0.1 * push, -push, BULGE * (0.5 * push + 0.4 * folds))
+            folds = bare * np.cos((y - brow_y) * 42) * bump(u, y, 1.4 * eye_x, brow_y - 0.25, 0.15, 0.1)
+            field = (0.1 * push, -push, BULGE * (0.5 * push + 0.2 * folds))
         case 4:  # brow down and together, furrow beside the midline
             push = bump(u, y, 0.6 * eye_x, brow_y, 0.2, 0.13)
             furrow = bump(u, y, 0.075, brow_y + 0.02, 0.025, 0.1) - bump(u, y, 0.16, brow_y, 0.05, 0.08)
-            field = (-0.6 * push, 0.8 * push, BULGE * (0.4 * push - 1.2 * furrow))
+            field = (-0.6 * push, 0.8 * push, BULGE * (0.4 * push - 0.7 * furrow))
         case 5:  # upper lid up: the slit does it, the lid's skin follows
             push = bump(u, y, eye_x, a.eye_y - 0.14, 0.15, 0.05)
             field = (zero, -push, -0.5 * push)
         case 6:  # cheek up, crow's feet
             push = bump(u, y, 1.15 * eye_x, a.eye_y + 0.27, 0.2, 0.14)
             rays = np.cos((y - a.eye_y) * 60) * bump(u, y, eye_x + a.eye_width + 0.12, a.eye_y + 0.04, 0.06, 0.09)
-            field = (-0.15 * push, -push, BULGE * (push + 0.5 * rays))
+            field = (-0.15 * push, -push, BULGE * (push + 0.2 * rays))
         case 7:  # lids tighten
             push = bump(u, y, eye_x, a.eye_y + 0.12, 0.16, 0.06)
             field = (-0.25 * push, -push, BULGE * 0.8 * push)
@@ -112,19 +114,23 @@ def unit_displacement(anatomy: Anatomy, x: FloatArray, y: FloatArray, code: int,
             push = bump(u, y, 0.13, a.nose_y - 0.12, 0.1, 0.14) + 0.45 * bump(u, y, 0.2, mouth_y - 0.13, 0.1, 0.06)
             brow = bump(u, y, 0.4 * eye_x, brow_y + 0.05, 0.14, 0.1)
             folds = np.cos((y - a.eye_y) * 60) * bump(u, y, 0.05, a.eye_y + 0.06, 0.09, 0.1)
-            field = (0.1 * push - 0.2 * brow, 0.4 * brow - push, BULGE * (0.6 * push + 0.9 * folds))
+            field = (0.1 * push - 0.2 * brow, 0.4 * brow - push, BULGE * (0.6 * push + 0.3 * folds))
         case 10:  # upper lip up, fold beside the nose deepens
             push = bump(u, y, 0.55 * corner_x, mouth_y - 0.07, 0.12, 0.08)
             fold = nasolabial(a, u, y)
-            field = (0.1 * push, -push, BULGE * (0.5 * push - 0.8 * fold))
+            field = (0.1 * push, -push, BULGE * (0.5 * push - 0.35 * fold))
         case 12:  # corners up and out, cheek rises
             push = bump(u, y, corner_x, mouth_y, 0.15, 0.13)
             cheek = bump(u, y, 1.05 * eye_x, a.nose_y - 0.02, 0.17, 0.15)
-            field = (0.75 * push + 0.1 * cheek, -0.65 * push - 0.4 * cheek, BULGE * (cheek - nasolabial(a, u, y)))
+            field = (
+                0.75 * push + 0.1 * cheek,
+                -0.65 * push - 0.4 * cheek,
+                BULGE * (cheek - 0.4 * nasolabial(a, u, y)),
+            )
         case 14:  # dimple: corners tighten inwards
             push = bump(u, y, corner_x + 0.03, mouth_y, 0.1, 0.12)
             pit = bump(u, y, corner_x + 0.07, mouth_y, 0.035, 0.06)
-            field = (0.9 * push, -0.15 * push, BULGE * (0.6 * push - 2 * pit))
+            field = (0.9 * push, -0.15 * push, BULGE * (0.6 * push - pit))
         case 15:  # corners down
             push = bump(u, y, corner_x, mouth_y + 0.03, 0.12, 0.13)
             pouch = bump(u, y, corner_x - 0.02, mouth_y + 0.16, 0.06, 0.05)
@@ -132,17 +138,19 @@ def unit_displacement(anatomy: Anatomy, x: FloatArray, y: FloatArray, code: int,
         case 17:  # chin up, its skin wrinkles, lower lip pushed up
             push = bump(u, y, 0, mouth_y + 0.27, 0.2, 0.17)
             pits = np.cos(x * 55) * np.cos(y * 55) * bump(u, y, 0, a.chin_y - 0.18, 0.14, 0.1)
-            field = (zero, -push, BULGE * (0.6 * push + 0.6 * pits))
+            field = (zero, -push, BULGE * (0.6 * push + 0.2 * pits))
         case 20:  # corners out, lips flat
             push = bump(u, y, corner_x + 0.02, mouth_y + 0.04, 0.16, 0.14)
             field = (push, 0.12 * push, -0.5 * BULGE * push)
         case 23 | 24:  # lips tighten (narrower) or press together (thinner), both sides at once
-            across = x * np.exp(-((x / (1.3 * corner_x)) ** 2) - ((y - mouth_y) / 0.12) ** 2)
-            along = (y - mouth_y) * np.exp(-((x / (1.2 * corner_x)) ** 2) - ((y - mouth_y) / 0.12) ** 2)
-            narrow, thin = (0.6, 1.6) if code == 23 else (0.15, 3.0)
-            rim = bump(u, y, 0, mouth_y - 0.11, corner_x, 0.03) + bump(u, y, 0, mouth_y + 0.14, corner_x, 0.04)
+            across = x * np.exp(-((x / (1.15 * corner_x)) ** 4) - ((y - mouth_y) / 0.12) ** 2)
+            along = (y - mouth_y) * np.exp(-((x / (1.05 * corner_x)) ** 4) - ((y - mouth_y) / 0.12) ** 2)
+            narrow, thin = (0.8, 1.2) if code == 23 else (0.1, 3.0)
+            rim = bump(u, y, 0, mouth_y - 0.11, 0.6 * corner_x, 0.03) + bump(
+                u, y, 0, mouth_y + 0.14, 0.6 * corner_x, 0.04
+            )
             flat = bump(u, y, 0, mouth_y, corner_x, 0.06)
-            field = (-narrow * across, -thin * along, 0.1 * BULGE * (rim - flat))
+            field = (-narrow * across, -thin * along, 0.12 * BULGE * (rim - flat))
         case 25:  # lips part: the slit does it
             push = bump(u, y, 0, mouth_y + 0.2, 0.22, 0.12)
             field = (zero, push, 0.3 * push)
