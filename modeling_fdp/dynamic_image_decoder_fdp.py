@@ -23,6 +23,13 @@ class FDPSegNetLayer(nn.Module):
         return F.relu(self.norm(self.conv(hidden_states)))
 
 
+class FDPImageOutput(nn.Conv2d):
+    """3x3 convolution to the logits of pixels; a class of its own so that it can start near zero."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 3, padding=1)
+
+
 class FDPSegNetDecoder(nn.Module):
     """SegNet (Badrinarayanan et al., 2017; released code).
 
@@ -51,7 +58,7 @@ class FDPSegNetDecoder(nn.Module):
                 channels = width
         self.encoder = nn.ModuleList(encoder)
         self.decoder = nn.ModuleList(decoder)
-        self.output = nn.Conv2d(channels, 1, 3, padding=1)
+        self.output = FDPImageOutput(channels, 1)
 
     def forward(self, representation: torch.Tensor) -> torch.Tensor:
         """(batch_size, representation_size, map height, map width) -> (batch_size, 1, height, width) in [0, 1]."""
@@ -97,7 +104,7 @@ class FDPLightDecoder(nn.Module):
         self.bottom = FDPConvNormReLU(2 * size, size)
         self.merge = FDPConvNormReLU(size, size)
         # Each pixel of a map cell is one channel of the last convolution: no layer runs at full size.
-        self.output = nn.Conv2d(size, config.feature_stride**2, 3, padding=1)
+        self.output = FDPImageOutput(size, config.feature_stride**2)
         self.feature_stride = config.feature_stride
 
     def forward(self, representation: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ from transformers.utils.output_capturing import capture_outputs
 from .checkpointing_fdp import keep_running_statistics
 from .classifiers_fdp import FDPConvolutionalClassifier, FDPFullyConnectedClassifier
 from .configuration_fdp import FDPConfig
-from .dynamic_image_decoder_fdp import FDPLightDecoder, FDPSegNetDecoder
+from .dynamic_image_decoder_fdp import FDPImageOutput, FDPLightDecoder, FDPSegNetDecoder
 from .dynamic_image_fdp import dynamic_image
 from .frame_encoder_fdp import FDPAttention, FDPFrameEncoder, FDPStage
 from .losses_fdp import classification_loss
@@ -96,11 +96,11 @@ class FDPPreTrainedModel(PreTrainedModel):
         super()._init_weights(module)
         if isinstance(module, (nn.Conv2d, nn.Conv3d, nn.Linear)) and self.config.initialization == "truncated_normal":
             init.trunc_normal_(module.weight, std=self.config.initializer_range)
+        elif isinstance(module, FDPImageOutput):
+            # Starts near "no motion" everywhere (sigmoid of 0), which is what most of the target says.
+            init.normal_(module.weight, std=1e-3)
         elif isinstance(module, (nn.Conv2d, nn.Conv3d)):
             init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        if isinstance(module, FDPLightDecoder):
-            # Starts from "no motion" everywhere (sigmoid of 0), which is what most of the target says.
-            init.zeros_(module.output.weight)
 
     def _set_gradient_checkpointing(
         self, enable: bool = True, gradient_checkpointing_func: Callable = checkpoint, *args: Any, **kwargs: Any

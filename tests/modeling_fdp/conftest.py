@@ -1,4 +1,4 @@
-"""Small networks and clips for the tests of the model. Small means a 32-pixel frame and a handful of channels."""
+"""Small networks and clips for the tests of the model. Small means a handful of channels."""
 
 import os
 from pathlib import Path
@@ -9,12 +9,12 @@ import torch
 from modeling_fdp import FDPConfig, FDPForVideoClassification
 
 SMALL = {
-    "image_size": 32,
     "stem_channels": [8, 8],
     "stem_strides": [2, 2],
     "hidden_sizes": [8, 8, 16, 16],
     "local_depths": [1, 1, 2, 1],
     "drop_path_rate": 0.0,
+    "attention_head_dim": 4,
 }
 SMALL_BY_PRESET = {
     "tiny": {"global_hidden_sizes": [16, 16, 16, 32], "local_head_dim": 4, "feature_size": 8, "decoder_size": 8},
@@ -36,24 +36,26 @@ def small_config():
     """A factory: the preset's structure at a size that runs in milliseconds."""
 
     def build(preset, **overrides):
-        common = {"classifier_grid_size": 2} if preset != "released" else {}
         names = {} if {"num_labels", "id2label"} & set(overrides) else {"num_labels": 3}
-        return FDPConfig.from_preset(preset, **{**SMALL, **common, **SMALL_BY_PRESET[preset], **names, **overrides})
+        return FDPConfig.from_preset(preset, **{**SMALL, **SMALL_BY_PRESET[preset], **names, **overrides})
 
     return build
 
 
 @pytest.fixture(scope="session")
 def clips():
-    """A factory of clips in which a dark bar moves over noise: (batch_size, num_frames, 1, size, size) in [-1, 1]."""
+    """A factory of clips in which a dark bar sinks over noise: (batch_size, num_frames, 1, size, size) in [-1, 1]."""
 
-    def build(batch_size=2, num_frames=8, image_size=32, seed=0):
+    def build(batch_size=2, num_frames=8, image_size=64, seed=0):
         generator = torch.Generator().manual_seed(seed)
         background = torch.rand(batch_size, 1, 1, image_size, image_size, generator=generator) - 0.5
         frames = background.repeat(1, num_frames, 1, 1, 1)
-        for index in range(num_frames):
-            top = image_size // 4 + index * image_size // (4 * num_frames)
-            frames[:, index, :, top : top + 3, image_size // 4 : image_size // 2] -= 0.4
+        for clip in range(batch_size):
+            # Every clip has its own place and reach of the motion.
+            left, reach = (int(torch.randint(4, image_size // 4, (1,), generator=generator)) for _ in range(2))
+            for index in range(num_frames):
+                top = image_size // 4 + index * reach // num_frames
+                frames[clip, index, :, top : top + 3, left : left + image_size // 2] -= 0.4
         return frames
 
     return build

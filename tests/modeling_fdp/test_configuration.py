@@ -1,0 +1,101 @@
+"""FDPConfig: presets, defaults, and contradictions that must be refused with both numbers."""
+
+import json
+import re
+
+import pytest
+from huggingface_hub.errors import StrictDataclassError
+from transformers import AutoConfig
+
+from modeling_fdp import FDPConfig
+
+PRESETS = ("tiny", "small", "base", "released")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_saved_and_loaded_config_is_the_same(preset, tmp_path):
+    config = FDPConfig.from_preset(preset, id2label={0: "anger", 1: "surprise", 2: "other"})
+    config.save_pretrained(tmp_path)
+    loaded = AutoConfig.from_pretrained(tmp_path)
+    assert type(loaded) is FDPConfig
+    assert loaded.to_diff_dict() == config.to_diff_dict() and loaded.to_diff_dict()["hidden_sizes"]
+    assert loaded.label2id == {"anger": 0, "surprise": 1, "other": 2}
+
+
+def test_folder_of_a_config_names_every_auto_class(tmp_path):
+    FDPConfig().save_pretrained(tmp_path)
+    auto_map = json.loads((tmp_path / "config.json").read_text())["auto_map"]
+    assert set(auto_map) == {"AutoConfig", "AutoModel", "AutoModelForVideoClassification", "AutoVideoProcessor"}
+
+
+def test_released_preset_is_the_network_of_the_authors_code():
+    config = FDPConfig.from_preset("released")
+    assert sum(config.local_depths) == 20 and sum(config.global_depths) == 0
+    assert config.reference == "none" and config.rank_loss_weight == 0
+    assert (config.classification_loss_weight, config.dynamic_image_loss_weight) == (1, 100)
+    assert config.stage_sizes() == [16, 8, 4, 2]
+
+
+def test_presets_do_not_share_lists():
+    first = FDPConfig.from_preset("tiny")
+    first.hidden_sizes[0] = 999
+    assert FDPConfig.from_preset("tiny").hidden_sizes[0] != 999
+
+
+def test_label_names_decide_the_number_of_labels():
+    assert FDPConfig.from_preset("released", id2label={0: "a", 1: "b", 2: "c"}).num_labels == 3
+    with pytest.raises(ValueError, match="4 was given with 3 entries"):
+        FDPConfig.from_preset("tiny", num_labels=4, id2label={0: "a", 1: "b", 2: "c"})
+
+
+def test_unknown_preset_and_misspelt_field_are_refused():
+    with pytest.raises(ValueError, match="tiny, small, base, released"):
+        FDPConfig.from_preset("huge")
+    with pytest.raises(ValueError, match="hiden_sizes"):
+        FDPConfig.from_preset("tiny", hiden_sizes=[1, 2, 3, 4])
+
+
+@pytest.mark.parametrize(
+    ("preset", "overrides", "message"),
+    [
+        ("base", {"image_size": 48}, "multiple of 32 pixels.*but 48"),
+        ("tiny", {"num_frames": 1}, "at least 2.*but 1"),
+        ("base", {"hidden_sizes": [96, 192, 384]}, "has 3 and `local_depths` has 4"),
+        ("base", {"hidden_sizes": [100, 192, 384, 768]}, "100 channels and a head has 32"),
+        ("base", {"stage_strides": [1, 3, 2, 2]}, r"1 or 2, but \[1, 3, 2, 2\]"),
+        ("base", {"stem_strides": [2, 2]}, "2 strides and 4 channels"),
+        ("base", {"key_value_strides": [8, 3, 2, 1]}, "map of 8 cells and a key/value stride of 3"),
+        ("base", {"attention_ratio": 1.0}, "gives 128 to attention"),
+        ("base", {"feature_size": 100}, "multiple of 16, but there are 100"),
+        ("base", {"representation_multiplier": 2}, "representation_multiplier=2"),
+        ("released", {"feature_size": 8}, "feature_size=8"),
+        ("tiny", {"temporal_pooling": "interleaved_convolution"}, "frame_head='pyramid'"),
+        ("tiny", {"classifier_grid_size": 17}, "map of 16 cells, but 17"),
+        ("tiny", {"class_weights": [1.0, 2.0, 3.0], "num_labels": 2}, "3 weights were given for 2 labels"),
+        ("tiny", {"drop_path_rate": 1.0}, r"\[0, 1\), but 1.0"),
+        ("tiny", {"rank_loss_weight": -0.5}, "not be negative, but -0.5"),
+        ("tiny", {"local_depths": [0, 1, 1, 1]}, "stage 0 has neither"),
+        ("tiny", {"temporal_pooling": "mean"}, "temporal_pooling"),
+        ("tiny", {"num_frames": "8"}, "num_frames"),
+    ],
+)
+def test_contradictions_are_named_with_both_numbers(preset, overrides, message):
+    with pytest.raises(ValueError, match=message):
+        FDPConfig.from_preset(preset, **overrides)
+
+
+def test_plain_construction_is_checked_too():
+    with pytest.raises(StrictDataclassError, match="multiple of 32"):
+        FDPConfig(image_size=50)
+
+
+def test_every_field_is_documented_with_its_real_default():
+    plain = FDPConfig()
+    documented = dict(
+        re.findall(r"^        (\w+) \(`[^)]*?\*optional\*(?:, defaults to (.+?))?\):$", FDPConfig.__doc__, re.M)
+    )
+    own = [name for name in FDPConfig.__annotations__ if name != "keys_to_ignore_at_inference"]
+    assert set(own) == set(documented)
+    for name in own:
+        written = documented[name].strip("`").strip('"') if documented[name] else "None"
+        assert str(getattr(plain, name)) == written, name

@@ -1,0 +1,387 @@
+"""What every transformers model must survive, and what FDP promises; each preset's structure at a small size."""
+
+import copy
+
+import pytest
+import torch
+from torch.nn import functional as F
+from transformers import AutoModel, AutoModelForVideoClassification
+
+from modeling_fdp import FDPForVideoClassification, FDPModel, dynamic_image
+from modeling_fdp.dynamic_image_decoder_fdp import unpool
+from modeling_fdp.losses_fdp import classification_loss
+from modeling_fdp.rank_pooling_fdp import (
+    closed_form_rank_scores,
+    rank_hinge_loss,
+    rank_pair_weights,
+    running_mean,
+)
+
+PRESETS = ("tiny", "small", "base", "released")
+POOLINGS = ("rank_weighted", "closed_form", "score_weighted", "temporal_convolution")
+LABELS = torch.tensor([0, 2])
+
+
+@pytest.fixture(scope="module", params=PRESETS)
+def model(request, small_model):
+    return small_model(request.param)
+
+
+class TestEveryPreset:
+    def test_shapes_and_ranges(self, model, clips):
+        outputs = model(clips(), labels=LABELS)
+        assert outputs.logits.shape == (2, 3) and outputs.rank_scores.shape == (2, 8)
+        assert outputs.dynamic_image.shape == (2, 1, 64, 64)
+        assert outputs.dynamic_image.min() >= 0 and outputs.dynamic_image.max() <= 1
+        assert outputs.loss.shape == () and all(part.shape == () for part in outputs.losses.values())
+        plain = model(clips())
+        assert plain.loss is None and plain.losses is None
+
+    def test_tuple_holds_what_the_dict_holds(self, model, clips):
+        outputs = model(clips(), output_hidden_states=True)
+        values = model(clips(), output_hidden_states=True, return_dict=False)
+        assert isinstance(values, tuple) and len(values) == len(outputs.to_tuple())
+        assert torch.equal(values[0], outputs.logits) and torch.equal(values[2], outputs.rank_scores)
+        for ours, theirs in zip(values[3], outputs.hidden_states, strict=True):
+            assert torch.equal(ours, theirs)
+
+    def test_hidden_states_are_the_stem_and_the_stages(self, model, clips):
+        states = model(clips(), output_hidden_states=True).hidden_states
+        assert [state.shape[-1] for state in states] == [16, 16, 8, 4, 2]
+        assert all(state.shape[0] == 2 * 8 for state in states)
+
+    def test_saved_and_loaded_model_is_the_same_to_the_last_buffer(self, model, clips, tmp_path):
+        model.save_pretrained(tmp_path)
+        loaded = AutoModelForVideoClassification.from_pretrained(tmp_path)
+        assert type(loaded) is FDPForVideoClassification
+        theirs = {**dict(loaded.named_parameters()), **dict(loaded.named_buffers())}
+        ours = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        assert set(ours) == set(theirs) == set(model.state_dict()), "every buffer must be in the state dict"
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+        assert torch.equal(loaded(clips()).logits, model(clips()).logits)
+        features = AutoModel.from_pretrained(tmp_path)
+        assert type(features) is FDPModel
+        assert torch.equal(features(clips()).pooler_output, model.fdp(clips()).pooler_output)
+
+    def test_every_parameter_gets_a_gradient(self, model, clips):
+        trained = copy.deepcopy(model).train()
+        trained(clips(), labels=LABELS).loss.backward()
+        idle = [name for name, value in trained.named_parameters() if value.grad is None or not value.grad.any()]
+        assert idle == []
+
+    def test_evaluation_treats_each_clip_alone(self, model, clips):
+        batch = clips(3)
+        together, alone = model(batch), [model(clip[None]) for clip in batch]
+        assert torch.allclose(together.logits, torch.cat([one.logits for one in alone]), atol=1e-5)
+        images = torch.cat([one.dynamic_image for one in alone])
+        assert torch.allclose(together.dynamic_image, images, atol=1e-5)
+
+    def test_training_and_evaluation_differ_and_evaluation_repeats(self, model, clips):
+        assert torch.equal(model(clips()).logits, model(clips()).logits)
+        trained = copy.deepcopy(model).train()
+        before = {name: value.clone() for name, value in trained.named_buffers()}
+        trained(clips())
+        assert any(not torch.equal(value, before[name]) for name, value in trained.named_buffers())
+
+    def test_frames_in_reverse_order_give_other_scores(self, model, clips):
+        forward, backward = model(clips()), model(clips().flip(1))
+        assert not torch.allclose(forward.rank_scores, backward.rank_scores, atol=1e-3)
+        assert not torch.allclose(forward.logits, backward.logits, atol=1e-5)
+
+    def test_checkpointing_changes_neither_gradients_nor_statistics(self, small_config, clips, request, model):
+        plain = copy.deepcopy(model).train()
+        checkpointed = copy.deepcopy(model).train()
+        checkpointed.activation_checkpointing_enable()
+        assert checkpointed.is_gradient_checkpointing
+        for network in (plain, checkpointed):
+            network(clips(), labels=LABELS).loss.backward()
+        for ours, theirs in zip(plain.parameters(), checkpointed.parameters(), strict=True):
+            assert torch.allclose(ours.grad, theirs.grad, atol=1e-6)
+        for ours, theirs in zip(plain.buffers(), checkpointed.buffers(), strict=True):
+            assert torch.equal(ours, theirs)
+        norms = [module for module in checkpointed.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+        assert all(norm.momentum == 0.1 for norm in norms)
+
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    def test_half_precision_loads_and_stays_near(self, model, clips, tmp_path, dtype):
+        model.save_pretrained(tmp_path)
+        loaded = FDPForVideoClassification.from_pretrained(tmp_path, dtype=dtype)
+        assert {value.dtype for value in loaded.parameters()} == {dtype}
+        outputs = loaded(clips())
+        assert outputs.logits.dtype == dtype and torch.isfinite(outputs.logits).all()
+        assert (outputs.dynamic_image.float() - model(clips()).dynamic_image).abs().mean() < 0.05
+        # A difference of two frames must not be taken in half precision.
+        assert loaded.fdp._refer_to_first_frame(clips()).dtype == torch.float32
+
+    def test_head_for_another_number_of_labels(self, model, tmp_path):
+        model.save_pretrained(tmp_path)
+        loaded = FDPForVideoClassification.from_pretrained(tmp_path, num_labels=7, ignore_mismatched_sizes=True)
+        assert loaded.classifier.output.out_features == 7
+        assert all(torch.isfinite(value).all() for value in loaded.parameters())
+        assert torch.equal(loaded.fdp.encoder.stem[0].conv.weight, model.fdp.encoder.stem[0].conv.weight)
+
+    def test_same_seed_same_model(self, small_config, model):
+        networks = []
+        for seed in (3, 3, 4):
+            torch.manual_seed(seed)
+            networks.append(FDPForVideoClassification(small_config("tiny")).state_dict())
+        first, second, third = networks
+        assert all(torch.equal(first[name], second[name]) for name in first)
+        assert any(not torch.equal(first[name], third[name]) for name in first)
+
+    def test_loss_is_the_weighted_sum_of_its_parts(self, model, clips):
+        outputs = model(clips(), labels=LABELS)
+        total = sum(getattr(model.config, f"{name}_loss_weight") * part for name, part in outputs.losses.items())
+        assert torch.equal(outputs.loss, total)
+        assert torch.allclose(outputs.losses["classification"], F.cross_entropy(outputs.logits, LABELS))
+        assert ("rank" in outputs.losses) == (model.config.rank_loss_weight > 0)
+
+    def test_image_target_is_made_from_the_clip(self, model, clips):
+        target = dynamic_image(
+            clips(),
+            normalization=model.config.dynamic_image_normalization,
+            quantize=model.config.dynamic_image_normalization == "min_max",
+        )
+        made, given = model(clips(), labels=LABELS), model(clips(), labels=LABELS, dynamic_image_labels=target)
+        assert torch.allclose(made.loss, given.loss, atol=1e-6)
+        other = model(clips(), labels=LABELS, dynamic_image_labels=1 - target)
+        assert other.losses["dynamic_image"] != made.losses["dynamic_image"]
+        without_classes = model(clips(), dynamic_image_labels=target)
+        assert "classification" not in without_classes.losses and without_classes.loss > 0
+
+
+class TestInputs:
+    @pytest.mark.parametrize(
+        ("preset", "shape", "message"),
+        [
+            ("tiny", (2, 8, 64, 64), r"5 axes .*\(2, 8, 64, 64\)"),
+            ("tiny", (2, 8, 3, 64, 64), r"1 channel.*has 3"),
+            ("tiny", (2, 1, 1, 64, 64), "at least 2 frames.*has 1"),
+            ("tiny", (2, 8, 1, 64, 32), "square"),
+            ("tiny", (2, 8, 1, 40, 40), "multiple of 32 pixels.*but 40"),
+            ("released", (2, 7, 1, 64, 64), "exactly 8 frames.*has 7"),
+            ("released", (2, 8, 1, 96, 96), "64 x 64 pixels"),
+        ],
+    )
+    def test_wrong_shapes_are_named(self, small_model, preset, shape, message):
+        with pytest.raises(ValueError, match=message):
+            small_model(preset)(torch.zeros(shape))
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+    def test_broken_pixels_are_counted(self, small_model, clips, value):
+        broken = clips()
+        broken[1, 3, 0, 5, 5] = value
+        with pytest.raises(ValueError, match="1 of 65536 values are NaN or infinite"):
+            small_model("tiny")(broken)
+
+    def test_integer_pixels_are_refused(self, small_model, clips):
+        with pytest.raises(ValueError, match=r"torch\.uint8"):
+            small_model("tiny")(clips().to(torch.uint8))
+
+    @pytest.mark.parametrize(
+        ("labels", "message"),
+        [
+            (torch.tensor([0, 3]), r"\[0, 3\), but values from 0 to 3"),
+            (torch.tensor([-100, 1]), "values from -100 to 1"),
+            (torch.tensor([0]), r"2 integers.*\(1,\)"),
+            (torch.tensor([0.0, 1.0]), r"torch\.float32"),
+        ],
+    )
+    def test_wrong_labels_are_named(self, small_model, clips, labels, message):
+        with pytest.raises(ValueError, match=message):
+            small_model("tiny")(clips(), labels=labels)
+
+    def test_wrong_image_target_is_named(self, small_model, clips):
+        with pytest.raises(ValueError, match=r"\(2, 1, 64, 64\), but \(2, 64, 64\)"):
+            small_model("tiny")(clips(), labels=LABELS, dynamic_image_labels=torch.zeros(2, 64, 64))
+
+    @pytest.mark.parametrize("num_frames", [2, 5, 16])
+    def test_other_frame_counts_where_time_is_pooled_by_weights(self, small_model, clips, num_frames):
+        outputs = small_model("tiny")(clips(num_frames=num_frames))
+        assert outputs.rank_scores.shape == (2, num_frames) and torch.isfinite(outputs.logits).all()
+
+    def test_other_image_sizes_where_the_maps_are_pooled(self, small_model, clips):
+        outputs = small_model("base")(clips(image_size=96), labels=LABELS)
+        assert outputs.dynamic_image.shape == (2, 1, 96, 96) and torch.isfinite(outputs.loss)
+
+
+class TestReference:
+    def test_pixels_relative_to_the_first_frame_do_not_know_the_face(self, small_model, clips):
+        model = small_model("tiny")
+        still = clips(num_frames=1).repeat(1, 8, 1, 1, 1)
+        logits = model(still).logits
+        assert torch.allclose(logits[0], logits[1], atol=1e-6), "two still faces look alike"
+
+    def test_features_relative_to_the_first_frame_vanish_for_it(self, small_model, clips):
+        model = small_model("tiny", reference="first_frame_features")
+        features = model.fdp(clips()).last_hidden_state
+        assert not features[:, 0].any() and features[:, 1:].any()
+
+    def test_released_form_sees_the_face(self, small_model, clips):
+        model = small_model("tiny", reference="none")
+        still = clips(num_frames=1).repeat(1, 8, 1, 1, 1)
+        assert not torch.allclose(*model.fdp(still).last_hidden_state.flatten(1), atol=1e-3)
+
+    def test_small_motion_reaches_unit_scale_and_a_blink_is_bounded(self, small_model):
+        model = small_model("tiny")
+        frames = torch.zeros(1, 3, 1, 64, 64)
+        frames[:, 1] = 10 / 127.5
+        frames[:, 2] = 1.0
+        seen = model.fdp._refer_to_first_frame(frames)
+        assert not seen[:, 0].any() and 0.5 < float(seen[0, 1].mean()) < 0.9 and float(seen.max()) <= 1
+
+
+class TestRankPooling:
+    @pytest.mark.parametrize("pooling", POOLINGS)
+    def test_every_pooling_runs_learns_and_knows_time(self, small_model, clips, pooling):
+        model = small_model("tiny", temporal_pooling=pooling)
+        forward, backward = model.fdp(clips()), model.fdp(clips().flip(1))
+        assert not torch.allclose(forward.pooler_output, backward.pooler_output, atol=1e-4)
+        trained = copy.deepcopy(model).train()
+        trained(clips(), labels=LABELS).loss.backward()
+        assert all(value.grad is not None and value.grad.any() for value in trained.parameters())
+
+    def test_scorer_is_absent_where_nothing_would_train_it(self, small_model, clips):
+        model = small_model("tiny", temporal_pooling="closed_form", rank_loss_weight=0.0)
+        assert model.fdp.rank_scorer is None and model(clips()).rank_scores.shape == (2, 8)
+
+    def test_running_mean_is_the_mean_so_far(self):
+        features = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
+        expected = torch.stack([features[:, : t + 1].mean(1) for t in range(5)], dim=1)
+        assert torch.allclose(running_mean(features), expected, atol=1e-6)
+
+    def test_hinge_counts_pairs_in_the_wrong_order(self):
+        assert float(rank_hinge_loss(torch.tensor([[0.0, 1.0, 2.0]]), margin=1.0)) == 0.0
+        # Pairs (2, 1), (3, 1), (3, 2) cost 2, 3 and 2.
+        assert float(rank_hinge_loss(torch.tensor([[2.0, 1.0, 0.0]]), margin=1.0)) == pytest.approx(7 / 3)
+        assert float(rank_hinge_loss(torch.zeros(4, 8), margin=0.7)) == pytest.approx(0.7)
+
+    def test_equal_scores_give_approximate_rank_pooling(self):
+        from modeling_fdp import rank_pooling_weights
+
+        closed = rank_pooling_weights(8)
+        weights = rank_pair_weights(torch.full((1, 8), 3.0), margin=1.0)[0]
+        assert torch.allclose(weights, 2 * closed / closed.abs().sum(), atol=1e-6)
+
+    def test_pair_weights_are_signed_and_scaled_whatever_the_scores(self):
+        scores = torch.randn(5, 8, generator=torch.Generator().manual_seed(0)) * 10
+        weights = rank_pair_weights(scores, margin=1.0)
+        assert torch.allclose(weights.sum(1), torch.zeros(5), atol=1e-5)
+        assert torch.allclose(weights.abs().sum(1), torch.full((5,), 2.0), atol=1e-5)
+
+    def test_pairs_in_good_order_fade(self):
+        # The last frame alone is badly ranked: it must weigh most among the later ones.
+        scores = torch.tensor([[0.0, 5.0, 10.0, 15.0, -20.0]])
+        weights = rank_pair_weights(scores, margin=1.0)[0]
+        assert weights.argmax() == 4
+
+    def test_scores_without_a_scorer_grow_when_a_feature_grows(self):
+        features = torch.arange(8.0).view(1, 8, 1, 1, 1).expand(2, 8, 4, 2, 2)
+        scores = closed_form_rank_scores(features)
+        assert (scores.diff(dim=1) > 0).all()
+        assert not closed_form_rank_scores(torch.ones(1, 8, 4, 2, 2)).any()
+
+    def test_released_convolution_mixes_neighbouring_numbers_not_frames(self, small_model):
+        pooling = small_model("released").fdp.pooling
+        features = torch.zeros(1, 8, 1, 64, 64)
+        features[0, 5] = 1.0
+        touched = (pooling(features, None) - pooling(torch.zeros_like(features), None)).abs().sum((0, 1, 3)) > 1e-7
+        assert torch.equal(touched.nonzero().flatten(), torch.arange(39, 49)), "frame 5 of 8 fills rows 40 to 47"
+
+
+class TestParts:
+    def test_unpooling_is_torchs_own(self):
+        pixels = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+        pooled, places = F.max_pool2d(pixels, 2, return_indices=True)
+        assert torch.equal(unpool(pooled, places), F.max_unpool2d(pooled, places, 2))
+
+    def test_dense_local_blocks_and_eager_attention(self, small_model, clips):
+        model = small_model("base", local_convolution="dense")
+        fast = model(clips())
+        model.set_attn_implementation("eager")
+        slow = model(clips(), output_attentions=True)
+        assert torch.allclose(fast.logits, slow.logits, atol=1e-4)
+        weights = slow.attentions
+        assert [tuple(weight.shape[-2:]) for weight in weights] == [(256, 4), (64, 4), (16, 4), (4, 4)]
+        assert torch.allclose(weights[0].sum(-1), torch.ones(()), atol=1e-5)
+
+    def test_no_decoder_means_no_image(self, small_model, clips):
+        outputs = small_model("tiny", decoder="none")(clips(), labels=LABELS)
+        assert outputs.dynamic_image is None and "dynamic_image" not in outputs.losses
+
+    def test_zero_weights_turn_parts_off(self, small_model, clips):
+        model = small_model("tiny", rank_loss_weight=0.0, dynamic_image_loss_weight=0.0)
+        assert set(model(clips(), labels=LABELS).losses) == {"classification"}
+
+    def test_drop_path_drops_whole_frames_only_while_training(self):
+        from modeling_fdp.frame_encoder_fdp import FDPDropPath
+
+        torch.manual_seed(0)
+        drop = FDPDropPath(0.5)
+        dropped = drop(torch.ones(400, 2, 2))
+        per_frame = dropped.flatten(1)
+        assert torch.equal(per_frame.amin(1), per_frame.amax(1)) and set(per_frame.unique().tolist()) == {0.0, 2.0}
+        assert 0.8 < float(dropped.mean()) < 1.2
+        assert torch.equal(drop.eval()(torch.ones(4, 2)), torch.ones(4, 2))
+
+    def test_tiny_learns_which_way_a_bar_moves(self, small_config, clips):
+        torch.manual_seed(0)
+        model = FDPForVideoClassification(small_config("tiny", num_labels=2)).train()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+        seen, unseen = (torch.cat([frames, frames.flip(1)]) for frames in (clips(8, seed=5), clips(8, seed=6)))
+        labels = torch.tensor([0] * 8 + [1] * 8)
+        for _ in range(30):
+            model(seen, labels=labels).loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        scores = model.eval()(unseen).logits.argmax(1)
+        assert (scores == labels).float().mean() >= 0.9
+
+
+class TestClassificationLoss:
+    logits = torch.tensor([[2.0, 0.5, -1.0], [0.1, 0.2, 0.3], [-1.0, 3.0, 0.0]])
+    labels = torch.tensor([0, 2, 1])
+
+    def test_without_focus_it_is_cross_entropy(self):
+        weights = torch.tensor([1.0, 2.0, 3.0])
+        ours = classification_loss(self.logits, self.labels, weights, label_smoothing=0.1)
+        assert torch.equal(ours, F.cross_entropy(self.logits, self.labels, weights, label_smoothing=0.1))
+
+    def test_focus_in_the_limit_is_cross_entropy_and_then_favours_hard_clips(self):
+        weights = torch.tensor([1.0, 2.0, 3.0])
+        almost = classification_loss(self.logits, self.labels, weights, focal_gamma=1e-6)
+        assert torch.allclose(almost, F.cross_entropy(self.logits, self.labels, weights), atol=1e-4)
+        easy = classification_loss(self.logits[:1], self.labels[:1], focal_gamma=2.0)
+        share = F.softmax(self.logits[:1], 1)[0, 0]
+        assert torch.allclose(easy, -((1 - share) ** 2) * share.log(), atol=1e-6)
+
+    def test_options_reach_the_model(self, small_model, clips):
+        plain = small_model("tiny")
+        weighted = small_model("tiny", class_weights=[1.0, 1.0, 9.0])
+        named = plain(clips(), labels=LABELS, class_weights=torch.tensor([1.0, 1.0, 9.0])).losses["classification"]
+        assert torch.equal(weighted(clips(), labels=LABELS).losses["classification"], named)
+        assert not torch.equal(plain(clips(), labels=LABELS).losses["classification"], named)
+        smoothed = small_model("tiny", label_smoothing=0.2, focal_gamma=2.0)
+        expected = classification_loss(plain(clips()).logits, LABELS, label_smoothing=0.2, focal_gamma=2.0)
+        assert torch.equal(smoothed(clips(), labels=LABELS).losses["classification"], expected)
+
+
+@pytest.mark.parametrize(
+    ("preset", "least", "most"), [("tiny", 0.1e6, 2e6), ("small", 2e6, 12e6), ("base", 60e6, 100e6)]
+)
+def test_presets_have_the_promised_size(preset, least, most):
+    from modeling_fdp import FDPConfig
+
+    with torch.device("meta"):
+        model = FDPForVideoClassification(FDPConfig.from_preset(preset, num_labels=5))
+    assert least < sum(value.numel() for value in model.parameters()) < most
+
+
+def test_released_preset_has_the_authors_number_of_parameters():
+    from modeling_fdp import FDPConfig
+
+    with torch.device("meta"):
+        model = FDPForVideoClassification(FDPConfig.from_preset("released"))
+    sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()}
+    assert sum(sizes.values()) == 85_304_206
+    assert round(sizes["decoder"] / 1e6, 2) == 29.45
