@@ -52,7 +52,7 @@ class Complexion:
         def between(low: float, high: float) -> float:
             return float(rng.uniform(low, high))
 
-        skin_tone = between(0.28, 0.78)
+        skin_tone = between(0.2, 0.58)
         return cls(
             skin_tone=skin_tone,
             mottle=between(0.02, 0.05),
