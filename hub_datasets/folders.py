@@ -99,7 +99,7 @@ def list_frames(folder: Path, stem_pattern: str = "", suffixes: tuple[str, ...] 
         for entry in entries:
             name = entry.name
             stem, suffix = os.path.splitext(name)
-            if suffix.lower() not in accepted or name.startswith("."):
+            if suffix.lower() not in accepted or name.startswith(".") or not is_text(name):
                 continue
             if stem_matches is not None and not stem_matches(stem):
                 continue
@@ -134,6 +134,7 @@ class FolderTree:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._content: dict[Path, FolderContent] = {}
+        self._walked: dict[tuple[str, int], list[Path]] = {}
 
     def content(self, folder: Path) -> FolderContent:
         """Sub-folders and files of a folder; a folder that cannot be listed counts as empty and is logged."""
@@ -143,7 +144,7 @@ class FolderTree:
             try:
                 with os.scandir(folder) as entries:
                     for entry in sorted(entries, key=lambda entry: entry.name):
-                        if not entry.name.startswith("."):
+                        if not entry.name.startswith(".") and is_text(entry.name):
                             target = folders if _is_folder(entry) else files
                             target.setdefault(entry.name.casefold(), folder / entry.name)
             except OSError as error:
@@ -180,7 +181,7 @@ class FolderTree:
             None,
         )
 
-    def walk(self, stop_pattern: str = "", max_depth: int = MAX_DEPTH) -> Iterator[Path]:
+    def walk(self, stop_pattern: str = "", max_depth: int = MAX_DEPTH) -> list[Path]:
         """Go through the folders breadth first, root included, without entering those whose name matches.
 
         Args:
@@ -188,9 +189,15 @@ class FolderTree:
                 subject folders, below which thousands of clips lie.
             max_depth (`int`, *optional*, defaults to 6): Levels below the root.
 
-        Yields:
-            `Path`: folders. Symbolic links are followed once: a link back to a folder above ends there.
+        Returns:
+            `list[Path]`: folders. Symbolic links are followed once: a link back to a folder above ends there.
         """
+        key = (stop_pattern, max_depth)
+        if key not in self._walked:
+            self._walked[key] = list(self._walk(*key))
+        return self._walked[key]
+
+    def _walk(self, stop_pattern: str, max_depth: int) -> Iterator[Path]:
         stop = re.compile(stop_pattern, re.IGNORECASE).fullmatch if stop_pattern else None
         queue = deque([(self.root, 0)])
         seen = {os.path.realpath(self.root)}
@@ -200,8 +207,8 @@ class FolderTree:
             if depth == max_depth:
                 continue
             for child in self.content(folder).folders.values():
-                real = os.path.realpath(child) if child.is_symlink() else str(child)
-                if real in seen or (stop is not None and stop(child.name)):
+                real = _real_path(child)
+                if real is None or real in seen or (stop is not None and stop(child.name)):
                     continue
                 if len(seen) >= MAX_FOLDERS:
                     return
@@ -250,6 +257,22 @@ class FolderTree:
             return "the folder is empty"
         more = f" and {len(names) - limit} more" if len(names) > limit else ""
         return "it holds " + ", ".join(names[:limit]) + more
+
+
+def is_text(path: str) -> bool:
+    """Whether a path can be written into a row: file systems allow bytes that are no UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _real_path(folder: Path) -> str | None:
+    try:
+        return os.path.realpath(folder) if folder.is_symlink() else str(folder)
+    except OSError:  # gone since it was listed
+        return None
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

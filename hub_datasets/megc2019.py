@@ -86,7 +86,6 @@ combined_3class_gt.csv                 (optional: the official list, for compari
         lists = tree.files_named(_OFFICIAL_LIST, max_depth=1)
         if lists:
             scan.remarks += compare_with_official_list(lists[0], scan.clips)
-        scan.fingerprint = self._fingerprint(scan, self.layout)
         return scan
 
     def _part(self, tree: FolderTree, name: str) -> CorpusBuilder:
