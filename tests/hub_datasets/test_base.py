@@ -1,7 +1,13 @@
 """What every corpus inherits: discovery, cutting, repairs, errors and a cache that is never stale."""
 
+import io
+import os
 import pickle
 import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
 
 import openpyxl
 import pytest
@@ -305,6 +311,21 @@ def test_any_folder_name_will_do(fake_corpus, tmp_path, corpus_cache, name):
         assert dataset[0]["frames"][0].startswith(str(root))
 
 
+def test_names_that_are_no_text_are_passed_over(damaged_corpus, corpus_cache, tmp_path):
+    """File systems take any bytes; rows are UTF-8."""
+    root = damaged_corpus("casme2")
+    before = len(load_corpus("casme2", root, cache_dir=corpus_cache))
+    folder = next(path for path in sorted(root.rglob("EP30_*")) if path.is_dir())
+    try:
+        Path(os.fsdecode(os.fsencode(folder) + b"/img\xff7.jpg")).touch()
+        Path(os.fsdecode(os.fsencode(root) + b"/\xff")).mkdir()
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    assert len(load_corpus("casme2", root, cache_dir=corpus_cache)) == before
+    with pytest.raises(DatasetNotFoundError, match="not valid UTF-8"):
+        Casme2(data_dir=os.fsdecode(os.fsencode(root) + b"/\xff"), cache_dir=corpus_cache)
+
+
 def test_letter_case_and_subject_padding_do_not_matter(damaged_corpus, scan):
     root = damaged_corpus("casme2")
     before = len(scan("casme2", root).clips)
@@ -364,6 +385,48 @@ def test_rows_are_never_stale(damaged_corpus, corpus_cache):
     assert third[0]["frames"] == second[0]["frames"][:-1] and third[0]["notes"] != second[0]["notes"]
     shutil.move(root / "aside", frame)
     assert load().to_list() == second.to_list()
+
+
+def test_cache_is_found_again_by_another_process(fake_corpus, corpus_cache):
+    """Sets are ordered anew in every process; the cache key must not depend on it."""
+    code = (
+        "from hub_datasets import Casme2; import sys;"
+        "print(Casme2(data_dir=sys.argv[1], config_name='3class', cache_dir=sys.argv[2]).cache_dir)"
+    )
+    folders = set()
+    for seed in ("1", "2"):
+        run = subprocess.run(
+            [sys.executable, "-c", code, str(fake_corpus("casme2")), str(corpus_cache)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        folders.add(run.stdout.strip())
+    assert len(folders) == 1
+
+
+def test_folders_are_listed_once_and_no_frame_is_opened(fake_corpus, corpus_cache, monkeypatch):
+    root = fake_corpus("casme2")
+    listed = Counter()
+    opened = []
+    real_scandir, real_open = os.scandir, io.open
+
+    def counting_scandir(folder):
+        listed[str(folder)] += 1
+        return real_scandir(folder)
+
+    def counting_open(path, *arguments, **keywords):
+        opened.append(str(path))
+        return real_open(path, *arguments, **keywords)
+
+    monkeypatch.setattr(os, "scandir", counting_scandir)
+    monkeypatch.setattr(io, "open", counting_open)
+    monkeypatch.setattr("builtins.open", counting_open)
+    builder = Casme2(data_dir=root, config_name="7class", cache_dir=corpus_cache)
+    clip_folders = [str(clip.location) for clip in builder.scan.clips]
+    assert clip_folders and all(listed[folder] == 1 for folder in clip_folders)
+    assert not [path for path in opened if path.endswith(".jpg")]
 
 
 def test_relative_data_dir_is_made_absolute(fake_corpus, corpus_cache, monkeypatch):
