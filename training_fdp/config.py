@@ -68,7 +68,7 @@ class TrainConfig:
     test_data_dir: list[str] = field(
         default_factory=list, metadata={"help": "cross_corpus: folders of the test corpora, in the same order."}
     )
-    folds: str = _option("all", "Folds to run: `all`, or identifiers separated by commas (for job arrays).")
+    folds: str = _option("all", "Folds to run: `all`, names joined by commas, or part K of N as `K/N` (job arrays).")
     collect: str | None = _option(None, "Train nothing: pool the finished folds of this OUT.")
     seed: int = _option(0, "Seed of everything random.")
     seeds: list[int] = field(

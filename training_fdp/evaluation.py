@@ -123,7 +123,11 @@ def dynamic_image_targets(model: Any, pixel_values: torch.Tensor) -> NDArray[np.
 
     config = model.config
     images = dynamic_image(
-        pixel_values, normalization=config.dynamic_image_normalization, gain=config.dynamic_image_gain
+        pixel_values,
+        normalization=config.dynamic_image_normalization,
+        gain=config.dynamic_image_gain,
+        # As the model trains: the released target is cast to 8 bits.
+        quantize=config.dynamic_image_normalization == "min_max",
     )
     return images[:, 0].double().cpu().numpy()
 

@@ -121,11 +121,7 @@ def prepare_run(config: TrainConfig, accelerator: Any) -> PreparedRun:
     clips = on_main_first(
         accelerator, lambda: prepare_clips(corpora.dataset, processor, clip_cache_folder(config), config.num_proc)
     )
-    if config.normalization == "train_statistics":
-        warnings.append(
-            "checkpoints of this run take pixels normalised with the statistics in fold.json, which the saved video "
-            "processor does not apply"
-        )
+    warnings += _departures_from_the_processor(config)
     return PreparedRun(config, accelerator, corpora, clips, processor, model_config, augmentation, folds, warnings)
 
 
@@ -206,6 +202,19 @@ def _check_classes(table: ClipTable, folds: Sequence[Fold], allow_missing: bool)
         if untaught:
             warnings.append(f"fold {fold.fold_id} tests {', '.join(untaught)} without a training clip of it")
     return warnings
+
+
+def _departures_from_the_processor(config: TrainConfig) -> list[str]:
+    """Name what the folds' figures rest on and the saved video processor does not do."""
+    departures = {
+        "normalises pixels with the statistics in fold.json": config.normalization != "fixed",
+        f"takes frames by the rule {config.frame_sampling}": config.frame_sampling != "linspace",
+    }
+    return [
+        f"this run {what}, which the video processor saved with its checkpoints does not"
+        for what, applies in departures.items()
+        if applies
+    ]
 
 
 def _clips_digest(table: ClipTable) -> str:

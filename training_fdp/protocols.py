@@ -171,13 +171,29 @@ def untaught_classes(table: ClipTable, fold: Fold) -> list[str]:
 
 
 def select_folds(folds: Sequence[Fold], wanted: str) -> list[Fold]:
-    """Return the folds (`list[Fold]`) that `--folds` names.
+    """Choose the folds that `--folds` asks for.
+
+    Args:
+        folds (`Sequence[Fold]`):
+            All folds of the protocol.
+        wanted (`str`):
+            `all`, names joined by commas, or `K/N`: every N-th fold from the K-th on (K from 1), so that N job-array
+            tasks share the folds whatever they are called.
+
+    Returns:
+        `list[Fold]`: the chosen ones, in the order of the protocol.
 
     Raises:
-        ProtocolError: a name that is not among the folds.
+        ProtocolError: a name that is not among the folds, or a part that does not exist.
     """
     if wanted == "all":
         return list(folds)
+    part = re.fullmatch(r"(\d+)/(\d+)", wanted)
+    if part:
+        number, parts = int(part[1]), int(part[2])
+        if not 1 <= number <= parts:
+            raise ProtocolError(f"--folds K/N takes K from 1 to N, got {wanted}; write for example 1/4")
+        return list(folds[number - 1 :: parts])
     names = [name.strip() for name in wanted.split(",") if name.strip()]
     known = {fold.fold_id: fold for fold in folds}
     unknown = [name for name in names if name not in known]

@@ -154,6 +154,12 @@ def test_selecting_folds():
     for wanted in ("s4", "", "s1,,s9"):
         with pytest.raises(ProtocolError, match="s1,s2,s3"):
             select_folds(folds, wanted)
+    parts = [select_folds(folds, f"{number}/2") for number in (1, 2)]
+    assert [[fold.fold_id for fold in part] for part in parts] == [["s1", "s3"], ["s2"]]
+    assert select_folds(folds, "7/9") == []
+    for wanted in ("0/2", "3/2"):
+        with pytest.raises(ProtocolError, match="K from 1 to N"):
+            select_folds(folds, wanted)
 
 
 def test_untaught_classes():

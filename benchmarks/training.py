@@ -1,0 +1,191 @@
+"""Speed and memory of training: `python benchmarks/training.py {loading,memory,folds}` prints a table.
+
+`loading`: share of a training step that reading clips takes, by torch's profiler. `memory`: highest resident memory
+of a run on 250 and on 2,500 clips. `folds`: wall time of leave-one-subject-out on a tree of CASME II's size, and of
+the same command once every fold is finished. Clips are noise: only their number and size matter here.
+"""
+
+import argparse
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+# CASME II: 67 frames on average (fact sheet on corpora, section 2).
+FRAMES_PER_CLIP = 67
+IMAGE_SIZE = 64
+NUM_CLASSES = 5
+
+
+class StoredClips:
+    """Clips in memory-mapped files, as the cache of aligned clips holds them.
+
+    Args:
+        folder (`Path`): Where the files are written.
+        num_clips (`int`): How many.
+    """
+
+    def __init__(self, folder: Path, num_clips: int) -> None:
+        random = np.random.default_rng(0)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.paths = [folder / f"{number}.npy" for number in range(num_clips)]
+        for path in self.paths:
+            np.save(path, random.integers(0, 256, (FRAMES_PER_CLIP, IMAGE_SIZE, IMAGE_SIZE), dtype=np.uint8))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> dict:
+        """Read one clip as `AlignedClips` does."""
+        frames = torch.from_numpy(np.array(np.load(self.paths[index], mmap_mode="r")))
+        keys = {"onset_index": 0, "apex_index": FRAMES_PER_CLIP // 2, "offset_index": FRAMES_PER_CLIP - 1}
+        return {"frames": frames, **keys, "label": index % NUM_CLASSES, "clip_id": str(index), "subject": "s"}
+
+
+def build_trainer(folder: Path, num_clips: int, preset: str, max_steps: int) -> "FoldTrainer":  # noqa: F821
+    """Return the trainer of one fold on stored clips, nine tenths of them for training."""
+    from accelerate import Accelerator
+
+    from modeling_fdp import FDPConfig, FDPForVideoClassification
+    from modeling_fdp.video_processing_fdp import FDPVideoProcessor
+    from training_fdp.augmentation import AugmentationConfig, build_augmentation
+    from training_fdp.batches import ClipBatches
+    from training_fdp.config import TrainConfig
+    from training_fdp.loop import FoldContext, FoldTrainer
+    from training_fdp.protocols import ClipTable, make_folds
+
+    clips = StoredClips(folder / "clips", num_clips)
+    subjects = [f"s{number % 10}" for number in range(num_clips)]
+    labels = [number % NUM_CLASSES for number in range(num_clips)]
+    names = [f"class {label}" for label in range(NUM_CLASSES)]
+    table = ClipTable([str(number) for number in range(num_clips)], ["noise"] * num_clips, subjects, labels, names)
+    config = TrainConfig(corpus=["noise"], preset=preset, max_steps=max_steps, final_model=False)
+    model_config = FDPConfig.from_preset(preset, num_labels=NUM_CLASSES)
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    context = FoldContext(
+        config=config,
+        accelerator=accelerator,
+        table=table,
+        batches=ClipBatches(clips, FDPVideoProcessor(), config, model_config.num_frames, accelerator.device),
+        build_model=lambda: FDPForVideoClassification(model_config),
+        augmentation=build_augmentation(AugmentationConfig.default(), num_labels=NUM_CLASSES),
+        identity="benchmark",
+        report=lambda *facts: None,
+    )
+    return FoldTrainer(context, make_folds(table, "loso")[0], 0, "s0", folder / "work")
+
+
+def measure_loading(preset: str, steps: int) -> None:
+    """Print the share of the steps' time that `ClipBatches.load` takes."""
+    from torch.profiler import ProfilerActivity, profile, record_function
+
+    from training_fdp.batches import ClipBatches
+
+    load = ClipBatches.load
+
+    def recorded_load(self: ClipBatches, *arguments: object, **options: object) -> object:
+        with record_function("load clips"):
+            return load(self, *arguments, **options)
+
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = build_trainer(Path(folder), 246, preset, steps + 2)
+        step = trainer._step
+        counted = []
+
+        def recorded_step(*arguments: object) -> object:
+            counted.append(None)
+            with record_function("warm-up step" if len(counted) <= 2 else "training step"):
+                return step(*arguments)
+
+        trainer._step = recorded_step
+        ClipBatches.load = recorded_load
+        with profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiler:
+            trainer._train(trainer.config.batch_size)
+    events = {event.key: event for event in profiler.key_averages()}
+    step_seconds = events["training step"].cpu_time_total / 1e6 / steps
+    load_seconds = events["load clips"].cpu_time_total / 1e6 / (steps + 2)
+    print("| preset | clips per step | step (ms) | loading (ms) | share |")
+    print("|---|---|---|---|---|")
+    share = load_seconds / step_seconds
+    batch = trainer.config.batch_size
+    print(f"| {preset} | {batch} | {step_seconds * 1e3:.0f} | {load_seconds * 1e3:.2f} | {share:.2%} |")
+
+
+def measure_memory(preset: str, steps: int) -> None:
+    """Print the highest resident memory of training on few and on many clips, each in a process of its own."""
+    print("| preset | clips | pixels on disk (MiB) | highest resident memory (MiB) |")
+    print("|---|---|---|---|")
+    for num_clips in (250, 2500):
+        command = [sys.executable, __file__, "memory-of", "--clips", str(num_clips), "--preset", preset]
+        done = subprocess.run([*command, "--steps", str(steps)], capture_output=True, text=True, check=True)
+        size = num_clips * FRAMES_PER_CLIP * IMAGE_SIZE**2 / 2**20
+        print(f"| {preset} | {num_clips} | {size:.0f} | {done.stdout.strip()} |")
+
+
+def train_and_print_memory(preset: str, num_clips: int, steps: int) -> None:
+    """Train and predict one fold, then print the highest resident memory of this process in MiB."""
+    with tempfile.TemporaryDirectory() as folder:
+        build_trainer(Path(folder), num_clips, preset, steps).train()
+    # Linux counts in KiB, macOS in bytes.
+    unit = 2**20 if platform.system() == "Darwin" else 2**10
+    print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit:.0f}")
+
+
+def measure_folds(preset: str, processes: int, epochs: int) -> None:
+    """Print the wall time of 26-fold leave-one-subject-out on 246 clips, and of the finished run once more."""
+    from hub_datasets.fake import make_fake_corpus
+
+    with tempfile.TemporaryDirectory() as folder:
+        data = make_fake_corpus("casme2", Path(folder) / "CASME II", full_size=True, frame_size=IMAGE_SIZE)
+        arguments = [
+            *("--corpus", "casme2", "--data_dir", str(data), "--label_set", "5class", "--protocol", "loso"),
+            *("--preset", preset, "--epochs", str(epochs), "--no_final_model", "--output_dir", f"{folder}/OUT"),
+            *("--cache_dir", f"{folder}/clips"),
+        ]
+        environment = {**os.environ, "HF_HOME": f"{folder}/home", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+        launch = [sys.executable, "-m", "accelerate.commands.launch", "--num_machines", "1", "--dynamo_backend", "no"]
+        launch += ["--mixed_precision", "no", "--num_processes", str(processes)]
+        if not torch.cuda.is_available():
+            environment["ACCELERATE_USE_CPU"] = "true"
+        if processes > 1:
+            launch.append("--multi_gpu")
+        print(f"| preset | processes | epochs | {'run':>12} | wall time (s) |")
+        print("|---|---|---|---|---|")
+        for name in ("all folds", "all finished"):
+            start = time.perf_counter()
+            subprocess.run(
+                [*launch, str(ROOT / "train.py"), *arguments], env=environment, check=True, stdout=sys.stderr
+            )
+            print(f"| {preset} | {processes} | {epochs} | {name:>12} | {time.perf_counter() - start:.1f} |")
+
+
+def main() -> None:
+    """Read the command line and measure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["loading", "memory", "memory-of", "folds"])
+    parser.add_argument("--preset", default=None)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--clips", type=int, default=250)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    options = parser.parse_args()
+    if options.what == "loading":
+        measure_loading(options.preset or "small", options.steps)
+    elif options.what == "memory":
+        measure_memory(options.preset or "tiny", options.steps)
+    elif options.what == "memory-of":
+        train_and_print_memory(options.preset or "tiny", options.clips, options.steps)
+    else:
+        measure_folds(options.preset or "tiny", options.processes, options.epochs)
+
+
+if __name__ == "__main__":
+    main()
