@@ -99,7 +99,7 @@ def write_tree(settings: CorpusSettings, layout: TreeLayout, root: Path, num_pro
         logger.info("%d of %d recordings are already rendered in %s", len(filed) - len(missing), len(filed), root)
     try:
         _render_all(settings, layout, root, missing, num_proc)
-        layout.write_sheets(settings, filed, root)
+        _write_sheets_aside(settings, layout, filed, root)
         _write_aside(root / MANIFEST, lambda path: path.write_text(_manifest(settings, layout), encoding="utf-8"))
         (root / f"{MANIFEST}.unfinished").unlink(missing_ok=True)
     except OSError as error:
@@ -164,6 +164,16 @@ def _render_all(
                 pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _write_sheets_aside(settings: CorpusSettings, layout: TreeLayout, filed: list[FiledRecording], root: Path) -> None:
+    """Write the sheets and put each in place in one step: another process may be reading them already."""
+    aside = root / f".sheets.{os.getpid()}"
+    aside.mkdir(exist_ok=True)
+    layout.write_sheets(settings, filed, aside)
+    for path in aside.iterdir():
+        path.replace(root / path.name)
+    aside.rmdir()
+
+
 def _use_one_thread() -> None:
     import torch
 
@@ -178,6 +188,10 @@ def _face(settings: CorpusSettings, face_seed: int) -> Face:
 
 def render_recording(settings: CorpusSettings, layout: TreeLayout, root: Path, filed: FiledRecording) -> None:
     """Render one recording: frames first, ground truth last, each put in place in one step."""
+    truth = root / filed.truth
+    if truth.is_file():
+        # Another process renders the same corpus and was faster.
+        return
     face = _face(settings, filed.plan.face_seed)
     performance = settings.performance(filed.plan)
     folder = root / filed.folder
@@ -193,7 +207,6 @@ def render_recording(settings: CorpusSettings, layout: TreeLayout, root: Path, f
         if not folder.is_dir():
             raise
         shutil.rmtree(aside)
-    truth = root / filed.truth
     truth.parent.mkdir(parents=True, exist_ok=True)
     _write_aside(truth, measure(face, performance).save)
 

@@ -148,6 +148,16 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert not [name for name in files_below(tmp_path) if "/." in name or name.startswith(".")]
 
 
+def test_frames_without_ground_truth_are_taken_over(tmp_path):
+    write_tree(SETTINGS, SyntheticLayout(), tmp_path)
+    whole = files_below(tmp_path)
+    (tmp_path / "ground_truth/s001_r001.npz").unlink()
+    (tmp_path / MANIFEST).rename(tmp_path / f"{MANIFEST}.unfinished")
+    (tmp_path / f"{MANIFEST}.unfinished").write_text(f"synthetic {SETTINGS.digest()}")
+    write_tree(SETTINGS, SyntheticLayout(), tmp_path)
+    assert files_below(tmp_path) == whole
+
+
 def test_a_folder_with_other_things_is_refused(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(CorpusError, match="folder of its own"):
