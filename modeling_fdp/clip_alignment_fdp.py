@@ -213,15 +213,17 @@ def _find_landmarks(
 
 
 def _look_up(frames: FrameSource, settings: AlignmentSettings, clip: str) -> LandmarkTrack | None:
-    path = settings.landmarks_path or find_landmark_file(frames.name)
+    beside = None if frames.location is None else find_landmark_file(frames.location)
+    path = settings.landmarks_path or beside
     if path is None:
         raise AlignmentError(
             f"alignment='precomputed' needs a landmark table, but none lies beside {frames.name!r}; "
             "give landmarks_path= or landmarks="
         )
     tracks = load_landmarks(path)
-    folder_name = os.path.basename(os.path.normpath(frames.name))
-    for key in (clip, frames.name, folder_name, os.path.splitext(folder_name)[0]):
+    location = os.path.normpath(frames.location or clip)
+    file_name = os.path.basename(location)
+    for key in (clip, location, file_name, os.path.splitext(file_name)[0]):
         if key in tracks:
             return tracks[key]
     return None

@@ -53,9 +53,11 @@ class FrameSource:
         size_hw (`tuple[int, int]`): Height and width in pixels.
         frames_per_second (`float`, *optional*): `None` where the source does not say.
         backend (`str`): Which reader decodes it.
+        location (`str`, *optional*): Folder or file that holds it; `None` in memory.
     """
 
     name: str
+    location: str | None = None
     frame_count: int
     size_hw: tuple[int, int]
     frames_per_second: float | None = None
@@ -157,6 +159,7 @@ class FrameFiles(FrameSource):
             )
         self.paths = list(paths)
         self.name = name
+        self.location = os.path.dirname(os.path.abspath(self.paths[0]))
         self.jpeg_luma = jpeg_luma
         self.frame_count = len(self.paths)
         with _open_image(self.paths[0]) as image:
@@ -213,7 +216,7 @@ class VideoFile(FrameSource):
         allow_truncated: bool = False,
         frame_numbers: Sequence[int] | None = None,
     ) -> None:
-        self.name = path
+        self.name = self.location = path
         self.decoder = open_decoder(path, backend=backend, allow_truncated=allow_truncated)
         self.backend = self.decoder.backend
         self.frames_per_second = self.decoder.frames_per_second
