@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".pgm", ".webp")
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".m4v")
+ARCHIVE_SUFFIXES = (".zip", ".rar", ".7z", ".tar", ".gz", ".tgz")
 # Listing is waiting for a disk or a network share, not computing: more threads than cores pay off (our choice).
 LISTING_THREADS = min(32, 4 * (os.cpu_count() or 1))
 # A download keeps its packages at most this deep (CAS(ME)^3 part_A/data/part_A_split/part_A, with one level to spare).
@@ -256,7 +257,9 @@ class FolderTree:
         if not names:
             return "the folder is empty"
         more = f" and {len(names) - limit} more" if len(names) > limit else ""
-        return "it holds " + ", ".join(names[:limit]) + more
+        archives = [path.name for path in content.files.values() if path.suffix.lower() in ARCHIVE_SUFFIXES]
+        unpack = f"; unpack {', '.join(archives[:limit])} first" if archives else ""
+        return "it holds " + ", ".join(names[:limit]) + more + unpack
 
 
 def is_text(path: str) -> bool:

@@ -215,6 +215,7 @@ class Package:
         only_interval (`bool`): The clip folders hold onset to offset and nothing else, so that surplus frames are an
             error.
         video (`bool`): The package holds video files instead of frame folders.
+        fallback (`bool`): The pattern says little, so that packages with telling names go first; so does an empty one.
         frame_stem (`str`): Regular expression that the stem of a frame must match in full; '' takes every image.
         frame_suffixes (`tuple[str, ...]`): Suffixes of frames where only some count, e.g. jpg beside depth in png.
     """
@@ -224,6 +225,7 @@ class Package:
     child_pattern: str
     only_interval: bool = False
     video: bool = False
+    fallback: bool = False
     frame_stem: str = ""
     frame_suffixes: tuple[str, ...] = ()
 

@@ -58,7 +58,7 @@ SAMM/006/006_1_2/006_05562.jpg         (or the cropped faces:)
 SAMM_CROP/006/006_1_2/006_05562.jpg"""
     PACKAGES = (
         Package("cropped", r"crop", _SUBJECT, only_interval=True),
-        Package("frames", r"", _SUBJECT, only_interval=True),
+        Package("frames", r"^(?!.*crop)", _SUBJECT, only_interval=True, fallback=True),
     )
     SHEETS = (SheetFile("v2", r"SAMM(_\d{8})?_Micro_FACS_Codes.*\.(xlsx?|csv)"),)
     LABEL_SETS = (

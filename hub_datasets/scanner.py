@@ -195,7 +195,7 @@ class CorpusScanner:
         wanted = self.options["package"]
         present: list[str] = []
         # The root's own name counts only where nothing below it tells the packages apart.
-        named = [package for package in packages if package.path_pattern]
+        named = [package for package in packages if package.path_pattern and not package.fallback]
         for candidates, with_root_name in ((named, False), (packages, True)):
             for package in candidates:
                 roots = tree.package_folders(package, with_root_name)

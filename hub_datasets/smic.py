@@ -42,7 +42,8 @@ def _packages() -> tuple[Package, ...]:
         own = rf"(^|/)(smic[-_ ])?{camera}"
         packages += [
             Package(f"{camera}_cropped", rf"crop.*{camera}$", _SUBJECT, only_interval=True),
-            Package(f"{camera}_raw", rf"^(?!.*crop).*{own}$", _SUBJECT, only_interval=True),
+            Package(f"{camera}_raw", rf"raw.*{camera}$", _SUBJECT, only_interval=True),
+            Package(f"{camera}_raw", rf"^(?!.*crop).*{own}$", _SUBJECT, only_interval=True, fallback=True),
             Package(f"{camera}_e", rf"{own}[-_](e|long)$", _SUBJECT),
         ]
     return tuple(packages)

@@ -183,7 +183,7 @@ def test_wrong_roots_are_named(what, tmp_path, damaged_corpus):
         "empty": "the folder is empty",
         "strangers": "it holds holiday/, notes.txt",
         "loop": "cannot be followed|no such folder",
-        "no frames": "no folder with frames",
+        "no frames": "no folder with frames.*unpack Cropped.zip first",
         "no sheet": "no annotation sheet",
     }[what]
     if what == "file":
@@ -199,6 +199,7 @@ def test_wrong_roots_are_named(what, tmp_path, damaged_corpus):
         (root / "notes.txt").touch()
     if what == "no frames":
         shutil.rmtree(root / "Cropped")
+        (root / "Cropped.zip").touch()
     if what == "no sheet":
         (root / "CASME2-coding-20140508.xlsx").unlink()
     with pytest.raises(DatasetNotFoundError, match=expected):

@@ -35,6 +35,12 @@ def test_variants_give_the_same_clips(fake_corpus, scan, variant, package):
     ]
 
 
+def test_root_may_be_the_cropped_package(damaged_corpus, scan):
+    root = damaged_corpus("samm", "cropped")
+    (root / "SAMM_Micro_FACS_Codes_v2.xlsx").rename(root / "SAMM_CROP" / "SAMM_Micro_FACS_Codes_v2.xlsx")
+    assert scan("samm", root / "SAMM_CROP").variant.endswith("package cropped")
+
+
 def test_every_erratum_is_applied_and_said(fake_corpus, scan):
     found = {clip.record.key: clip for clip in scan("samm", fake_corpus("samm"), "8class").clips}
     for erratum in Samm.ERRATA:

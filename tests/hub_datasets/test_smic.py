@@ -109,8 +109,12 @@ def test_camera_can_be_chosen(fake_corpus, tmp_path, scan):
         scan("smic", root, package="nir_raw")
 
 
-def test_root_may_be_the_folder_of_a_camera(fake_corpus, scan):
-    assert scan("smic", fake_corpus("smic", "hs_raw") / "SMIC_all_raw" / "HS").variant == "package hs_raw"
+@pytest.mark.parametrize(("variant", "folder"), [("hs_raw", "SMIC_all_raw"), ("hs_cropped", "SMIC_all_cropped")])
+def test_root_may_be_any_folder_above_the_subjects(fake_corpus, scan, variant, folder):
+    root = fake_corpus("smic", variant)
+    assert scan("smic", root / folder).variant == f"package {variant}"
+    # Nothing in "HS" tells whether the faces are cropped.
+    assert scan("smic", root / folder / "HS").variant == "package hs_raw"
 
 
 def test_non_micro_folders_are_passed_over(fake_corpus, scan):
