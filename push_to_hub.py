@@ -23,7 +23,8 @@ def parse_arguments() -> argparse.Namespace:
 
 def describe(publication: Publication) -> str:
     """Table of the files and the card, as they would appear in the repository."""
-    sizes = [(path.name, path.stat().st_size) for path in publication.files]
+    rewritten = {name: len(content) for name, content in publication.rewritten.items()}
+    sizes = [(path.name, rewritten.get(path.name, path.stat().st_size)) for path in publication.files]
     sizes.append((CARD_NAME, len(publication.card.encode())))
     lines = [f"{size:>12,} bytes  {name}" for name, size in sorted(sizes)]
     return "\n".join([*lines, "", f"{CARD_NAME}:", publication.card])
@@ -37,6 +38,8 @@ def main() -> None:
         print("No results.json belongs to this checkpoint: the card will say that nothing was measured.")
     else:
         print(f"Figures from {publication.results}")
+    for name in sorted(publication.rewritten):
+        print(f"{name}: paths of this machine are reduced to file names.")
     visibility = "public" if arguments.public else "private"
     if arguments.dry_run:
         print(describe(publication))

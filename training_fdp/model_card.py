@@ -62,11 +62,15 @@ class CardSubject:
         repo_id (`str`): Repository that the card will stand in, `namespace/name`.
         checkpoint (`str`): Name of the checkpoint folder: the fold's id, or `final`.
         class_names (`tuple[str, ...]`): Classes of the checkpoint, in the order of its logits.
+        alignment (`str`, *optional*, defaults to `"none"`): How its video processor finds the face.
+        landmark_model (`str`, *optional*): Name of the model file that this takes.
     """
 
     repo_id: str
     checkpoint: str
     class_names: tuple[str, ...]
+    alignment: str = "none"
+    landmark_model: str | None = None
 
 
 def read_results(path: Path) -> dict[str, Any]:
@@ -142,6 +146,8 @@ def build_model_card(subject: CardSubject, results: Mapping[str, Any] | None) ->
         "title": subject.repo_id.split("/")[-1],
         "repo_id": subject.repo_id,
         "class_names": subject.class_names,
+        "alignment": subject.alignment,
+        "landmark_model": subject.landmark_model,
         "synthetic": [],
         "results": results,
         "corpus_title": "a corpus that is not recorded",

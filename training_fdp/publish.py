@@ -7,9 +7,11 @@ which stay behind.
 
 import json
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 from huggingface_hub import CommitOperationAdd, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, RepositoryNotFoundError
@@ -34,6 +36,8 @@ PUBLISHED = (
     "processor_config.json",
     "*.py",
 )
+# JSON files that hold no settings.
+UNREAD_SETTINGS = ("model.safetensors.index.json",)
 # What a run or an earlier card left there: of no use to a reader, so it is neither uploaded nor complained about.
 LEFT_BEHIND = (CARD_NAME, RESULTS_NAME, "fold.json", "training_curve.json", "__pycache__")
 RECORDINGS = (
@@ -63,12 +67,15 @@ class Publication:
         files (`tuple[Path, ...]`): Files that are uploaded under their own names.
         card (`str`): Content of the repository's `README.md`.
         results (`Path`, *optional*): Where the card's figures come from.
+        rewritten (`Mapping[str, bytes]`): Files, by name, that are uploaded with other content than on disk: settings
+            that named places on this machine name only the file there.
     """
 
     repo_id: str
     files: tuple[Path, ...]
     card: str
     results: Path | None
+    rewritten: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def prepare_publication(checkpoint: Path, repo_id: str) -> Publication:
@@ -89,8 +96,24 @@ def prepare_publication(checkpoint: Path, repo_id: str) -> Publication:
     results_path = find_results(checkpoint)
     results = None if results_path is None else read_results(results_path)
     config = _read_json(checkpoint / "config.json")
-    subject = CardSubject(repo_id, checkpoint.resolve().name, _class_names(config, checkpoint))
-    return Publication(repo_id, tuple(files), str(build_model_card(subject, results)), results_path)
+    settings = [path for path in files if path.suffix == ".json" and path.name not in UNREAD_SETTINGS]
+    processor: dict[str, Any] = {}
+    for path in settings:
+        if path.name != "config.json":
+            processor |= _without_places(_read_json(path))
+    subject = CardSubject(
+        repo_id=repo_id,
+        checkpoint=checkpoint.resolve().name,
+        class_names=_class_names(config, checkpoint),
+        alignment=str(processor.get("alignment", "none")),
+        landmark_model=processor.get("landmark_model_path"),
+    )
+    rewritten = {}
+    for path in settings:
+        content = _read_json(path)
+        if (cleaned := _without_places(content)) != content:
+            rewritten[path.name] = (json.dumps(cleaned, indent=2, sort_keys=True) + "\n").encode()
+    return Publication(repo_id, tuple(files), str(build_model_card(subject, results)), results_path, rewritten)
 
 
 def collect_files(checkpoint: Path) -> list[Path]:
@@ -154,7 +177,9 @@ def push(publication: Publication, public: bool = False, api: HfApi | None = Non
     api = api or HfApi()
     if (api.token or get_token()) is None:
         raise PublishError("pushing needs a Hub token and none is set; run `hf auth login`, or set HF_TOKEN.")
-    operations = [CommitOperationAdd(path.name, str(path)) for path in publication.files]
+    operations = [
+        CommitOperationAdd(path.name, publication.rewritten.get(path.name) or str(path)) for path in publication.files
+    ]
     operations.append(CommitOperationAdd(CARD_NAME, publication.card.encode()))
     try:
         _open_repository(api, publication.repo_id, public)
@@ -234,20 +259,36 @@ def _auto_map(checkpoint: Path, files: list[Path]) -> list[str]:
     """Entries `file.Class` of all the auto_maps of a folder."""
     entries: list[str] = []
     for path in files:
-        if path.suffix == ".json" and path.name != "model.safetensors.index.json":
+        if path.suffix == ".json" and path.name not in UNREAD_SETTINGS:
             mapped = _read_json(path).get("auto_map") or {}
             entries += [value for value in mapped.values() if isinstance(value, str)]
     return entries
 
 
-def _class_names(config: dict, checkpoint: Path) -> tuple[str, ...]:
+def _class_names(config: dict[str, Any], checkpoint: Path) -> tuple[str, ...]:
     names = config.get("id2label") or {}
     if not names:
         raise PublishError(f"{checkpoint / 'config.json'} has no id2label, so a label would be a bare number; add it.")
     return tuple(names[key] for key in sorted(names, key=int))
 
 
-def _read_json(path: Path) -> dict:
+def _without_places(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings in which an absolute path is reduced to its file name: a reader has another disk."""
+    return {
+        name: _file_name(value) if isinstance(value, str) and _is_absolute(value) else value
+        for name, value in settings.items()
+    }
+
+
+def _is_absolute(text: str) -> bool:
+    return PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute() or text.startswith("~")
+
+
+def _file_name(text: str) -> str:
+    return PureWindowsPath(text).name
+
+
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -38,6 +38,14 @@ def headline_figures(card):
     return {metric["name"].split(",")[0]: metric["value"] for item in evaluations for metric in item["metrics"]}
 
 
+@pytest.fixture
+def api(hub, monkeypatch, tmp_path):
+    """A client of the loopback Hub in this process; `make test` sets the offline switch, which would stop it."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
+    return huggingface_hub.HfApi(endpoint=hub.endpoint, token=hub.token)
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
@@ -171,6 +179,21 @@ def test_the_card_tells_no_place_on_the_disk(checkpoint, tmp_path):
     assert "--data_dir DATA_DIR --output_dir OUT --seed 0" in card
 
 
+@pytest.mark.parametrize("place", ["/home/alice/yunet.onnx", r"C:\Users\alice\yunet.onnx", "~/alice/yunet.onnx"])
+def test_settings_tell_no_place_on_the_disk(checkpoint, hub, api, place):
+    settings = checkpoint / "video_preprocessor_config.json"
+    edit_json(settings, alignment="opencv", landmark_model_path=place, crop_scale=2.5)
+    before = settings.read_bytes()
+    publication = prepare_publication(checkpoint, REPO_ID)
+    assert 'landmark_model_path="yunet.onnx"' in publication.card
+    push(publication, api=api)
+    sent = hub.files(REPO_ID)["video_preprocessor_config.json"]
+    assert b"alice" not in sent
+    assert json.loads(sent) == json.loads(before) | {"landmark_model_path": "yunet.onnx"}
+    assert settings.read_bytes() == before
+    assert not any(b"alice" in content for content in hub.files(REPO_ID).values())
+
+
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
@@ -258,14 +281,6 @@ def test_results_that_are_no_results_are_refused(checkpoint, tmp_path, content):
     with pytest.raises(PublishError) as caught:
         prepare_publication(checkpoint, REPO_ID)
     assert str(path) in str(caught.value)
-
-
-@pytest.fixture
-def api(hub, monkeypatch, tmp_path):
-    """A client of the loopback Hub in this process; `make test` sets the offline switch, which would stop it."""
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
-    return huggingface_hub.HfApi(endpoint=hub.endpoint, token=hub.token)
 
 
 @pytest.mark.parametrize("public", [False, True])
