@@ -10,7 +10,14 @@ from hub_datasets.base import ANY, CorpusBuilder, Layout
 from hub_datasets.casme2 import Casme2
 from hub_datasets.errors import DatasetNotFoundError
 from hub_datasets.folders import FolderTree
-from hub_datasets.records import Expected, LabelSet, Package, as_subject_number, identity_labels
+from hub_datasets.records import (
+    OBJECTIVE_CLASSES,
+    Expected,
+    LabelSet,
+    Package,
+    as_subject_number,
+    identity_labels,
+)
 from hub_datasets.resolve import ResolvedClip, Scan
 from hub_datasets.samm import Samm
 from hub_datasets.smic import Smic
@@ -21,6 +28,7 @@ _PARTS: dict[str, tuple[type[CorpusBuilder], str]] = {
     "samm": (Samm, r"samm"),
     "smic": (Smic, r"smic"),
 }
+_PARTS_OF = {"3class": ("casme2", "samm", "smic"), "objective": ("casme2", "samm")}
 _OFFICIAL_LIST = r"combined_3_?class_gt.*\.csv"
 
 
@@ -30,6 +38,7 @@ class Megc2019(CorpusBuilder):
     * **Subjects, clips**: 68 subjects, 442 clips: SMIC-HS 164 (16 subjects), CASME II 145 (24), SAMM 133 (28).
     * **Labels**: negative 250, positive 109, surprise 83. Negative is repression, anger, contempt, disgust, fear and
       sadness, but CASME II's fear and sadness clips are left out; so are two of its disgust clips.
+    * **MEGC 2018**: the label set `objective` is that challenge's composite, 253 clips of 47 subjects without SMIC.
     * **Rows**: `corpus` tells the part; scores of one part are the pooled predictions restricted to it.
     * **Official list**: where `combined_3class_gt.csv` lies below the root, the rows are compared with it.
     * **Access**: the three licences; this package ships no part of them.
@@ -64,13 +73,20 @@ combined_3class_gt.csv                 (optional: the official list, for compari
             "the challenge's three classes",
             (Expected(dict(zip(_CLASSES, (250, 109, 83), strict=True)), 68),),
         ),
+        LabelSet(
+            "objective",
+            OBJECTIVE_CLASSES[:5],
+            identity_labels(OBJECTIVE_CLASSES[:5]),
+            "MEGC 2018: objective (action unit) classes I to V of CASME II and SAMM; SMIC has no action units",
+            (Expected(dict(zip(OBJECTIVE_CLASSES[:5], (49, 28, 119, 34, 23), strict=True)), 47),),
+        ),
     )
 
     def scan_download(self, root: Path) -> Scan:
         """Scan the three parts and join their clips."""
         tree = FolderTree(root)
         self.layout = Layout(tree, self.PACKAGES[0], [root], {})
-        parts = {name: self._part(tree, name) for name in _PARTS}
+        parts = {name: self._part(tree, name) for name in _PARTS_OF[self.label_set.name]}
         scan = Scan(
             variant="; ".join(f"{name}: {part.scan.variant}" for name, part in parts.items()),
             sheet_variant="",
@@ -84,7 +100,7 @@ combined_3class_gt.csv                 (optional: the official list, for compari
             scan.clips += part.scan.clips
             scan.lost += part.scan.lost
         lists = tree.files_named(_OFFICIAL_LIST, max_depth=1)
-        if lists:
+        if lists and self.label_set.name == "3class":
             scan.remarks += compare_with_official_list(lists[0], scan.clips)
         return scan
 
@@ -108,7 +124,10 @@ combined_3class_gt.csv                 (optional: the official list, for compari
             for choice in packages:
                 try:
                     return builder_class(
-                        data_dir=folder, config_name="3class", package=choice, cache_dir=self.requested_cache_dir
+                        data_dir=folder,
+                        config_name=self.label_set.name,
+                        package=choice,
+                        cache_dir=self.requested_cache_dir,
                     )
                 except DatasetNotFoundError as error:
                     found.append(str(error).partition(". ")[0])

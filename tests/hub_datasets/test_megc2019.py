@@ -31,6 +31,12 @@ def test_full_size_gives_the_published_counts(composite):
         assert {**found, "subjects": len({row["subject"] for row in rows})} == published
 
 
+def test_objective_composite_of_the_year_before(fake_corpus, scan, counts):
+    found = scan("megc2019", fake_corpus("megc2019", full_size=True), "objective")
+    assert counts(found) == ({"I": 49, "II": 28, "III": 119, "IV": 34, "V": 23}, 47)
+    assert {clip.record.corpus for clip in found.clips} == {"casme2", "samm"}
+
+
 def test_rows_keep_what_their_corpus_knows(composite):
     fps = {row["corpus"]: row["fps"] for row in composite}
     assert fps == {"casme2": 200.0, "samm": 200.0, "smic": 100.0}
