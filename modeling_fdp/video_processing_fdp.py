@@ -24,7 +24,7 @@ class FDPVideoProcessorKwargs(TypedDict, total=False):
 
     Attributes:
         num_frames (`int`): Frames per clip that the model sees.
-        size (`dict[str, int]`): `{"height", "width"}` of the crops.
+        size (`dict[str, int]` or `int`): `{"height", "width"}` of the crops in pixels; one number for squares.
         do_sample_frames (`bool`): Take `num_frames` frames, or keep all of them.
         return_metadata (`bool`): Add `video_metadata` to the answer.
         alignment (`str`):
@@ -121,7 +121,12 @@ class FDPVideoProcessor(BaseVideoProcessor):
     def __init__(self, **kwargs: Any) -> None:
         settings = {key: value for key, value in kwargs.items() if key not in _SERVICE_KEYS}
         self._check_known(settings, FDPVideoProcessorKwargs.__annotations__)
+        size = settings.get("size")
+        if isinstance(size, int):
+            settings["size"] = {"height": size, "width": size}
         super().__init__(**settings)
+        if not self.size.get("height") or not self.size.get("width"):
+            raise ValueError(f"size needs a height and a width above 0, but got {size!r}; give both in pixels")
         if not isinstance(self.num_frames, int) or self.num_frames < 1:
             raise ValueError(f"num_frames must be a whole number from 1 on, but got {self.num_frames!r}; change it")
         if self.video_backend not in VIDEO_BACKENDS:

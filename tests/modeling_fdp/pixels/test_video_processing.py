@@ -1,0 +1,308 @@
+"""The video processor: one contract for every form, sampling by its definition, settings that travel."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import AutoVideoProcessor
+
+from modeling_fdp.video_processing_fdp import FDPVideoProcessor, split_batch
+from modeling_fdp.video_reading_fdp import VideoReadError
+
+
+@pytest.fixture(scope="module")
+def rgb(barcode_frames):
+    return barcode_frames(20, 50, 70)
+
+
+@pytest.fixture(scope="module")
+def folder(rgb, write_frames, tmp_path_factory):
+    path = tmp_path_factory.mktemp("clip")
+    write_frames(path, rgb)
+    return path
+
+
+def pixels(source, processor=None, **options):
+    return (processor or FDPVideoProcessor())(source, return_tensors="pt", **options)["pixel_values"]
+
+
+def test_pixel_values_keep_the_contract(folder):
+    processor = FDPVideoProcessor()
+    values = pixels(folder)
+    assert values.shape == (1, 8, 1, 64, 64) and values.dtype == torch.float32
+    assert -1 <= values.min() < values.max() <= 1
+    prepared = processor.prepare_clip(folder)
+    assert prepared.shape == (20, 64, 64) and prepared.dtype == torch.uint8
+    chosen = prepared[torch.from_numpy(processor.sample_indices(len(prepared)))]
+    assert torch.equal(values[0, :, 0], processor.normalize_frames(chosen))
+    assert list(processor(folder)) == ["pixel_values"]
+
+
+def test_normalisation_is_fixed():
+    levels = torch.arange(256, dtype=torch.uint8).view(1, 16, 16)
+    values = FDPVideoProcessor().normalize_frames(levels).flatten()
+    assert torch.allclose(values, torch.arange(256) / 127.5 - 1, atol=1e-7)
+    assert values[0] == -1 and values[255] == 1
+
+
+@pytest.mark.parametrize("alignment", ["none", "landmarks", "registered"])
+def test_every_form_gives_equal_pixels(alignment, rgb, folder, write_video):
+    points = np.array([[25.0, 18], [45, 19], [35, 26], [28, 35], [43, 36]])
+    given = {} if alignment == "none" else {"landmarks": points}
+    processor = FDPVideoProcessor(registration="translation" if alignment == "registered" else "none")
+    expected = pixels(folder, processor, **given)
+    files = sorted(folder.glob("*.png"), key=lambda path: int(path.stem[3:]))
+    video = write_video(folder / "clip.avi", rgb, "huffyuv", "rgb24")
+    gray = [Image.open(path).convert("L") for path in files]
+    forms = {
+        "str": str(folder),
+        "frame paths": files,
+        "frame paths as str": [str(path) for path in files],
+        "video": video,
+        "thwc": rgb,
+        "tchw": rgb.transpose(0, 3, 1, 2),
+        "tensor thwc": torch.from_numpy(rgb),
+        "tensor tchw": torch.from_numpy(rgb).permute(0, 3, 1, 2),
+        "unit floats": torch.from_numpy(rgb) / 255,
+        "floats": rgb.astype(np.float32),
+        "pil": [Image.fromarray(frame) for frame in rgb],
+        "gray pil": gray,
+        "gray array": np.stack([np.asarray(image) for image in gray]),
+        "gray tensor with channel": torch.from_numpy(np.stack([np.asarray(image) for image in gray]))[:, None],
+        "list of frames": list(rgb),
+        "batch of one": [rgb],
+        "5-D": rgb[None],
+    }
+    for name, form in forms.items():
+        assert torch.equal(pixels(form, processor, **given), expected), name
+
+
+def test_batches_of_different_lengths_and_sizes(rgb, folder):
+    batch = [folder, rgb[:3], rgb[:, :30, :41], [Image.fromarray(frame) for frame in rgb[:9]]]
+    values = pixels(batch)
+    assert values.shape == (4, 8, 1, 64, 64)
+    for row, clip in enumerate(batch):
+        assert torch.equal(values[row], pixels(clip)[0])
+    loose = FDPVideoProcessor(do_sample_frames=False)(batch)["pixel_values"]
+    assert [len(clip) for clip in loose] == [20, 3, 20, 9]
+    with pytest.raises(ValueError, match="do_sample_frames=True"):
+        FDPVideoProcessor(do_sample_frames=False)(batch, return_tensors="pt")
+
+
+def test_arguments_per_clip(rgb):
+    processor = FDPVideoProcessor(num_frames=3, return_metadata=True)
+    answer = processor([rgb, rgb], onset_index=[2, 0], offset_index=[10, 19], apex_index=[None, 5])
+    assert [info.frames_indices for info in answer["video_metadata"]] == [[2, 6, 10], [0, 5, 19]]
+    both = processor([rgb, rgb], onset_index=4)
+    assert [info.frames_indices[0] for info in both["video_metadata"]] == [4, 4]
+    selected = pixels(rgb, frame_numbers=list(range(5, 15)))
+    assert torch.equal(selected, pixels(rgb[5:15]))
+    two = pixels([rgb, rgb], frame_numbers=[list(range(5)), list(range(5, 15))])
+    assert torch.equal(two[1], selected[0])
+    with pytest.raises(ValueError, match="onset_index takes one value per clip"):
+        processor([rgb, rgb], onset_index=[1, 2, 3])
+
+
+def test_split_batch_tells_clips_from_frames(rgb, folder):
+    files = [str(path) for path in folder.glob("*.png")]
+    cases = [
+        (files, 1),
+        ([str(folder), str(folder)], 2),
+        ([files, files], 2),
+        (list(rgb), 1),
+        (list(rgb[..., 0]), 1),
+        ([rgb, rgb], 2),
+        ([rgb[..., 0], rgb[:4, ..., 0]], 2),
+        (np.stack([rgb, rgb]), 2),
+        ([np.stack([rgb, rgb]), rgb], 3),
+        ([Image.fromarray(rgb[0])] * 3, 1),
+        ([[Image.fromarray(rgb[0])] * 3] * 2, 2),
+    ]
+    for videos, count in cases:
+        assert len(split_batch(videos)) == count
+    with pytest.raises(ValueError, match="empty list"):
+        split_batch([])
+
+
+# ---------------------------------------------------------------- sampling
+
+
+@pytest.mark.parametrize("total", [1, 2, 7, 8, 9, 20, 143])
+@pytest.mark.parametrize("count", [1, 2, 8, 16])
+def test_sampling_is_rounded_linspace(total, count):
+    indices = FDPVideoProcessor(num_frames=count).sample_indices(total)
+    assert indices.dtype == np.int64 and len(indices) == count
+    assert np.array_equal(indices, np.rint(np.linspace(0, total - 1, count)))
+    assert indices[0] == 0 and (count == 1 or indices[-1] == total - 1)
+    assert (np.diff(indices) >= 0).all()
+
+
+@pytest.mark.parametrize("count", [3, 4, 8, 16])
+@pytest.mark.parametrize("onset, apex, offset", [(0, 1, 30), (3, 10, 12), (0, 29, 30), (5, 6, 7), (2, 15, 28)])
+def test_sampling_keeps_onset_apex_and_offset(onset, apex, offset, count):
+    indices = FDPVideoProcessor().sample_indices(40, count, onset, apex, offset)
+    assert len(indices) == count and (np.diff(indices) >= 0).all()
+    assert indices[0] == onset and indices[-1] == offset and apex in indices
+
+
+def test_sampling_without_a_known_apex():
+    processor = FDPVideoProcessor(num_frames=4)
+    plain = processor.sample_indices(40, onset_index=4, offset_index=30)
+    assert np.array_equal(plain, processor.sample_indices(40, onset_index=4, apex_index=-1, offset_index=30))
+    assert processor.sample_indices(40, 1, apex_index=9).tolist() == [9]
+    # On the edge there is nothing to keep.
+    assert np.array_equal(plain, processor.sample_indices(40, onset_index=4, apex_index=30, offset_index=30))
+
+
+@pytest.mark.parametrize("wrong", [(0,), (5, 0), (5, 3, 5), (5, 3, 0, None, 5), (5, 3, 2, 1, 4), (5, 3, 3, None, 2)])
+def test_wrong_sampling_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"must hold|takes at least"):
+        FDPVideoProcessor().sample_indices(*wrong)
+
+
+# ---------------------------------------------------------------- settings
+
+
+def test_every_setting_is_saved_and_restored(tmp_path):
+    settings = {
+        "num_frames": 5,
+        "size": {"height": 48, "width": 56},
+        "do_sample_frames": False,
+        "return_metadata": True,
+        "alignment": "precomputed",
+        "alignment_mode": "per_frame",
+        "crop_scale": 2.2,
+        "landmark_frames": 3,
+        "face": 1,
+        "min_face_score": 0.4,
+        "missing_face": "nearest",
+        "registration": "none",
+        "landmark_model_path": "model.onnx",
+        "landmarks_path": "landmarks.csv",
+        "video_backend": "opencv",
+        "allow_truncated": True,
+        "jpeg_luma": True,
+    }
+    assert set(settings) == set(FDPVideoProcessor.valid_kwargs.__annotations__)
+    processor = FDPVideoProcessor(**settings)
+    processor.save_pretrained(tmp_path)
+    for loaded in (FDPVideoProcessor.from_pretrained(tmp_path), FDPVideoProcessor(**processor.to_dict())):
+        assert {name: loaded.to_dict()[name] for name in settings} == settings
+    assert FDPVideoProcessor.from_pretrained(tmp_path, num_frames=9).num_frames == 9
+    saved = json.loads((tmp_path / "video_preprocessor_config.json").read_text())
+    assert saved["crop_scale"] == 2.2 and saved["video_processor_type"] == "FDPVideoProcessor"
+
+
+def test_settings_of_one_call_stay_in_that_call(rgb):
+    processor = FDPVideoProcessor()
+    before = processor.to_dict()
+    assert pixels(rgb, processor, num_frames=3, size={"height": 20, "width": 30}).shape == (1, 3, 1, 20, 30)
+    assert pixels(rgb, processor, size=16).shape == (1, 8, 1, 16, 16)
+    assert processor.to_dict() == before
+    assert torch.equal(pixels(rgb, processor, num_frames=None), pixels(rgb))
+
+
+def test_unknown_keywords_are_errors(rgb):
+    with pytest.raises(ValueError, match="image_mean"):
+        FDPVideoProcessor(image_mean=[0.5])
+    with pytest.raises(ValueError, match="num_frame'"):
+        FDPVideoProcessor()(rgb, num_frame=3)
+
+
+def test_metadata_tells_what_was_read(write_video, rgb, tmp_path):
+    path = write_video(tmp_path / "clip.avi", rgb, rate=25)
+    (info,) = FDPVideoProcessor(num_frames=4)(path, return_metadata=True)["video_metadata"]
+    assert (info.total_num_frames, info.fps, info.width, info.height) == (20, 25, 70, 50)
+    assert info.frames_indices == [0, 6, 13, 19] and info.video_backend == "pyav"
+    assert info.duration == pytest.approx(0.8)
+
+
+def test_numpy_answers(rgb):
+    values = FDPVideoProcessor()(rgb, return_tensors="np")["pixel_values"]
+    assert isinstance(values, np.ndarray) and values.shape == (1, 8, 1, 64, 64)
+
+
+def test_gray_never_becomes_colour_again(rgb):
+    for form in (rgb, rgb[..., :1], rgb[..., 0]):
+        assert pixels(form).shape[2] == 1
+
+
+def test_device_is_where_the_answer_lies(rgb):
+    assert pixels(rgb, device="cpu").device.type == "cpu"
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU here")
+    on_gpu = pixels(rgb, device="cuda")
+    assert on_gpu.device.type == "cuda" and (on_gpu.cpu() - pixels(rgb)).abs().max() <= 1.01 / 127.5
+
+
+@pytest.mark.parametrize("source", ["missing folder", "", 3.5, [], np.zeros((0, 4, 4), np.uint8)])
+def test_unreadable_sources_are_one_sentence(source):
+    with pytest.raises(ValueError) as error:
+        FDPVideoProcessor()(source)
+    assert "\n" not in str(error.value) and ";" in str(error.value)
+
+
+def test_missing_path_is_a_read_error(tmp_path):
+    with pytest.raises(VideoReadError, match="no-such"):
+        FDPVideoProcessor().prepare_clip(tmp_path / "no-such")
+
+
+# ---------------------------------------------------------------- Hugging Face
+
+
+def test_pipeline_calls_the_processor_with_its_own_keywords(folder, write_video, rgb, tmp_path):
+    from transformers import AutoModelForVideoClassification, pipeline
+
+    from modeling_fdp import FDPConfig
+
+    config = FDPConfig.from_preset("tiny", num_labels=3)
+    model = AutoModelForVideoClassification.from_config(config).eval()
+    processor = FDPVideoProcessor(size=config.image_size, num_frames=config.num_frames)
+    classify = pipeline("video-classification", model=model, video_processor=processor)
+    video = write_video(tmp_path / "clip.avi", rgb, "huffyuv", "rgb24")
+    answers = [classify(source, top_k=3) for source in (str(folder), video)]
+    assert len(answers[0]) == 3 and answers[0] == answers[1]
+    with torch.no_grad():
+        scores = model(**processor(str(folder), return_tensors="pt")).logits[0].softmax(-1)
+    assert max(answer["score"] for answer in answers[0]) == pytest.approx(scores.max().item(), abs=1e-6)
+
+
+_REMOTE = """
+import sys, numpy as np
+from transformers import AutoVideoProcessor
+processor = AutoVideoProcessor.from_pretrained(sys.argv[1], trust_remote_code=True)
+assert "modeling_fdp" not in sys.modules
+np.save(sys.argv[3], processor(sys.argv[2], return_tensors="np")["pixel_values"])
+print(type(processor).__module__)
+"""
+
+
+def test_saved_code_runs_without_this_package(folder, tmp_path):
+    """The processor and every file it imports travel with a checkpoint; the package is not importable there."""
+    processor = FDPVideoProcessor(num_frames=6)
+    processor.save_pretrained(tmp_path / "saved")
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environment |= {"HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": str(tmp_path / "modules"), "OMP_NUM_THREADS": "1"}
+    # -S -P would hide site-packages too; an editable install is hidden by blocking the name instead.
+    code = "import sys; sys.modules['modeling_fdp'] = None\n" + _REMOTE.replace(
+        'assert "modeling_fdp" not in sys.modules', 'assert sys.modules["modeling_fdp"] is None'
+    )
+    arguments = [sys.executable, "-c", code, str(tmp_path / "saved"), str(folder), str(tmp_path / "answer.npy")]
+    result = subprocess.run(arguments, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=240)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert result.stdout.startswith("transformers_modules")
+    assert np.array_equal(np.load(tmp_path / "answer.npy"), processor(folder, return_tensors="np")["pixel_values"])
+
+
+def test_registered_class_is_what_the_auto_class_finds(tmp_path):
+    import modeling_fdp
+
+    FDPVideoProcessor().save_pretrained(tmp_path)
+    assert isinstance(
+        AutoVideoProcessor.from_pretrained(tmp_path, trust_remote_code=True), modeling_fdp.FDPVideoProcessor
+    )
