@@ -11,6 +11,8 @@ from pathlib import Path
 
 import openpyxl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hub_datasets import Casme2, DatasetNotFoundError, SheetError, UnknownLabelSetError, load_corpus
 from hub_datasets.base import clip_features
@@ -139,6 +141,37 @@ def test_incomplete_interval_takes_the_whole_folder(tmp_path, changes):
 def test_apex_may_be_absent_at_the_edge_or_outside(tmp_path, apex, index, notes):
     clip = cut_clip(record(apex=apex), listing(tmp_path, range(10, 16)), label="a", only_interval=True)
     assert (clip.apex_index, len(clip.record.notes)) == (index, notes)
+
+
+_NUMBERS = st.none() | st.integers(-50, 400)
+
+
+@given(
+    numbers=st.lists(st.integers(0, 300), unique=True, max_size=60).map(sorted),
+    onset=_NUMBERS,
+    apex=_NUMBERS,
+    offset=_NUMBERS,
+    only_interval=st.booleans(),
+)
+def test_whatever_sheet_and_folder_say_a_clip_is_sound(numbers, onset, apex, offset, only_interval):
+    clip = record(onset=onset, apex=apex, offset=offset)
+    outcome = cut_clip(clip, listing(Path("folder"), numbers), label="a", only_interval=only_interval)
+    if isinstance(outcome, LostClip):
+        assert outcome.reason
+        return
+    assert outcome.numbers == sorted(set(outcome.numbers)) and set(outcome.numbers) <= set(numbers)
+    assert outcome.names == [f"img{number}.jpg" for number in outcome.numbers]
+    assert 0 == outcome.onset_index <= outcome.offset_index == len(outcome.numbers) - 1
+    assert outcome.apex_index is None or 0 <= outcome.apex_index <= outcome.offset_index
+    if onset is not None and offset is not None and onset <= offset:
+        assert outcome.numbers == [number for number in numbers if onset <= number <= offset]
+        assert outcome.missing == offset - onset + 1 - len(outcome.numbers)
+        if apex is not None and onset <= apex <= offset:
+            nearest = min(abs(number - apex) for number in outcome.numbers)
+            assert abs(outcome.numbers[outcome.apex_index] - apex) == nearest
+    # Nothing is repaired in silence.
+    repaired = outcome.missing or outcome.surplus or (apex is not None and outcome.apex_index is None)
+    assert not repaired or outcome.record.notes
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,15 @@
 """A user's own CSV: folders, videos, and everything that may be wrong with it."""
 
 import csv
+import posixpath
+from pathlib import PurePosixPath
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hub_datasets import Custom, DatasetNotFoundError, SheetError, load_corpus
+from hub_datasets.custom import _path_problem
 from hub_datasets.errors import CorpusOptionError
 
 
@@ -83,6 +88,14 @@ def test_one_bad_row_is_reported_and_the_rest_kept(corpus, scan, row, reason):
     found = scan("custom", root)
     assert [clip.record.recording for clip in found.clips] == ["recordings/p01_00"]
     assert len(found.lost) == 1 and reason in found.lost[0].reason
+
+
+@given(st.text(alphabet="ab./\\\\~: C\0", max_size=12))
+def test_no_path_leads_out_of_the_folder(path):
+    root = PurePosixPath("/data/mine")
+    if not _path_problem(path):
+        inside = posixpath.normpath(root / path.replace("\\", "/"))
+        assert inside == str(root) or inside.startswith(f"{root}/")
 
 
 def test_labels_can_be_ordered_and_left_out(corpus, corpus_cache):
