@@ -47,7 +47,8 @@ def relief(anatomy: Anatomy, x: FloatArray, y: FloatArray) -> FloatArray:
     """Return the depth of the resting face towards the camera, float32, face units."""
     a = anatomy
     u = np.abs(x)
-    bowl = np.clip(1.06 - a.outline(x, y) ** 2.2, 0.0, None)
+    # Level outside: a cliff at the outline would leave the steps of the renderer without a limit.
+    bowl = np.clip(1.06 - a.outline(x, y) ** 2.2, 0.06, None)
     depth = 0.85 * bowl**0.55
     ridge_y = np.clip((y - a.eye_y + 0.06) / (a.nose_y - a.eye_y), 0, 1)
     ridge = 0.8 * ridge_y**1.3 * (1 - step_at(y - a.nose_y - 0.01, 0.1))

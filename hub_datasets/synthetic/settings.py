@@ -18,7 +18,7 @@ from .prototypes import MIXES, deal_emotions
 from .render import subject_light
 
 # Raise it whenever the same settings would give other pixels: caches are then rendered anew.
-GENERATOR_VERSION = 3
+GENERATOR_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,9 @@ class CorpusSettings:
 
     def digest(self) -> str:
         """Return a short digest of the settings and of the generator's version."""
-        text = json.dumps([GENERATOR_VERSION, asdict(self), self._face_model_files()], sort_keys=True)
+        # A face model counts by its files, wherever they lie.
+        numbers = {**asdict(self), "face_model": self._face_model_files()}
+        text = json.dumps([GENERATOR_VERSION, numbers], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
     def _face_model_files(self) -> list[list[str | int]]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import hub_datasets.synthetic
+from hub_datasets import load_corpus
 from hub_datasets.errors import CorpusError, DatasetNotFoundError
 from hub_datasets.synthetic import face_model
 from hub_datasets.synthetic.face_model import NEEDED_EXPRESSIONS, NEUTRAL, read_face_model
@@ -234,6 +235,19 @@ def test_clips_of_the_model_render_like_built_in_ones(family):
     np.testing.assert_array_equal(clip.frames, again.frames)
     assert clip.truth.landmarks.shape[1:] == (68, 2)
     assert np.abs(clip.truth.flow).max() > 0.3
+
+
+@needs_model
+def test_a_corpus_of_the_model_is_rendered_and_told_from_the_built_in_one(tmp_path):
+    options = {"num_subjects": 1, "clips_per_subject": 1, "size": 32, "fps": 30, "cache_dir": tmp_path}
+    rows = load_corpus("synthetic", face_model=MODEL, **options)
+    built_in = load_corpus("synthetic", **options)
+    assert len(rows) == len(built_in) == 1
+    assert set(rows[0]["frames"]).isdisjoint(built_in[0]["frames"])
+    (truth,) = Path(rows[0]["frames"][0]).parents[3].glob("ground_truth/*.npz")
+    with np.load(truth) as arrays:
+        assert arrays["landmarks"].shape == (len(rows[0]["frames"]), 68, 2)
+        assert 0 < np.abs(arrays["flow"]).max() < 2
 
 
 def test_without_numba_the_error_names_the_extra(monkeypatch):
