@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,7 +51,7 @@ class StoredClips:
         return {"frames": frames, **keys, "label": index % NUM_CLASSES, "clip_id": str(index), "subject": "s"}
 
 
-def build_trainer(folder: Path, num_clips: int, preset: str, max_steps: int) -> "FoldTrainer":  # noqa: F821
+def build_trainer(folder: Path, num_clips: int, preset: str, max_steps: int) -> Any:
     """Return the trainer of one fold on stored clips, nine tenths of them for training."""
     from accelerate import Accelerator
 

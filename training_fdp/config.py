@@ -157,6 +157,11 @@ class TrainConfig:
                 "--released_test_statistics replaces the training statistics, but normalization is "
                 f"'{self.normalization}'; add --normalization train_statistics or drop the switch"
             )
+        if self.report_literature_selection and self.selection == "inner" and not self.refit:
+            raise ConfigError(
+                "--report_literature_selection looks at the training on all training subjects, which --selection inner "
+                "--no_refit leaves out; add --refit or use --selection fixed"
+            )
         if (self.protocol == "cross_corpus") != bool(self.test_corpus):
             raise ConfigError(
                 f"--test_corpus belongs to --protocol cross_corpus and to no other, got protocol '{self.protocol}' "

@@ -4,15 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 
 from training_fdp.storage import write_atomically
-
-# No window is ever opened: figures are written on servers.
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 
 DOTS_PER_INCH = 110
 # More curves than this hide each other; the mean is drawn over them.
@@ -98,9 +93,7 @@ def _positive(curves: Mapping[str, Mapping[str, Sequence[float]]], name: str) ->
 
 
 def _save(path: Path, size: tuple[float, float], draw: Callable[[Any], None]) -> None:
-    figure = plt.figure(figsize=size, layout="constrained")
-    try:
-        draw(figure)
-        write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=DOTS_PER_INCH))
-    finally:
-        plt.close(figure)
+    # Not pyplot's: its figures stay in memory until they are closed, and it looks for a display.
+    figure = Figure(figsize=size, layout="constrained")
+    draw(figure)
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=DOTS_PER_INCH))

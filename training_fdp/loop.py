@@ -219,8 +219,7 @@ class FoldTrainer:
         self.selected_steps = self.selection["steps"]
 
     def _looks_at_test_subject(self) -> bool:
-        last_stage_fits = self.config.selection == "fixed" or self.config.refit
-        return self.config.report_literature_selection and bool(self.fold.test_indices) and last_stage_fits
+        return self.config.report_literature_selection and bool(self.fold.test_indices)
 
     def _look_at_test_subject(self) -> Callable[[_Stage], bool] | None:
         """The literature's selection: remember the best epoch on the held-out subject. It never ends the training."""

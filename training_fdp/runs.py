@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from training_fdp.augmentation import AugmentationConfig, build_augmentation
 from training_fdp.batches import ClipBatches
-from training_fdp.cli import user_facing_errors
+from training_fdp.cli import say, user_facing_errors
 from training_fdp.config import TrainConfig
 from training_fdp.fold_record import read_record, versions, write_record
 from training_fdp.loop import FoldContext, FoldTrainer
@@ -98,7 +98,7 @@ def run_facts(prepared: PreparedRun, arguments: Sequence[str]) -> dict[str, Any]
     if config.parallelism == "ddp":
         launcher = f"accelerate launch --num_processes {prepared.accelerator.num_processes} train.py"
     return {
-        "command": f"{launcher} {shlex.join(arguments)}".strip(),
+        "command": f"{launcher} {shlex.join(_without_part(arguments))}".strip(),
         "corpus": config.corpus,
         "test_corpus": config.test_corpus,
         "label_set": config.label_set,
@@ -112,6 +112,19 @@ def run_facts(prepared: PreparedRun, arguments: Sequence[str]) -> dict[str, Any]
         "faces": prepared.corpora.faces_may_be_published or config.allow_face_figures,
         "versions": versions(),
     }
+
+
+def _without_part(arguments: Sequence[str]) -> list[str]:
+    """Leave out which folds this process was asked for: the recorded command is that of the whole run."""
+    kept, skip = [], False
+    for argument in arguments:
+        if argument.split("=")[0] == "--folds":
+            skip = "=" not in argument
+        elif skip:
+            skip = False
+        else:
+            kept.append(argument)
+    return kept
 
 
 def keys_by_seed(facts: Mapping[str, Any]) -> dict[int, list[str]]:
@@ -164,14 +177,14 @@ def finish(
     facts = store.read()
     missing = [key for key in wanted if read_record(store.place(key)) is None]
     for key in missing:
-        _say(f"missing: fold {key}: {failures.get(key, 'not run yet')}")
+        say(f"missing: fold {key}: {failures.get(key, 'not run yet')}", sys.stderr)
     if any(store.records(keys_by_seed(facts)).values()):
         results = write_report(store, keys_by_seed(facts), failures)
-        print(summary(results, store.root))  # noqa: T201 - the command line's own voice
+        say(summary(results, store.root))
         if tracker is not None:
             tracker.log_results(results)
     if missing:
-        _say(f"{len(missing)} of {len(wanted)} folds are missing; the same command runs only these")
+        say(f"{len(missing)} of {len(wanted)} folds are missing; the same command runs only these", sys.stderr)
     return 1 if missing else 0
 
 
@@ -258,7 +271,3 @@ class _Progress:
         self.done += 1
         if self.done < self.total:
             self.bar.reset(total=1)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)  # noqa: T201 - the command line's own voice

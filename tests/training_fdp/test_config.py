@@ -70,6 +70,7 @@ def test_every_recipe_can_be_read(name):
         ([*BASE, "--protocol", "cross_corpus"], "test_corpus"),
         ([*BASE, "--test_corpus", "samm"], "test_corpus"),
         ([*BASE, "--released_test_statistics"], "train_statistics"),
+        ([*BASE, "--selection", "inner", "--no_refit", "--report_literature_selection"], "refit"),
     ],
 )
 def test_bad_settings_are_one_sentence(arguments, named):

@@ -98,6 +98,7 @@ def test_job_arrays_and_collect(toy_run, tmp_path, capsys):
     out = tmp_path / "OUT"
     assert toy_run(out, "--folds", "fold1") == 0
     partial = read_results(out)
+    assert "--folds" not in partial["command"] and partial["command"].endswith("drop_path_rate=0.2")
     assert not partial["complete"] and list(partial["missing_folds"]) == ["fold0"]
     assert "INCOMPLETE" in capsys.readouterr().out
     assert toy_run(tmp_path / "unused", "--collect", str(out)) == 1
