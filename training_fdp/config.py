@@ -159,8 +159,8 @@ class TrainConfig:
             )
         if self.report_literature_selection and self.selection == "inner" and not self.refit:
             raise ConfigError(
-                "--report_literature_selection looks at the training on all training subjects, which --selection inner "
-                "--no_refit leaves out; add --refit or use --selection fixed"
+                "--report_literature_selection looks at the training on all training subjects, which "
+                "--selection inner --no_refit leaves out; add --refit or use --selection fixed"
             )
         if (self.protocol == "cross_corpus") != bool(self.test_corpus):
             raise ConfigError(
