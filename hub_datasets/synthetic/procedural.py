@@ -20,9 +20,9 @@ from .procedural_anatomy import PIXELS_PER_UNIT, Anatomy
 from .procedural_paint import paint_skin, paint_slits, relief
 from .procedural_units import DisplacementMaps, SlitOpening
 
-# What the maps cover, in face units; the frame shows less of it unless the head is far away.
-MAP_X = 1.75
-MAP_TOP, MAP_BOTTOM = -1.85, 2.05
+# What the maps cover, in face units: head, ears and collar. Beyond, the border continues: wall, and clothes below.
+MAP_X = 1.32
+MAP_TOP, MAP_BOTTOM = -1.62, 1.7
 # Contraction of the steps is about 0.4 at 15 degrees of yaw: six of them leave under a hundredth of a pixel.
 FIXED_POINT_STEPS = 6
 
@@ -84,6 +84,8 @@ class ProceduralFace(Face):
         self.skin = paint_skin(self.anatomy, self.x, self.y, seed)
         self.displacements = DisplacementMaps(self.anatomy, self.x, self.y, pixels_per_unit=PIXELS_PER_UNIT)
         self._depth_tensor = torch.from_numpy(self.depth)
+        map_height, map_width = self.grid.size_hw
+        self._texels_xy = ((map_width - 1) / (2 * MAP_X), (map_height - 1) / (MAP_BOTTOM - MAP_TOP))
         height, width = image_size_hw
         columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
         self._columns, self._rows = torch.from_numpy(columns), torch.from_numpy(rows)
@@ -113,14 +115,13 @@ class ProceduralFace(Face):
 
     def landmarks(self, state: FaceState) -> FloatArray:
         """Return the landmarks named in `landmark_names`, float32 `(num_landmarks, 2)`, pixels (x, y)."""
-        x, y = self._landmark_points[:, :1], self._landmark_points[:, 1:]
-        opened = SlitOpening.of(self.anatomy, state).forward(x, y)
-        return np.concatenate(self._project(x, opened, state), axis=1).astype(np.float32)
+        x, y = self._landmark_points.T
+        return self._project_points(x, SlitOpening.of(self.anatomy, state).forward(x, y), state)
 
     def five_points(self, state: FaceState) -> FloatArray:
         """Return the five points of the alignment contract, float32 `(5, 2)`, pixels (x, y)."""
-        points = self.anatomy.five_points()
-        return np.concatenate(self._project(points[:, :1], points[:, 1:], state), axis=1).astype(np.float32)
+        x, y = self.anatomy.five_points().T
+        return self._project_points(x, y, state)
 
     def flow(self, start: FaceState, end: FaceState) -> FloatArray:
         """Return the true skin motion from `start` to `end`, float32 `(height, width, 2)` in pixels."""
@@ -153,12 +154,8 @@ class ProceduralFace(Face):
         plane_x = float(inverse[0, 0]) * dx + float(inverse[0, 1]) * dy
         plane_y = float(inverse[1, 0]) * dx + float(inverse[1, 1]) * dy
         # At a point p: p + displacement(p) + lean * depth(p) = plane.
-        offset = torch.stack(
-            (
-                displacement[0] + float(lean[0]) * (self._depth_tensor + displacement[2]),
-                displacement[1] + float(lean[1]) * (self._depth_tensor + displacement[2]),
-            )
-        )
+        tilt = torch.tensor([[[lean[0]]], [[lean[1]]]], dtype=torch.float32)
+        offset = torch.addcmul(displacement[:2], tilt, self._depth_tensor + displacement[2])
         x, y = plane_x, plane_y
         for _ in range(FIXED_POINT_STEPS):
             moved = sample_maps(offset, x, y)
@@ -172,13 +169,35 @@ class ProceduralFace(Face):
         return x, y, rigid_x, rigid_y
 
     def _project(self, x: FloatArray, y: FloatArray, state: FaceState) -> tuple[FloatArray, FloatArray]:
-        """Return the pixels (x, y) of points of the face with parted lids and lips."""
+        """Return the pixels (x, y) of points of the face with parted lids and lips, for as many as an image has."""
         displacement = torch.from_numpy(self.displacements.total(state.action_units))
         maps = torch.cat((displacement, self._depth_tensor[None]))
         moved_x, moved_y, moved_z, depth = sample_maps(maps, torch.from_numpy(x), torch.from_numpy(y)).numpy()
+        return self._to_pixels(x + moved_x, y + moved_y, depth + moved_z, state)
+
+    def _project_points(self, x: FloatArray, y: FloatArray, state: FaceState) -> FloatArray:
+        """Return the pixels of a few points, float32 `(num_points, 2)`; maps are read only where the points are."""
+        (depth,) = self._read(self.depth[None], x, y)
+        moved = np.zeros((3, len(x)))
+        for pixels, unit in self.displacements.parts(state.action_units):
+            moved += pixels * self._read(unit, x, y)
+        projected = self._to_pixels(x + moved[0], y + moved[1], depth + moved[2], state)
+        return np.stack(projected, axis=1).astype(np.float32)
+
+    def _read(self, maps: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
+        """Return what `sample_maps` does, for a few points inside the maps: shape `(num_maps, num_points)`."""
+        column, row = (x + MAP_X) * self._texels_xy[0], (y - MAP_TOP) * self._texels_xy[1]
+        left, top = column.astype(np.int64), row.astype(np.int64)
+        across, down = column - left, row - top
+        upper = maps[:, top, left] * (1 - across) + maps[:, top, left + 1] * across
+        lower = maps[:, top + 1, left] * (1 - across) + maps[:, top + 1, left + 1] * across
+        return upper * (1 - down) + lower * down
+
+    def _to_pixels(
+        self, x: FloatArray, y: FloatArray, depth: FloatArray, state: FaceState
+    ) -> tuple[FloatArray, FloatArray]:
         matrix, (centre_x, centre_y) = self._camera(state)
-        head = np.stack((x + moved_x, y + moved_y, depth + moved_z))
-        pixel_x, pixel_y = np.tensordot(matrix, head, axes=1)
+        pixel_x, pixel_y = np.tensordot(matrix, np.stack((x, y, depth)), axes=1)
         return pixel_x + centre_x, pixel_y + centre_y
 
     def _shade(self, albedo: FloatArray, wet: FloatArray, lift: FloatArray, state: FaceState) -> FloatArray:

@@ -35,10 +35,14 @@ class DisplacementMaps:
     def total(self, action_units: Mapping[tuple[int, str], float]) -> FloatArray:
         """Return the sum of all displacements, float32 `(3, map_height, map_width)` in face units."""
         displacement = np.zeros((3, *self.x.shape), np.float32)
-        for (code, side), pixels in merge_midline(action_units).items():
-            if pixels != 0:
-                displacement += np.float32(pixels) * self._unit(code, side)
+        for pixels, unit in self.parts(action_units):
+            displacement += np.float32(pixels) * unit
         return displacement
+
+    def parts(self, action_units: Mapping[tuple[int, str], float]) -> list[tuple[float, FloatArray]]:
+        """Return weight and displacement of each action unit that moves; their sum is `total`."""
+        merged = merge_midline(action_units)
+        return [(pixels, self._unit(code, side)) for (code, side), pixels in merged.items() if pixels != 0]
 
     def _unit(self, code: int, side: str) -> FloatArray:
         """Return the displacement of one action unit whose largest skin motion is one reference pixel."""
