@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--label_set", help="label set; the corpus's first one by default")
     check.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="e.g. package=cropped")
     check.add_argument("--cache_dir", help="where prepared rows are kept")
-    check.add_argument("--deep", action="store_true", help="open every image")
+    check.add_argument("--deep", action="store_true", help="open every image and video")
     check.add_argument("--json", action="store_true", help="print JSON")
     check.set_defaults(run=run_check)
 

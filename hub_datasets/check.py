@@ -9,7 +9,8 @@ from PIL import Image
 
 from hub_datasets.base import CorpusBuilder
 from hub_datasets.folders import parallel_map
-from hub_datasets.resolve import LostClip
+from hub_datasets.resolve import LostClip, ResolvedClip
+from hub_datasets.videos import probe_video
 
 EXIT_USABLE, EXIT_LOSSES, EXIT_UNUSABLE = 0, 1, 2
 
@@ -123,7 +124,7 @@ def check_corpus(builder: CorpusBuilder, deep: bool = False) -> CheckReport:
 
     Args:
         builder (`CorpusBuilder`): A corpus at its folder; nothing needs to be prepared.
-        deep (`bool`, *optional*, defaults to `False`): Decode every image.
+        deep (`bool`, *optional*, defaults to `False`): Decode every image and open every video.
 
     Returns:
         `CheckReport`: the findings.
@@ -153,12 +154,35 @@ def check_corpus(builder: CorpusBuilder, deep: bool = False) -> CheckReport:
         remarks=list(scan.remarks),
     )
     if deep:
-        # dict.fromkeys: clips of one recording may share frames
-        paths = dict.fromkeys(str(clip.location / name) for clip in scan.clips for name in clip.names)
-        for path, problem in zip(paths, parallel_map(image_problem, paths, "opening images", "image"), strict=True):
-            if problem:
-                report.unreadable.append({"path": path, "reason": problem})
+        report.unreadable += unreadable_files(scan.clips)
     return report
+
+
+def unreadable_files(clips: list[ResolvedClip]) -> list[dict[str, str]]:
+    """Open every image and every video of the clips.
+
+    Returns:
+        `list[dict[str, str]]`: `path` and `reason` of those that cannot be used.
+    """
+    # Clips of one recording share frames and videos: each file is opened once.
+    images = dict.fromkeys(str(clip.location / name) for clip in clips for name in clip.names)
+    needed: dict[str, int] = {}
+    for clip in clips:
+        if clip.is_video:
+            needed[str(clip.location)] = max(clip.numbers[-1], needed.get(str(clip.location), 0))
+    problems = [
+        *zip(images, parallel_map(image_problem, images, "opening images", "image"), strict=True),
+        *zip(needed, parallel_map(_video_problem, needed.items(), "opening videos", "video"), strict=True),
+    ]
+    return [{"path": path, "reason": problem} for path, problem in problems if problem]
+
+
+def _video_problem(needed: tuple[str, int]) -> str:
+    path, last = needed
+    probed = probe_video(Path(path))
+    if isinstance(probed, str):
+        return probed
+    return "" if last < probed[0] else f"it has {probed[0]} frames, but a clip needs frame {last}, counted from 0"
 
 
 def _lost_item(lost: LostClip) -> dict[str, str]:

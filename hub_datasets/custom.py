@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, ClassVar
 
-import av
-
 from hub_datasets.base import ANY, CorpusBuilder, Layout
 from hub_datasets.errors import CorpusOptionError, SheetError
 from hub_datasets.folders import VIDEO_SUFFIXES, FolderTree
 from hub_datasets.records import ClipRecord, LabelSet, Package, SheetFile, as_frame_number, as_text, identity_labels
 from hub_datasets.resolve import LostClip, ResolvedClip
 from hub_datasets.sheets import read_sheet
+from hub_datasets.videos import probe_video
 
 # Column names that are understood, whatever their case, blanks or underscores.
 _COLUMNS = {
@@ -132,27 +131,6 @@ recordings/p01_a.mp4"""
             record.notes.append(f"offset {record.offset} -> {count - 1}: the video ends there")
             record.offset = count - 1
         return super().cut_video(record, path, label)
-
-
-def probe_video(path: Path) -> tuple[int, float | None] | str:
-    """Number of frames and frame rate of a video, without decoding it.
-
-    Args:
-        path (`Path`): A video file.
-
-    Returns:
-        `tuple[int, float | None]` or `str`: the reason, when it cannot be read.
-    """
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                return "it holds no picture"
-            stream = container.streams.video[0]
-            rate = stream.average_rate
-            count = stream.frames or sum(packet.size > 0 for packet in container.demux(stream))
-    except (av.FFmpegError, OSError, ValueError) as error:
-        return str(error)
-    return (count, float(rate) if rate else None) if count else "it holds no frame"
 
 
 def _find_columns(given: list[Any], path: Path) -> dict[str, Any]:

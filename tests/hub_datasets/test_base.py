@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import datasets
 import openpyxl
 import pytest
 from hypothesis import given
@@ -387,6 +388,13 @@ def test_builder_the_long_way(fake_corpus, corpus_cache):
     assert dataset.features == clip_features(dataset.features["label"].names)
     assert len(dataset) == len(builder.scan.clips)
     assert not builder.faces_may_be_published
+
+
+def test_frames_are_decoded_only_when_asked_for(fake_corpus, corpus_cache):
+    dataset = load_corpus("casme2", fake_corpus("casme2"), cache_dir=corpus_cache)
+    pictures = dataset.cast_column("frames", datasets.List(datasets.Image(mode="L")))
+    assert pictures[0]["frames"][0].size == (16, 16)
+    assert isinstance(dataset[0]["frames"][0], str)
 
 
 def test_several_processes_write_the_same_rows(fake_corpus, tmp_path):

@@ -88,6 +88,16 @@ def test_deep_opens_every_image(check, damaged_corpus):
     assert deep["clips"] == shallow["clips"]
 
 
+def test_deep_opens_every_video(check, damaged_corpus):
+    root = damaged_corpus("cas_me_2", "rawvideo")
+    videos = sorted(root.rglob("*.avi"))
+    whole = check("cas_me_2", root, "--deep")[1]
+    assert not [item for item in whole["unreadable"] if "path" in item]
+    videos[0].write_bytes(b"no video")
+    found = check("cas_me_2", root, "--deep")[1]
+    assert [item["path"] for item in found["unreadable"] if "path" in item] == [str(videos[0])]
+
+
 def test_option_chooses_the_package(check, fake_corpus):
     root = fake_corpus("casme2", "2014-two-packages")
     assert check("casme2", root, "--option", "package=selected")[1]["variant"].endswith("package selected")
