@@ -23,15 +23,17 @@ ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "runs" / "demo"
 OUT = DEMO / "training"
 CLIP = DEMO / "unseen_clip"
+# More threads than a small network can feed only wait for each other.
+CORES = min(os.cpu_count() or 1, 4)
 # 20 people who do not exist, 12 clips each; three folds, so that every clip is held out once, within minutes.
-CORPUS_OPTIONS = {"num_subjects": 20, "render_processes": os.cpu_count() or 1}
+CORPUS_OPTIONS = {"num_subjects": 20, "render_processes": CORES}
 SETTINGS = [
     "--corpus",
     "synthetic",
     "--corpus_options",
     *(f"{name}={value}" for name, value in CORPUS_OPTIONS.items()),
 ]
-SETTINGS += ["--preset", "tiny", "--protocol", "kfold3", "--seed", "0", "--final_model", "false"]
+SETTINGS += ["--preset", "tiny", "--protocol", "kfold3", "--epochs", "30", "--seed", "0", "--final_model", "false"]
 SETTINGS += ["--output_dir", str(OUT)]
 # FACS intensities from "marked" on.
 MARKED = ("C", "D", "E")
@@ -56,13 +58,13 @@ def train() -> dict:
     """Run the main job as a user would and return its results."""
     launch = ["-m", "accelerate.commands.launch", "--num_processes", "1", "--num_machines", "1"]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no"]
-    launch += ["--num_cpu_threads_per_process", str(os.cpu_count() or 1), str(ROOT / "train.py")]
+    launch += ["--num_cpu_threads_per_process", str(CORES), str(ROOT / "train.py")]
     print(f"$ accelerate launch train.py {shlex.join(SETTINGS)}\n", flush=True)
     finished = subprocess.run([sys.executable, *launch, *SETTINGS], cwd=ROOT, env=ENVIRONMENT)
     if finished.returncode:
         sys.exit(
-            f"Training ended with exit code {finished.returncode}; its last lines say why. Is {DEMO} of an older version? "
-            "Delete it and run again."
+            f"Training ended with exit code {finished.returncode}; its last lines say why. "
+            f"Is {DEMO} of an older version? Delete it and run again."
         )
     return json.loads((OUT / "results.json").read_text(encoding="utf-8"))
 
