@@ -5,6 +5,7 @@ with the same bits, and the number of processes cannot matter.
 """
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -302,11 +303,15 @@ class FoldTrainer:
         return stage
 
     def _new_stage(self, name: str) -> _Stage:
+        # The accelerator remembers what it prepared: the last fold's weights would stay in memory.
+        self.accelerator.free_memory()
         torch.manual_seed(self.seed)
         model = self.context.build_model().to(self.accelerator.device)
         if self.accelerator.device.type == "cpu" or self.config.mixed_precision != "no":
             # Convolutions then run on the layout that their kernels want: a quarter less time on a CPU.
-            model = model.to(memory_format=torch.channels_last)
+            for parameter in model.parameters():
+                if parameter.ndim == 4:
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         if getattr(self.accelerator, "scaler", None) is not None:
             # A scaler that remembers the last fold would make the numbers depend on who ran it.
             self.accelerator.scaler = torch.amp.GradScaler(self.accelerator.device.type)
@@ -377,6 +382,9 @@ class FoldTrainer:
             return
         names = list(pending[0])
         values = torch.tensor([[float(entry[name]) for name in names] for entry in pending], dtype=torch.float64)
+        if self.shares_fold:
+            # All processes see the same losses, so that all of them stop at the same step.
+            values = self.accelerator.reduce(values.to(self.accelerator.device), reduction="mean").cpu()
         bad = ~torch.isfinite(values).all(dim=1)
         if bad.any():
             step = stage.step - len(pending) + int(bad.nonzero()[0]) + 1
@@ -442,6 +450,8 @@ def training_losses(model: Any, batch: Batch, class_weights: torch.Tensor | None
 
 def set_determinism(deterministic: bool) -> None:
     """Ask torch for equal bits in every run; operations that cannot warn once and go on."""
+    # Read when the first matrix product runs on a card; without it those differ from run to run.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.deterministic = deterministic
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(deterministic, warn_only=True)

@@ -14,6 +14,8 @@ from training_fdp.config import TrainConfig
 from training_fdp.loop import FoldTrainer, mixed_seed, training_losses
 from training_fdp.optimization import balanced_class_weights, build_optimizer, learning_rate_factor
 
+TEMPORAL_CONVOLUTION = ("--model_overrides", "temporal_pooling=temporal_convolution", "global_depths=[0,0,0,0]")
+
 
 @pytest.fixture
 def trained(toy_run, tmp_path, monkeypatch):
@@ -192,6 +194,7 @@ def test_soft_labels_that_are_hard_give_the_same_loss(trained):
         ("--frame_sampling", "apex"),
         ("--frame_sampling", "released_stride"),
         ("--ema_decay", "0.99"),
+        TEMPORAL_CONVOLUTION,
     ],
 )
 def test_options_run_and_matter(trained, options):

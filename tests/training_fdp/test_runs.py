@@ -1,7 +1,9 @@
 """Whole runs: what lies in OUT, what is run again, what is refused, and what a failing fold costs."""
 
 import csv
+import gc
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -193,6 +195,20 @@ def test_literature_selection_stands_beside_and_changes_nothing(toy_run, tmp_pat
     assert honest["metrics"] == both["metrics"]
     assert "best_on_test_subject" not in honest
     assert both["best_on_test_subject"]["accuracy"] >= both["metrics"]["accuracy"]
+
+
+def test_a_fold_leaves_nothing_in_memory(toy_run, tmp_path, monkeypatch):
+    train, models = FoldTrainer.train, []
+
+    def remember(self):
+        outcome = train(self)
+        models.append(weakref.ref(outcome.model))
+        return outcome
+
+    monkeypatch.setattr(FoldTrainer, "train", remember)
+    toy_run(tmp_path / "OUT", "--protocol", "kfold3")
+    gc.collect()
+    assert [model() for model in models[:2]] == [None, None]
 
 
 def test_final_model_is_marked(toy_run, tmp_path):
