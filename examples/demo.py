@@ -81,7 +81,7 @@ def choose_clip(fold: str) -> dict:
     with (OUT / "predictions.csv").open(newline="", encoding="utf-8") as file:
         held_out = {row["clip_id"]: row["label"] for row in csv.DictReader(file) if row["fold"] == fold}
     corpus = load_corpus("synthetic", **CORPUS_OPTIONS)
-    for row in corpus.sort("clip_id"):
+    for row in sorted(corpus, key=lambda row: row["clip_id"]):
         if row["clip_id"] in held_out and any(unit["intensity"] in MARKED for unit in row["action_units"]):
             return {**row, "truth": held_out[row["clip_id"]]}
     sys.exit(f"No held-out clip of fold {fold} has an action unit that is coded C or stronger.")
@@ -110,9 +110,10 @@ def label(checkpoint: Path, clips: tuple[Path, ...]) -> list[dict[str, float]]:
     """Scores by class for each clip, from a new process that has only transformers and the checkpoint."""
     command = [sys.executable, "-c", WITHOUT_PACKAGE, str(ROOT / "examples" / "label_clip.py"), str(checkpoint)]
     command += map(str, clips)
+    quiet = {**ENVIRONMENT, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}  # one bar is enough
     answers = []
     with (
-        subprocess.Popen(command, cwd=CLIP, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process,
+        subprocess.Popen(command, cwd=CLIP, env=quiet, stdout=subprocess.PIPE, text=True) as process,
         tqdm(total=len(clips), desc="a new process loads the checkpoint and labels", unit="clip") as progress,
     ):
         for line in process.stdout:
