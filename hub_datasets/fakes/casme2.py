@@ -73,7 +73,9 @@ def make(root: Path, variant: str, full_size: bool, frames: FrameWriter, rng: ra
         if packages in ("selected", "two-packages"):
             frames.write(root / "CASME2_RAW_selected" / folder, range(first, last + 1), "img{}.jpg")
         if packages == "raw":
-            frames.write(root / "CASME2_RAW" / "CASME2-RAW" / folder, range(1, max(last, offset) + 4), "img{}.jpg")
+            # Real episodes begin at frame 1; late ones are shortened here, for they would be most of the tree.
+            start = 1 if onset < 100 else onset - 10
+            frames.write(root / "CASME2_RAW" / "CASME2-RAW" / folder, range(start, max(last, offset) + 4), "img{}.jpg")
             frames.write(root / "CASME2_RAW" / "CASME2-RAW" / "sub01" / "EP99_99", (1, 2), "img{}.jpg")
 
 
