@@ -9,6 +9,7 @@ import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from multiprocessing import get_context
@@ -160,6 +161,11 @@ def _render_all(
                 for task in as_completed(tasks):
                     task.result()
                     bar.update()
+            except BrokenProcessPool as error:
+                raise CorpusError(
+                    f"a rendering process was ended from outside, most likely for want of memory, with {workers} at work: "
+                    "run it again with fewer processes; it goes on where it stopped."
+                ) from error
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
 

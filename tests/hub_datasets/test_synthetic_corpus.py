@@ -2,6 +2,8 @@
 
 import filecmp
 import json
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import pytest
@@ -146,6 +148,22 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert not set(again) & set(rendered)
     assert is_complete(tmp_path, SETTINGS, SyntheticLayout())
     assert not [name for name in files_below(tmp_path) if "/." in name or name.startswith(".")]
+
+
+def test_a_killed_process_is_one_sentence(tmp_path, monkeypatch):
+    class KilledPool(ThreadPoolExecutor):
+        def __init__(self, workers, **unused):
+            super().__init__(workers)
+
+        def submit(self, *unused):
+            future = Future()
+            future.set_exception(BrokenProcessPool("killed"))
+            return future
+
+    monkeypatch.setattr(tree, "ProcessPoolExecutor", KilledPool)
+    with pytest.raises(CorpusError, match="fewer processes"):
+        write_tree(SETTINGS, SyntheticLayout(), tmp_path, num_proc=2)
+    assert not is_complete(tmp_path, SETTINGS, SyntheticLayout())
 
 
 def test_frames_without_ground_truth_are_taken_over(tmp_path):
