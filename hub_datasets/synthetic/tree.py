@@ -163,8 +163,8 @@ def _render_all(
                     bar.update()
             except BrokenProcessPool as error:
                 raise CorpusError(
-                    f"a rendering process was ended from outside, most likely for want of memory, with {workers} at work: "
-                    "run it again with fewer processes; it goes on where it stopped."
+                    f"a rendering process was ended from outside, most likely for want of memory, with {workers} at "
+                    "work: run it again with fewer processes; it goes on where it stopped."
                 ) from error
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
