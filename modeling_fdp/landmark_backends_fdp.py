@@ -354,6 +354,7 @@ def _read_parquet(path: str) -> dict[str, list[Any]]:
     except ImportError as error:
         raise AlignmentError(f"reading {path!r} needs pyarrow; run pip install pyarrow or give a CSV file") from error
     try:
-        return parquet.read_table(path).to_pydict()
+        # One thread: the table is also read in forked workers.
+        return parquet.read_table(path, use_threads=False).to_pydict()
     except (OSError, ValueError) as error:
         raise AlignmentError(f"a landmark table must be readable, but {path!r} is not ({error}); mend it") from error

@@ -357,7 +357,7 @@ class PyAVDecoder(_SequentialDecoder):
             yield frames[0]
 
     def _to_rgb(self, frame: Any) -> np.ndarray:
-        return frame.to_ndarray(format="rgb24")
+        return frame.to_ndarray(format="rgb24", threads=1)
 
     def close(self) -> None:
         """Free the file."""

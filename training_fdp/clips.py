@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import gc
 import hashlib
 import json
 import logging
@@ -235,6 +236,9 @@ def _prepare_in_processes(processor: Any, missing: dict[Path, dict[str, Any]], w
     # A fork shares what is imported and starts at once, but CUDA does not survive it.
     can_fork = "fork" in multiprocessing.get_all_start_methods() and not torch.cuda.is_initialized()
     context = multiprocessing.get_context("fork" if can_fork else "spawn")
+    # A child must not free what the parent left behind: FFmpeg's scaler waits for threads that a fork does not copy.
+    gc.collect()
+    gc.freeze()
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(processor,)) as pool:
         jobs = {pool.submit(_work, row, path): row["clip_id"] for path, row in missing.items()}
         try:
@@ -247,6 +251,7 @@ def _prepare_in_processes(processor: Any, missing: dict[Path, dict[str, Any]], w
                 "crashed); run again with num_proc=1 to find the clip"
             ) from error
         finally:
+            gc.unfreeze()
             pool.shutdown(cancel_futures=True)
 
 
