@@ -165,7 +165,8 @@ def measure_folds(preset: str, processes: int, epochs: int) -> None:
             subprocess.run(
                 [*launch, str(ROOT / "train.py"), *arguments], env=environment, check=True, stdout=sys.stderr
             )
-            print(f"| {preset} | {processes} | {epochs} | {name:>12} | {time.perf_counter() - start:.1f} |")
+            seconds = time.perf_counter() - start
+            print(f"| {preset} | {processes} | {epochs} | {name:>12} | {seconds:.1f} |", flush=True)
 
 
 def main() -> None:

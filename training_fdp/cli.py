@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 USER_ERROR_EXIT_CODE = 2
 # The shell's own convention for a process ended by Ctrl-C (128 + SIGINT).
@@ -33,6 +33,13 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Print a line of a command's own output: to stdout, or to `stream` (`TextIO`)."""
+    stream = sys.stdout if stream is None else stream
+    stream.write(f"{text}\n")
+    stream.flush()
+
+
 def run_main(main: Callable[[], int | None]) -> NoReturn:
     """Run a command and leave the process with its exit code.
 
@@ -47,12 +54,12 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
     try:
         code = main() or 0
     except KeyboardInterrupt:
-        _say("interrupted; the same command goes on from the last checkpoint")
+        _complain("interrupted; the same command goes on from the last checkpoint")
         code = INTERRUPTED_EXIT_CODE
     except (ValueError, RuntimeError, OSError) as error:
         if not isinstance(error, user_facing_errors()) and not _is_file_system_refusal(error):
             raise
-        _say(f"error: {_sentence(error)}")
+        _complain(f"error: {_sentence(error)}")
         code = USER_ERROR_EXIT_CODE
     sys.exit(code)
 
@@ -69,6 +76,6 @@ def _sentence(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _say(text: str) -> None:
+def _complain(text: str) -> None:
     if is_main_process():
-        print(text, file=sys.stderr)  # noqa: T201 - the command line's own voice
+        say(text, sys.stderr)
