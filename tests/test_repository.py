@@ -44,25 +44,6 @@ def test_arrows_between_rooms(room):
     assert not wrong
 
 
-def test_a_corpus_imports_no_other_corpus_but_the_composite():
-    shared = {"megc2019", "registry", "__init__", "__main__", "fake"}
-    corpora = {path.stem for path in (ROOT / "hub_datasets").glob("*.py")} - shared
-    infrastructure = {"base", "errors", "sheets", "action_units", "check"}
-    for name in corpora - infrastructure:
-        tree = ast.parse((ROOT / "hub_datasets" / f"{name}.py").read_text(encoding="utf-8"))
-        imported = {
-            (node.module or "").removeprefix("hub_datasets.").split(".")[0]
-            for node in ast.walk(tree)
-            if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith("hub_datasets"))
-        }
-        families = {frozenset({"samm", "samm_long"})}  # the long videos take their emotions from SAMM's sheet
-        crossed = {
-            other for other in imported & (corpora - infrastructure) if frozenset({name, other}) not in families
-        }
-        helpers = {other for other in crossed if other.startswith("_")}
-        assert not crossed - helpers, f"{name} imports {crossed}"
-
-
 def test_the_shipped_room_is_flat():
     assert not [path for path in (ROOT / "modeling_fdp").iterdir() if path.is_dir() and path.name != "__pycache__"]
 
