@@ -50,10 +50,13 @@ def write_report(
         **pool_records(records, class_names),
         "final_model": _final_model(store),
     }
-    write_json(store.root / RESULTS_NAME, results)
+    if _is_written(store.root, results):
+        return results
     write_text(store.root / "predictions.csv", predictions_csv(records, class_names))
     figures = _draw(store, keys_by_seed, results, records, show_faces=facts["faces"])
     write_text(store.root / "report.md", _markdown(results, figures))
+    # Last, so that where it lies everything else does.
+    write_json(store.root / RESULTS_NAME, results)
     return results
 
 
@@ -74,6 +77,12 @@ def summary(results: Mapping[str, Any], root: Path) -> str:
     lines += [f"Note: {warning}" for warning in results["warnings"]]
     lines.append(f"Written to {root}: {RESULTS_NAME}, predictions.csv, confusion_matrix.png, report.md, folds/")
     return "\n".join(lines)
+
+
+def _is_written(root: Path, results: Mapping[str, Any]) -> bool:
+    """Whether OUT already holds this report: a run with nothing left to do need not draw it again."""
+    path = root / RESULTS_NAME
+    return path.exists() and read_json(path) == results
 
 
 def _headline(results: Mapping[str, Any]) -> str:

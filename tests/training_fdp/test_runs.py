@@ -70,6 +70,7 @@ def test_a_finished_fold_is_never_run_again(toy_run, tmp_path, monkeypatch):
     toy_run(tmp_path / "OUT")
     before = read_results(tmp_path / "OUT")
     monkeypatch.setattr(FoldTrainer, "train", lambda self: pytest.fail("trained again"))
+    monkeypatch.setattr("training_fdp.report._draw", lambda *arguments: pytest.fail("drawn again"))
     assert toy_run(tmp_path / "OUT") == 0
     assert read_results(tmp_path / "OUT") == before
 
