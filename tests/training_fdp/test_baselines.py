@@ -107,7 +107,8 @@ SHAPES = {
     "class_prior": (0,),
     "appearance_cnn": (1, 24, 24),
     "raw_cnn": (5, 24, 24),
-    "difference_cnn": (4, 24, 24),
+    "difference_cnn": (5, 24, 24),
+    "augmented_difference_cnn": (5, 24, 24),
     "apex_flow_logistic": (128,),
     "onset_flow_cnn3d": (2, 4, 24, 24),
     "dynamic_image_resnet18": (1, 24, 24),
@@ -128,8 +129,15 @@ def test_inputs_have_the_stated_shape_and_a_useful_scale(name):
 def test_motion_inputs_do_not_see_a_still_face():
     clips = make_clips(num_subjects=1, per_subject=1)
     clips[0]["frames"] = clips[0]["frames"][:1].repeat(9, 1, 1)
-    for see in (inputs.difference_frames, inputs.dynamic_image, inputs.onset_flow, inputs.apex_flow_grid):
+    for see in (inputs.dynamic_image, inputs.onset_flow, inputs.apex_flow_grid):
         assert see(clips, Processor(), 5).abs().max() < 1e-3, see.__name__
+
+
+def test_difference_network_does_not_see_who_it_is():
+    network = networks.DifferenceConvNet(5, 3).eval()
+    frames = torch.rand(2, 5, 24, 24)
+    torch.testing.assert_close(network(frames), network(frames + torch.rand(2, 1, 24, 24)), atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(network(frames), network(frames * 0))
 
 
 def test_the_apex_is_the_coded_one_or_the_middle():
@@ -166,11 +174,12 @@ def test_penalty_is_chosen_without_looking_at_other_subjects_clips():
     assert chosen == classifier.strengths[2]
 
 
-def test_networks_are_seeded_and_leave_the_global_generator_alone():
+@pytest.mark.parametrize("name", ["difference_cnn", "augmented_difference_cnn"])
+def test_networks_are_seeded_and_leave_the_global_generator_alone(name):
     clips = make_clips(num_subjects=2)
-    frames = inputs.difference_frames(clips, Processor(), 5)
+    frames = inputs.raw_frames(clips, Processor(), 5)
     labels = np.array([clip["label"] for clip in clips])
-    classifier = classifiers.NetworkClassifier(lambda shape, n: networks.PlainConvNet(shape[0], n), epochs=2)
+    classifier = BASELINES[name].classifier(2)
     before = torch.get_rng_state()
     first = classifier.fit_predict(frames, labels, [], frames, 2, seed=1)
     assert torch.equal(torch.get_rng_state(), before)

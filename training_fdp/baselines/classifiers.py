@@ -16,6 +16,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
+from training_fdp.augmentation import AugmentationConfig, build_augmentation
+
 
 class Outcome(NamedTuple):
     """What a baseline found in one fold.
@@ -139,6 +141,8 @@ class NetworkClassifier(Classifier):
         learning_rate (`float`): Highest rate.
         weight_decay (`float`): Weight decay of AdamW.
         batch_size (`int`): Clips per step.
+        augmentation (`AugmentationConfig`, *optional*): Changes of stacked frames `(num_frames, height, width)`, those
+            of FDP; without it clips are only mirrored.
         mirror_channel (`int`, *optional*): Channel whose sign turns when a clip is mirrored (horizontal flow); `None`:
             none.
     """
@@ -148,6 +152,7 @@ class NetworkClassifier(Classifier):
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
     batch_size: int = 32
+    augmentation: AugmentationConfig | None = None
     mirror_channel: int | None = None
 
     def fit_predict(
@@ -187,7 +192,7 @@ class NetworkClassifier(Classifier):
             order, total = torch.randperm(len(labels)), 0.0
             for start in starts:
                 chosen = order[start : start + self.batch_size]
-                batch = self._mirror(inputs[chosen]).to(device)
+                batch = self._change(inputs[chosen]).to(device)
                 loss = F.cross_entropy(network(batch), labels[chosen].to(device), weight=weights)
                 optimizer.zero_grad()
                 loss.backward()
@@ -197,6 +202,13 @@ class NetworkClassifier(Classifier):
                 total += loss.item()
             losses.append(total / max(len(starts), 1))
         return losses
+
+    def _change(self, batch: torch.Tensor) -> torch.Tensor:
+        if self.augmentation is None:
+            return self._mirror(batch)
+        generator = torch.Generator().manual_seed(int(torch.randint(2**31, (1,))))
+        augmented = build_augmentation(self.augmentation)({"pixel_values": batch[:, :, None]}, generator)
+        return augmented["pixel_values"][:, :, 0]
 
     def _mirror(self, batch: torch.Tensor) -> torch.Tensor:
         """Mirror each clip with probability one half: emotions have no side."""

@@ -11,8 +11,8 @@ from modeling_fdp.dynamic_image_fdp import rank_pooling_weights
 from .optical_flow import tv_l1_flow
 
 GRID_SIZE = 8
-# Differences of gray values are brought to about unit size; a fixed number, so nothing is learnt from test clips.
-_DIFFERENCE_SCALE = 4.0
+# Brings dynamic images to about unit size; a fixed number, so nothing is learnt from test clips.
+_IMAGE_SCALE = 4.0
 
 
 class Clips(Protocol):
@@ -68,12 +68,6 @@ def raw_frames(clips: Clips, processor: Any, num_frames: int) -> torch.Tensor:
     return sampled_frames(clips, processor, num_frames).float() / 127.5 - 1
 
 
-def difference_frames(clips: Clips, processor: Any, num_frames: int) -> torch.Tensor:
-    """Sampled frames minus the first one: `(num_clips, num_frames - 1, H, W)`, about unit size."""
-    frames = raw_frames(clips, processor, num_frames)
-    return (frames[:, 1:] - frames[:, :1]) * _DIFFERENCE_SCALE
-
-
 def apex_flow_grid(clips: Clips, processor: Any, num_frames: int) -> torch.Tensor:
     """Mean flow from onset to apex in each cell of a grid: `(num_clips, 2 * 8 * 8)`, pixels. Knows the apex."""
     pairs = [(clip["frames"], *key_indices(clip)) for clip in _iterate(clips)]
@@ -100,7 +94,7 @@ def dynamic_image(clips: Clips, processor: Any, num_frames: int) -> torch.Tensor
         # The sum of positive weights grows with the length; by its inverse a step of one gray level counts alike.
         weights = weights / weights.clamp_min(0).sum().clamp_min(1)
         images.append(torch.einsum("t,thw->hw", weights, clip["frames"].float() / 127.5))
-    return torch.stack(images)[:, None] * _DIFFERENCE_SCALE
+    return torch.stack(images)[:, None] * _IMAGE_SCALE
 
 
 InputFunction = Callable[[Clips, Any, int], torch.Tensor]

@@ -30,6 +30,26 @@ class PlainConvNet(nn.Module):
         return self.head(self.features(inputs))
 
 
+class DifferenceConvNet(nn.Module):
+    """[`PlainConvNet`] on frames minus the first one.
+
+    Args:
+        num_frames (`int`): Number of frames.
+        num_labels (`int`): Number of classes.
+    """
+
+    # Brings differences of gray values to about unit size; fixed, so nothing is learnt from test clips.
+    scale = 4.0
+
+    def __init__(self, num_frames: int, num_labels: int) -> None:
+        super().__init__()
+        self.network = PlainConvNet(num_frames - 1, num_labels)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Map frames `(batch_size, num_frames, height, width)` to logits `(batch_size, num_labels)`."""
+        return self.network((inputs[:, 1:] - inputs[:, :1]) * self.scale)
+
+
 class FlowConvNet3d(nn.Module):
     """A small 3-D CNN over a flow volume: four 3x3x3 convolutions that keep time until the final pooling.
 

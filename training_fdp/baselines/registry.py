@@ -1,14 +1,17 @@
 """The baselines by name: what each one sees, what it knows beyond the clip, and how it learns."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
 
+from training_fdp.augmentation import AugmentationConfig
+
 from . import inputs
 from .classifiers import Classifier, ClassPrior, LogisticClassifier, NetworkClassifier
-from .networks import FlowConvNet3d, PlainConvNet, VideoMAEClassifier, build_dynamic_image_resnet
+from .networks import DifferenceConvNet, FlowConvNet3d, PlainConvNet, VideoMAEClassifier, build_dynamic_image_resnet
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,19 @@ class Baseline:
     classifier: Callable[[int], Classifier]
 
 
-def _network(
-    build: Callable[[torch.Size, int], nn.Module], mirror_channel: int | None = None, learning_rate: float = 1e-3
-) -> Callable[[int], Classifier]:
+# Frames are drawn once, before the folds: what would draw them anew is off.
+_STILL_AUGMENTATION = replace(AugmentationConfig.default(), time_jitter=0.0, speed=0.0, phase=0.0)
+
+
+def _network(build: Callable[[torch.Size, int], nn.Module], **options: Any) -> Callable[[int], Classifier]:
     def make(epochs: int) -> Classifier:
-        return NetworkClassifier(build, epochs, learning_rate=learning_rate, mirror_channel=mirror_channel)
+        return NetworkClassifier(build, epochs, **options)
 
     return make
+
+
+def _difference(shape: torch.Size, num_labels: int) -> nn.Module:
+    return DifferenceConvNet(shape[0], num_labels)
 
 
 def _plain(shape: torch.Size, num_labels: int) -> nn.Module:
@@ -46,7 +55,14 @@ BASELINES: dict[str, Baseline] = {
     "class_prior": Baseline("class prior", "", inputs.no_input, lambda epochs: ClassPrior()),
     "appearance_cnn": Baseline("one still frame + CNN", "", inputs.middle_frame, _network(_plain)),
     "raw_cnn": Baseline("raw frames + CNN", "", inputs.raw_frames, _network(_plain)),
-    "difference_cnn": Baseline("frames minus the first + CNN", "", inputs.difference_frames, _network(_plain)),
+    "difference_cnn": Baseline("frames minus the first + CNN", "", inputs.raw_frames, _network(_difference)),
+    # FDP's own augmentation, so that FDP's architecture is compared and not its training.
+    "augmented_difference_cnn": Baseline(
+        "frames minus the first + CNN, augmented as FDP",
+        "",
+        inputs.raw_frames,
+        _network(_difference, augmentation=_STILL_AUGMENTATION),
+    ),
     "apex_flow_logistic": Baseline(
         "onset-apex flow grid + logistic regression",
         "apex",
