@@ -12,8 +12,10 @@ import pytest
 import torch
 from accelerate import debug_launcher
 from accelerate.state import AcceleratorState
+from torch.multiprocessing import ProcessRaisedException
 
 from training_fdp.config import parse_train_config
+from training_fdp.errors import ConfigError
 from training_fdp.runs import run
 
 ROUNDS = 10
@@ -144,6 +146,20 @@ def test_two_processes_give_the_predictions_of_one(toy_run, toy_arguments, tmp_p
     assert one == two
     results = [json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "two")]
     assert results[0]["metrics"] == results[1]["metrics"]
+
+
+def test_no_process_waits_for_one_that_could_not_begin(
+    toy_corpus, toy_arguments, tmp_path, two_processes, monkeypatch
+):
+    def broken_on_the_main_process(config):
+        if os.environ["RANK"] == "0":
+            raise ConfigError("the corpus is broken")
+        raise AssertionError("the other process must not load before the main one is done")
+
+    monkeypatch.setattr("training_fdp.preparation.load_corpora", broken_on_the_main_process)
+    with pytest.raises(ProcessRaisedException, match="could not prepare the run|the corpus is broken"):
+        two_processes(_run_here, toy_arguments(tmp_path / "OUT"))
+    assert not (tmp_path / "OUT").exists()
 
 
 def test_processes_that_share_a_fold_learn_from_the_whole_batch(toy_run, toy_arguments, tmp_path, two_processes):

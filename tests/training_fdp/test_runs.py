@@ -222,6 +222,21 @@ def test_final_model_is_marked(toy_run, tmp_path):
     assert results["final_model"]["benchmarked"] is False and results["num_clips"] == 15
 
 
+def test_cross_corpus_never_learns_from_what_it_tests(toy_run, toy_corpus, toy_clips, tmp_path):
+    (clips, table), (others, other_table) = toy_clips(corpus="here"), toy_clips(num_subjects=2, corpus="there")
+    columns = ("clip_ids", "corpora", "labels")
+    joined = {name: getattr(table, name) + getattr(other_table, name) for name in columns}
+    both = [
+        f"{corpus}-{row}" for corpus, row in zip(joined["corpora"], table.subjects + other_table.subjects, strict=True)
+    ]
+    toy_corpus(clips + others, type(table)(**joined, subjects=both, class_names=table.class_names))
+    options = ("--protocol", "cross_corpus", "--test_corpus", "there", "--final_model")
+    assert toy_run(tmp_path / "OUT", *options) == 0
+    assert {row["clip_id"].split("/")[0] for row in read_predictions(tmp_path / "OUT")} == {"there"}
+    record = json.loads((tmp_path / "OUT" / "final" / RECORD_NAME).read_text())
+    assert all(subject.startswith("here-") for subject in record["train_subjects"])
+
+
 def test_faces_are_drawn_only_where_they_may_be(toy_run, toy_corpus, toy_clips, tmp_path):
     toy_run(tmp_path / "open")
     assert (tmp_path / "open" / "dynamic_images.png").exists()

@@ -1,0 +1,69 @@
+"""From corpus names to the clips of a run, on fake downloads in the true layouts."""
+
+import dataclasses
+
+import datasets
+import pytest
+
+from hub_datasets.errors import CorpusError
+from hub_datasets.fake import make_fake_corpus
+from training_fdp.config import TrainConfig
+from training_fdp.corpora import clip_cache_folder, load_corpora
+from training_fdp.errors import ConfigError
+from training_fdp.protocols import make_folds
+
+
+@pytest.fixture(scope="module")
+def downloads(tmp_path_factory):
+    root = tmp_path_factory.mktemp("downloads")
+    return {name: str(make_fake_corpus(name, root / name, frame_size=1)) for name in ("casme2", "samm", "megc2019")}
+
+
+@pytest.fixture(autouse=True)
+def rows_in_a_temporary_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "rows")
+
+
+def test_cross_corpus(downloads):
+    config = TrainConfig(
+        corpus=["casme2"],
+        data_dir=[downloads["casme2"]],
+        test_corpus=["samm"],
+        test_data_dir=[downloads["samm"]],
+        protocol="cross_corpus",
+        label_set="3class",
+    )
+    corpora = load_corpora(config)
+    table = corpora.table
+    assert not corpora.faces_may_be_published
+    assert set(table.corpora) == {"casme2", "samm"}
+    assert all(subject.startswith(f"{corpus}-") for subject, corpus in zip(table.subjects, table.corpora, strict=True))
+    (fold,) = make_folds(table, config.protocol, config.test_corpus)
+    assert {table.corpora[row] for row in fold.train_indices} == {"casme2"}
+    assert {table.corpora[row] for row in fold.test_indices} == {"samm"}
+    with pytest.raises(ConfigError, match="need the same classes"):
+        load_corpora(dataclasses.replace(config, label_set="5class"))
+
+
+def test_the_composite_is_left_one_subject_out_over_its_parts(downloads):
+    config = TrainConfig(corpus=["megc2019"], data_dir=[downloads["megc2019"]], protocol="megc2019")
+    table = load_corpora(config).table
+    assert set(table.corpora) == {"casme2", "samm", "smic"}
+    folds = make_folds(table, config.protocol)
+    assert len(folds) == len(set(table.subjects))
+    assert {fold.fold_id.split("-")[0] for fold in folds} == {"casme2", "samm", "smic"}
+
+
+def test_folders_and_corpora_must_pair_up(downloads):
+    with pytest.raises(ConfigError, match="one folder per corpus"):
+        load_corpora(TrainConfig(corpus=["casme2"], data_dir=[downloads["casme2"], downloads["samm"]]))
+
+
+def test_a_corpus_error_passes_through():
+    with pytest.raises(CorpusError):
+        load_corpora(TrainConfig(corpus=["atlantis"]))
+
+
+def test_where_aligned_clips_are_kept(tmp_path):
+    assert clip_cache_folder(TrainConfig(corpus=["x"], cache_dir=str(tmp_path))) == tmp_path
+    assert clip_cache_folder(TrainConfig(corpus=["x"])).parent == tmp_path / "rows"
