@@ -157,7 +157,7 @@ def test_no_process_waits_for_one_that_could_not_begin(
         raise AssertionError("the other process must not load before the main one is done")
 
     monkeypatch.setattr("training_fdp.preparation.load_corpora", broken_on_the_main_process)
-    with pytest.raises(ProcessRaisedException, match="could not prepare the run|the corpus is broken"):
+    with pytest.raises(ProcessRaisedException, match=r"could not prepare the run|the corpus is broken"):
         two_processes(_run_here, toy_arguments(tmp_path / "OUT"))
     assert not (tmp_path / "OUT").exists()
 

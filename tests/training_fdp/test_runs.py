@@ -226,9 +226,8 @@ def test_cross_corpus_never_learns_from_what_it_tests(toy_run, toy_corpus, toy_c
     (clips, table), (others, other_table) = toy_clips(corpus="here"), toy_clips(num_subjects=2, corpus="there")
     columns = ("clip_ids", "corpora", "labels")
     joined = {name: getattr(table, name) + getattr(other_table, name) for name in columns}
-    both = [
-        f"{corpus}-{row}" for corpus, row in zip(joined["corpora"], table.subjects + other_table.subjects, strict=True)
-    ]
+    subjects = table.subjects + other_table.subjects
+    both = [f"{corpus}-{subject}" for corpus, subject in zip(joined["corpora"], subjects, strict=True)]
     toy_corpus(clips + others, type(table)(**joined, subjects=both, class_names=table.class_names))
     options = ("--protocol", "cross_corpus", "--test_corpus", "there", "--final_model")
     assert toy_run(tmp_path / "OUT", *options) == 0
