@@ -1,6 +1,6 @@
-"""Draw what FDP sees in rendered clips of people whom no corpus holds: `docs/images/example_clips.png`.
+"""Draw what FDP sees in rendered clips of people whom no corpus holds, as in the README.
 
-    python examples/draw_clips.py --model runs/demo/training/folds/fold2 --output docs/images/example_clips.png
+`python examples/draw_clips.py --model runs/demo/training/folds/fold2 --output docs/images/example_clips.png`
 """
 
 import argparse
