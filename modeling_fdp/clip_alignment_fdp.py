@@ -18,6 +18,7 @@ from .face_alignment_fdp import (
     frame_transform,
     pitch_of,
     resize_frames,
+    shrink_transforms,
     warp_frames,
 )
 from .frame_registration_fdp import REGISTRATIONS, FrameRegistration
@@ -140,11 +141,13 @@ def align_clip(
     if settings.registration_model != "none":
         return _register(frames, settings, indices, base, track, device)
     crops = []
+    divisor = frames.shrink(pitch_of(base)) if aligned else 1
+    shrunk, pitch = shrink_transforms(base, divisor), pitch_of(base) / divisor
     for chunk, gray in frames.iter_chunks(indices):
         pixels = torch.from_numpy(gray).to(device)
         if aligned:
-            chosen = base if base.ndim == 2 else base[chunk]
-            crops.append(warp_frames(pixels, chosen, settings.size_hw, pitch_of(base)))
+            chosen = shrunk if shrunk.ndim == 2 else shrunk[chunk]
+            crops.append(warp_frames(pixels, chosen, settings.size_hw, pitch))
         else:
             crops.append(resize_frames(pixels, settings.size_hw))
     return AlignedClip(torch.cat(crops), track, base if base.ndim == 2 else base[indices])

@@ -143,6 +143,22 @@ def resize_frames(frames: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tenso
     return _round(resized[:, 0])
 
 
+def shrink_transforms(transforms: np.ndarray, divisor: int) -> np.ndarray:
+    """Transforms into frames that were divided by a whole number.
+
+    Args:
+        transforms (`np.ndarray` of shape `(..., 2, 3)`): Crop pixels to frame pixels.
+        divisor (`int`): Frame pixels per pixel of the divided frame, along each side.
+
+    Returns:
+        `np.ndarray` of the same shape: Crop pixels to pixels of the divided frame.
+    """
+    shrunk = transforms / divisor
+    # Pixel centres at whole numbers: centre x of a frame is (x + 0.5) / divisor - 0.5 of the divided one.
+    shrunk[..., 2] += 0.5 / divisor - 0.5
+    return shrunk
+
+
 def pitch_of(transforms: np.ndarray) -> float:
     """Frame pixels per crop pixel, of the first transform; all frames of a clip are filtered by this one number."""
     return float(np.linalg.norm(transforms.reshape(-1, 2, 3)[0, :, :2], axis=0).mean())
@@ -190,17 +206,17 @@ def sample_frames(
     if transforms.ndim == 3 and len(frames) > _WARP_FRAMES:
         parts = [slice(start, start + _WARP_FRAMES) for start in range(0, len(frames), _WARP_FRAMES)]
         return torch.cat([sample_frames(frames[part], transforms[part], size_hw, pitch) for part in parts])
-    block = max(1, round(pitch / 2))
+    # Powers of two, so that frames which were halved while decoding are filtered alike; 2 or 3 samples are left.
+    block = max(1, 2 ** math.floor(math.log2(pitch / 1.5)))
     samples = max(1, round(pitch / block))
     left, top, region = _covered_region(frames, transforms, size_hw, block)
-    region = _block_means(region, block)
     grid = _sampling_grid(transforms, (left, top), block, region.shape[1:], size_hw, samples).to(frames.device)
     if transforms.ndim == 2:
         # Frames travel as channels: the weights of a sample are then worked out once for all of them.
         sampled = F.grid_sample(region[None], grid[None], padding_mode="zeros", align_corners=False)[0]
     else:
         sampled = F.grid_sample(region[:, None], grid, padding_mode="zeros", align_corners=False)[:, 0]
-    return _block_means(sampled, samples)
+    return _block_sums(sampled, samples) / (samples * samples)
 
 
 def _sampling_grid(
@@ -231,7 +247,7 @@ def _sampling_grid(
 def _covered_region(
     frames: torch.Tensor, transforms: np.ndarray, size_hw: tuple[int, int], block: int
 ) -> tuple[int, int, torch.Tensor]:
-    """Cut out what the samples touch, in whole blocks, as float less the border value."""
+    """Cut out what the samples touch and average its blocks: left, top, means (float32) less the border value."""
     height, width = frames.shape[1:]
     corners = np.array([[x, y, 1.0] for x in (-0.5, size_hw[1] - 0.5) for y in (-0.5, size_hw[0] - 0.5)])
     reach = (transforms @ corners.T).swapaxes(-1, -2).reshape(-1, 2)
@@ -240,17 +256,26 @@ def _covered_region(
     # A crop wholly outside the frame still gets one block, of which no sample takes anything but border.
     left, top = (int(min(max(low[i], 0), (width, height)[i] - 1)) // block * block for i in (0, 1))
     right, bottom = (int(max(min(high[i], (width, height)[i]), (left, top)[i] + 1)) for i in (0, 1))
-    region = frames[:, top:bottom, left:right].to(torch.float32) - BORDER_VALUE
+    region = frames[:, top:bottom, left:right]
     missing = (-(right - left) % block, -(bottom - top) % block)
     if any(missing):
-        region = F.pad(region, (0, missing[0], 0, missing[1]))
-    return left, top, region
+        region = F.pad(region, (0, missing[0], 0, missing[1]), value=BORDER_VALUE)
+    # Whole numbers as long as possible, in as few bits as hold their sum.
+    sums = _block_sums(region, block)
+    return left, top, sums.to(torch.float32) / (block * block) - BORDER_VALUE
 
 
-def _block_means(values: torch.Tensor, block: int) -> torch.Tensor:
-    """Mean of blocks of pixels; sums of strided views are several times faster here than a pooling kernel."""
+def _block_sums(values: torch.Tensor, block: int) -> torch.Tensor:
+    """Sum of blocks of pixels; sums of strided views are several times faster here than a pooling kernel."""
     if block == 1:
         return values
-    rows = sum(values[:, start::block] for start in range(1, block)) + values[:, ::block]
-    both = sum(rows[..., start::block] for start in range(1, block)) + rows[..., ::block]
-    return both / (block * block)
+    wide = values.dtype
+    if wide == torch.uint8:
+        wide = torch.int16 if block <= 11 else torch.int32
+    rows = values[:, ::block].to(wide)
+    for start in range(1, block):
+        rows = rows + values[:, start::block]
+    both = rows[..., ::block]
+    for start in range(1, block):
+        both = both + rows[..., start::block]
+    return both

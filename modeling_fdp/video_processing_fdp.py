@@ -42,7 +42,9 @@ class FDPVideoProcessorKwargs(TypedDict, total=False):
         landmarks_path (`str`): Table of "precomputed"; by default `landmarks.parquet` or `.csv` beside the clip.
         video_backend (`str`): "auto", "pyav", "decord", "torchcodec" or "opencv".
         allow_truncated (`bool`): Warn, rather than fail, when a video is cut short.
-        jpeg_luma (`bool`): Read the luma plane of JPEG frames as stored, a third faster and not quite exact.
+        fast_jpeg (`bool`):
+            Read the luma plane of JPEG frames as stored, and halve frames while decoding where the crop shrinks them
+            fourfold or more: about twice as fast, and equal to within one gray level for all but garish colours.
     """
 
     num_frames: int
@@ -61,7 +63,7 @@ class FDPVideoProcessorKwargs(TypedDict, total=False):
     landmarks_path: str | None
     video_backend: str
     allow_truncated: bool
-    jpeg_luma: bool
+    fast_jpeg: bool
 
 
 # Keys that transformers itself writes into a saved processor.
@@ -116,7 +118,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
     landmarks_path: str | None = None
     video_backend = "auto"
     allow_truncated = False
-    jpeg_luma = False
+    fast_jpeg = False
 
     def __init__(self, **kwargs: Any) -> None:
         settings = {key: value for key, value in kwargs.items() if key not in _SERVICE_KEYS}
@@ -280,7 +282,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
             frame_numbers=frame_numbers,
             backend=self.video_backend,
             allow_truncated=self.allow_truncated,
-            jpeg_luma=self.jpeg_luma,
+            fast_jpeg=self.fast_jpeg,
             input_data_format=input_data_format,
             name=clip_id,
         )

@@ -26,6 +26,7 @@ VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".mov", ".mkv", ".webm"})
 MAX_CLIP_FRAMES = 100_000
 # Gray pixels held at once while a long clip is read; results do not depend on it.
 CHUNK_BYTES = 32_000_000
+_ORIENTATION_TAG = 0x0112
 # Whatever Pillow's parsers raise on damaged files (found by fuzzing, tests/modeling_fdp/test_reading_fuzz.py).
 _IMAGE_ERRORS = (OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, ArithmeticError, MemoryError)
 
@@ -85,6 +86,10 @@ class FrameSource:
         """
         return _to_gray(self.read_rgb(indices))
 
+    def shrink(self, pitch: float) -> int:
+        """Decode later frames smaller, where that is faster and wanted; see `FrameFiles.shrink`."""
+        return 1
+
     def iter_chunks(self, indices: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield `(indices, gray frames)` in order, a bounded number of bytes at a time."""
         length = max(1, CHUNK_BYTES // (self.size_hw[0] * self.size_hw[1]))
@@ -118,7 +123,9 @@ def _open_image(path: str) -> Image.Image:
 def _image_array(image: Image.Image, mode: str, name: str) -> np.ndarray:
     """Decode an image to mode "L" or "RGB"; 16-bit gray is scaled to 8 bits, never clipped."""
     try:
-        image = ImageOps.exif_transpose(image)
+        # Most frames have no such tag, and the function would copy them all.
+        if image.getexif().get(_ORIENTATION_TAG, 1) != 1:
+            image = ImageOps.exif_transpose(image)
         if image.mode.startswith("I;16") or image.mode == "I":
             # 0..65535 -> 0..255; Pillow's own conversion would clip everything above 255 to white.
             values = np.asarray(image).astype(np.int64)
@@ -129,7 +136,7 @@ def _image_array(image: Image.Image, mode: str, name: str) -> np.ndarray:
         elif mode == "L" and image.mode not in ("L", "RGB"):
             # Through RGB, as a reader that only knows RGB would see it (palettes, alpha, CMYK).
             image = image.convert("RGB")
-        return np.array(image.convert(mode))
+        return np.asarray(image if image.mode == mode else image.convert(mode))
     except (Image.DecompressionBombError, *_IMAGE_ERRORS) as error:
         if isinstance(error, VideoReadError):
             raise
@@ -142,14 +149,15 @@ class FrameFiles(FrameSource):
     Args:
         paths (`Sequence[str]`): Image files, in time order.
         name (`str`): What errors call the clip.
-        jpeg_luma (`bool`, *optional*, defaults to `False`):
-            Take the luma plane of JPEG files as it is stored. A third faster; differs from the exact formula only
-            where the file holds colours outside RGB (a few pixels in ten thousand, by a few gray levels).
+        fast_jpeg (`bool`, *optional*, defaults to `False`):
+            Take the luma plane of JPEG files as it is stored, and let `shrink` halve frames while they are decoded.
+            Luma alone differs from the exact formula only where a file holds colours outside RGB (a few pixels in ten
+            thousand, by a few gray levels).
     """
 
     backend = "pillow"
 
-    def __init__(self, paths: Sequence[str], name: str, jpeg_luma: bool = False) -> None:
+    def __init__(self, paths: Sequence[str], name: str, fast_jpeg: bool = False) -> None:
         if not paths:
             raise VideoReadError(f"a clip needs at least one frame, but {name!r} has none; give image files")
         if len(paths) > MAX_CLIP_FRAMES:
@@ -160,14 +168,36 @@ class FrameFiles(FrameSource):
         self.paths = list(paths)
         self.name = name
         self.location = os.path.dirname(os.path.abspath(self.paths[0]))
-        self.jpeg_luma = jpeg_luma
+        self.fast_jpeg = fast_jpeg
+        self._divisor = 1
         self.frame_count = len(self.paths)
         with _open_image(self.paths[0]) as image:
             self.size_hw = self._read_one(image, "L", self.paths[0]).shape
 
+    def shrink(self, pitch: float) -> int:
+        """Decode later gray frames smaller, where `fast_jpeg` allows it.
+
+        Args:
+            pitch (`float`): Frame pixels per pixel of the result; at least two of them stay.
+
+        Returns:
+            `int`: 1, 2, 4 or 8; `size_hw` is divided by it, rounded up.
+        """
+        divisor = max(n for n in (1, 2, 4, 8) if n == 1 or n <= pitch / 2) if self.fast_jpeg else 1
+        self._divisor *= divisor
+        height, width = self.size_hw
+        self.size_hw = (-(-height // divisor), -(-width // divisor))
+        return divisor
+
     def _read_one(self, image: Image.Image, mode: str, path: str) -> np.ndarray:
-        if self.jpeg_luma and mode == "L" and image.format == "JPEG":
-            image.draft("L", image.size)
+        if mode == "RGB" or not self.fast_jpeg:
+            return _image_array(image, mode, path)
+        wanted = tuple(-(-side // self._divisor) for side in image.size)
+        if image.format == "JPEG":
+            image.draft("L", tuple(max(1, side // self._divisor) for side in image.size))
+        if image.size != wanted:
+            # No JPEG, or too small for the decoder's own halving.
+            image = Image.fromarray(_image_array(image, mode, path)).reduce(self._divisor)
         return _image_array(image, mode, path)
 
     def _read(self, indices: Sequence[int] | np.ndarray, mode: str) -> np.ndarray:
@@ -404,16 +434,16 @@ def is_image_path(value: Any) -> bool:
 
 def _open_path(path: str, **options: Any) -> FrameSource:
     backend, allow_truncated = options["backend"], options["allow_truncated"]
-    frame_numbers, jpeg_luma = options["frame_numbers"], options["jpeg_luma"]
+    frame_numbers, fast_jpeg = options["frame_numbers"], options["fast_jpeg"]
     if re.match(r"[a-z][a-z0-9+.-]+://", path, flags=re.IGNORECASE):
         raise VideoReadError(f"videos are read from disk, but {path!r} is an address; download it first")
     if os.path.isdir(path):
         paths = list_frames(path)
-        return FrameFiles(_select(paths, frame_numbers, path), path, jpeg_luma=jpeg_luma)
+        return FrameFiles(_select(paths, frame_numbers, path), path, fast_jpeg=fast_jpeg)
     if not os.path.exists(path):
         raise VideoReadError(f"a clip must exist, but there is no file or folder {path!r}; check the path")
     if is_image_path(path):
-        return FrameFiles(_select([path], frame_numbers, path), path, jpeg_luma=jpeg_luma)
+        return FrameFiles(_select([path], frame_numbers, path), path, fast_jpeg=fast_jpeg)
     return VideoFile(path, backend=backend, allow_truncated=allow_truncated, frame_numbers=frame_numbers)
 
 
@@ -434,7 +464,7 @@ def open_frames(
     frame_numbers: Sequence[int] | None = None,
     backend: str = "auto",
     allow_truncated: bool = False,
-    jpeg_luma: bool = False,
+    fast_jpeg: bool = False,
     input_data_format: str | None = None,
     name: str | None = None,
 ) -> FrameSource:
@@ -447,7 +477,7 @@ def open_frames(
         frame_numbers (`Sequence[int]`, *optional*): 0-based frames of the source that make the clip; all by default.
         backend (`str`, *optional*, defaults to `"auto"`): Decoder of video files.
         allow_truncated (`bool`, *optional*, defaults to `False`): Warn, rather than fail, when a video is cut short.
-        jpeg_luma (`bool`, *optional*, defaults to `False`): See `FrameFiles`.
+        fast_jpeg (`bool`, *optional*, defaults to `False`): See `FrameFiles`.
         input_data_format (`str`, *optional*): "channels_first" or "channels_last" for arrays.
         name (`str`, *optional*): What errors call a clip that has no path.
 
@@ -460,7 +490,7 @@ def open_frames(
     if isinstance(source, str | os.PathLike):
         path = os.fspath(source)
         return _open_path(
-            path, frame_numbers=frame_numbers, backend=backend, allow_truncated=allow_truncated, jpeg_luma=jpeg_luma
+            path, frame_numbers=frame_numbers, backend=backend, allow_truncated=allow_truncated, fast_jpeg=fast_jpeg
         )
     if isinstance(source, Image.Image):
         source = [source]
@@ -470,7 +500,7 @@ def open_frames(
         if all(isinstance(item, str | os.PathLike) for item in source):
             paths = [os.fspath(item) for item in source]
             label = name or os.path.dirname(paths[0]) or paths[0]
-            return FrameFiles(_select(paths, frame_numbers, label), label, jpeg_luma=jpeg_luma)
+            return FrameFiles(_select(paths, frame_numbers, label), label, fast_jpeg=fast_jpeg)
         label = name or "list of frames"
         if all(isinstance(item, Image.Image) for item in source):
             source = _images_to_array(source, label)

@@ -17,7 +17,7 @@ _TEXT_SETTINGS = (
     "video_backend",
 )  # fmt: skip
 _NUMBER_SETTINGS = {"crop_scale": float, "landmark_frames": int, "min_face_score": float}
-_SWITCH_SETTINGS = ("allow_truncated", "jpeg_luma")
+_SWITCH_SETTINGS = ("allow_truncated", "fast_jpeg")
 SHEET_CLIPS = 24
 SHEET_MARGIN = 4
 

@@ -143,6 +143,21 @@ def test_crops_do_not_depend_on_the_frames_beside_them():
     assert torch.equal(warp_frames(frames, same, (16, 16)), warp_frames(frames, base, (16, 16)))
 
 
+@pytest.mark.parametrize("scale", [1.0, 3.0, 5.0, 9.0])
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_fast_jpeg_is_close_to_the_exact_crop(suffix, scale, tmp_path, write_frames):
+    frames = textured(4, 481, 643).numpy()
+    write_frames(tmp_path, frames, "img{}." + suffix)
+    points = np.array([[250.0, 180], [390, 184], [322, 240], [270, 320], [371, 318]])
+    size = round(2.5 * 140 / scale)
+    options = {"size": size, "crop_scale": 2.5}
+    exact = FDPVideoProcessor(**options).align_clip(tmp_path, landmarks=points)
+    fast = FDPVideoProcessor(fast_jpeg=True, **options).align_clip(tmp_path, landmarks=points)
+    difference = (exact.frames.int() - fast.frames.int()).abs().float()
+    assert difference.mean() < 0.25 and difference.max() <= 1
+    assert np.array_equal(exact.transforms, fast.transforms)
+
+
 # ---------------------------------------------------------------- registration
 
 

@@ -186,7 +186,7 @@ def test_every_setting_is_saved_and_restored(tmp_path):
         "landmarks_path": "landmarks.csv",
         "video_backend": "opencv",
         "allow_truncated": True,
-        "jpeg_luma": True,
+        "fast_jpeg": True,
     }
     assert set(settings) == set(FDPVideoProcessor.valid_kwargs.__annotations__)
     processor = FDPVideoProcessor(**settings)
