@@ -68,7 +68,7 @@ def build_trainer(folder: Path, num_clips: int, preset: str, max_steps: int) -> 
     labels = [number % NUM_CLASSES for number in range(num_clips)]
     names = [f"class {label}" for label in range(NUM_CLASSES)]
     table = ClipTable([str(number) for number in range(num_clips)], ["noise"] * num_clips, subjects, labels, names)
-    config = TrainConfig(corpus=["noise"], preset=preset, max_steps=max_steps, final_model=False)
+    config = TrainConfig(corpus=["noise"], preset=preset, max_steps=max_steps, eval_batch_size=16)
     model_config = FDPConfig.from_preset(preset, num_labels=NUM_CLASSES)
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     context = FoldContext(

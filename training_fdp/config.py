@@ -85,6 +85,9 @@ class TrainConfig:
     report_literature_selection: bool = _option(
         False, "Also report the best epoch on the test subject, beside the honest figure, as `best_on_test_subject`."
     )
+    allow_lost_clips: bool = _option(
+        False, "Leave out clips that cannot be used (no frames, ...), and say so in the results, instead of refusing."
+    )
     allow_missing_classes: bool = _option(
         False, "Run a fold although a class of its test clips has no training clip; the report says so."
     )

@@ -1,13 +1,13 @@
 """From the names on a command line to the clips of a run: rows, columns, pixels, and what may be shown of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import datasets
 
-from hub_datasets import get_builder_class, load_corpus
+from hub_datasets import get_builder_class
 from training_fdp.config import TrainConfig
 from training_fdp.errors import ConfigError
 from training_fdp.protocols import ClipTable
@@ -21,11 +21,13 @@ class Corpora:
         dataset (`datasets.Dataset`): Rows of all corpora, those that are only tested on last.
         table (`ClipTable`): The columns that protocols read.
         faces_may_be_published (`bool`): Whether every corpus permits showing its faces.
+        warnings (`list[str]`): Clips that were left out because they cannot be used.
     """
 
     dataset: Any
     table: ClipTable
     faces_may_be_published: bool
+    warnings: list[str] = field(default_factory=list)
 
 
 def load_corpora(config: TrainConfig) -> Corpora:
@@ -39,14 +41,23 @@ def load_corpora(config: TrainConfig) -> Corpora:
 
     Raises:
         CorpusError: a corpus, its folder, its sheet or its label set is not as it must be.
-        ConfigError: numbers of corpora and folders that do not match, or corpora with different classes.
+        ConfigError: numbers of corpora and folders that do not match, corpora with different classes, or clips that
+            cannot be used while `allow_lost_clips` is off.
     """
     train = _pair(config.corpus, config.data_dir, "data_dir")
     test = _pair(config.test_corpus, config.test_data_dir, "test_data_dir")
     options = config.pairs("corpus_options")
-    parts = []
+    parts, warnings = [], []
     for name, folder in [*train, *test]:
-        rows = load_corpus(name, data_dir=folder, label_set=config.label_set, num_proc=None, **options)
+        builder = get_builder_class(name)(data_dir=folder, config_name=config.label_set, **options)
+        rows = builder.prepare()
+        if lost := builder.scan.lost:
+            said = f"{len(lost)} clips of {name} cannot be used, first {lost[0].clip_id} ({lost[0].reason})"
+            if not config.allow_lost_clips:
+                raise ConfigError(
+                    f"{said}; complete the download, or leave such clips out with --allow_lost_clips true"
+                )
+            warnings.append(f"{said}; they were left out")
         parts.append(rows.filter(lambda label: label is not None, input_columns="label"))
     class_names = parts[0].features["label"].names
     for (name, _), part in zip([*train, *test], parts, strict=True):
@@ -64,7 +75,7 @@ def load_corpora(config: TrainConfig) -> Corpora:
         subjects = [f"{corpus}-{subject}" for corpus, subject in zip(corpora, subjects, strict=True)]
     table = ClipTable(list(dataset["clip_id"]), corpora, subjects, [int(x) for x in dataset["label"]], class_names)
     faces = all(get_builder_class(name).faces_may_be_published for name, _ in [*train, *test])
-    return Corpora(dataset, table, faces)
+    return Corpora(dataset, table, faces, warnings)
 
 
 def clip_cache_folder(config: TrainConfig) -> Path:

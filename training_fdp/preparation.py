@@ -115,7 +115,7 @@ def prepare_run(config: TrainConfig, accelerator: Any) -> PreparedRun:
     table = corpora.table
     folds = make_folds(table, config.protocol, config.test_corpus, config.released_subject_list)
     select_folds(folds, config.folds)
-    warnings = _check_classes(table, folds, config.allow_missing_classes)
+    warnings = corpora.warnings + _check_classes(table, folds, config.allow_missing_classes)
     model_config = build_model_config(config, table.class_names)
     processor = build_processor(config, model_config)
     clips = on_main_first(
