@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from training_fdp.storage import write_atomically
 
 DOTS_PER_INCH = 110
-# More curves than this hide each other; the mean is drawn over them.
+# Curves of single folds hide each other; their mean is drawn over them.
 CURVE_ALPHA = 0.35
 
 
@@ -51,15 +51,18 @@ def draw_subject_accuracy(path: Path, correct: Mapping[str, tuple[int, int]]) ->
 
 
 def draw_training_curves(path: Path, curves: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
-    """Draw the loss and its parts over the steps: one line per fold, each part in its own panel."""
+    """Draw the loss and its parts over the steps: a line per fold, their mean, each part in its own panel."""
     names = [name for name in next(iter(curves.values())) if name != "learning_rate"]
 
     def draw(figure: Any) -> None:
         panels = figure.subplots(1, len(names), squeeze=False)[0]
         for axes, name in zip(panels, names, strict=True):
-            for curve in curves.values():
-                values = np.asarray(curve.get(name, []))
+            lines = [np.asarray(curve.get(name, [])) for curve in curves.values()]
+            for values in lines:
                 axes.plot(np.arange(1, len(values) + 1), values, color="#4472a8", alpha=CURVE_ALPHA, linewidth=0.8)
+            shared = min(len(values) for values in lines)
+            mean = np.mean([values[:shared] for values in lines], axis=0)
+            axes.plot(np.arange(1, shared + 1), mean, color="#1d3557", linewidth=1.2)
             axes.set(
                 title=name.replace("_", " "), xlabel="step", yscale="log" if _positive(curves, name) else "linear"
             )
