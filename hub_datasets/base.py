@@ -19,6 +19,7 @@ from datasets import ClassLabel, Features, List, Value
 
 from hub_datasets.action_units import parse_action_units
 from hub_datasets.errors import CorpusOptionError
+from hub_datasets.records import RENDERED_MANIFEST
 from hub_datasets.resolve import ResolvedClip, Scan
 from hub_datasets.scanner import ANY, CorpusScanner, Layout
 
@@ -145,6 +146,11 @@ class CorpusBuilder(CorpusScanner, datasets.GeneratorBasedBuilder):
             hash=self.scan.fingerprint,
             **kwargs,
         )
+
+    @property
+    def is_rendered(self) -> bool:
+        """Whether nobody's face is in it (`bool`): the tree was rendered, also where it imitates a licensed corpus."""
+        return (Path(self.config.data_dir) / RENDERED_MANIFEST).is_file()
 
     def extra_features(self) -> dict[str, Any]:
         """Columns that only this corpus has; `to_row` fills them."""

@@ -58,6 +58,8 @@ def as_text(cell: Any) -> str:
     return str(cell).strip()
 
 
+# Lies in the root of every rendered tree, whatever corpus it imitates; written last: a tree without it is unfinished.
+RENDERED_MANIFEST = "synthetic_corpus.json"
 OBJECTIVE_CLASSES = ("I", "II", "III", "IV", "V", "VI", "VII")
 
 

@@ -21,12 +21,14 @@ class Corpora:
         dataset (`datasets.Dataset`): Rows of all corpora, those that are only tested on last.
         table (`ClipTable`): The columns that protocols read.
         faces_may_be_published (`bool`): Whether every corpus permits showing its faces.
+        is_rendered (`bool`): Whether every face is synthetic; figures must then be labelled so.
         warnings (`list[str]`): Clips that were left out because they cannot be used.
     """
 
     dataset: Any
     table: ClipTable
     faces_may_be_published: bool
+    is_rendered: bool = False
     warnings: list[str] = field(default_factory=list)
 
 
@@ -47,9 +49,10 @@ def load_corpora(config: TrainConfig) -> Corpora:
     train = _pair(config.corpus, config.data_dir, "data_dir")
     test = _pair(config.test_corpus, config.test_data_dir, "test_data_dir")
     options = config.pairs("corpus_options")
-    parts, warnings = [], []
+    builders, parts, warnings = [], [], []
     for name, folder in [*train, *test]:
         builder = get_builder_class(name)(data_dir=folder, config_name=config.label_set, **options)
+        builders.append(builder)
         rows = builder.prepare()
         if lost := builder.scan.lost:
             said = f"{len(lost)} clips of {name} cannot be used, first {lost[0].clip_id} ({lost[0].reason})"
@@ -74,8 +77,9 @@ def load_corpora(config: TrainConfig) -> Corpora:
         # Two corpora may both have a subject 1: the corpus is then part of the name.
         subjects = [f"{corpus}-{subject}" for corpus, subject in zip(corpora, subjects, strict=True)]
     table = ClipTable(list(dataset["clip_id"]), corpora, subjects, [int(x) for x in dataset["label"]], class_names)
-    faces = all(get_builder_class(name).faces_may_be_published for name, _ in [*train, *test])
-    return Corpora(dataset, table, faces, warnings)
+    is_rendered = all(builder.is_rendered for builder in builders)
+    faces = is_rendered or all(builder.faces_may_be_published for builder in builders)
+    return Corpora(dataset, table, faces, is_rendered, warnings)
 
 
 def clip_cache_folder(config: TrainConfig) -> Path:

@@ -44,7 +44,7 @@ def write_report(
         "complete": not missing,
         "missing_folds": {key: failures.get(key, "not run") for key in missing},
         **{name: facts[name] for name in ("command", "corpus", "test_corpus", "label_set", "class_names", "preset")},
-        **{name: facts[name] for name in ("protocol", "selection", "seeds", "warnings", "versions")},
+        **{name: facts[name] for name in ("protocol", "selection", "seeds", "synthetic", "warnings", "versions")},
         "seed": facts["seeds"][0],
         "settings": facts["identity"]["settings"],
         **pool_records(records, class_names),

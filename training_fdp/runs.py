@@ -109,6 +109,7 @@ def run_facts(prepared: PreparedRun, arguments: Sequence[str]) -> dict[str, Any]
         "seeds": config.all_seeds,
         "folds": [fold.fold_id for fold in prepared.folds],
         "warnings": prepared.warnings,
+        "synthetic": prepared.corpora.is_rendered,
         "faces": prepared.corpora.faces_may_be_published or config.allow_face_figures,
         "versions": versions(),
     }

@@ -18,6 +18,7 @@ from pathlib import Path
 from datasets.utils import tqdm
 
 from hub_datasets.errors import CorpusError
+from hub_datasets.records import RENDERED_MANIFEST as MANIFEST
 
 from .faces import Face
 from .motion import Event
@@ -26,8 +27,6 @@ from .settings import GENERATOR_VERSION, CorpusSettings, RecordingPlan
 
 logger = logging.getLogger(__name__)
 
-# Written last: a tree without it is not finished.
-MANIFEST = "synthetic_corpus.json"
 TRUTH_FOLDER = "ground_truth"
 
 

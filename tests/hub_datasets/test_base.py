@@ -388,6 +388,7 @@ def test_builder_the_long_way(fake_corpus, corpus_cache):
     assert dataset.features == clip_features(dataset.features["label"].names)
     assert len(dataset) == len(builder.scan.clips)
     assert not builder.faces_may_be_published
+    assert not builder.is_rendered
 
 
 def test_frames_are_decoded_only_when_asked_for(fake_corpus, corpus_cache):

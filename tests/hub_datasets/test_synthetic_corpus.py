@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hub_datasets import load_corpus
+from hub_datasets import get_builder_class, load_corpus
 from hub_datasets.__main__ import main
 from hub_datasets.errors import CorpusError, CorpusOptionError, DatasetNotFoundError
 from hub_datasets.synthetic import tree
@@ -205,7 +205,9 @@ def test_the_loaders_of_real_corpora_read_generated_trees(layout, label_set, sub
     words = ["--layout", layout, "--num_subjects", "2", "--clips", "8", "--fps", "60", "--duration_s", "0.1", "0.2"]
     assert generate(root, *words) == 0
     assert f"load_corpus('{layout}'" in capsys.readouterr().out
-    rows = load_corpus(layout, data_dir=root, label_set=label_set, cache_dir=tmp_path)
+    builder = get_builder_class(layout)(data_dir=root, config_name=label_set, cache_dir=tmp_path)
+    assert builder.is_rendered, "figures on this tree must be labelled synthetic"
+    rows = builder.prepare()
     assert len(rows) == 8
     assert rows[0]["subject"] == subject
     for row in rows:
