@@ -157,7 +157,7 @@ class TestFaults:
             convert_state_dict(small_state_dict, labels)
 
     def test_another_network_is_refused(self):
-        with pytest.raises(CheckpointError, match="mer.fc2.weight"):
+        with pytest.raises(CheckpointError, match=r"mer\.fc2\.weight"):
             convert_state_dict({"head.weight": torch.zeros(5, 3)})
 
     def test_a_file_that_would_run_code_is_refused(self, tmp_path):

@@ -120,6 +120,14 @@ class TestEveryPreset:
         assert all(torch.isfinite(value).all() for value in loaded.parameters())
         assert torch.equal(loaded.fdp.encoder.stem[0].conv.weight, model.fdp.encoder.stem[0].conv.weight)
 
+    def test_channels_last_is_only_a_layout(self, model, clips, tmp_path):
+        laid_out = copy.deepcopy(model).use_channels_last()
+        assert laid_out.fdp.encoder.stem[1].conv.weight.is_contiguous(memory_format=torch.channels_last)
+        assert torch.allclose(laid_out(clips()).logits, model(clips()).logits, atol=1e-5)
+        laid_out.save_pretrained(tmp_path)
+        loaded = FDPForVideoClassification.from_pretrained(tmp_path).state_dict()
+        assert all(torch.equal(value, loaded[name]) for name, value in model.state_dict().items())
+
     def test_same_seed_same_model(self, small_config, model):
         networks = []
         for seed in (3, 3, 4):
