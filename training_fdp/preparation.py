@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -69,6 +70,12 @@ def build_accelerator(config: TrainConfig) -> Accelerator:
         ConfigError: an arithmetic that the device cannot do, a batch that the processes cannot share, or a tracker
             that is not installed.
     """
+    launched_with = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if launched_with not in ("no", config.mixed_precision):
+        raise ConfigError(
+            f"accelerate launch was told --mixed_precision {launched_with} and train.py {config.mixed_precision}; give "
+            "the option to train.py, which records it"
+        )
     accelerator = Accelerator(
         mixed_precision=config.mixed_precision,
         log_with=check_tracker(config.report_to),
