@@ -73,8 +73,8 @@ def build_accelerator(config: TrainConfig) -> Accelerator:
     launched_with = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if launched_with not in ("no", config.mixed_precision):
         raise ConfigError(
-            f"accelerate launch was told --mixed_precision {launched_with} and train.py {config.mixed_precision}; give "
-            "the option to train.py, which records it"
+            f"accelerate launch was told --mixed_precision {launched_with} and train.py {config.mixed_precision}; "
+            "give the option to train.py, which records it"
         )
     accelerator = Accelerator(
         mixed_precision=config.mixed_precision,

@@ -284,7 +284,7 @@ def test_fp16_on_the_cpu_is_refused(toy_run, tmp_path):
 
 def test_the_launcher_must_not_contradict(toy_run, tmp_path, monkeypatch):
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
-    with pytest.raises(ConfigError, match="give the option to train.py"):
+    with pytest.raises(ConfigError, match="give the option to train"):
         toy_run(tmp_path / "OUT")
     assert not (tmp_path / "OUT").exists()
 
