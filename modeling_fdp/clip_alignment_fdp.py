@@ -22,6 +22,7 @@ from .face_alignment_fdp import (
     warp_frames,
 )
 from .frame_registration_fdp import REGISTRATIONS, FrameRegistration
+from .frame_source_fdp import FrameSource
 from .landmark_backends_fdp import (
     DETECTORS,
     DetectedFace,
@@ -30,7 +31,6 @@ from .landmark_backends_fdp import (
     load_landmarks,
     make_detector,
 )
-from .video_reading_fdp import FrameSource
 
 logger = logging.getLogger(__name__)
 

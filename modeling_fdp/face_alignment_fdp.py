@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .video_decoders_fdp import VideoReadError
+from .frame_source_fdp import VideoReadError
 
 LANDMARK_NAMES = ("left_eye", "right_eye", "nose_tip", "left_mouth_corner", "right_mouth_corner")
 # Outside the frame the crop is mid-gray, 0 after normalisation (fact sheet on papers, 1.5: "gray 128 border").

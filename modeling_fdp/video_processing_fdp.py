@@ -13,8 +13,10 @@ from transformers.video_processing_utils import BaseVideoProcessor
 from transformers.video_utils import VideoMetadata
 
 from .clip_alignment_fdp import AlignedClip, AlignmentSettings, align_clip
+from .frame_files_fdp import is_image_path
+from .frame_source_fdp import FrameSource
 from .video_decoders_fdp import VIDEO_BACKENDS
-from .video_reading_fdp import FrameSource, is_image_path, open_frames
+from .video_reading_fdp import open_frames
 
 logger = logging.getLogger(__name__)
 

@@ -20,6 +20,7 @@ from modeling_fdp.face_alignment_fdp import (
     resize_frames,
     warp_frames,
 )
+from modeling_fdp.frame_arrays_fdp import FrameArray
 from modeling_fdp.frame_registration_fdp import FrameRegistration
 from modeling_fdp.landmark_backends_fdp import (
     LANDMARK_COLUMNS,
@@ -28,7 +29,7 @@ from modeling_fdp.landmark_backends_fdp import (
     make_detector,
 )
 from modeling_fdp.video_processing_fdp import FDPVideoProcessor
-from modeling_fdp.video_reading_fdp import FrameArray, open_frames
+from modeling_fdp.video_reading_fdp import open_frames
 
 FACE = np.array([[270.0, 200], [370, 207], [320, 250], [280, 300], [360, 303]])
 
@@ -229,7 +230,7 @@ def test_registration_of_a_part_equals_the_whole_in_any_chunks(moving_head, monk
     part = align_clip(clip, settings, np.array([0, 3, 8]), landmarks=moving_head.landmarks)
     assert torch.equal(part.frames, whole.frames[[0, 3, 8]])
     assert np.array_equal(part.transforms, whole.transforms[[0, 3, 8]])
-    monkeypatch.setattr("modeling_fdp.video_reading_fdp.CHUNK_BYTES", 160 * 200 * 2)
+    monkeypatch.setattr("modeling_fdp.frame_source_fdp.CHUNK_BYTES", 160 * 200 * 2)
     chunked = align_clip(clip, settings, landmarks=moving_head.landmarks)
     assert (chunked.frames.int() - whole.frames.int()).abs().max() <= 1
 
@@ -612,7 +613,7 @@ def test_wrong_settings_fail_at_once(wrong):
 
 def test_long_clip_is_aligned_in_bounded_memory(monkeypatch, moving_head):
     """10,000 frames in chunks: what is held at once is a chunk and the crops."""
-    monkeypatch.setattr("modeling_fdp.video_reading_fdp.CHUNK_BYTES", 40 * 50 * 100)
+    monkeypatch.setattr("modeling_fdp.frame_source_fdp.CHUNK_BYTES", 40 * 50 * 100)
     frames = np.broadcast_to(np.arange(50, dtype=np.uint8), (10_000, 40, 50))
     longest = 0
 

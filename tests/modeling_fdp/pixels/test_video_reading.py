@@ -15,9 +15,12 @@ import pytest
 import torch
 from PIL import Image
 
-from modeling_fdp import video_decoders_fdp, video_reading_fdp
-from modeling_fdp.video_decoders_fdp import TruncatedVideoWarning, open_decoder, probe_video
-from modeling_fdp.video_reading_fdp import FrameArray, VideoReadError, list_frames, open_frames
+from modeling_fdp import frame_source_fdp, video_decoders_fdp, video_probe_fdp
+from modeling_fdp.frame_arrays_fdp import FrameArray
+from modeling_fdp.frame_files_fdp import list_frames
+from modeling_fdp.video_decoders_fdp import open_decoder
+from modeling_fdp.video_probe_fdp import TruncatedVideoWarning, probe_video
+from modeling_fdp.video_reading_fdp import VideoReadError, open_frames
 
 BACKENDS = ["pyav", "decord", "opencv"]
 VIDEOS = {
@@ -98,7 +101,7 @@ def test_folder_without_images_is_refused(prepare, tmp_path):
 
 
 def test_folder_of_too_many_files_is_refused_before_it_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(video_reading_fdp, "MAX_CLIP_FRAMES", 50)
+    monkeypatch.setattr(frame_source_fdp, "MAX_CLIP_FRAMES", 50)
     for number in range(60):
         (tmp_path / f"{number}.jpg").touch()
     with pytest.raises(VideoReadError, match="may have 50 frames"):
@@ -375,7 +378,7 @@ def test_audio_without_pictures_is_refused(tmp_path):
 
 
 def test_frame_size_in_a_header_is_checked_before_memory_is_taken(videos, monkeypatch):
-    monkeypatch.setattr(video_decoders_fdp, "MAX_FRAME_PIXELS", 1000)
+    monkeypatch.setattr(frame_source_fdp, "MAX_FRAME_PIXELS", 1000)
     with pytest.raises(VideoReadError, match="may have 1,000 pixels"):
         open_frames(videos["h264.mp4"])
 
@@ -383,7 +386,7 @@ def test_frame_size_in_a_header_is_checked_before_memory_is_taken(videos, monkey
 def test_chunks_of_a_long_video_are_bounded_and_equal(tmp_path, barcode_frames, write_video, monkeypatch):
     path = write_video(tmp_path / "long.avi", barcode_frames(60, 24, 32))
     whole = read_all(path)
-    monkeypatch.setattr(video_reading_fdp, "CHUNK_BYTES", 24 * 32 * 7)
+    monkeypatch.setattr(frame_source_fdp, "CHUNK_BYTES", 24 * 32 * 7)
     with open_frames(path) as frames:
         chunks = list(frames.iter_chunks(np.arange(60)))
     assert max(len(indices) for indices, _ in chunks) == 7
@@ -431,7 +434,7 @@ def test_unknown_backend_and_missing_module_say_what_to_do(videos, monkeypatch):
     monkeypatch.setitem(sys.modules, "decord", None)
     with pytest.raises(VideoReadError, match="pip install decord"):
         open_decoder(videos["mjpeg.avi"], backend="decord")
-    monkeypatch.setattr(video_decoders_fdp, "av", None)
+    monkeypatch.setattr(video_probe_fdp, "av", None)
     with pytest.raises(VideoReadError, match="pip install av"):
         open_decoder(videos["mjpeg.avi"])
 
