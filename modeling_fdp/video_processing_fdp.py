@@ -69,14 +69,7 @@ class FDPVideoProcessorKwargs(TypedDict, total=False):
 
 
 # Keys that transformers itself writes into a saved processor.
-_SERVICE_KEYS = {
-    "video_processor_type",
-    "image_processor_type",
-    "processor_class",
-    "auto_map",
-    "feature_extractor_type",
-}
-_SERVICE_KEYS |= {"default_to_square"}
+_SERVICE_KEYS = frozenset({"video_processor_type", "image_processor_type", "processor_class", "auto_map"})
 
 
 class FDPVideoProcessor(BaseVideoProcessor):
@@ -200,6 +193,18 @@ class FDPVideoProcessor(BaseVideoProcessor):
         rising = np.linspace(first, apex, middle + 1)
         falling = np.linspace(apex, last, count - middle)
         return np.rint(np.concatenate([rising, falling[1:]])).astype(np.int64)
+
+    def sample_frames(self, metadata: VideoMetadata, num_frames: int | None = None, **_: Any) -> np.ndarray:
+        """Choose frames as `sample_indices` does; the library's own sampler never takes the last frame.
+
+        Args:
+            metadata (`VideoMetadata`): Tells how many frames there are.
+            num_frames (`int`, *optional*): Frames to take; the processor's own number by default.
+
+        Returns:
+            `np.ndarray` of shape `(num_frames,)`: int64.
+        """
+        return self.sample_indices(metadata.total_num_frames, num_frames)
 
     def normalize_frames(self, frames: torch.Tensor) -> torch.Tensor:
         """Scale gray values to [-1, 1]: x / 127.5 - 1.

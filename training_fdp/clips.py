@@ -11,6 +11,7 @@ import logging
 import multiprocessing
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 # Raise when the same inputs and settings give other pixels than before.
 CACHE_VERSION = 1
+_STALE_SECONDS = 24 * 3600
 # Settings that choose among prepared frames, or only speak of them: changing them prepares nothing again.
 _SETTINGS_AFTER_PREPARATION = frozenset({"num_frames", "do_sample_frames", "return_metadata", "auto_map"})
 # Files whose content decides the pixels, beside the frames themselves.
@@ -78,6 +80,14 @@ def _replacing(path: Path) -> Iterator[str]:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def _remove_stale_parts(folder: Path) -> None:
+    """Clear away what killed runs left; a running neighbour's files are younger than a day."""
+    for part in folder.glob(".*.part"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - part.stat().st_mtime > _STALE_SECONDS:
+                part.unlink()
 
 
 def _landmarks_path(path: Path) -> Path:
@@ -221,6 +231,7 @@ def prepare_clips(
         paths.append(path)
         if path not in missing and not path.exists():
             missing[path] = row
+    _remove_stale_parts(folder)
     workers = min(num_proc or os.cpu_count() or 1, len(missing))
     with tqdm(total=len(missing), desc=desc, unit="clip", disable=not missing) as progress:
         if workers > 1:

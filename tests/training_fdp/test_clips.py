@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -150,10 +151,15 @@ def test_run_that_broke_off_keeps_its_clips(corpus, processor, tmp_path, monkeyp
         prepare_clips(corpus, processor, tmp_path / "cache", num_proc=1)
     left = list((tmp_path / "cache").rglob("*"))
     assert not [path for path in left if path.suffix == ".part"]
+    folder = next(path for path in left if path.is_dir())
+    for name, age in (("stale", 2 * 24 * 3600), ("fresh", 60)):
+        (folder / f".{name}.part").touch()
+        os.utime(folder / f".{name}.part", (time.time() - age,) * 2)
     Path(broken).write_bytes(whole)
     prepared = count_preparations(monkeypatch)
     assert len(prepare_clips(corpus, processor, tmp_path / "cache", num_proc=1)) == 5
     assert prepared == ["toy/clip3", "toy/clip4"]
+    assert [path.name for path in folder.glob(".*.part")] == [".fresh.part"]
 
 
 def test_errors_of_worker_processes_keep_their_type(corpus, processor, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from transformers import AutoVideoProcessor
+from transformers.video_utils import VideoMetadata
 
 from modeling_fdp.video_processing_fdp import FDPVideoProcessor, split_batch
 from modeling_fdp.video_reading_fdp import VideoReadError
@@ -150,6 +151,14 @@ def test_sampling_keeps_onset_apex_and_offset(onset, apex, offset, count):
     assert indices[0] == onset and indices[-1] == offset and apex in indices
 
 
+def test_library_sampler_is_replaced():
+    """transformers' own takes arange(n) * total // n, which never reaches the last frame."""
+    processor = FDPVideoProcessor(num_frames=4)
+    metadata = VideoMetadata(total_num_frames=10)
+    assert processor.sample_frames(metadata).tolist() == [0, 3, 6, 9]
+    assert processor.sample_frames(metadata, num_frames=2, fps=None).tolist() == [0, 9]
+
+
 def test_sampling_without_a_known_apex():
     processor = FDPVideoProcessor(num_frames=4)
     plain = processor.sample_indices(40, onset_index=4, offset_index=30)
@@ -275,6 +284,7 @@ def test_pipeline_calls_the_processor_with_its_own_keywords(folder, write_video,
 _REMOTE = """
 import sys, numpy as np
 from transformers import AutoVideoProcessor
+from transformers.video_utils import VideoMetadata
 processor = AutoVideoProcessor.from_pretrained(sys.argv[1], trust_remote_code=True)
 assert "modeling_fdp" not in sys.modules
 np.save(sys.argv[3], processor(sys.argv[2], return_tensors="np")["pixel_values"])
