@@ -5,6 +5,7 @@ itself, blinks) and changes of brightness and contrast are kept from pulling the
 residual (Geman-McClure), gain and offset are part of the fit.
 """
 
+import itertools
 import logging
 import math
 
@@ -22,6 +23,10 @@ _WORK_SIDE = 128
 _MARGIN = 0.2
 _PYRAMID = (8, 4, 2, 1)
 _ITERATIONS = 12
+# Radius, over half the crop, of the part that counts: the face. A still background around it must not hold it back.
+_FACE_RADIUS = 0.6
+# Shifts tried before the descent, as a share of the crop's side.
+_SEARCH_REACH = 0.25
 # Steps below this many work pixels end the search.
 _TOLERANCE = 1e-3
 
@@ -67,6 +72,8 @@ class FrameRegistration:
         """
         work = self._work_frames(frames)
         motion = self._last.to(work.device).repeat(len(work), 1)
+        coarsest = self._factors()[0]
+        motion = _search(F.avg_pool2d(work[:, None], coarsest)[:, 0], self._levels[0], motion, coarsest)
         for factor, level in zip(self._factors(), self._levels, strict=True):
             motion = _refine(F.avg_pool2d(work[:, None], factor)[:, 0], level, motion, factor, self.model)
         self._last = motion[-1].cpu()
@@ -126,6 +133,9 @@ class _TemplateLevel:
         gradient_y, gradient_x = torch.gradient(template)
         gradient_x, gradient_y = gradient_x[self.inside], gradient_y[self.inside]
         self.values = template[self.inside].flatten()
+        radius = ((self.x / self.x.max().clamp(min=1)) ** 2 + (self.y / self.y.max().clamp(min=1)) ** 2).sqrt()
+        # Level inside, gone at the border.
+        self.window = torch.exp(-((radius / _FACE_RADIUS) ** 4)).flatten()
         parts = [gradient_x, gradient_y]
         if model == "similarity":
             parts += [gradient_x * self.x + gradient_y * self.y, gradient_y * self.x - gradient_x * self.y]
@@ -145,6 +155,44 @@ class _TemplateLevel:
 
 def _template_level(template: torch.Tensor, factor: int, model: str) -> _TemplateLevel:
     return _TemplateLevel(F.avg_pool2d(template[None, None], factor)[0, 0], model)
+
+
+def _search(frames: torch.Tensor, level: _TemplateLevel, motion: torch.Tensor, factor: int) -> torch.Tensor:
+    """Best of the start and of whole-pixel shifts around it at the coarsest level, where a face moves a few pixels.
+
+    Args:
+        frames (`torch.Tensor` of shape `(num_frames, height, width)`): float32, at this level's size.
+        level (`_TemplateLevel`): The first frame.
+        motion (`torch.Tensor` of shape `(num_frames, 2 or 4)`): Start: shift in work pixels, then scale and turn.
+        factor (`int`): Work pixels per pixel of this level.
+
+    Returns:
+        `torch.Tensor` of the shape of `motion`: Start of the descent.
+    """
+    # Every second pixel: the descent comes from one further away by itself.
+    steps = math.ceil(_SEARCH_REACH * min(level.x.shape) / 2)
+    places = [2 * step for step in range(-steps, steps + 1)]
+    best, best_cost = motion.clone(), torch.full((len(frames),), math.inf, device=frames.device)
+    # Nearest shifts first, so that ties (frames without texture) stay where they are.
+    shifts = sorted(itertools.product(places, repeat=2), key=lambda shift: math.hypot(*shift))
+    for shift in shifts:
+        tried = motion.clone()
+        tried[:, :2] += factor * torch.tensor(shift, dtype=motion.dtype, device=motion.device)
+        scaled = tried.clone()
+        scaled[:, :2] /= factor
+        residual = _residual(frames, level, scaled)
+        cost = (level.window * residual.abs()).mean(dim=1)
+        better = cost < best_cost - 1e-4
+        best[better] = tried[better]
+        best_cost[better] = cost[better]
+    return best
+
+
+def _residual(frames: torch.Tensor, level: _TemplateLevel, motion: torch.Tensor) -> torch.Tensor:
+    """Frames brought to the first one's place and brightness, less the first one: (num_frames, pixels)."""
+    sampled = F.grid_sample(frames[:, None], level.grid(motion), padding_mode="border", align_corners=False).flatten(1)
+    gain, offset = _brightness(sampled, level)
+    return sampled * gain + offset - level.values
 
 
 def _refine(
@@ -168,19 +216,16 @@ def _refine(
     best, best_cost = current.clone(), torch.full((len(frames),), math.inf, device=frames.device)
     scale = None
     for _ in range(_ITERATIONS):
-        sampled = F.grid_sample(
-            frames[:, None], level.grid(current), padding_mode="border", align_corners=False
-        ).flatten(1)
-        gain, offset = _brightness(sampled, level.values)
-        residual = sampled * gain + offset - level.values
+        residual = _residual(frames, level, current)
         if scale is None:
             # Fixed within a level, so that costs can be compared; 1.48 makes the median deviation a standard one.
-            scale = (1.48 * residual.abs().median(dim=1, keepdim=True).values).clamp(min=0.5)
+            spread = residual[:, level.window > 0.5].abs().median(dim=1, keepdim=True).values
+            scale = (1.48 * spread).clamp(min=0.5)
         squares = (residual / (3 * scale)) ** 2
-        cost = (squares / (1 + squares)).mean(dim=1)
+        cost = (level.window * squares / (1 + squares)).mean(dim=1)
         better = cost < best_cost
         best[better], best_cost = current[better], torch.minimum(cost, best_cost)
-        weights = 1 / (1 + squares) ** 2
+        weights = level.window / (1 + squares) ** 2
         # (num_frames, parameters, parameters)
         weighted = weights[:, :, None] * level.jacobian
         normal = weighted.transpose(1, 2) @ level.jacobian
@@ -194,11 +239,18 @@ def _refine(
     return best
 
 
-def _brightness(sampled: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Gain and offset that bring each frame to the mean and deviation of the first one."""
-    gain = target.std() / sampled.std(dim=1, keepdim=True).clamp(min=1e-3)
-    gain = gain.clamp(0.5, 2.0)
-    return gain, target.mean() - gain * sampled.mean(dim=1, keepdim=True)
+def _brightness(sampled: torch.Tensor, level: _TemplateLevel) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gain and offset that bring each frame to the mean and deviation of the first one, within the face."""
+    share = level.window / level.window.sum()
+
+    def statistics(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        mean = (share * values).sum(dim=-1, keepdim=True)
+        return mean, (share * (values - mean) ** 2).sum(dim=-1, keepdim=True).sqrt()
+
+    target_mean, target_deviation = statistics(level.values)
+    mean, deviation = statistics(sampled)
+    gain = (target_deviation / deviation.clamp(min=1e-3)).clamp(0.5, 2.0)
+    return gain, target_mean - gain * mean
 
 
 def _compose(motion: torch.Tensor, step: torch.Tensor) -> torch.Tensor:

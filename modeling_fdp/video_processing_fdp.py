@@ -194,16 +194,24 @@ class FDPVideoProcessor(BaseVideoProcessor):
         falling = np.linspace(apex, last, count - middle)
         return np.rint(np.concatenate([rising, falling[1:]])).astype(np.int64)
 
-    def sample_frames(self, metadata: VideoMetadata, num_frames: int | None = None, **_: Any) -> np.ndarray:
+    def sample_frames(
+        self, metadata: VideoMetadata, num_frames: int | None = None, fps: float | None = None, **_: Any
+    ) -> np.ndarray:
         """Choose frames as `sample_indices` does; the library's own sampler never takes the last frame.
 
         Args:
             metadata (`VideoMetadata`): Tells how many frames there are.
             num_frames (`int`, *optional*): Frames to take; the processor's own number by default.
+            fps (`float`, *optional*): Not supported: clips are sampled by number, whatever their rate.
 
         Returns:
             `np.ndarray` of shape `(num_frames,)`: int64.
+
+        Raises:
+            ValueError: If `fps` is given.
         """
+        if fps is not None:
+            raise ValueError(f"clips are sampled by number, but fps={fps} was given; give num_frames= alone")
         return self.sample_indices(metadata.total_num_frames, num_frames)
 
     def normalize_frames(self, frames: torch.Tensor) -> torch.Tensor:

@@ -211,6 +211,24 @@ def test_registration_leaves_less_than_a_tenth_of_a_pixel(model, nuisance, movin
     assert np.abs(estimated[0] - np.eye(3)[:2]).max() < 1e-3
 
 
+def test_still_background_does_not_hold_the_head_back(moving_head):
+    """The head is an oval of its own texture before a wall that is textured as well and does not move."""
+    wall = moving_head.frame(moving_head.matrix(shift=(500, 300)), noise=0).astype(float)
+    _, motions = drifted_clip(moving_head, count=7, turn=0.03)
+    frames = []
+    for motion in motions:
+        head = moving_head.frame(motion).astype(float)
+        place = apply(inverse(motion), moving_head.pixels) - moving_head.landmarks.mean(axis=0)
+        oval = 1 / (1 + np.exp(30 * (np.hypot(place[..., 0] / 42, place[..., 1] / 54) - 1)))
+        frames.append(np.clip(oval * head + (1 - oval) * wall, 0, 255).astype(np.uint8))
+    crop = crop_transform(moving_head.landmarks, (64, 64), 2.5)
+    frames = torch.from_numpy(np.stack(frames))
+    residual = residual_drift(
+        moving_head, FrameRegistration(frames[0], crop, (64, 64), "similarity").register(frames), motions
+    )
+    assert np.median(residual) < 0.1 and residual.max() < 0.3, residual
+
+
 def test_registered_clip_stands_still(moving_head):
     frames, _ = drifted_clip(moving_head, turn=0.04)
     clip = FrameArray(frames.numpy())
