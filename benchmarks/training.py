@@ -15,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -60,7 +61,8 @@ def build_trainer(folder: Path, num_clips: int, preset: str, max_steps: int) -> 
     from training_fdp.augmentation import AugmentationConfig, build_augmentation
     from training_fdp.batches import ClipBatches
     from training_fdp.config import TrainConfig
-    from training_fdp.loop import FoldContext, FoldTrainer
+    from training_fdp.fold import FoldTrainer
+    from training_fdp.loop import FoldContext
     from training_fdp.protocols import ClipTable, make_folds
 
     clips = StoredClips(folder / "clips", num_clips)
@@ -89,30 +91,32 @@ def measure_loading(preset: str, steps: int) -> None:
     from torch.profiler import ProfilerActivity, profile, record_function
 
     from training_fdp.batches import ClipBatches
+    from training_fdp.loop import StageTrainer
 
-    load = ClipBatches.load
+    warm_up = 2
+    load, step = ClipBatches.load, StageTrainer._step
+    begun = []
 
-    def recorded_load(self: ClipBatches, *arguments: object, **options: object) -> object:
-        with record_function("load clips"):
-            return load(self, *arguments, **options)
+    def recorded_load(self: ClipBatches, *arguments: object) -> object:
+        with record_function("warm-up" if len(begun) <= warm_up else "load clips"):
+            return load(self, *arguments)
 
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = build_trainer(Path(folder), 246, preset, steps + 2)
-        step = trainer._step
-        counted = []
+    def recorded_step(self: StageTrainer, *arguments: object) -> object:
+        begun.append(None)
+        with record_function("warm-up" if len(begun) <= warm_up else "training step"):
+            return step(self, *arguments)
 
-        def recorded_step(*arguments: object) -> object:
-            counted.append(None)
-            with record_function("warm-up step" if len(counted) <= 2 else "training step"):
-                return step(*arguments)
-
-        trainer._step = recorded_step
-        ClipBatches.load = recorded_load
-        with profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiler:
-            trainer._train(trainer.config.batch_size)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        patch.object(ClipBatches, "load", recorded_load),
+        patch.object(StageTrainer, "_step", recorded_step),
+        profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiler,
+    ):
+        trainer = build_trainer(Path(folder), 246, preset, steps + warm_up)
+        trainer._train(trainer.config.batch_size)
     events = {event.key: event for event in profiler.key_averages()}
     step_seconds = events["training step"].cpu_time_total / 1e6 / steps
-    load_seconds = events["load clips"].cpu_time_total / 1e6 / (steps + 2)
+    load_seconds = events["load clips"].cpu_time_total / 1e6 / steps
     print("| preset | clips per step | step (ms) | loading (ms) | share |")
     print("|---|---|---|---|---|")
     share = load_seconds / step_seconds

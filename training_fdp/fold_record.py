@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from training_fdp.loop import TrainedFold
+from training_fdp.fold import TrainedFold
 from training_fdp.protocols import ClipTable, Fold
 from training_fdp.storage import fresh_folder, publish_folder, read_json, write_json
 

@@ -1,12 +1,9 @@
-"""One fold: train, look, stop, predict.
+"""The training loop: optimiser steps, looks, checkpoints.
 
 Every random number is a function of (seed, fold, step), so a fold that was killed goes on from its last checkpoint
 with the same bits, and the number of processes cannot matter.
 """
 
-import hashlib
-import os
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -14,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import broadcast, find_executable_batch_size
 from torch import nn
 from torch.nn import functional as F
 
@@ -23,15 +19,13 @@ from training_fdp.averaging import MovingAverage
 from training_fdp.batches import Batch, ClipBatches, StepSampler, augment, chunks
 from training_fdp.config import TrainConfig
 from training_fdp.errors import TrainingError
-from training_fdp.evaluation import Evaluator, Predictions
-from training_fdp.metrics import classification_metrics
 from training_fdp.optimization import balanced_class_weights, build_optimizer, learning_rate_factor, set_learning_rate
-from training_fdp.protocols import ClipTable, Fold, inner_split
-from training_fdp.storage import load_checkpoint, save_checkpoint
+from training_fdp.protocols import ClipTable
+from training_fdp.randomness import mixed_seed
+from training_fdp.storage import save_checkpoint
 
 # Losses stay on the device between two reads: a read waits for it.
 FLUSH_STEPS = 10
-CHECKPOINT_NAME = "checkpoint.pt"
 
 
 @dataclass
@@ -59,37 +53,26 @@ class FoldContext:
     identity: str
     report: Callable[[str, int, int, dict[str, float]], None]
 
+    @property
+    def shares_fold(self) -> bool:
+        """Whether all processes train each fold together (`bool`)."""
+        return self.config.parallelism == "ddp" and bool(self.accelerator.num_processes > 1)
+
 
 @dataclass
-class TrainedFold:
-    """A fold that reached its end.
+class Stage:
+    """State of one training of one model; all of it is in the checkpoint.
 
     Args:
-        model (`nn.Module`): The model that predicts (the moving average where there is one).
-        steps (`int`): Optimiser steps behind it.
-        curve (`dict[str, list[float]]`): Loss, its parts and the learning rate per step.
-        selection (`dict`): How the number of steps was chosen, with every look at the inner subjects.
-        best_on_test_subject (`dict`, *optional*): Step and predictions of the literature's selection.
-        predictions (`Predictions`): Of the held-out clips.
-        statistics (`tuple[float, float]`, *optional*): Normalisation of the training clips.
-        forward_batch_size (`int`): Clips per forward pass that fitted into memory.
-        seconds (`float`): Wall time of this process's share of the training.
+        name (`str`): `select` while the number of steps is sought, `fit` for the training that counts.
+        model (`nn.Module`): What learns.
+        optimizer (`torch.optim.Optimizer`): As the accelerator prepared it.
+        average (`MovingAverage`, *optional*): Average of the weights.
+        step (`int`, *optional*, defaults to 0): Steps done.
+        curve (`dict`, *optional*): Loss, its parts and the learning rate per step.
+        looks (`list[dict]`, *optional*): What each look at clips outside the training found.
+        best (`dict`, *optional*): The best look.
     """
-
-    model: Any
-    steps: int
-    curve: dict[str, list[float]]
-    selection: dict[str, Any]
-    best_on_test_subject: dict[str, Any] | None
-    predictions: Predictions
-    statistics: tuple[float, float] | None
-    forward_batch_size: int
-    seconds: float
-
-
-@dataclass
-class _Stage:
-    """State of one training of one model; all of it is in the checkpoint."""
 
     name: str
     model: nn.Module
@@ -102,186 +85,82 @@ class _Stage:
 
     @property
     def predictor(self) -> nn.Module:
+        """The model that predicts (`nn.Module`): the average where there is one."""
         return self.model if self.average is None else self.average.model
 
 
-def mixed_seed(*parts: int | str) -> int:
-    """Return a seed (`int` below 2^63) that any change of any part changes throughout."""
-    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:8], "little") >> 1
-
-
-class FoldTrainer:
-    """Trains and judges one fold.
+class StageTrainer:
+    """Trains one model at a time and keeps the fold's checkpoint.
 
     Args:
         context (`FoldContext`): What all folds share.
-        fold (`Fold`): The split.
-        seed (`int`): Seed of the run.
-        key (`str`): Name of the fold in reports and on disk.
-        folder (`Path`): Where the checkpoint is kept until the fold is done.
+        key (`str`): Name of the fold in reports.
+        seed (`int`): Seed of the fold.
+        checkpoint_path (`Path`): The checkpoint.
+        statistics (`tuple[float, float]`, *optional*): Normalisation of the training clips.
+        forward_batch_size (`int`): Clips per forward pass at most.
+        selection (`dict`): How the number of steps is chosen; stored in the checkpoint.
     """
 
-    def __init__(self, context: FoldContext, fold: Fold, seed: int, key: str, folder: Path) -> None:
+    def __init__(
+        self,
+        context: FoldContext,
+        key: str,
+        seed: int,
+        checkpoint_path: Path,
+        statistics: tuple[float, float] | None,
+        forward_batch_size: int,
+        selection: dict[str, Any],
+    ) -> None:
         self.context = context
         self.config = context.config
         self.accelerator = context.accelerator
-        self.fold = fold
         self.key = key
-        self.seed = mixed_seed(seed, fold.fold_id)
-        self.checkpoint_path = folder / CHECKPOINT_NAME
-        self.shares_fold = self.config.parallelism == "ddp" and self.accelerator.num_processes > 1
-        self.evaluator = Evaluator(context.batches, self.accelerator, self.config.eval_batch_size)
-        self.forward_batch_size = self.config.batch_size
-        self.statistics: tuple[float, float] | None = None
-        self.test_statistics: tuple[float, float] | None = None
-        self.selected_steps: int | None = None
-        self.selection: dict[str, Any] = {"method": self.config.selection}
+        self.seed = seed
+        self.checkpoint_path = checkpoint_path
+        self.statistics = statistics
+        self.forward_batch_size = forward_batch_size
+        self.selection = selection
 
-    def train(self) -> TrainedFold:
-        """Train to the end, from the last checkpoint where there is one, and predict the held-out clips.
-
-        Returns:
-            `TrainedFold`: the outcome; nothing but the checkpoint is on disk yet.
-
-        Raises:
-            TrainingError: the loss is not finite, or a checkpoint is damaged or of another run.
-        """
-        start = time.perf_counter()
-        self._measure_statistics()
-        if self.config.auto_batch_size:
-            attempt = find_executable_batch_size(self._train, starting_batch_size=self.config.batch_size)
-            stage = attempt()
-        else:
-            stage = self._train(self.config.batch_size)
-        model = stage.predictor
-        self._equalize(model)
-        mean_image = None
-        if self.fold.test_indices and model.config.decoder != "none":
-            mean_image = self.evaluator.mean_target(model, self.fold.train_indices, self.statistics)
-        predictions = self.evaluator.predict(model, self.fold.test_indices, self.test_statistics, mean_image)
-        literature = stage.best if self._looks_at_test_subject() else None
-        return TrainedFold(
-            model=model,
-            steps=stage.step,
-            curve=stage.curve,
-            selection=self.selection,
-            best_on_test_subject=literature,
-            predictions=predictions,
-            statistics=self.statistics,
-            forward_batch_size=self.forward_batch_size,
-            seconds=time.perf_counter() - start,
-        )
-
-    def _train(self, batch_size: int) -> _Stage:
-        """Run the stages, each clip batch cut into forward passes of at most `batch_size`."""
-        self.forward_batch_size = batch_size
-        saved = load_checkpoint(self.checkpoint_path, self.accelerator.device)
-        if saved is not None and saved["identity"] != self.context.identity:
-            raise TrainingError(
-                f"the checkpoint {self.checkpoint_path} is of a run with other settings; delete it to start again"
-            )
-        if self.config.selection == "fixed":
-            return self._run_stage("fit", self.fold.train_indices, self._look_at_test_subject(), saved)
-        if saved is None or saved["stage"] == "select":
-            stage = self._select(saved)
-            if not self.config.refit:
-                return stage
-            saved = None
-        else:
-            self._restore_selection(saved)
-        return self._run_stage("fit", self.fold.train_indices, self._look_at_test_subject(), saved)
-
-    def _select(self, saved: dict[str, Any] | None) -> _Stage:
-        """Early stopping on an inner split of the training subjects; the held-out subject is never looked at."""
-        inside, aside = inner_split(self.context.table, self.fold, self.config.inner_fraction, self.seed)
-
-        def look(stage: _Stage) -> bool:
-            metrics, _ = self._judge(stage.predictor, aside, self.statistics)
-            stage.looks.append({"step": stage.step, "uf1": metrics["uf1"], "accuracy": metrics["accuracy"]})
-            if stage.best is None or metrics["uf1"] > stage.best["uf1"]:
-                weights = {name: value.clone() for name, value in stage.predictor.state_dict().items()}
-                stage.best = {"uf1": metrics["uf1"], "step": stage.step, "look": len(stage.looks), "weights": weights}
-            return len(stage.looks) - stage.best["look"] >= self.config.patience
-
-        stage = self._run_stage("select", inside, look, saved)
-        if stage.best is None:
-            raise TrainingError(f"fold {self.key} never looked at its inner subjects; lower --eval_steps")
-        self.selected_steps = int(stage.best["step"])
-        inner_subjects = sorted({self.context.table.subjects[row] for row in aside})
-        self.selection |= {"inner_subjects": inner_subjects, "steps": self.selected_steps, "looks": stage.looks}
-        if not self.config.refit:
-            stage.predictor.load_state_dict(stage.best["weights"])
-            stage.step = self.selected_steps
-        return stage
-
-    def _restore_selection(self, saved: dict[str, Any]) -> None:
-        self.selection = saved["selection"]
-        self.selected_steps = self.selection["steps"]
-
-    def _looks_at_test_subject(self) -> bool:
-        return self.config.report_literature_selection and bool(self.fold.test_indices)
-
-    def _look_at_test_subject(self) -> Callable[[_Stage], bool] | None:
-        """The literature's selection: remember the best epoch on the held-out subject. It never ends the training."""
-        if not self._looks_at_test_subject():
-            return None
-
-        def look(stage: _Stage) -> bool:
-            metrics, predictions = self._judge(stage.predictor, self.fold.test_indices, self.test_statistics)
-            stage.looks.append({"step": stage.step, "accuracy": metrics["accuracy"]})
-            if stage.best is None or metrics["accuracy"] > stage.best["accuracy"]:
-                stage.best = {
-                    "accuracy": metrics["accuracy"],
-                    "step": stage.step,
-                    "predictions": predictions.labels,
-                }
-            return False
-
-        return look
-
-    def _judge(
-        self, model: nn.Module, rows: Sequence[int], statistics: tuple[float, float] | None
-    ) -> tuple[dict[str, Any], Predictions]:
-        self._equalize(model)
-        predictions = self.evaluator.predict(model, rows, statistics, with_quality=False)
-        truth = [self.context.table.labels[row] for row in rows]
-        return classification_metrics(predictions.labels, truth, len(self.context.table.class_names)), predictions
-
-    def _equalize(self, model: nn.Module) -> None:
-        """Give all processes of a shared fold rank 0's running statistics: each has gathered its own."""
-        if self.shares_fold:
-            for buffer in model.buffers():
-                broadcast(buffer)
-
-    def _measure_statistics(self) -> None:
-        if self.config.normalization != "train_statistics":
-            return
-        batches = self.context.batches
-        self.statistics = batches.split_statistics(self.fold.train_indices)
-        self.test_statistics = self.statistics
-        if self.config.released_test_statistics and self.fold.test_indices:
-            self.test_statistics = batches.split_statistics(self.fold.test_indices)
-
-    def _run_stage(
+    def run(
         self,
         name: str,
         rows: Sequence[int],
-        look: Callable[[_Stage], bool] | None,
+        look: Callable[[Stage], bool] | None,
         saved: dict[str, Any] | None,
-    ) -> _Stage:
-        """Train one model from its start, or from the saved state of this stage."""
+        num_steps: int | None = None,
+    ) -> Stage:
+        """Train one model from its start, or from the saved state of this stage.
+
+        Args:
+            name (`str`):
+                `select` or `fit`.
+            rows (`Sequence[int]`):
+                Clips to learn from.
+            look (`Callable[[Stage], bool]`, *optional*):
+                Looks at clips outside the training, after each epoch or `eval_steps`; ends the training by `True`.
+            saved (`dict`, *optional*):
+                Checkpoint of this stage.
+            num_steps (`int`, *optional*):
+                Where to stop the planned schedule; its end otherwise.
+
+        Returns:
+            `Stage`: the trained model.
+
+        Raises:
+            TrainingError: the loss is not finite.
+        """
         config = self.config
         labels = [self.context.table.labels[row] for row in rows]
         clips_per_step = config.batch_size * config.gradient_accumulation_steps
         sampler = StepSampler(rows, labels, clips_per_step, self.seed, balanced=config.sampling == "balanced")
         planned = config.max_steps or sampler.steps_for(config.epochs)
-        last = planned if self.selected_steps is None else self.selected_steps
+        last = planned if num_steps is None else num_steps
         stage = self._new_stage(name)
         if saved is not None:
             self._restore(stage, saved)
         weights = self._class_weights(labels)
-        wrapped = self.accelerator.prepare_model(stage.model) if self.shares_fold else stage.model
+        wrapped = self.accelerator.prepare_model(stage.model) if self.context.shares_fold else stage.model
         pending: list[dict[str, torch.Tensor | float]] = []
         while stage.step < last:
             self._set_mode(stage.model, sampler.epoch_of(stage.step))
@@ -302,7 +181,7 @@ class FoldTrainer:
                 self._save(stage)
         return stage
 
-    def _new_stage(self, name: str) -> _Stage:
+    def _new_stage(self, name: str) -> Stage:
         # The accelerator remembers what it prepared: the last fold's weights would stay in memory.
         self.accelerator.free_memory()
         torch.manual_seed(self.seed)
@@ -317,7 +196,7 @@ class FoldTrainer:
             self.accelerator.scaler = torch.amp.GradScaler(self.accelerator.device.type)
         optimizer = self.accelerator.prepare_optimizer(build_optimizer(model, self.config))
         average = None if self.config.ema_decay is None else MovingAverage(model, self.config.ema_decay)
-        return _Stage(name, model, optimizer, average)
+        return Stage(name, model, optimizer, average)
 
     def _set_mode(self, model: nn.Module, epoch: int) -> None:
         # Released code: train() is called once, evaluation switches to eval(), and nothing switches back (fact sheet
@@ -325,11 +204,11 @@ class FoldTrainer:
         model.train(not (self.config.released_eval_mode and epoch >= 1))
 
     def _step(
-        self, stage: _Stage, wrapped: nn.Module, rows: list[int], class_weights: torch.Tensor | None
+        self, stage: Stage, wrapped: nn.Module, rows: list[int], class_weights: torch.Tensor | None
     ) -> dict[str, torch.Tensor]:
         """One optimiser step on these clips; returns the loss and its parts, averaged over the clips."""
         rank = 0
-        if self.shares_fold:
+        if self.context.shares_fold:
             rank = self.accelerator.process_index
             rows = rows[rank :: self.accelerator.num_processes]
         parts: dict[str, torch.Tensor] = {}
@@ -376,13 +255,13 @@ class FoldTrainer:
             return step % self.config.eval_steps == 0
         return sampler.epoch_of(step) != sampler.epoch_of(step - 1)
 
-    def _flush(self, stage: _Stage, pending: list[dict[str, Any]], planned: int) -> None:
+    def _flush(self, stage: Stage, pending: list[dict[str, Any]], planned: int) -> None:
         """Read the losses off the device, check them and tell."""
         if not pending:
             return
         names = list(pending[0])
         values = torch.tensor([[float(entry[name]) for name in names] for entry in pending], dtype=torch.float64)
-        if self.shares_fold:
+        if self.context.shares_fold:
             # All processes see the same losses, so that all of them stop at the same step.
             values = self.accelerator.reduce(values.to(self.accelerator.device), reduction="mean").cpu()
         bad = ~torch.isfinite(values).all(dim=1)
@@ -397,9 +276,9 @@ class FoldTrainer:
         self.context.report(self.key, stage.step, planned, dict(zip(names, values[-1].tolist(), strict=True)))
         pending.clear()
 
-    def _save(self, stage: _Stage) -> None:
+    def _save(self, stage: Stage) -> None:
         """Write the checkpoint; with a shared fold all processes wait until it is there."""
-        if not self.shares_fold or self.accelerator.is_main_process:
+        if not self.context.shares_fold or self.accelerator.is_main_process:
             scaler = getattr(self.accelerator, "scaler", None)
             save_checkpoint(
                 self.checkpoint_path,
@@ -417,10 +296,10 @@ class FoldTrainer:
                     "selection": self.selection,
                 },
             )
-        if self.shares_fold:
+        if self.context.shares_fold:
             self.accelerator.wait_for_everyone()
 
-    def _restore(self, stage: _Stage, saved: dict[str, Any]) -> None:
+    def _restore(self, stage: Stage, saved: dict[str, Any]) -> None:
         stage.model.load_state_dict(saved["model"])
         stage.optimizer.load_state_dict(saved["optimizer"])
         if stage.average is not None:
@@ -446,12 +325,3 @@ def training_losses(model: Any, batch: Batch, class_weights: torch.Tensor | None
     soft = F.cross_entropy(output.logits.float(), labels, weight=class_weights)
     loss = output.loss + weight * (soft - output.losses["classification"])
     return {"loss": loss, **output.losses, "classification": soft}
-
-
-def set_determinism(deterministic: bool) -> None:
-    """Ask torch for equal bits in every run; operations that cannot warn once and go on."""
-    # Read when the first matrix product runs on a card; without it those differ from run to run.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.backends.cudnn.deterministic = deterministic
-    torch.backends.cudnn.benchmark = False
-    torch.use_deterministic_algorithms(deterministic, warn_only=True)

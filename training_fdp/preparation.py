@@ -17,8 +17,8 @@ from training_fdp.clips import prepare_clips
 from training_fdp.config import TrainConfig
 from training_fdp.corpora import Corpora, clip_cache_folder, load_corpora
 from training_fdp.errors import ConfigError, ProtocolError
-from training_fdp.loop import set_determinism
 from training_fdp.protocols import ClipTable, Fold, make_folds, select_folds, untaught_classes
+from training_fdp.randomness import set_determinism
 from training_fdp.trackers import check_tracker
 
 # A process that is done early waits for the last one: accelerate's default of ten minutes would end the run.

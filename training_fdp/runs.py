@@ -17,8 +17,9 @@ from training_fdp.augmentation import AugmentationConfig, build_augmentation
 from training_fdp.batches import ClipBatches
 from training_fdp.cli import say, user_facing_errors
 from training_fdp.config import TrainConfig
+from training_fdp.fold import FoldTrainer
 from training_fdp.fold_record import read_record, versions, write_record
-from training_fdp.loop import FoldContext, FoldTrainer
+from training_fdp.loop import FoldContext
 from training_fdp.preparation import PreparedRun, build_accelerator, on_main_first, prepare_run
 from training_fdp.protocols import FINAL_FOLD, Fold, final_fold, select_folds
 from training_fdp.report import summary, write_report
@@ -193,7 +194,7 @@ def _run_job(context: FoldContext, prepared: PreparedRun, store: RunStore, job: 
     work = store.work_folder(job.key)
     trainer = FoldTrainer(context, job.fold, job.seed, job.key, work)
     trained = trainer.train()
-    if trainer.shares_fold and not prepared.accelerator.is_main_process:
+    if context.shares_fold and not prepared.accelerator.is_main_process:
         return
     if store.read()["faces"]:
         write_samples(store.root, job.key, trained, context)

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from training_fdp.evaluation import dynamic_image_targets
-from training_fdp.loop import FoldContext, TrainedFold
+from training_fdp.fold import TrainedFold
+from training_fdp.loop import FoldContext
 from training_fdp.storage import write_atomically
 
 SAMPLES_FOLDER = "samples"

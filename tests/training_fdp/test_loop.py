@@ -11,8 +11,10 @@ from torch import nn
 from training_fdp.averaging import MovingAverage
 from training_fdp.batches import ClipBatches, StepSampler
 from training_fdp.config import TrainConfig
-from training_fdp.loop import FoldTrainer, mixed_seed, training_losses
+from training_fdp.fold import FoldTrainer
+from training_fdp.loop import training_losses
 from training_fdp.optimization import balanced_class_weights, build_optimizer, learning_rate_factor
+from training_fdp.randomness import mixed_seed
 
 # Probabilities of the run without options, computed by whoever needs it first.
 PLAIN = []

@@ -11,8 +11,8 @@ import torch
 from transformers import AutoModelForVideoClassification
 
 from training_fdp.errors import ConfigError, ProtocolError
+from training_fdp.fold import FoldTrainer
 from training_fdp.fold_record import RECORD_NAME
-from training_fdp.loop import FoldTrainer
 
 
 def read_results(folder):
