@@ -187,7 +187,9 @@ class FDPModel(FDPPreTrainedModel):
                 f"`pixel_values` must be floating point in [-1, 1], but {pixel_values.dtype} was given; use the video "
                 "processor."
             )
-        _, num_frames, num_channels, height, width = shape
+        batch_size, num_frames, num_channels, height, width = shape
+        if batch_size < 1:
+            raise ValueError(f"`pixel_values` must hold at least one clip, but shape {shape} was given.")
         if num_channels != config.num_channels:
             raise ValueError(
                 f"`pixel_values` must have {config.num_channels} channel(s) per frame, but shape {shape} has "
@@ -263,13 +265,14 @@ class FDPForVideoClassification(FDPPreTrainedModel):
             losses = {}
             if labels is not None:
                 self._check_labels(labels, logits)
-                losses["classification"] = self._classification_loss(logits, labels, class_weights)
+                losses["classification"] = self._classification_loss(logits, labels.long(), class_weights)
             if constructed is not None and self.config.dynamic_image_loss_weight > 0:
                 target = self._dynamic_image_target(pixel_values, dynamic_image_labels)
                 losses["dynamic_image"] = F.mse_loss(constructed.float(), target)
             if self.config.rank_loss_weight > 0:
                 losses["rank"] = rank_hinge_loss(outputs.rank_scores.float(), self.config.rank_margin)
-            loss = sum(getattr(self.config, f"{name}_loss_weight") * value for name, value in losses.items())
+            weighted = [getattr(self.config, f"{name}_loss_weight") * value for name, value in losses.items()]
+            loss = sum(weighted) if weighted else None
         return FDPVideoClassifierOutput(
             loss=loss,
             logits=logits,
@@ -285,7 +288,9 @@ class FDPForVideoClassification(FDPPreTrainedModel):
     ) -> torch.Tensor:
         if class_weights is None and self.config.class_weights is not None:
             class_weights = torch.tensor(self.config.class_weights, device=logits.device)
-        return classification_loss(logits, labels, class_weights, self.config.label_smoothing, self.config.focal_gamma)
+        return classification_loss(
+            logits, labels.long(), class_weights, self.config.label_smoothing, self.config.focal_gamma
+        )
 
     def _dynamic_image_target(self, pixel_values: torch.Tensor, given: torch.Tensor | None) -> torch.Tensor:
         """Made from the pixels as given, not from their difference to the first frame."""

@@ -163,8 +163,9 @@ class TestInputs:
         ("preset", "shape", "message"),
         [
             ("tiny", (2, 8, 64, 64), r"5 axes .*\(2, 8, 64, 64\)"),
+            ("tiny", (0, 8, 1, 64, 64), "at least one clip"),
             ("tiny", (2, 8, 3, 64, 64), r"1 channel.*has 3"),
-            ("tiny", (2, 1, 1, 64, 64), "at least 2 frames.*has 1"),
+            ("tiny", (2, 7, 1, 64, 64), "exactly 8 frames.*has 7"),
             ("tiny", (2, 8, 1, 64, 32), "square"),
             ("tiny", (2, 8, 1, 40, 40), "multiple of 32 pixels.*but 40"),
             ("released", (2, 7, 1, 64, 64), "exactly 8 frames.*has 7"),
@@ -199,14 +200,27 @@ class TestInputs:
         with pytest.raises(ValueError, match=message):
             small_model("tiny")(clips(), labels=labels)
 
+    def test_labels_of_32_bits_do(self, small_model, clips):
+        model = small_model("tiny")
+        assert torch.equal(model(clips(), labels=LABELS.int()).loss, model(clips(), labels=LABELS).loss)
+
+    def test_colour_where_the_config_asks_for_it(self, small_config, clips):
+        model = FDPForVideoClassification(small_config("tiny", num_channels=3)).eval()
+        outputs = model(clips().repeat(1, 1, 3, 1, 1), labels=LABELS)
+        assert outputs.dynamic_image.shape == (2, 1, 64, 64) and torch.isfinite(outputs.loss)
+
     def test_wrong_image_target_is_named(self, small_model, clips):
         with pytest.raises(ValueError, match=r"\(2, 1, 64, 64\), but \(2, 64, 64\)"):
             small_model("tiny")(clips(), labels=LABELS, dynamic_image_labels=torch.zeros(2, 64, 64))
 
     @pytest.mark.parametrize("num_frames", [2, 5, 16])
     def test_other_frame_counts_where_time_is_pooled_by_weights(self, small_model, clips, num_frames):
-        outputs = small_model("tiny")(clips(num_frames=num_frames))
+        outputs = small_model("tiny", temporal_pooling="rank_weighted")(clips(num_frames=num_frames))
         assert outputs.rank_scores.shape == (2, num_frames) and torch.isfinite(outputs.logits).all()
+
+    def test_one_frame_has_no_motion_to_pool(self, small_model, clips):
+        with pytest.raises(ValueError, match="at least 2 frames.*has 1"):
+            small_model("tiny", temporal_pooling="rank_weighted")(clips(num_frames=1))
 
     def test_other_image_sizes_where_the_maps_are_pooled(self, small_model, clips):
         outputs = small_model("base")(clips(image_size=96), labels=LABELS)
@@ -317,6 +331,10 @@ class TestParts:
         outputs = small_model("tiny", decoder="none")(clips(), labels=LABELS)
         assert outputs.dynamic_image is None and "dynamic_image" not in outputs.losses
 
+    def test_no_loss_where_nothing_is_asked(self, small_model, clips):
+        model = small_model("tiny", decoder="none", rank_loss_weight=0.0)
+        assert model(clips(), dynamic_image_labels=torch.zeros(2, 1, 64, 64)).loss is None
+
     def test_zero_weights_turn_parts_off(self, small_model, clips):
         model = small_model("tiny", rank_loss_weight=0.0, dynamic_image_loss_weight=0.0)
         assert set(model(clips(), labels=LABELS).losses) == {"classification"}
@@ -336,14 +354,14 @@ class TestParts:
         torch.manual_seed(0)
         model = FDPForVideoClassification(small_config("tiny", num_labels=2)).train()
         optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-        seen, unseen = (torch.cat([frames, frames.flip(1)]) for frames in (clips(8, seed=5), clips(8, seed=6)))
-        labels = torch.tensor([0] * 8 + [1] * 8)
-        for _ in range(30):
-            model(seen, labels=labels).loss.backward()
+        seen, unseen = (torch.cat([frames, frames.flip(1)]) for frames in (clips(24, seed=5), clips(8, seed=6)))
+        labels = torch.tensor([0, 1])
+        for _ in range(40):
+            model(seen, labels=labels.repeat_interleave(24)).loss.backward()
             optimizer.step()
             optimizer.zero_grad()
         scores = model.eval()(unseen).logits.argmax(1)
-        assert (scores == labels).float().mean() >= 0.9
+        assert (scores == labels.repeat_interleave(8)).float().mean() >= 0.9
 
 
 class TestClassificationLoss:

@@ -1,0 +1,48 @@
+"""The benchmark of the model runs, and its numbers are of the things it names."""
+
+import argparse
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "inference.py"
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    spec = importlib.util.spec_from_file_location("inference_benchmark", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def arguments():
+    return argparse.Namespace(
+        preset=["tiny"],
+        batch_size=2,
+        rounds=1,
+        device="cpu",
+        dtype="float32",
+        channels_last=False,
+        no_checkpointing=False,
+        no_autocast=True,
+    )
+
+
+def test_table_of_a_preset(benchmark, arguments):
+    result = benchmark.preset_table(arguments)
+    (row,) = result["rows"]
+    assert row["preset"] == "tiny" and row["parameters_m"] < 2
+    assert 0.01 < row["gmacs_per_clip"] < 0.5 and row["clips_per_s_batch_2"] > 0
+    assert benchmark.render(result).splitlines()[0].startswith("| preset | parameters_m |")
+
+
+def test_released_network_costs_what_the_fact_sheet_says(benchmark):
+    assert benchmark.macs_per_clip("released") == pytest.approx(8.63e9, rel=0.005)
+
+
+def test_memory_of_training_is_that_of_the_process(benchmark, arguments):
+    (row,) = benchmark.training_memory(arguments)["rows"]
+    assert row["peak_gib"] >= row["of_which_before_the_first_step_gib"] > 0.05 and row["checkpointing"]
