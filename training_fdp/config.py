@@ -243,7 +243,8 @@ def load_recipe(name: str) -> dict[str, Any]:
 
 
 def _names(arguments: Sequence[str], option: str) -> bool:
-    return any(argument.split("=")[0] == f"--{option}" for argument in arguments)
+    # The parser also takes the spelling with hyphens.
+    return any(argument.split("=")[0].replace("-", "_") == f"__{option}" for argument in arguments)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

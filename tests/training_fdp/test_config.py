@@ -34,6 +34,7 @@ def test_the_last_source_wins(tmp_path):
 def test_epochs_on_the_command_line_beat_the_steps_of_a_recipe():
     assert parse_train_config([*BASE, "--recipe", "released"]).max_steps == 500
     assert parse_train_config([*BASE, "--recipe", "released", "--epochs", "3"]).max_steps is None
+    assert parse_train_config([*BASE, "--recipe", "released", "--epochs=3", "--max-steps", "7"]).max_steps == 7
 
 
 def test_the_released_recipe_is_the_released_script_without_its_leaks():
