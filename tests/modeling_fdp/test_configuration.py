@@ -67,7 +67,7 @@ def test_unknown_preset_and_misspelt_field_are_refused():
         ("base", {"key_value_strides": [8, 3, 2, 1]}, "map of 8 cells and a key/value stride of 3"),
         ("base", {"attention_ratio": 1.0}, "gives 128 to attention"),
         ("base", {"feature_size": 100}, "multiple of 16, but there are 100"),
-        ("base", {"representation_multiplier": 2}, "representation_multiplier=2"),
+        ("base", {"temporal_pooling": "closed_form", "representation_multiplier": 2}, "representation_multiplier=2"),
         ("released", {"feature_size": 8}, "feature_size=8"),
         ("tiny", {"temporal_pooling": "interleaved_convolution"}, "frame_head='pyramid'"),
         ("tiny", {"classifier_grid_size": 17}, "map of 16 cells, but 17"),
