@@ -372,6 +372,8 @@ class FDPVideoProcessor(BaseVideoProcessor):
             else:
                 indices = np.arange(frames.frame_count)
             unique, inverse = np.unique(indices, return_inverse=True)
+            # Alignment may have later frames decoded smaller.
+            height, width = frames.size_hw
             settings = self.alignment_settings()
             aligned = align_clip(frames, settings, unique, landmarks=landmarks, clip_id=clip_id, device=device)
             prepared = aligned.frames[torch.from_numpy(inverse)]
@@ -379,8 +381,8 @@ class FDPVideoProcessor(BaseVideoProcessor):
             metadata = VideoMetadata(
                 total_num_frames=frames.frame_count,
                 fps=rate,
-                width=frames.size_hw[1],
-                height=frames.size_hw[0],
+                width=width,
+                height=height,
                 duration=frames.frame_count / rate if rate else None,
                 video_backend=frames.backend,
                 frames_indices=indices.tolist(),
@@ -394,9 +396,13 @@ _CALL_KEYS = (*_PER_CLIP_KEYS, "input_data_format", "device", "return_tensors")
 
 
 def _per_clip(key: str, value: Any, count: int) -> list[Any]:
-    """Spread a call argument over the clips of a batch."""
-    scalar = value is None or isinstance(value, str | int | np.integer)
-    if scalar or (count == 1 and not (isinstance(value, list) and len(value) == 1 and key.endswith(("index", "id")))):
+    """Spread a call argument over the clips of a batch: one value each, or one for all."""
+    if value is None or isinstance(value, str | int | np.integer):
+        return [value] * count
+    depth = np.ndim(value[0]) if len(value) else 0
+    # A list of numbers selects frames, an array (5, 2) is one face; (num_frames, 5, 2) is that of the only clip.
+    one_clip = count == 1 and isinstance(value, np.ndarray | torch.Tensor)
+    if (key == "frame_numbers" and depth == 0) or (key == "landmarks" and (depth == 1 or one_clip)):
         return [value] * count
     if len(value) != count:
         raise ValueError(f"{key} takes one value per clip, but got {len(value)} for {count} clips; give one for each")

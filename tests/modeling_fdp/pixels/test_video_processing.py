@@ -105,6 +105,13 @@ def test_arguments_per_clip(rgb):
     assert torch.equal(selected, pixels(rgb[5:15]))
     two = pixels([rgb, rgb], frame_numbers=[list(range(5)), list(range(5, 15))])
     assert torch.equal(two[1], selected[0])
+    points = np.array([[25.0, 18], [45, 19], [35, 26], [28, 35], [43, 36]])
+    expected = pixels(rgb, landmarks=points)
+    for given in (points.tolist(), [points], np.repeat(points[None], 20, axis=0)):
+        assert torch.equal(pixels(rgb, landmarks=given), expected)
+    for given in (points, [points, points], np.stack([points, points])):
+        assert torch.equal(pixels([rgb, rgb], landmarks=given)[1], expected[0])
+    assert torch.equal(pixels(rgb, frame_numbers=[list(range(5, 15))]), selected)
     with pytest.raises(ValueError, match="onset_index takes one value per clip"):
         processor([rgb, rgb], onset_index=[1, 2, 3])
 
@@ -229,6 +236,14 @@ def test_metadata_tells_what_was_read(write_video, rgb, tmp_path):
     assert (info.total_num_frames, info.fps, info.width, info.height) == (20, 25, 70, 50)
     assert info.frames_indices == [0, 6, 13, 19] and info.video_backend == "pyav"
     assert info.duration == pytest.approx(0.8)
+
+
+def test_metadata_tells_the_size_on_disk_when_frames_are_decoded_smaller(write_frames, tmp_path):
+    write_frames(tmp_path, np.random.default_rng(0).integers(0, 256, (3, 200, 240), dtype=np.uint8), "{}.jpg")
+    points = np.array([[80.0, 60], [160, 60], [120, 100], [90, 140], [150, 140]])
+    processor = FDPVideoProcessor(size=16, fast_jpeg=True, return_metadata=True)
+    (info,) = processor(tmp_path, landmarks=points)["video_metadata"]
+    assert (info.width, info.height) == (240, 200)
 
 
 def test_numpy_answers(rgb):
