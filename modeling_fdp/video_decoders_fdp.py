@@ -128,7 +128,8 @@ class PyAVDecoder(_SequentialDecoder):
         if not self.probe.intra_only:
             yield from self._container.decode(stream)
             return
-        for number, packet in enumerate(packet for packet in self._container.demux(stream) if packet.size):
+        packets = (packet for packet in self._container.demux(stream) if packet.size and not packet.is_discard)
+        for number, packet in enumerate(packets):
             if number not in self._wanted:
                 yield number
                 continue

@@ -155,14 +155,16 @@ def probe_video(path: str, allow_truncated: bool = False) -> VideoProbe:
     with container:
         codec = stream.codec_context
         check_frame_size(codec.width, codec.height, path)
-        first, count, only_keys, damage = None, 0, True, None
+        first, count, hidden, only_keys, damage = None, 0, 0, True, None
         try:
             for packet in container.demux(stream):
                 if first is None:
                     first = next(iter(packet.decode()), None)
-                if not packet.size or packet.is_discard:
+                if not packet.size:
                     continue
-                count += 1
+                # What an edit list cuts off is in the file, but not in the film.
+                hidden += packet.is_discard
+                count += not packet.is_discard
                 only_keys = only_keys and packet.is_keyframe
                 if count > MAX_VIDEO_FRAMES:
                     raise VideoReadError(
@@ -172,11 +174,14 @@ def probe_video(path: str, allow_truncated: bool = False) -> VideoProbe:
             damage = error
         if first is None:
             raise unreadable(path, damage or "no frame decodes")
-        promised = max(int(stream.frames), 0)
+        missing = _missing_bytes(path)
+        promised = max(int(stream.frames) - hidden, 0)
+        if "mov" in container.format.name and not missing:
+            # An edit list may cut frames off without a trace among the packets; the boxes tell that all is there.
+            promised = 0
         rate = float(stream.average_rate) if stream.average_rate else None
         # A packed bitstream (DivX, Xvid) holds one placeholder packet per B-frame, so only decoding counts its frames.
         packed = codec.name == "mpeg4"
-        missing = _missing_bytes(path)
         whole = not (damage or missing or count < promised)
         if not whole and not allow_truncated:
             reason = f"{count} of {promised} frames" if count < promised else damage or f"{missing} bytes are missing"

@@ -308,6 +308,23 @@ def test_variable_frame_rate_gives_each_frame_once(name, backend, tmp_path, barc
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("codec", [("libx264", "yuv420p"), ("mjpeg", "yuvj420p")])
+def test_frames_that_an_edit_list_cuts_off_are_no_damage(
+    codec, backend, tmp_path, barcode_frames, write_video, read_barcode
+):
+    """Trimmed phone videos keep the frames in the file; the film begins later."""
+    backend_or_skip(backend)
+    path = Path(write_video(tmp_path / "trimmed.mp4", barcode_frames(17, 48, 64), *codec))
+    data = bytearray(path.read_bytes())
+    media_time = data.index(b"elst") + 16
+    first = int.from_bytes(data[media_time : media_time + 4], "big")
+    # Five frames of 512 ticks each.
+    data[media_time : media_time + 4] = (first + 5 * 512).to_bytes(4, "big")
+    path.write_bytes(bytes(data))
+    assert read_barcode(read_all(path, backend=backend)).tolist() == list(range(5, 17))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("height, width, count", [(47, 63, 3), (48, 64, 1), (33, 33, 2)])
 def test_odd_sizes_and_single_frames(height, width, count, backend, tmp_path, barcode_frames, write_video):
     backend_or_skip(backend)
