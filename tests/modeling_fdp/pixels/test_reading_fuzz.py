@@ -17,8 +17,8 @@ from modeling_fdp.video_reading_fdp import VideoReadError, open_frames
 
 SEED = int(os.environ.get("FDP_FUZZ_SEED", "0"))
 MUTANTS = {"clip.avi": 3000, "clip.mp4": 3000, "1.jpg": 4000}
-# Seconds for one child; a mutant takes about two milliseconds.
-DEADLINE = 120
+# Seconds without a finished mutant after which a decoder hangs; a mutant takes about two milliseconds.
+PATIENCE = 60
 
 
 def mutate(content, random):
@@ -71,10 +71,11 @@ def run_mutants(content, name, folder, numbers, backend):
     child = context.Process(target=read_mutants, args=arguments)
     child.start()
     last, bad, done = None, [], None
-    deadline = time.monotonic() + DEADLINE
+    deadline = time.monotonic() + PATIENCE
     while done is None and time.monotonic() < deadline:
         if results._reader.poll(0.2):
             message = results.get()
+            deadline = time.monotonic() + PATIENCE
             if message[0] == "at":
                 last = message[1]
             elif message[0] == "bad":
@@ -110,5 +111,5 @@ def test_mutants_are_read_or_refused(name, seeds, tmp_path):
     assert outcomes["read"] + outcomes["refused"] == MUTANTS[name]
     # Both must happen, or the mutants test nothing.
     assert min(outcomes.values()) > MUTANTS[name] // 100, outcomes
-    assert slowest < 10
+    assert slowest < PATIENCE / 2
     assert os.listdir(tmp_path) == [name]
