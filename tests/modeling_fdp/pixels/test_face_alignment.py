@@ -2,6 +2,7 @@
 
 import csv
 import math
+import os
 import sys
 import types
 
@@ -328,8 +329,6 @@ def test_precomputed_landmarks_are_found_by_clip(suffix, beside, tmp_path, write
 
 
 def test_changed_table_is_read_again(tmp_path):
-    import os
-
     table = tmp_path / "landmarks.csv"
     write_table(table, [["a", -1, *np.arange(10.0)]])
     assert load_landmarks(str(table))["a"].points[0, 0].tolist() == [0, 1]
@@ -418,7 +417,6 @@ def stand_ins(monkeypatch, tmp_path):
             meshes = []
             height, width = image["data"].shape[:2]
             for points, _ in stand.look(image["data"]):
-                mesh = [types.SimpleNamespace(x=float("nan"), y=float("nan"))] * 478
                 mesh = [types.SimpleNamespace(x=points[2, 0] / width, y=points[2, 1] / height)] * 478
                 for index, point in zip((33, 133, 362, 263, 1, 61, 291), points[[0, 0, 1, 1, 2, 3, 4]], strict=True):
                     mesh[index] = types.SimpleNamespace(x=(point[0] + 0.5) / width, y=(point[1] + 0.5) / height)
