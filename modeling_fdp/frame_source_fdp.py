@@ -10,7 +10,7 @@ MAX_FRAME_PIXELS = 64_000_000
 # Eight minutes at 200 fps: a folder of more is a whole corpus by mistake, not a clip (our choice).
 MAX_CLIP_FRAMES = 100_000
 # Gray pixels held at once while a long clip is read; results do not depend on it.
-CHUNK_BYTES = 32_000_000
+CHUNK_BYTES = 16_000_000
 
 
 class VideoReadError(ValueError):

@@ -60,7 +60,8 @@ class VideoFile(FrameSource):
             numbers = self.frame_numbers[numbers]
         # Decoders take sorted, distinct numbers: some drop repeats silently.
         unique, inverse = np.unique(numbers, return_inverse=True)
-        return self.decoder.read(unique)[inverse]
+        frames = self.decoder.read(unique)
+        return frames if np.array_equal(unique, numbers) else frames[inverse]
 
     def close(self) -> None:
         """See `FrameSource.close`."""

@@ -279,6 +279,8 @@ def test_backends_are_frame_exact_and_equal(name, backend, videos, read_barcode)
 def test_frame_numbers_select_frames_of_a_video(backend, videos, read_barcode):
     backend_or_skip(backend)
     assert read_barcode(read_all(videos["h264.mp4"], backend=backend, frame_numbers=[4, 9, 10])).tolist() == [4, 9, 10]
+    backwards = read_all(videos["h264.mp4"], backend=backend, frame_numbers=[9, 4, 10, 4])
+    assert read_barcode(backwards).tolist() == [9, 4, 10, 4]
     with pytest.raises(VideoReadError, match=r"4\.\.17 .*17 frames"):
         open_frames(videos["h264.mp4"], backend=backend, frame_numbers=[4, 17])
 
