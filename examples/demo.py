@@ -38,7 +38,8 @@ SETTINGS += ["--output_dir", str(OUT)]
 # FACS intensities from "marked" on.
 MARKED = ("C", "D", "E")
 # Everything is made on this machine, so nothing may ask the network.
-ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+# Waiting threads sleep: spinning ones make a step ten times slower when anything else runs on the machine.
+ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"}
 # Runs a script in a process in which this package cannot be imported, as on a machine that has only transformers.
 WITHOUT_PACKAGE = """
 import runpy, sys
