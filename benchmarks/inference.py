@@ -3,6 +3,7 @@
     python benchmarks/inference.py                                   # table: parameters, MACs, clips/s
     python benchmarks/inference.py --compare-loop                    # released: one batch of frames against a frame
     loop python benchmarks/inference.py --training-memory --preset base --batch-size 36 --device cuda
+    python benchmarks/inference.py --training-memory --estimate --preset base --batch-size 36     # without a GPU
 
 Pixels are random: the time of a convolution does not depend on them. All timed alternatives of a comparison take turns
 in one run, so that a busy machine slows them alike; the best of the rounds is reported, and the median beside it.
@@ -15,9 +16,12 @@ import resource
 import statistics
 import sys
 import time
+import unittest.mock
 from collections.abc import Callable
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.distributed._tools.mem_tracker import MemTracker
 from torch.utils.flop_counter import FlopCounterMode
 
 from modeling_fdp import FDPConfig, FDPForVideoClassification
@@ -168,6 +172,43 @@ def training_memory(arguments: argparse.Namespace) -> dict[str, object]:
     return {"rows": [row]}
 
 
+def estimate_training_memory(arguments: argparse.Namespace) -> dict[str, object]:
+    """Adds up what two training steps would hold, on tensors that have a size and no content.
+
+    PyTorch's tracker counts parameters, gradients, AdamW's state and activations under bfloat16 autocast exactly; what
+    a device adds (context, convolution workspaces, fragmentation) is not in it.
+    """
+    (preset,) = arguments.preset or ("base",)
+    # A tensor without content cannot be checked for NaN; the model skips that check while it is being traced.
+    with FakeTensorMode(), unittest.mock.patch("torch.compiler.is_compiling", return_value=True):
+        model = FDPForVideoClassification(FDPConfig.from_preset(preset, num_labels=5)).train()
+        if not arguments.no_checkpointing:
+            model.activation_checkpointing_enable({"use_reentrant": False, "preserve_rng_state": False})
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+        clips = random_clips(model, arguments.batch_size)
+        labels = torch.zeros(arguments.batch_size, dtype=torch.long)
+        tracker = MemTracker()
+        tracker.track_external(model, optimizer)
+        with tracker:
+            for _ in range(2):
+                with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not arguments.no_autocast):
+                    loss = model(clips, labels=labels).loss
+                loss.backward()
+                optimizer.step()
+                optimizer.zero_grad()
+                tracker.reset_mod_stats()
+        (peak,) = tracker.get_tracker_snapshot("peak").values()
+    row = {
+        "preset": preset,
+        "batch_size": arguments.batch_size,
+        "autocast": "off" if arguments.no_autocast else "bfloat16",
+        "checkpointing": not arguments.no_checkpointing,
+        "peak_gib": round(peak["Total"] / GIB, 2),
+        "source": "sizes added up by MemTracker, no device",
+    }
+    return {"rows": [row]}
+
+
 def render(result: dict[str, object]) -> str:
     """Draws the rows as a Markdown table."""
     rows = result["rows"]
@@ -190,6 +231,7 @@ def main() -> int:
     parser.add_argument("--channels-last", action="store_true", help="lay the weights out for CPUs first")
     parser.add_argument("--compare-loop", action="store_true", help="released network: batched against a frame loop")
     parser.add_argument("--training-memory", action="store_true", help="peak memory of training one preset")
+    parser.add_argument("--estimate", action="store_true", help="with --training-memory: add sizes up, run nothing")
     parser.add_argument("--no-checkpointing", action="store_true", help="with --training-memory")
     parser.add_argument("--no-autocast", action="store_true", help="with --training-memory: full precision")
     arguments = parser.parse_args()
@@ -199,7 +241,7 @@ def main() -> int:
     if arguments.compare_loop:
         measure = compare_loop
     elif arguments.training_memory:
-        measure = training_memory
+        measure = estimate_training_memory if arguments.estimate else training_memory
     result = measure(arguments)
     result["machine"] = {
         "device": arguments.device,
