@@ -69,7 +69,12 @@ def _parser() -> argparse.ArgumentParser:
     fake.add_argument("--seed", type=int, default=0)
     fake.set_defaults(run=run_fake)
 
-    generate = commands.add_parser("generate", help="render the synthetic corpus")
+    generate = commands.add_parser(
+        "generate",
+        help="render the synthetic corpus",
+        description="Render the synthetic corpus. Its exact landmarks lie in each subject's folder, where train.py "
+        "--processor_overrides alignment=precomputed finds them.",
+    )
     add_generate_arguments(generate)
     generate.set_defaults(run=run_generate)
     return parser

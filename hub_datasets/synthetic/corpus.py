@@ -13,6 +13,7 @@ from hub_datasets.errors import CorpusOptionError
 from hub_datasets.records import ClipRecord, LabelSet, Package, SheetFile, as_frame_number, as_text, identity_labels
 from hub_datasets.sheets import read_sheet, require_columns
 
+from .landmark_tables import TABLE
 from .settings import CorpusSettings
 from .tree import TRUTH_FOLDER, FiledRecording, TreeLayout, events_of, write_tree
 
@@ -67,6 +68,7 @@ class Synthetic(CorpusBuilder):
 
     * **Subjects, clips**: as many as asked for; 10 subjects with 12 clips each by default.
     * **Recording**: 100 fps, gray, 128x128 by default; exact ground truth in `ground_truth/*.npz`.
+    * **Alignment**: `alignment=precomputed` finds the exact five points in each subject's `landmarks.parquet`.
     * **Labels**: emotions follow from action units by FACS prototypes (`prototypes.PROTOTYPES`), overlapping on
     purpose.
     * **Access**: rendered on this machine from a seed; nothing is downloaded. Frames may be published.
@@ -84,7 +86,7 @@ class Synthetic(CorpusBuilder):
     FPS = 100.0
     ACCESS_PAGE = "nowhere: python -m hub_datasets generate --layout synthetic renders it"
     LICENSE = "Apache-2.0 like the generator; frames show rendered faces of nobody."
-    EXPECTED_TREE = f"{SHEET}\nrecordings/s001/r001/00001.jpg\n{TRUTH_FOLDER}/s001_r001.npz"
+    EXPECTED_TREE = f"{SHEET}\nrecordings/s001/r001/00001.jpg\nrecordings/s001/{TABLE}\n{TRUTH_FOLDER}/s001_r001.npz"
     PACKAGES = (Package("frames", r"", r"s\d{3,4}"),)
     SHEETS = (SheetFile("", r"clips\.csv"),)
     LABEL_SETS = (

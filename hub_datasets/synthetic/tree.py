@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from datasets.utils import tqdm
 
@@ -21,6 +22,7 @@ from hub_datasets.errors import CorpusError
 from hub_datasets.records import RENDERED_MANIFEST as MANIFEST
 
 from .faces import Face
+from .landmark_tables import TABLES_VERSION, write_landmark_tables
 from .motion import Event
 from .render import film, jpeg_bytes, measure
 from .settings import GENERATOR_VERSION, CorpusSettings, RecordingPlan
@@ -62,6 +64,11 @@ class TreeLayout(ABC):
     def frame_name(self, filed: FiledRecording, number: int) -> str:
         """Return the file name of a frame by its frame number."""
 
+    def clip_id(self, filed: FiledRecording, event: Event) -> str:
+        """Return the id that the loader gives to a micro-expression, e.g. `casme2/sub01/EP31_01/46`."""
+        subject, name = filed.folder.split("/")[-2:]
+        return f"{self.name}/{subject}/{name}/{filed.first_number + event.onset}"
+
     @abstractmethod
     def write_sheets(self, settings: CorpusSettings, filed: list[FiledRecording], root: Path) -> None:
         """Write the annotation sheets into `root`."""
@@ -69,15 +76,20 @@ class TreeLayout(ABC):
 
 def is_complete(root: Path, settings: CorpusSettings, layout: TreeLayout) -> bool:
     """Whether `root` already holds exactly this corpus, finished."""
-    try:
-        manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return False
+    manifest = _read_manifest(root)
     return bool(manifest.get("digest") == settings.digest() and manifest.get("layout") == layout.name)
 
 
+def _read_manifest(root: Path) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+    return manifest
+
+
 def write_tree(settings: CorpusSettings, layout: TreeLayout, root: Path, num_proc: int = 1) -> None:
-    """Render a corpus into a folder; recordings that are already there are kept.
+    """Render a corpus into a folder; recordings that are already there are kept, landmark tables are made up for.
 
     Args:
         settings (`CorpusSettings`): the corpus.
@@ -89,6 +101,7 @@ def write_tree(settings: CorpusSettings, layout: TreeLayout, root: Path, num_pro
         CorpusError: the folder holds something else, or cannot be written.
     """
     if is_complete(root, settings, layout):
+        _add_landmark_tables(settings, layout, root)
         return
     # Before anything is written: this is where a bad face model or layout shows.
     settings.family()
@@ -99,6 +112,7 @@ def write_tree(settings: CorpusSettings, layout: TreeLayout, root: Path, num_pro
         logger.info("%d of %d recordings are already rendered in %s", len(filed) - len(missing), len(filed), root)
     try:
         _render_all(settings, layout, root, missing, num_proc)
+        write_landmark_tables(layout, filed, root)
         _write_sheets_aside(settings, layout, filed, root)
         _write_aside(root / MANIFEST, lambda path: path.write_text(_manifest(settings, layout), encoding="utf-8"))
         (root / f"{MANIFEST}.unfinished").unlink(missing_ok=True)
@@ -108,11 +122,24 @@ def write_tree(settings: CorpusSettings, layout: TreeLayout, root: Path, num_pro
         ) from error
 
 
+def _add_landmark_tables(settings: CorpusSettings, layout: TreeLayout, root: Path) -> None:
+    """Give a finished tree the tables that it was rendered without."""
+    if _read_manifest(root).get("landmark_tables") == TABLES_VERSION:
+        return
+    try:
+        write_landmark_tables(layout, layout.file(settings), root)
+        _write_aside(root / MANIFEST, lambda path: path.write_text(_manifest(settings, layout), encoding="utf-8"))
+    except OSError as error:
+        # Its frames are as good as ever: a tree may be read-only, or its ground truth put elsewhere.
+        logger.warning("%s gets no landmark tables: %s", root, error)
+
+
 def _manifest(settings: CorpusSettings, layout: TreeLayout) -> str:
     content = {
         "what": "rendered faces of nobody; see ground_truth/",
         "layout": layout.name,
         "generator_version": GENERATOR_VERSION,
+        "landmark_tables": TABLES_VERSION,
         "digest": settings.digest(),
         # The folder of a face model is the user's own business; its digest is in `digest`.
         "settings": {**asdict(settings), "face_model": settings.face_model is not None},

@@ -4,10 +4,12 @@ import filecmp
 import json
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
 from hub_datasets import get_builder_class, load_corpus
 from hub_datasets.__main__ import main
@@ -174,6 +176,50 @@ def test_frames_without_ground_truth_are_taken_over(tmp_path):
     (tmp_path / f"{MANIFEST}.unfinished").write_text(f"synthetic {SETTINGS.digest()}")
     write_tree(SETTINGS, SyntheticLayout(), tmp_path)
     assert files_below(tmp_path) == whole
+
+
+def test_the_landmark_tables_hold_the_ground_truth_clip_by_clip(corpus):
+    for row in corpus:
+        subject, recording = row["recording"].split("/")
+        folder = Path(row["frames"][0]).parent.parent
+        table = parquet.read_table(folder / "landmarks.parquet").to_pandas()
+        with np.load(folder.parents[1] / f"ground_truth/{subject}_{recording}.npz") as truth:
+            points = truth["five_points"].reshape(-1, 10)
+        for key in (row["clip_id"], recording):
+            found = table[table["clip_id"] == key]
+            assert found["frame_index"].tolist() == list(range(len(row["frames"])))
+            np.testing.assert_array_equal(found.iloc[:, 2:], points)
+
+
+def as_if_rendered_before_tables(root):
+    manifest = json.loads((root / MANIFEST).read_text())
+    del manifest["landmark_tables"]
+    (root / MANIFEST).write_text(json.dumps(manifest))
+    tables = list(root.rglob("landmarks.parquet"))
+    for path in tables:
+        path.unlink()
+    return tables
+
+
+def test_a_tree_rendered_without_tables_gains_them_and_no_frame(tmp_path, monkeypatch):
+    write_tree(SETTINGS, SyntheticLayout(), tmp_path)
+    whole = files_below(tmp_path)
+    assert as_if_rendered_before_tables(tmp_path)
+    monkeypatch.setattr(tree, "render_recording", None)
+    write_tree(SETTINGS, SyntheticLayout(), tmp_path)
+    assert files_below(tmp_path) == whole
+    monkeypatch.setattr(tree, "write_landmark_tables", None)
+    write_tree(SETTINGS, SyntheticLayout(), tmp_path)
+
+
+def test_a_finished_tree_without_ground_truth_stays_usable(tmp_path, caplog):
+    write_tree(SETTINGS, SyntheticLayout(), tmp_path)
+    tables = as_if_rendered_before_tables(tmp_path)
+    (tmp_path / "ground_truth/s002_r001.npz").unlink()
+    write_tree(SETTINGS, SyntheticLayout(), tmp_path)
+    assert "gets no landmark tables" in caplog.text
+    assert not all(path.exists() for path in tables)
+    assert len(load_corpus("synthetic", data_dir=tmp_path, cache_dir=tmp_path / "cache")) == SETTINGS.num_clips
 
 
 def test_a_folder_with_other_things_is_refused(tmp_path):

@@ -1,0 +1,76 @@
+"""The exact five points of every frame, written where a video processor looks for known landmarks.
+
+One `landmarks.parquet` in each subject's folder, beside the folders of frames: `alignment=precomputed` finds it there,
+and no scanner of a corpus takes it for a frame, a sheet or a package.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
+
+from .faces import FloatArray
+
+if TYPE_CHECKING:
+    from .tree import FiledRecording, TreeLayout
+
+# Name and columns are those that `alignment=precomputed` reads. Corpora know no video processor: they stand here, too.
+TABLE = "landmarks.parquet"
+POINTS = ("left_eye", "right_eye", "nose_tip", "left_mouth_corner", "right_mouth_corner")
+# Raise it whenever tables change: trees that have older ones then get new ones, without rendering a frame.
+TABLES_VERSION = 1
+
+
+def write_landmark_tables(layout: TreeLayout, filed: Iterable[FiledRecording], root: Path) -> None:
+    """Write the tables of a rendered tree, one subject at a time.
+
+    A clip goes by the id that its loader gives it, its frames counted from the onset. A recording as a whole goes by
+    the name of its folder, for those who give that folder to a video processor.
+
+    Args:
+        layout (`TreeLayout`): how the tree lies on disk.
+        filed (`Iterable` of `FiledRecording`): its recordings, subject by subject.
+        root (`Path`): the tree.
+
+    Raises:
+        OSError: a ground truth is missing, or the tree cannot be written.
+    """
+    for folder, recordings in groupby(filed, key=lambda recording: (root / recording.folder).parent):
+        table = _subject_table(layout, recordings, root)
+        # Another process may be writing the same table.
+        aside = folder / f".{os.getpid()}.{TABLE}"
+        parquet.write_table(table, aside)
+        aside.replace(folder / TABLE)
+
+
+def _subject_table(layout: TreeLayout, recordings: Iterable[FiledRecording], root: Path) -> pa.Table:
+    names: list[str] = []
+    indices: list[np.ndarray] = []
+    points: list[FloatArray] = []
+    for recording in recordings:
+        with np.load(root / recording.truth) as truth:
+            seen = truth["five_points"]
+        whole = (Path(recording.folder).name, seen)
+        clips = (
+            (layout.clip_id(recording, event), seen[event.onset : event.offset + 1]) for event in recording.events
+        )
+        for name, part in (whole, *clips):
+            names += [name] * len(part)
+            indices.append(np.arange(len(part), dtype=np.int32))
+            points.append(part)
+    columns = np.concatenate(points).reshape(-1, 2 * len(POINTS)).T
+    coordinates = [f"{point}_{axis}" for point in POINTS for axis in "xy"]
+    return pa.table(
+        {
+            "clip_id": names,
+            "frame_index": np.concatenate(indices),
+            **dict(zip(coordinates, np.ascontiguousarray(columns), strict=True)),
+        }
+    )
