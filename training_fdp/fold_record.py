@@ -30,6 +30,7 @@ def write_record(
     processor: Any,
     settings: dict[str, Any],
     identity: str,
+    origin: dict[str, Any],
 ) -> None:
     """Save a finished fold: written aside, brought to the disk, renamed into place.
 
@@ -43,6 +44,8 @@ def write_record(
         processor (`FDPVideoProcessor`): Saved beside the weights, so that inference prepares clips alike.
         settings (`dict`): Settings that decide the numbers.
         identity (`str`): Their digest, with the clips'.
+        origin (`dict`): `init_from`, the checkpoint that training started from, and `seen_subjects`, whom the model
+            has been trained on since its first step, by corpus.
 
     Raises:
         OSError: the disk is full or read-only; nothing is at `place` then.
@@ -60,6 +63,7 @@ def write_record(
         "note": None if fold.test_indices else "trained on every subject: no held-out figure exists for this model",
         "train_subjects": list(fold.train_subjects),
         "test_subjects": list(fold.test_subjects),
+        **origin,
         "num_train_clips": len(fold.train_indices),
         "num_test_clips": len(fold.test_indices),
         "steps": trained.steps,

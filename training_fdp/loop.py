@@ -37,7 +37,8 @@ class FoldContext:
         accelerator (`Accelerator`): Device, arithmetic, processes.
         table (`ClipTable`): The clips' columns.
         batches (`ClipBatches`): The clips' pixels.
-        build_model (`Callable[[], nn.Module]`): Makes an untrained model from torch's current random state.
+        build_model (`Callable[[], nn.Module]`): Makes a model from torch's current random state, and from the
+            checkpoint that the run starts from.
         augmentation (`ClipAugmentation`, *optional*): What training clips undergo.
         identity (`str`): Digest of everything that decides the numbers; stored in checkpoints.
         report (`Callable[[str, int, int, dict], None]`): Told after each step: fold, steps done, steps planned, and

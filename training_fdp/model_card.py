@@ -170,7 +170,13 @@ def _result_fields(subject: CardSubject, results: Mapping[str, Any]) -> dict[str
     matrix = np.asarray(results["confusion_matrix"], dtype=np.int64)
     references = np.repeat(np.arange(len(matrix)), matrix.sum(axis=1))
     chance = chance_level(references, len(matrix))["majority"]
-    if only_synthetic(results):
+    if results.get("init_from"):
+        weights_licence = (
+            "research use, under the terms of all that they were trained on; the checkpoint that they started from "
+            "brings its own."
+        )
+        corpus_licence = "see the corpora, and the checkpoint that training started from."
+    elif only_synthetic(results):
         weights_licence = "Apache-2.0, as the code; they were trained on rendered faces only."
         corpus_licence = "rendered by a program; no person was recorded."
     else:
@@ -188,6 +194,7 @@ def _result_fields(subject: CardSubject, results: Mapping[str, Any]) -> dict[str
         "majority_class": class_names[int(matrix.sum(axis=1).argmax())],
         "confusion_rows": list(zip(class_names, matrix.tolist(), strict=True)),
         "checkpoint_sentence": _checkpoint_sentence(subject, results),
+        "start_sentence": _start_sentence(results),
         "cautions": _cautions(results),
         "command": public_command(results.get("command", "accelerate launch train.py")),
         "seeds": ", ".join(map(str, seeds)),
@@ -253,7 +260,8 @@ def _card_data(subject: CardSubject, results: Mapping[str, Any] | None) -> Model
     evaluations = None
     open_weights = False
     if results is not None:
-        open_weights = only_synthetic(results)
+        # What a checkpoint was trained on before is not recorded here: its terms may not be dropped.
+        open_weights = only_synthetic(results) and not results.get("init_from")
         tags += ["synthetic-data"] if synthetic_corpora(results) else []
         evaluations = [
             EvalResult(
@@ -319,6 +327,11 @@ def _cautions(results: Mapping[str, Any]) -> list[str]:
             "not prepare clips that way, or the figures contain a leak of the authors' code."
         )
     return cautions
+
+
+def _start_sentence(results: Mapping[str, Any]) -> str:
+    start = results.get("init_from")
+    return f"Training started from {start['name']} (weights sha256 `{start['sha256']}`)." if start else ""
 
 
 def _checkpoint_sentence(subject: CardSubject, results: Mapping[str, Any]) -> str:

@@ -16,19 +16,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors import SafetensorError
-from transformers import PreTrainedConfig
 
-from modeling_fdp import FDPConfig, FDPForVideoClassification
 from modeling_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.errors import ConfigError
 from training_fdp.metrics import rank_quality
+from training_fdp.pretrained import checkpoint_source, load_pretrained, loading_refused
 from training_fdp.storage import write_json
 
 logger = logging.getLogger(__name__)
@@ -86,32 +82,9 @@ class Predictor:
 
     def __init__(self, model: str) -> None:
         self.name = model
-        source = _checkpoint_source(model)
-        try:
-            settings, _ = PreTrainedConfig.get_config_dict(source)
-            kind = settings.get("model_type")
-            if kind == FDPConfig.model_type:
-                loaded: Any = FDPForVideoClassification.from_pretrained(source, output_loading_info=True)
-                processor = FDPVideoProcessor.from_pretrained(source)
-        except RuntimeError as error:  # transformers' answer to shapes that differ, a table long
-            raise ConfigError(
-                f"--model {model!r} has weights that do not fit its config.json; save or download it again."
-            ) from error
-        except (OSError, ValueError, SafetensorError) as error:
-            said = " ".join(str(error).split()).rstrip(".")
-            raise ConfigError(f"--model {model!r} cannot be loaded: {said}; check the name and the folder.") from error
-        if kind != FDPConfig.model_type:
-            raise ConfigError(
-                f"--model must be an FDP checkpoint, but {model!r} is of type {kind!r}; load that one with its own "
-                "library."
-            )
-        self.model, report = loaded
-        self.processor = processor
-        if lost := sorted(report["missing_keys"]):
-            raise ConfigError(
-                f"--model {model!r} lacks {len(lost)} of its weights ({lost[0]} first), so it would answer at random; "
-                "save or download the checkpoint again."
-            )
+        self.model = load_pretrained(model, "--model")
+        with loading_refused(model, "--model"):
+            self.processor = FDPVideoProcessor.from_pretrained(checkpoint_source(model, "--model"))
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model.to(self.device).eval()
 
@@ -222,25 +195,3 @@ def _pictures(prediction: Prediction) -> Iterator[tuple[str, bytes]]:
 
 def _file_stem(source: str) -> str:
     return re.sub(r"[^\w.-]+", "_", Path(source).resolve().stem)[:80] or "clip"
-
-
-def _checkpoint_source(model: str) -> str:
-    """A folder that exists, or a repository name; anything else is a mistyped path."""
-    if Path(model).is_dir():
-        if not (Path(model) / "config.json").is_file():
-            raise ConfigError(
-                f"--model must be a folder in Hub format, but {model!r} has no config.json; give OUT/folds/ID."
-            )
-        return str(Path(model))
-    try:
-        validate_repo_id(model)
-    except HFValidationError:
-        valid = False
-    else:
-        valid = model.count("/") == 1 and not Path(model).exists()
-    if not valid:
-        raise ConfigError(
-            f"--model must be a folder in Hub format or a repository NAMESPACE/NAME, but {model!r} is neither; check "
-            "the path."
-        )
-    return model

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,12 +18,19 @@ from training_fdp.clips import prepare_clips
 from training_fdp.config import TrainConfig
 from training_fdp.corpora import Corpora, clip_cache_folder, load_corpora
 from training_fdp.errors import ConfigError, ProtocolError
+from training_fdp.initialization import OPTION as INIT_FROM
+from training_fdp.initialization import Initialization, check_unseen, read_initialization
 from training_fdp.protocols import ClipTable, Fold, make_folds, select_folds, untaught_classes
 from training_fdp.randomness import set_determinism
 from training_fdp.trackers import check_tracker
 
+logger = logging.getLogger(__name__)
+
 # A process that is done early waits for the last one: accelerate's default of ten minutes would end the run.
 PROCESS_GROUP_TIMEOUT = timedelta(days=7)
+
+# The preset that changes nothing, for a checkpoint that states every setting itself.
+ALL_DEFAULTS = "base"
 
 Result = TypeVar("Result")
 
@@ -41,6 +49,7 @@ class PreparedRun:
         augmentation (`AugmentationConfig`): What training clips undergo.
         folds (`list[Fold]`): All folds of the protocol.
         warnings (`list[str]`): What a reader of the results must know.
+        start (`Initialization`, *optional*): The checkpoint that every fold starts from.
     """
 
     config: TrainConfig
@@ -52,12 +61,21 @@ class PreparedRun:
     augmentation: AugmentationConfig
     folds: list[Fold]
     warnings: list[str]
+    start: Initialization | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that decide the numbers (`dict`); a checkpoint counts by its weights, wherever it lies."""
+        settings = self.config.identity()
+        if self.start is not None:
+            settings["init_from"] = f"sha256 {self.start.sha256}"
+        return settings
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the numbers (`dict`): settings, clips and classes."""
         table = self.corpora.table
         return {
-            "settings": self.config.identity(),
+            "settings": self.settings,
             "clips": _clips_digest(table),
             "class_names": list(table.class_names),
         }
@@ -123,20 +141,29 @@ def prepare_run(config: TrainConfig, accelerator: Any) -> PreparedRun:
     folds = make_folds(table, config.protocol, config.test_corpus, config.released_subject_list)
     select_folds(folds, config.folds)
     warnings = corpora.warnings + _check_classes(table, folds, config.allow_missing_classes)
-    model_config = build_model_config(config, table.class_names)
+    start = None
+    if config.init_from is not None:
+        name = config.init_from
+        start = on_main_first(accelerator, lambda: read_initialization(name))
+        warnings += check_unseen(start, corpora, folds, config)
+        if (anew := start.new_parameters(table.class_names)) and accelerator.is_main_process:
+            logger.warning("%s %s knows other classes: %s start untrained", INIT_FROM, start.name, ", ".join(anew))
+    model_config = build_model_config(config, table.class_names, start)
     processor = build_processor(config, model_config)
     clips = on_main_first(
         accelerator, lambda: prepare_clips(corpora.dataset, processor, clip_cache_folder(config), config.num_proc)
     )
     warnings += _departures_from_the_processor(config)
-    return PreparedRun(config, accelerator, corpora, clips, processor, model_config, augmentation, folds, warnings)
+    return PreparedRun(
+        config, accelerator, corpora, clips, processor, model_config, augmentation, folds, warnings, start
+    )
 
 
-def build_model_config(config: TrainConfig, class_names: Sequence[str]) -> Any:
-    """Return the network's settings (`FDPConfig`): preset, classes, overrides.
+def build_model_config(config: TrainConfig, class_names: Sequence[str], start: Initialization | None = None) -> Any:
+    """Return the network's settings (`FDPConfig`): those of the preset or of the checkpoint, classes, overrides.
 
     Raises:
-        ConfigError: an override that the model does not know or cannot combine.
+        ConfigError: an override that the model does not know or cannot combine, or that the checkpoint contradicts.
     """
     from huggingface_hub.errors import StrictDataclassError
 
@@ -148,8 +175,13 @@ def build_model_config(config: TrainConfig, class_names: Sequence[str]) -> Any:
             overrides[name] = getattr(config, name)
     id2label = dict(enumerate(class_names))
     label2id = {name: label for label, name in id2label.items()}
+    preset: str = config.preset
+    known: dict[str, Any] = {}
+    if start is not None:
+        start.check_network(preset, overrides)
+        preset, known = ALL_DEFAULTS, start.network
     try:
-        return FDPConfig.from_preset(config.preset, id2label=id2label, label2id=label2id, **overrides)
+        return FDPConfig.from_preset(preset, id2label=id2label, label2id=label2id, **{**known, **overrides})
     except (ValueError, TypeError, StrictDataclassError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"preset {config.preset} cannot be built with {overrides}: {reason}") from None

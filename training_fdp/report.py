@@ -46,6 +46,8 @@ def write_report(
         **{name: facts[name] for name in ("command", "corpus", "test_corpus", "label_set", "class_names", "preset")},
         **{name: facts[name] for name in ("protocol", "selection", "seeds", "synthetic", "warnings", "versions")},
         "seed": facts["seeds"][0],
+        # Runs that are older than the option have no such fact.
+        "init_from": facts.get("init_from"),
         "settings": facts["identity"]["settings"],
         **pool_records(records, class_names),
         "final_model": _final_model(store),
@@ -74,6 +76,8 @@ def summary(results: Mapping[str, Any], root: Path) -> str:
             "best_on_test_subject (epoch chosen on the held-out subject, as in much of the literature; not a result): "
             f"UF1 {literature['uf1']:.4f}, UAR {literature['uar']:.4f}, accuracy {literature['accuracy']:.4f}"
         )
+    if results["init_from"] is not None:
+        lines.append(_started_from(results["init_from"]))
     lines += [f"Note: {warning}" for warning in results["warnings"]]
     lines.append(f"Written to {root}: {RESULTS_NAME}, predictions.csv, confusion_matrix.png, report.md, folds/")
     return "\n".join(lines)
@@ -96,6 +100,11 @@ def _headline(results: Mapping[str, Any]) -> str:
         f"{results['num_clips']} held-out clips of {results['num_subjects']} subjects, pooled once over "
         f"{finished} folds"
     )
+
+
+def _started_from(start: Mapping[str, Any]) -> str:
+    anew = f"; {', '.join(start['new_parameters'])} started untrained" if start["new_parameters"] else ""
+    return f"Every fold started from {start['name']} (weights sha256 {start['sha256']}){anew}."
 
 
 def _table(results: Mapping[str, Any], header: Sequence[str]) -> list[str]:
@@ -168,6 +177,8 @@ def _markdown(results: Mapping[str, Any], figures: Sequence[str]) -> str:
     names = results["class_names"]
     lines = ["# Report", "", _headline(results), "", "```", results["command"], "```", "", "## Pooled metrics", ""]
     lines += _table(results, ("metric", "value", "95% interval over subjects", "majority class"))
+    if results["init_from"] is not None:
+        lines += ["", _started_from(results["init_from"])]
     lines += ["", f"The majority class is '{results['majority_class']}'; {_guessing(results)}.", ""]
     per_class = [
         (name, str(results["class_counts"][name]), f"{f1:.4f}", f"{recall:.4f}")

@@ -19,6 +19,7 @@ from training_fdp.cli import say, user_facing_errors
 from training_fdp.config import TrainConfig
 from training_fdp.fold import FoldTrainer
 from training_fdp.fold_record import read_record, versions, write_record
+from training_fdp.initialization import all_seen_subjects
 from training_fdp.loop import FoldContext
 from training_fdp.preparation import PreparedRun, build_accelerator, on_main_first, prepare_run
 from training_fdp.protocols import FINAL_FOLD, Fold, final_fold, select_folds
@@ -105,6 +106,7 @@ def run_facts(prepared: PreparedRun, arguments: Sequence[str]) -> dict[str, Any]
         "label_set": config.label_set,
         "class_names": list(table.class_names),
         "preset": config.preset,
+        "init_from": _start_facts(prepared),
         "protocol": config.protocol,
         "selection": config.selection,
         "seeds": config.all_seeds,
@@ -206,10 +208,19 @@ def _run_job(context: FoldContext, prepared: PreparedRun, store: RunStore, job: 
         job.seed,
         prepared.corpora.table,
         prepared.processor,
-        prepared.config.identity(),
+        prepared.settings,
         context.identity,
+        {
+            "init_from": _start_facts(prepared),
+            "seen_subjects": all_seen_subjects(prepared.start, prepared.corpora, job.fold, prepared.config),
+        },
     )
     store.clear_work(job.key)
+
+
+def _start_facts(prepared: PreparedRun) -> dict[str, Any] | None:
+    """What reports say of the checkpoint that training started from."""
+    return None if prepared.start is None else prepared.start.facts(prepared.corpora.table.class_names)
 
 
 def _fold_context(prepared: PreparedRun, identity: str, progress: "_Progress", tracker: RunTracker) -> FoldContext:
@@ -226,12 +237,19 @@ def _fold_context(prepared: PreparedRun, identity: str, progress: "_Progress", t
     if prepared.augmentation != AugmentationConfig():
         augmentation = build_augmentation(prepared.augmentation, num_labels=len(table.class_names))
     device = prepared.accelerator.device
+
+    def build_model() -> Any:
+        model = FDPForVideoClassification(model_config)
+        if prepared.start is not None:
+            prepared.start.fill(model)
+        return model
+
     return FoldContext(
         config=prepared.config,
         accelerator=prepared.accelerator,
         table=table,
         batches=ClipBatches(prepared.clips, prepared.processor, prepared.config, model_config.num_frames, device),
-        build_model=lambda: FDPForVideoClassification(model_config),
+        build_model=build_model,
         augmentation=augmentation,
         identity=identity,
         report=report,

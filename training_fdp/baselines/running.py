@@ -94,6 +94,7 @@ def _run_baseline(
         "command": f"python -m training_fdp.baselines --baselines {name} --baseline_epochs {epochs} "
         f"{shlex.join(arguments)}",
         "preset": name,
+        "init_from": None,
         "selection": "fixed",
         "warnings": [f"{name} is told the {BASELINES[name].knows} of every clip"] if BASELINES[name].knows else [],
     }

@@ -1,0 +1,94 @@
+"""Checkpoints in Hub format, loaded into this package's own classes: the files of their repository are not run."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
+from safetensors import SafetensorError
+from transformers import PreTrainedConfig
+
+from modeling_fdp import FDPConfig, FDPForVideoClassification
+from training_fdp.errors import ConfigError
+
+
+def checkpoint_source(name: str, option: str) -> str:
+    """Tell a folder that exists, or a repository name, from a mistyped path.
+
+    Args:
+        name (`str`): What the user gave.
+        option (`str`): The option that it was given to, for complaints.
+
+    Returns:
+        `str`: What `from_pretrained` takes.
+
+    Raises:
+        ConfigError: neither a checkpoint folder nor a repository name.
+    """
+    if Path(name).is_dir():
+        if not (Path(name) / "config.json").is_file():
+            raise ConfigError(
+                f"{option} must be a folder in Hub format, but {name!r} has no config.json; give OUT/folds/ID."
+            )
+        return str(Path(name))
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        valid = False
+    else:
+        valid = name.count("/") == 1 and not Path(name).exists()
+    if not valid:
+        raise ConfigError(
+            f"{option} must be a folder in Hub format or a repository NAMESPACE/NAME, but {name!r} is neither; check "
+            "the path."
+        )
+    return name
+
+
+def load_pretrained(name: str, option: str) -> Any:
+    """Load the model of a checkpoint, complete or not at all.
+
+    Args:
+        name (`str`): Folder in Hub format, or a repository `namespace/name`.
+        option (`str`): The option that it was given to, for complaints.
+
+    Returns:
+        `FDPForVideoClassification`: on the CPU.
+
+    Raises:
+        ConfigError: there is no such checkpoint, it is not one of FDP's, or weights are missing.
+    """
+    source = checkpoint_source(name, option)
+    with loading_refused(name, option):
+        settings, _ = PreTrainedConfig.get_config_dict(source)
+        kind = settings.get("model_type")
+        if kind == FDPConfig.model_type:
+            loaded: Any = FDPForVideoClassification.from_pretrained(source, output_loading_info=True)
+    if kind != FDPConfig.model_type:
+        raise ConfigError(
+            f"{option} must be an FDP checkpoint, but {name!r} is of type {kind!r}; load that one with its own "
+            "library."
+        )
+    model, report = loaded
+    if lost := sorted(report["missing_keys"]):
+        raise ConfigError(
+            f"{option} {name!r} lacks {len(lost)} of its weights ({lost[0]} first), so it would answer at random; "
+            "save or download the checkpoint again."
+        )
+    return model
+
+
+@contextmanager
+def loading_refused(name: str, option: str) -> Iterator[None]:
+    """Turn whatever loading a checkpoint raises into one sentence (`ConfigError`)."""
+    try:
+        yield
+    except RuntimeError as error:  # transformers' answer to shapes that differ, a table long
+        raise ConfigError(
+            f"{option} {name!r} has weights that do not fit its config.json; save or download it again."
+        ) from error
+    except (OSError, ValueError, SafetensorError) as error:
+        said = " ".join(str(error).split()).rstrip(".")
+        raise ConfigError(f"{option} {name!r} cannot be loaded: {said}; check the name and the folder.") from error
