@@ -14,7 +14,9 @@ from training_fdp.errors import ConfigError
 # The preset of a run that takes its network from --init_from.
 PRETRAINED = "pretrained"
 RECIPES_FOLDER = Path(__file__).parent / "recipes"
-PROTOCOL_PATTERN = re.compile(r"loso|kfold[1-9]\d*|holdout|megc2019|cross_corpus")
+# The protocol that holds nobody out: it trains final/ and benchmarks nothing.
+NO_PROTOCOL = "none"
+PROTOCOL_PATTERN = re.compile(rf"loso|kfold[1-9]\d*|holdout|megc2019|cross_corpus|{NO_PROTOCOL}")
 # How a run is carried out, not what it computes: these may change between two runs into the same OUT.
 EXECUTION_FIELDS = frozenset(
     {
@@ -74,7 +76,11 @@ class TrainConfig:
     )
 
     # protocol
-    protocol: str = _option("loso", "loso, kfold5 (any number), holdout, megc2019 or cross_corpus.")
+    protocol: str = _option(
+        "loso",
+        "loso, kfold5 (any number), holdout, megc2019 or cross_corpus; `none` holds nobody out: it trains final/ on "
+        "all subjects, for others to start from, and benchmarks nothing.",
+    )
     test_corpus: list[str] = field(
         default_factory=list, metadata={"help": "cross_corpus: what is tested on, one fold per corpus."}
     )
@@ -165,7 +171,9 @@ class TrainConfig:
         self._require("max_grad_norm", self.max_grad_norm is None or self.max_grad_norm >= 0, "a number from 0 on")
         self._require("ema_decay", self.ema_decay is None or 0 <= self.ema_decay < 1, "in [0, 1)")
         self._require(
-            "protocol", PROTOCOL_PATTERN.fullmatch(self.protocol), "loso, kfoldN, holdout, megc2019 or cross_corpus"
+            "protocol",
+            PROTOCOL_PATTERN.fullmatch(self.protocol),
+            "loso, kfoldN, holdout, megc2019, cross_corpus or none",
         )
         self._require("seeds", len(set(self.seeds)) == len(self.seeds), "without repetition")
         if self.released_test_statistics and self.normalization != "train_statistics":
@@ -177,6 +185,11 @@ class TrainConfig:
             raise ConfigError(
                 "--report_literature_selection looks at the training on all training subjects, which "
                 "--selection inner --no_refit leaves out; add --refit or use --selection fixed"
+            )
+        if self.protocol == NO_PROTOCOL and (not self.final_model or self.folds != "all" or len(self.seeds) > 1):
+            raise ConfigError(
+                "--protocol none trains final/ alone, once and whole; leave out --no_final_model, --folds and all but "
+                "one of the --seeds, or choose a protocol with folds"
             )
         if self.preset == PRETRAINED and self.init_from is None:
             raise ConfigError(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from training_fdp.config import NO_PROTOCOL
 from training_fdp.errors import PublishError
 from training_fdp.metrics import chance_level, metrics_from_confusion_matrix
 
@@ -26,6 +27,7 @@ HEADLINE_METRICS = {
     "accuracy": ("Accuracy", "accuracy"),
     "f1_weighted": ("Weighted F1", "f1"),
 }
+DESCRIBED_KEYS = ("corpus", "class_names", "protocol")
 REQUIRED_KEYS = ("corpus", "class_names", "metrics", "confusion_matrix", "per_seed", "protocol")
 PROTOCOL_SENTENCES = {
     "loso": "Leave-one-subject-out (LOSO): each subject is held out once.",
@@ -80,7 +82,8 @@ def read_results(path: Path) -> dict[str, Any]:
         path (`Path`): A `results.json`.
 
     Returns:
-        `dict`: Its content, whose headline figures are known to follow from its confusion matrix.
+        `dict`: Its content, whose headline figures are known to follow from its confusion matrix; without figures
+            under the protocol `none`.
 
     Raises:
         PublishError: If the file is not JSON, lacks a key, or its figures and its confusion matrix disagree.
@@ -91,9 +94,13 @@ def read_results(path: Path) -> dict[str, Any]:
         raise PublishError(
             f"{path} must be the JSON that train.py writes, but {error}; run train.py again."
         ) from error
-    if not isinstance(results, dict) or (missing := [key for key in REQUIRED_KEYS if not results.get(key)]):
+    described_only = isinstance(results, dict) and results.get("protocol") == NO_PROTOCOL
+    required = DESCRIBED_KEYS if described_only else REQUIRED_KEYS
+    if not isinstance(results, dict) or (missing := [key for key in required if not results.get(key)]):
         named = ", ".join(missing) if isinstance(results, dict) else "an object at the top"
         raise PublishError(f"{path} lacks {named}, which a model card needs; collect the run again with train.py.")
+    if described_only:
+        return results
     for run in results["per_seed"]:
         _check_figures(path, run, run)
     if len(results["per_seed"]) == 1:
@@ -167,9 +174,6 @@ def _result_fields(subject: CardSubject, results: Mapping[str, Any]) -> dict[str
             f"the checkpoint answers {', '.join(subject.class_names)}, but results.json was measured on "
             f"{', '.join(class_names)}; publish a checkpoint of that very run."
         )
-    matrix = np.asarray(results["confusion_matrix"], dtype=np.int64)
-    references = np.repeat(np.arange(len(matrix)), matrix.sum(axis=1))
-    chance = chance_level(references, len(matrix))["majority"]
     if results.get("init_from"):
         weights_licence = (
             "research use, under the terms of all that they were trained on; the checkpoint that they started from "
@@ -182,25 +186,36 @@ def _result_fields(subject: CardSubject, results: Mapping[str, Any]) -> dict[str
     else:
         weights_licence = "research use, under the terms of the corpora that they were trained on."
         corpus_licence = "licensed per researcher by its owners and not part of this repository; ask them for access."
-    seeds = [run["seed"] for run in results["per_seed"]]
     return {
         "corpus_title": corpus_title(results),
         "synthetic": synthetic_corpora(results),
         "only_synthetic": only_synthetic(results),
         "label_set": results.get("label_set"),
+        **(_figure_fields(subject, results) if "metrics" in results else {}),
+        "start_sentence": _start_sentence(results),
+        "cautions": _cautions(results),
+        "command": public_command(results.get("command", "accelerate launch train.py")),
+        "seeds": ", ".join(map(str, results.get("seeds") or [run["seed"] for run in results["per_seed"]])),
+        "versions": ", ".join(f"{name} {version}" for name, version in (results.get("versions") or {}).items()),
+        "weights_licence": weights_licence,
+        "corpus_licence": corpus_licence,
+    }
+
+
+def _figure_fields(subject: CardSubject, results: Mapping[str, Any]) -> dict[str, Any]:
+    """What the template says about held-out clips."""
+    class_names = results["class_names"]
+    matrix = np.asarray(results["confusion_matrix"], dtype=np.int64)
+    references = np.repeat(np.arange(len(matrix)), matrix.sum(axis=1))
+    chance = chance_level(references, len(matrix))["majority"]
+    return {
+        "benchmarked": True,
         "protocol_sentence": _protocol_sentence(results["protocol"]),
-        "coverage_sentence": _coverage_sentence(results, int(matrix.sum()) // len(seeds)),
+        "coverage_sentence": _coverage_sentence(results, int(matrix.sum()) // len(results["per_seed"])),
         "metric_rows": [_metric_row(name, title, results, chance) for name, (title, _) in HEADLINE_METRICS.items()],
         "majority_class": class_names[int(matrix.sum(axis=1).argmax())],
         "confusion_rows": list(zip(class_names, matrix.tolist(), strict=True)),
         "checkpoint_sentence": _checkpoint_sentence(subject, results),
-        "start_sentence": _start_sentence(results),
-        "cautions": _cautions(results),
-        "command": public_command(results.get("command", "accelerate launch train.py")),
-        "seeds": ", ".join(map(str, seeds)),
-        "versions": ", ".join(f"{name} {version}" for name, version in (results.get("versions") or {}).items()),
-        "weights_licence": weights_licence,
-        "corpus_licence": corpus_licence,
     }
 
 
@@ -263,6 +278,7 @@ def _card_data(subject: CardSubject, results: Mapping[str, Any] | None) -> Model
         # What a checkpoint was trained on before is not recorded here: its terms may not be dropped.
         open_weights = only_synthetic(results) and not results.get("init_from")
         tags += ["synthetic-data"] if synthetic_corpora(results) else []
+    if results is not None and "metrics" in results:
         evaluations = [
             EvalResult(
                 task_type="video-classification",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training_fdp.config import NO_PROTOCOL
 from training_fdp.errors import ProtocolError
 
 FINAL_FOLD = "final"
@@ -71,7 +72,7 @@ def make_folds(
             The clips.
         protocol (`str`):
             `loso` and `megc2019` (leave-one-subject-out), `kfoldN` (N subject-grouped folds of like class counts),
-            `holdout` (one fifth of the subjects), `cross_corpus` (each test corpus once).
+            `holdout` (one fifth of the subjects), `cross_corpus` (each test corpus once), `none` (no fold at all).
         test_corpora (`Sequence[str]`, *optional*, defaults to `()`):
             Corpora that `cross_corpus` holds out; they never train.
         released_subject_list (`bool`, *optional*, defaults to `False`):
@@ -83,6 +84,8 @@ def make_folds(
     Raises:
         ProtocolError: too few subjects for the protocol, or a fold name that two subjects share.
     """
+    if protocol == NO_PROTOCOL:
+        return []
     if protocol == "cross_corpus":
         folds = [_fold_by_corpus(table, corpus, set(test_corpora)) for corpus in test_corpora]
     else:

@@ -26,7 +26,7 @@ def write_report(
 
     Args:
         store (`RunStore`):
-            The OUT; at least one fold is finished.
+            The OUT; at least one fold is finished, or, under the protocol `none`, the final model.
         keys_by_seed (`Mapping[int, Sequence[str]]`):
             All folds of the run.
         failures (`Mapping[str, str]`):
@@ -49,12 +49,13 @@ def write_report(
         # Runs that are older than the option have no such fact.
         "init_from": facts.get("init_from"),
         "settings": facts["identity"]["settings"],
-        **pool_records(records, class_names),
+        **(pool_records(records, class_names) if records else {}),
         "final_model": _final_model(store),
     }
     if _is_written(store.root, results):
         return results
-    write_text(store.root / "predictions.csv", predictions_csv(records, class_names))
+    if records:
+        write_text(store.root / "predictions.csv", predictions_csv(records, class_names))
     figures = _draw(store, keys_by_seed, results, records, show_faces=facts["faces"])
     write_text(store.root / "report.md", _markdown(results, figures))
     # Last, so that where it lies everything else does.
@@ -65,11 +66,14 @@ def write_report(
 def summary(results: Mapping[str, Any], root: Path) -> str:
     """Return what is printed at the end of a run (`str`): the pooled table, chance, and where things are."""
     lines = [_headline(results), ""]
-    lines += _table(results, ("metric", "value", "95% interval", "majority class"))
-    lines.append("")
-    lines.append(
-        f"Chance: always answering '{results['majority_class']}' gives the last column; {_guessing(results)}."
-    )
+    written = f"{RESULTS_NAME}, report.md, {FINAL_FOLD}/"
+    if "metrics" in results:
+        lines += _table(results, ("metric", "value", "95% interval", "majority class"))
+        lines.append("")
+        lines.append(
+            f"Chance: always answering '{results['majority_class']}' gives the last column; {_guessing(results)}."
+        )
+        written = f"{RESULTS_NAME}, predictions.csv, confusion_matrix.png, report.md, folds/"
     literature = results.get("best_on_test_subject")
     if literature is not None:
         lines.append(
@@ -79,7 +83,7 @@ def summary(results: Mapping[str, Any], root: Path) -> str:
     if results["init_from"] is not None:
         lines.append(_started_from(results["init_from"]))
     lines += [f"Note: {warning}" for warning in results["warnings"]]
-    lines.append(f"Written to {root}: {RESULTS_NAME}, predictions.csv, confusion_matrix.png, report.md, folds/")
+    lines.append(f"Written to {root}: {written}")
     return "\n".join(lines)
 
 
@@ -90,8 +94,14 @@ def _is_written(root: Path, results: Mapping[str, Any]) -> bool:
 
 
 def _headline(results: Mapping[str, Any]) -> str:
-    finished, missing = len(results["folds"]), len(results["missing_folds"])
     corpus = "+".join(results["corpus"])
+    if "metrics" not in results:
+        final = results["final_model"]
+        return (
+            f"{corpus}, {results['preset']}: nothing is benchmarked; {final['path']}/ was trained on all "
+            f"{final['num_train_clips']} clips of {final['num_train_subjects']} subjects"
+        )
+    finished, missing = len(results["folds"]), len(results["missing_folds"])
     tested = f" -> {'+'.join(results['test_corpus'])}" if results["test_corpus"] else ""
     incomplete = "" if results["complete"] else f" INCOMPLETE: {missing} of {finished + missing} folds are missing;"
     seeds = f", seeds {' '.join(map(str, results['seeds']))}" if len(results["seeds"]) > 1 else ""
@@ -104,7 +114,7 @@ def _headline(results: Mapping[str, Any]) -> str:
 
 def _started_from(start: Mapping[str, Any]) -> str:
     anew = f"; {', '.join(start['new_parameters'])} started untrained" if start["new_parameters"] else ""
-    return f"Every fold started from {start['name']} (weights sha256 {start['sha256']}){anew}."
+    return f"Training started from {start['name']} (weights sha256 {start['sha256']}){anew}."
 
 
 def _table(results: Mapping[str, Any], header: Sequence[str]) -> list[str]:
@@ -138,7 +148,14 @@ def _final_model(store: RunStore) -> dict[str, Any] | None:
     path = store.place(FINAL_FOLD) / RECORD_NAME
     if not path.exists():
         return None
-    return {"path": FINAL_FOLD, "benchmarked": False, "note": read_json(path)["note"]}
+    record = read_json(path)
+    return {
+        "path": FINAL_FOLD,
+        "benchmarked": False,
+        "note": record["note"],
+        "num_train_clips": record["num_train_clips"],
+        "num_train_subjects": len(record["train_subjects"]),
+    }
 
 
 def _draw(
@@ -150,6 +167,10 @@ def _draw(
 ) -> list[str]:
     """Draw the pictures; returns their names."""
     root = store.root
+    if not records:
+        curve = read_json(store.place(FINAL_FOLD) / CURVE_NAME)
+        draw_training_curves(root / "training_curves.png", {FINAL_FOLD: curve})
+        return ["training_curves.png"]
     title = f"UF1 {results['metrics']['uf1']:.3f}, UAR {results['metrics']['uar']:.3f}"
     draw_confusion_matrix(root / "confusion_matrix.png", results["confusion_matrix"], results["class_names"], title)
     correct: dict[str, tuple[int, int]] = {}
@@ -174,11 +195,26 @@ def _draw(
 
 def _markdown(results: Mapping[str, Any], figures: Sequence[str]) -> str:
     """Lay out report.md."""
-    names = results["class_names"]
-    lines = ["# Report", "", _headline(results), "", "```", results["command"], "```", "", "## Pooled metrics", ""]
-    lines += _table(results, ("metric", "value", "95% interval over subjects", "majority class"))
+    lines = ["# Report", "", _headline(results), "", "```", results["command"], "```"]
     if results["init_from"] is not None:
         lines += ["", _started_from(results["init_from"])]
+    if "metrics" in results:
+        lines += _pooled_metrics(results)
+    if results["warnings"] or results["missing_folds"]:
+        lines += ["", "## Read this first", ""]
+        lines += [f"- {warning}" for warning in results["warnings"]]
+        lines += [f"- fold {key} is missing: {reason}" for key, reason in results["missing_folds"].items()]
+    if results["final_model"] is not None:
+        lines += ["", f"`final/` was {results['final_model']['note']}."]
+    lines += ["", "## Figures", "", *(f"![{Path(name).stem.replace('_', ' ')}]({name})" for name in figures), ""]
+    return "\n".join(lines)
+
+
+def _pooled_metrics(results: Mapping[str, Any]) -> list[str]:
+    """What the held-out clips say, class by class, seed by seed and corpus by corpus."""
+    names = results["class_names"]
+    lines = ["", "## Pooled metrics", ""]
+    lines += _table(results, ("metric", "value", "95% interval over subjects", "majority class"))
     lines += ["", f"The majority class is '{results['majority_class']}'; {_guessing(results)}.", ""]
     per_class = [
         (name, str(results["class_counts"][name]), f"{f1:.4f}", f"{recall:.4f}")
@@ -200,15 +236,7 @@ def _markdown(results: Mapping[str, Any], figures: Sequence[str]) -> str:
             f"the honest figure and never instead of it: UF1 {found['uf1']:.4f}, UAR {found['uar']:.4f}, "
             f"accuracy {found['accuracy']:.4f}.",
         ]
-    lines += _quality(results)
-    if results["warnings"] or results["missing_folds"]:
-        lines += ["", "## Read this first", ""]
-        lines += [f"- {warning}" for warning in results["warnings"]]
-        lines += [f"- fold {key} is missing: {reason}" for key, reason in results["missing_folds"].items()]
-    if results["final_model"] is not None:
-        lines += ["", f"`final/` was {results['final_model']['note']}."]
-    lines += ["", "## Figures", "", *(f"![{Path(name).stem.replace('_', ' ')}]({name})" for name in figures), ""]
-    return "\n".join(lines)
+    return lines + _quality(results)
 
 
 def _quality(results: Mapping[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from training_fdp.augmentation import AugmentationConfig, build_augmentation
 from training_fdp.batches import ClipBatches
 from training_fdp.cli import say, user_facing_errors
-from training_fdp.config import TrainConfig
+from training_fdp.config import NO_PROTOCOL, TrainConfig
 from training_fdp.fold import FoldTrainer
 from training_fdp.fold_record import read_record, versions, write_record
 from training_fdp.initialization import all_seen_subjects
@@ -90,7 +90,7 @@ def collect(folder: Path) -> int:
     """
     store = RunStore(folder)
     keys = [key for keys in keys_by_seed(store.read()).values() for key in keys]
-    return finish(store, keys, {})
+    return finish(store, keys or [FINAL_FOLD], {})
 
 
 def run_facts(prepared: PreparedRun, arguments: Sequence[str]) -> dict[str, Any]:
@@ -182,10 +182,10 @@ def finish(
     missing = [key for key in wanted if read_record(store.place(key)) is None]
     for key in missing:
         say(f"missing: fold {key}: {failures.get(key, 'not run yet')}", sys.stderr)
-    if any(store.records(keys_by_seed(facts)).values()):
+    if store.records(keys_by_seed(facts)) or (facts["protocol"] == NO_PROTOCOL and not missing):
         results = write_report(store, keys_by_seed(facts), failures)
         say(summary(results, store.root))
-        if tracker is not None:
+        if tracker is not None and "metrics" in results:
             tracker.log_results(results)
     if missing:
         say(f"{len(missing)} of {len(wanted)} folds are missing; the same command runs only these", sys.stderr)

@@ -146,7 +146,7 @@ def test_a_run_starts_every_fold_and_the_final_model_there(run_from, checkpoint,
     results = read_results(out / "results.json")
     assert results["init_from"]["sha256"] == digest and results["preset"] == "pretrained"
     assert any("does not say whom it was trained on" in warning for warning in results["warnings"])
-    assert f"Every fold started from start (weights sha256 {digest})." in (out / "report.md").read_text()
+    assert f"Training started from start (weights sha256 {digest})." in (out / "report.md").read_text()
     card = build_model_card(CardSubject("me/mine", "fold0", tuple(NAMES)), results)
     assert f"Training started from start (weights sha256 `{digest}`)." in str(card)
     assert card.data.license == "other", "the terms of what the checkpoint was trained on are not known"

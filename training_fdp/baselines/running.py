@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from training_fdp.config import parse_train_config
+from training_fdp.config import NO_PROTOCOL, parse_train_config
 from training_fdp.errors import ConfigError, TrainingError
 from training_fdp.fold_record import CURVE_NAME, RECORD_NAME, RECORD_VERSION, read_record, versions
 from training_fdp.preparation import PreparedRun, build_accelerator, prepare_run
@@ -52,6 +52,8 @@ def run_baselines(arguments: Sequence[str], names: Sequence[str], epochs: int) -
     if unknown:
         raise ConfigError(f"no baseline is called {unknown[0]!r}; choose among {', '.join([*BASELINES, RELEASED])}")
     config = parse_train_config(arguments)
+    if config.protocol == NO_PROTOCOL:
+        raise ConfigError("--protocol none holds nobody out, so a baseline has nothing to predict; choose another")
     prepared = prepare_run(config, build_accelerator(config))
     root = Path(str(config.output_dir))
     results = {}
