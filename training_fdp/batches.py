@@ -8,6 +8,7 @@ import torch
 
 from training_fdp.augmentation import AugmentationConfig, ClipAugmentation, sample_augmented_indices
 from training_fdp.config import TrainConfig
+from training_fdp.dynamic_targets import pooled_clip
 from training_fdp.errors import ConfigError
 
 Batch = dict[str, torch.Tensor]
@@ -88,6 +89,7 @@ class ClipBatches:
         self.num_frames = num_frames
         self.device = device
         self.frame_sampling = config.frame_sampling
+        self.dynamic_image_target = config.dynamic_image_target
 
     def load(
         self,
@@ -109,21 +111,27 @@ class ClipBatches:
                 Source of those draws, on the CPU.
 
         Returns:
-            `dict`: `pixel_values` float32 (batch_size, num_frames, 1, height, width) in [-1, 1] and `labels` int64
-            (batch_size,).
+            `dict`: `pixel_values` float32 (batch_size, num_frames, 1, height, width) in [-1, 1], `labels` int64
+            (batch_size,) and, unless the target is made of the sampled frames, `dynamic_image_labels` float32
+            (batch_size, 1, height, width) at gain 1 (see `training_fdp.dynamic_targets`).
         """
-        frames, labels = [], []
+        frames, labels, targets = [], [], []
         for row in rows:
             clip = self.clips[row]
             indices = self._frame_indices(clip, augmentation, generator)
             frames.append(clip["frames"][torch.from_numpy(indices)])
             labels.append(int(clip["label"]))
+            if self.dynamic_image_target != "sampled":
+                whole = self.processor.normalize_frames(clip["frames"].to(self.device, non_blocking=True))
+                key_frames = (clip["onset_index"], clip["apex_index"], clip["offset_index"])
+                targets.append(pooled_clip(whole, *key_frames, self.dynamic_image_target))
         # (batch_size, num_frames, height, width) -> (batch_size, num_frames, 1, height, width)
         pixels = self.processor.normalize_frames(torch.stack(frames).to(self.device, non_blocking=True)).unsqueeze(2)
         if statistics is not None:
             mean, maximum = statistics
             pixels = (pixels - mean) / maximum
-        return {"pixel_values": pixels, "labels": torch.tensor(labels, device=self.device)}
+        batch = {"pixel_values": pixels, "labels": torch.tensor(labels, device=self.device)}
+        return batch | {"dynamic_image_labels": torch.stack(targets)} if targets else batch
 
     def split_statistics(self, rows: Sequence[int], batch_size: int = 64) -> tuple[float, float]:
         """Mean of the sampled pixels of these clips, and the maximum of what is left when it is taken off.

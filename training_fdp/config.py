@@ -26,6 +26,8 @@ EXECUTION_FIELDS = frozenset(
         "init_from",
     }
 )  # fmt: skip
+# Settings that are younger than the first records: at their defaults they are left out, so that older runs go on.
+ADDED_FIELDS = frozenset({"dynamic_image_target"})
 
 
 def _option(default: Any, text: str) -> Any:
@@ -142,6 +144,11 @@ class TrainConfig:
     normalization: Literal["fixed", "train_statistics"] = _option(
         "fixed", "`train_statistics`: minus the mean, over the maximum, of the fold's training clips."
     )
+    dynamic_image_target: Literal["sampled", "full_clip", "onset_apex"] = _option(
+        "sampled",
+        "Dynamic image to construct: of the frames that the model sees, of all aligned frames from onset to offset, "
+        "or of all from onset to apex. The latter two follow augmentation in space, not in time or light.",
+    )
     # its leaks and bugs, for ablations (facts in docs: L2, B1, L3)
     released_test_statistics: bool = _option(False, "Leak: test clips are normalised with their own mean and maximum.")
     released_eval_mode: bool = _option(False, "Bug: evaluation mode from the second epoch on.")
@@ -214,7 +221,12 @@ class TrainConfig:
     def identity(self) -> dict[str, Any]:
         """Return the settings that decide the numbers (`dict`), as they are compared with an existing OUT."""
         values = dataclasses.asdict(self)
-        return {name: value for name, value in values.items() if name not in EXECUTION_FIELDS}
+        defaults = {entry.name: entry.default for entry in dataclasses.fields(self)}
+        return {
+            name: value
+            for name, value in values.items()
+            if name not in EXECUTION_FIELDS and not (name in ADDED_FIELDS and value == defaults[name])
+        }
 
     def pairs(self, name: str) -> dict[str, Any]:
         """Return a NAME=VALUE option as a `dict`; values are read as YAML scalars (`8`, `0.5`, `true`, `text`).

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from training_fdp.batches import ClipBatches, chunks
+from training_fdp.dynamic_targets import dynamic_image_targets
 from training_fdp.metrics import kendall_tau, structural_similarity
 
 
@@ -94,7 +95,7 @@ class Evaluator:
         """Return the mean dynamic image (`np.ndarray` of shape `(height, width)`) of training clips."""
         total, count = None, 0
         for some in chunks(rows, self.batch_size):
-            targets = dynamic_image_targets(model, self.batches.load(some, statistics)["pixel_values"])
+            targets = _numbers(dynamic_image_targets(model.config, self.batches.load(some, statistics)))
             total = targets.sum(axis=0) + (0 if total is None else total)
             count += len(some)
         return None if total is None else total / count
@@ -104,8 +105,8 @@ class Evaluator:
     ) -> list[dict[str, float]]:
         if output.dynamic_image is None:
             return [{}] * len(batch["labels"])
-        target = dynamic_image_targets(model, batch["pixel_values"])
-        candidates = {"": output.dynamic_image[:, 0].double().cpu().numpy(), "_constant": np.full_like(target, 0.5)}
+        target = _numbers(dynamic_image_targets(model.config, batch))
+        candidates = {"": _numbers(output.dynamic_image), "_constant": np.full_like(target, 0.5)}
         if mean_image is not None:
             candidates["_mean_image"] = np.broadcast_to(mean_image, target.shape)
         quality: list[dict[str, float]] = [{} for _ in target]
@@ -117,18 +118,8 @@ class Evaluator:
         return quality
 
 
-def dynamic_image_targets(model: Any, pixel_values: torch.Tensor) -> NDArray[np.float64]:
-    """Return what the model shall construct (`np.ndarray` of shape `(batch_size, height, width)`, in [0, 1])."""
-    from modeling_fdp.dynamic_image_fdp import dynamic_image
-
-    config = model.config
-    images = dynamic_image(
-        pixel_values,
-        normalization=config.dynamic_image_normalization,
-        gain=config.dynamic_image_gain,
-        # As the model trains: the released target is cast to 8 bits.
-        quantize=config.dynamic_image_normalization == "min_max",
-    )
+def _numbers(images: torch.Tensor) -> NDArray[np.float64]:
+    """(batch_size, 1, height, width) on the device -> (batch_size, height, width)."""
     return images[:, 0].double().cpu().numpy()
 
 

@@ -18,6 +18,7 @@ from training_fdp.augmentation import ClipAugmentation
 from training_fdp.averaging import MovingAverage
 from training_fdp.batches import Batch, ClipBatches, StepSampler, augment, chunks
 from training_fdp.config import TrainConfig
+from training_fdp.dynamic_targets import scaled_target
 from training_fdp.errors import TrainingError
 from training_fdp.optimization import balanced_class_weights, build_optimizer, learning_rate_factor, set_learning_rate
 from training_fdp.protocols import ClipTable
@@ -217,7 +218,7 @@ class StageTrainer:
         for number, some in enumerate(passes):
             seed = mixed_seed(self.seed, stage.name, stage.step, number, rank)
             torch.manual_seed(seed)
-            batch = self._training_batch(some, torch.Generator().manual_seed(seed))
+            batch = self._training_batch(some, torch.Generator().manual_seed(seed), stage.model.config)
             last = number == len(passes) - 1
             with nullcontext() if last else self.accelerator.no_sync(wrapped):
                 with self.accelerator.autocast():
@@ -234,10 +235,12 @@ class StageTrainer:
             stage.average.update(stage.model)
         return parts
 
-    def _training_batch(self, rows: Sequence[int], generator: torch.Generator) -> Batch:
+    def _training_batch(self, rows: Sequence[int], generator: torch.Generator, model_config: Any) -> Batch:
         options = None if self.context.augmentation is None else self.context.augmentation.config
         batch = self.context.batches.load(rows, None, options, generator)
         batch = augment(batch, self.context.augmentation, generator)
+        if "dynamic_image_labels" in batch:
+            batch["dynamic_image_labels"] = scaled_target(batch["dynamic_image_labels"], model_config)
         if self.statistics is not None:
             mean, maximum = self.statistics
             batch["pixel_values"] = (batch["pixel_values"] - mean) / maximum
@@ -317,11 +320,12 @@ def training_losses(model: Any, batch: Batch, class_weights: torch.Tensor | None
     Mixup's soft labels are not a target that the model takes: their cross-entropy is added here.
     """
     labels = batch["labels"]
+    inputs = {name: batch[name] for name in ("pixel_values", "dynamic_image_labels") if name in batch}
     if labels.ndim == 1:
-        output = model(pixel_values=batch["pixel_values"], labels=labels, class_weights=class_weights)
+        output = model(**inputs, labels=labels, class_weights=class_weights)
         return {"loss": output.loss, **output.losses}
     hard = labels.argmax(dim=1)
-    output = model(pixel_values=batch["pixel_values"], labels=hard, class_weights=class_weights)
+    output = model(**inputs, labels=hard, class_weights=class_weights)
     weight = getattr(model, "module", model).config.classification_loss_weight
     soft = F.cross_entropy(output.logits.float(), labels, weight=class_weights)
     loss = output.loss + weight * (soft - output.losses["classification"])

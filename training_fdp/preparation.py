@@ -136,6 +136,11 @@ def prepare_run(config: TrainConfig, accelerator: Any) -> PreparedRun:
         CorpusError, VideoReadError, FaceNotFoundError, ConfigError: something is not as it must be.
     """
     augmentation = parse_augmentation(config.augmentation)
+    if augmentation.phase > 0 and config.dynamic_image_target != "sampled":
+        raise ConfigError(
+            f"--augmentation phase={augmentation.phase} shows a part of a clip, but --dynamic_image_target "
+            f"{config.dynamic_image_target} asks for one picture of it whatever is shown; drop one of them"
+        )
     corpora = on_main_first(accelerator, lambda: load_corpora(config))
     table = corpora.table
     folds = make_folds(table, config.protocol, config.test_corpus, config.released_subject_list)

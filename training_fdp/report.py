@@ -250,7 +250,11 @@ def _quality(results: Mapping[str, Any]) -> list[str]:
             for suffix, title in titles.items()
             if f"mse{suffix}" in image
         ]
-        lines += ["", "## Dynamic images", "", *_aligned([("image", "MSE", "PSNR (dB)", "SSIM"), *rows])]
+        kind = results["settings"].get("dynamic_image_target", "sampled")
+        titled = {"sampled": "the frames that the model sees", "full_clip": "all frames of the clip"}
+        target = titled.get(kind, "all frames from onset to apex")
+        lines += ["", "## Dynamic images", "", f"Beside the dynamic image of {target}.", ""]
+        lines += _aligned([("image", "MSE", "PSNR (dB)", "SSIM"), *rows])
     if results["rank"] is not None:
         lines += ["", f"Kendall's tau of the rank scores with time: {results['rank']['kendall_tau']:.4f} (mean)."]
     return lines

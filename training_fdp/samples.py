@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from training_fdp.evaluation import dynamic_image_targets
+from training_fdp.dynamic_targets import dynamic_image_targets
 from training_fdp.fold import TrainedFold
 from training_fdp.loop import FoldContext
 from training_fdp.storage import write_atomically
@@ -31,8 +31,8 @@ def write_samples(root: Path, key: str, trained: TrainedFold, context: FoldConte
     if not rows:
         return
     model = trained.model.eval()
-    pixels = context.batches.load(rows, trained.statistics)["pixel_values"]
-    output = model(pixel_values=pixels)
+    batch = context.batches.load(rows, trained.statistics)
+    output = model(pixel_values=batch["pixel_values"])
     constructed = output.dynamic_image
     arrays: dict[str, Any] = {
         "clip_ids": np.array([context.table.clip_ids[row] for row in rows]),
@@ -40,7 +40,7 @@ def write_samples(root: Path, key: str, trained: TrainedFold, context: FoldConte
         "predictions": np.array(
             [context.table.class_names[label] for label in trained.predictions.labels[: len(rows)]]
         ),
-        "targets": dynamic_image_targets(model, pixels).astype(np.float32),
+        "targets": dynamic_image_targets(model.config, batch)[:, 0].float().cpu().numpy(),
         "rank_scores": output.rank_scores.float().cpu().numpy(),
     }
     if constructed is not None:

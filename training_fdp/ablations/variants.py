@@ -87,6 +87,12 @@ VARIANTS: dict[str, Variant] = {
     "image_min_max": Variant(
         "dynamic image", "target stretched to its own extremes", model={"dynamic_image_normalization": "min_max"}
     ),
+    "target_full_clip": Variant(
+        "dynamic image target", "of all frames, onset to offset", {"dynamic_image_target": "full_clip"}
+    ),
+    "target_onset_apex": Variant(
+        "dynamic image target", "of all frames, onset to apex", {"dynamic_image_target": "onset_apex"}
+    ),
     "first_frame_none": Variant("first frame", "no reference to it", model={"reference": "none"}),
     "first_frame_pixels": Variant("first frame", "its pixels", model={"reference": "first_frame_pixels"}),
     "first_frame_features": Variant("first frame", "its features", model={"reference": "first_frame_features"}),
