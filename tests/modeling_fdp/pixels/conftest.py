@@ -1,9 +1,11 @@
 """Small clips with known pixels: frame folders, videos and textured heads that move by known amounts."""
 
 import fractions
+import math
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 
@@ -100,6 +102,33 @@ class _MovingHead:
         return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
+def _apply_transform(transform, points):
+    """Points (..., 2) moved by a (2, 3) transform."""
+    return np.asarray(points) @ transform[:, :2].T + transform[:, 2]
+
+
+def _invert_transform(transform):
+    return np.linalg.inv(np.vstack([transform, [0, 0, 1]]))[:2]
+
+
+def _drifted_clip(head, count=9, drift=5.0, turn=0.0, scale=0.0, mouth=0.0, flicker=0.0):
+    """A clip (num_frames, height, width) of the moving head, and the motion of each frame."""
+    times = np.arange(count)
+    motions = [
+        head.matrix(
+            shift=(drift * math.sin(t / 2), 0.7 * drift * (math.cos(t / 3) - 1)),
+            turn=turn * math.sin(t / 2),
+            scale=1 + scale * math.sin(t / 3),
+        )
+        for t in times
+    ]
+    frames = [
+        head.frame(motion, gain=1 + flicker * math.sin(3 * t), mouth=mouth * math.sin(math.pi * t / (count - 1)))
+        for t, motion in zip(times, motions, strict=True)
+    ]
+    return torch.from_numpy(np.stack(frames)), motions
+
+
 @pytest.fixture(scope="session")
 def barcode_frames():
     return _barcode_frames
@@ -123,3 +152,18 @@ def write_frames():
 @pytest.fixture(scope="session")
 def moving_head():
     return _MovingHead()
+
+
+@pytest.fixture(scope="session")
+def apply_transform():
+    return _apply_transform
+
+
+@pytest.fixture(scope="session")
+def invert_transform():
+    return _invert_transform
+
+
+@pytest.fixture(scope="session")
+def drifted_clip():
+    return _drifted_clip
