@@ -78,7 +78,8 @@ class FrameFiles(FrameSource):
         self._divisor = 1
         self.frame_count = len(self.paths)
         with _open_image(self.paths[0]) as image:
-            self.size_hw = self._read_one(image, "L", self.paths[0]).shape
+            self._first = self._read_one(image, "L", self.paths[0])
+        self.size_hw = self._first.shape
 
     def shrink(self, pitch: float) -> int:
         """Decode later gray frames smaller, where `fast_jpeg` allows it.
@@ -115,8 +116,11 @@ class FrameFiles(FrameSource):
                 out[row] = out[row - 1]
                 continue
             path = self.paths[index]
-            with _open_image(path) as image:
-                pixels = self._read_one(image, mode, path)
+            if index == 0 and mode == "L" and self._divisor == 1:
+                pixels = self._first
+            else:
+                with _open_image(path) as image:
+                    pixels = self._read_one(image, mode, path)
             if pixels.shape[:2] != self.size_hw:
                 raise VideoReadError(
                     f"the frames of a clip must have one size, but {path!r} has {pixels.shape[1]} x {pixels.shape[0]} "

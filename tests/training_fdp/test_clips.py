@@ -171,6 +171,16 @@ def test_errors_of_worker_processes_keep_their_type(corpus, processor, tmp_path)
         prepare_clips(corpus, refusing, tmp_path / "cache", num_proc=2)
 
 
+def test_batches_of_clips_leave_none_out(corpus, processor, tmp_path):
+    # 40 clips for 2 processes: batches of two.
+    rows = corpus.select([clip % 4 for clip in range(40)])
+    rows = rows.map(lambda row, clip: {"clip_id": f"toy/{clip}"}, with_indices=True)
+    clips = prepare_clips(rows, processor, tmp_path / "cache", num_proc=2)
+    assert len({path for path in clips.paths if path.is_file()}) == 40
+    expected = [processor.prepare_clip(row["frames"]) for row in corpus.select(range(4))]
+    assert all(torch.equal(clip["frames"], expected[number % 4]) for number, clip in enumerate(clips))
+
+
 def test_killed_worker_is_one_sentence(corpus, processor, tmp_path, monkeypatch):
     monkeypatch.setattr(clips_module, "_prepare_one", lambda *_: os._exit(9))
     with pytest.raises(TrainingError, match="num_proc=1"):
@@ -206,6 +216,27 @@ def test_landmarks_are_kept_and_read_again(corpus, tmp_path, monkeypatch):
     os.utime(kept, ns=(5, 5))
     prepare_clips(corpus, again, tmp_path / "cache", num_proc=1)
     assert len(prepared) == 5
+
+
+def test_table_beside_the_clips_is_an_input_too(corpus, tmp_path, monkeypatch):
+    # Frames are looked after in their folder and in the one that holds it; the video lies too deep for this table.
+    corpus = corpus.select(range(4))
+    table = write_table(tmp_path / "corpus", corpus["clip_id"])
+    processor = FDPVideoProcessor(size=16, alignment="precomputed")
+    prepare_clips(corpus, processor, tmp_path / "cache", num_proc=1)
+    prepared = count_preparations(monkeypatch)
+    prepare_clips(corpus, processor, tmp_path / "cache", num_proc=1)
+    assert prepared == []
+    os.utime(table, ns=(5, 5))
+    prepare_clips(corpus, processor, tmp_path / "cache", num_proc=1)
+    assert len(prepared) == 4
+    # Without alignment nobody reads it.
+    plain = FDPVideoProcessor(size=16)
+    prepare_clips(corpus, plain, tmp_path / "cache", num_proc=1)
+    os.utime(table, ns=(9, 9))
+    prepared.clear()
+    prepare_clips(corpus, plain, tmp_path / "cache", num_proc=1)
+    assert prepared == []
 
 
 def test_without_landmarks_no_table_is_written(corpus, processor, tmp_path):

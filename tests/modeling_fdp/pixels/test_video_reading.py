@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from modeling_fdp import frame_source_fdp, video_decoders_fdp, video_probe_fdp
+from modeling_fdp import frame_files_fdp, frame_source_fdp, video_decoders_fdp, video_probe_fdp
 from modeling_fdp.frame_arrays_fdp import FrameArray
 from modeling_fdp.frame_files_fdp import list_frames
 from modeling_fdp.video_decoders_fdp import open_decoder
@@ -497,3 +497,16 @@ def test_array_source_reads_colour_for_detectors():
     assert np.array_equal(FrameArray(rgb).read_rgb([1]), rgb[[1]])
     gray = FrameArray(rgb[..., 0])
     assert np.array_equal(gray.read_rgb([0]), np.repeat(rgb[[0], ..., :1], 3, axis=-1))
+
+
+def test_every_image_file_is_decoded_once(tmp_path, write_frames, monkeypatch):
+    """The first frame tells the size of the clip, and is kept."""
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 20, 24), dtype=np.uint8)
+    paths = write_frames(tmp_path / "clip", pixels)
+    opened = []
+    original = frame_files_fdp._open_image
+    monkeypatch.setattr(frame_files_fdp, "_open_image", lambda path: opened.append(path) or original(path))
+    with open_frames(paths) as frames:
+        assert np.array_equal(frames.read(range(4)), pixels)
+        assert opened == paths
+        assert np.array_equal(frames.read_rgb([0])[..., 1], pixels[:1])
