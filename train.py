@@ -9,10 +9,16 @@ from training_fdp.cli import run_main
 def main() -> int:
     """Read the command line and run it; returns the exit code (`int`)."""
     from training_fdp.config import parse_train_config
-    from training_fdp.runs import run
+    from training_fdp.finishing import report_if_finished
 
     arguments = sys.argv[1:]
-    return run(parse_train_config(arguments), arguments)
+    config = parse_train_config(arguments)
+    code = report_if_finished(config, arguments)
+    if code is not None:
+        return code
+    from training_fdp.runs import run
+
+    return run(config, arguments)
 
 
 if __name__ == "__main__":

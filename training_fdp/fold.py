@@ -9,13 +9,13 @@ from typing import Any
 from accelerate.utils import broadcast, find_executable_batch_size
 from torch import nn
 
+from training_fdp.checkpoints import load_checkpoint
 from training_fdp.errors import TrainingError
 from training_fdp.evaluation import Evaluator, Predictions
 from training_fdp.loop import FoldContext, Stage, StageTrainer
 from training_fdp.metrics import classification_metrics
 from training_fdp.protocols import Fold, inner_split
 from training_fdp.randomness import mixed_seed
-from training_fdp.storage import load_checkpoint
 
 CHECKPOINT_NAME = "checkpoint.pt"
 # The mean training image is a trivial construction to compare with: so many clips, evenly spaced, are mean enough.

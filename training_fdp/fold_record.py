@@ -4,13 +4,13 @@ import logging
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from training_fdp.fold import TrainedFold
 from training_fdp.protocols import ClipTable, Fold
 from training_fdp.storage import fresh_folder, publish_folder, read_json, write_json
+
+if TYPE_CHECKING:
+    from training_fdp.fold import TrainedFold
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ RECORDED_PACKAGES = ("fdp-micro-expression", "torch", "transformers", "datasets"
 def write_record(
     place: Path,
     aside: Path,
-    trained: TrainedFold,
+    trained: "TrainedFold",
     fold: Fold,
     seed: int,
     table: ClipTable,
@@ -105,6 +105,8 @@ def read_record(place: Path, identity: str | None = None) -> dict[str, Any] | No
 
 def versions() -> dict[str, str]:
     """Return versions (`dict`) of what computed a result."""
+    import torch  # reading records takes a tenth of the time without it
+
     found = {"python": platform.python_version()}
     for package in RECORDED_PACKAGES:
         try:
@@ -116,7 +118,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _prediction_rows(trained: TrainedFold, table: ClipTable) -> list[dict[str, Any]]:
+def _prediction_rows(trained: "TrainedFold", table: ClipTable) -> list[dict[str, Any]]:
     predictions = trained.predictions
     return [
         {
@@ -140,7 +142,7 @@ def _prediction_rows(trained: TrainedFold, table: ClipTable) -> list[dict[str, A
     ]
 
 
-def _literature(trained: TrainedFold) -> dict[str, Any] | None:
+def _literature(trained: "TrainedFold") -> dict[str, Any] | None:
     if trained.best_on_test_subject is None:
         return None
     return {name: trained.best_on_test_subject[name] for name in ("step", "accuracy", "predictions")}

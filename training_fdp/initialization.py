@@ -1,6 +1,5 @@
 """Starting every fold from a pretrained checkpoint: its weights, its network, and whom it has already seen."""
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -18,12 +17,12 @@ from training_fdp.errors import ConfigError, ProtocolError
 from training_fdp.fold_record import RECORD_NAME
 from training_fdp.pretrained import checkpoint_source, load_pretrained, loading_refused
 from training_fdp.protocols import Fold
-from training_fdp.storage import read_json
+from training_fdp.run_store import WEIGHTS_NAME
+from training_fdp.storage import file_digest, read_json
 
 logger = logging.getLogger(__name__)
 
 OPTION = "--init_from"
-WEIGHTS_NAME = "model.safetensors"
 # The last layer, whose rows are the classes; the two classifiers of the model call it alike.
 CLASS_WEIGHTS = ("classifier.output.weight", "classifier.output.bias")
 # How the network learns, not what it is: these may differ from the checkpoint's.
@@ -131,9 +130,7 @@ def read_initialization(name: str) -> Initialization:
     """
     source = checkpoint_source(name, OPTION)
     with loading_refused(name, OPTION):
-        path = cached_file(source, WEIGHTS_NAME)
-        with open(str(path), "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = file_digest(Path(str(cached_file(source, WEIGHTS_NAME))))
     model = load_pretrained(name, OPTION)
     folder = Path(name)
     record = folder / RECORD_NAME

@@ -17,13 +17,13 @@ from torch.nn import functional as F
 from training_fdp.augmentation import ClipAugmentation
 from training_fdp.averaging import MovingAverage
 from training_fdp.batches import Batch, ClipBatches, StepSampler, augment, chunks
+from training_fdp.checkpoints import save_checkpoint
 from training_fdp.config import TrainConfig
 from training_fdp.dynamic_targets import scaled_target
 from training_fdp.errors import TrainingError
 from training_fdp.optimization import balanced_class_weights, build_optimizer, learning_rate_factor, set_learning_rate
 from training_fdp.protocols import ClipTable
 from training_fdp.randomness import mixed_seed
-from training_fdp.storage import save_checkpoint
 
 # Losses stay on the device between two reads: a read waits for it.
 FLUSH_STEPS = 10

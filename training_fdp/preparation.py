@@ -1,7 +1,5 @@
 """Everything that is checked and built before the first byte is written into OUT."""
 
-import hashlib
-import json
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -22,6 +20,7 @@ from training_fdp.initialization import OPTION as INIT_FROM
 from training_fdp.initialization import Initialization, check_unseen, read_initialization
 from training_fdp.protocols import ClipTable, Fold, make_folds, select_folds, untaught_classes
 from training_fdp.randomness import set_determinism
+from training_fdp.run_store import run_identity, run_settings
 from training_fdp.trackers import check_tracker
 
 logger = logging.getLogger(__name__)
@@ -65,20 +64,12 @@ class PreparedRun:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings that decide the numbers (`dict`); a checkpoint counts by its weights, wherever it lies."""
-        settings = self.config.identity()
-        if self.start is not None:
-            settings["init_from"] = f"sha256 {self.start.sha256}"
-        return settings
+        """The settings that decide the numbers (`dict`)."""
+        return run_settings(self.config, None if self.start is None else self.start.sha256)
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the numbers (`dict`): settings, clips and classes."""
-        table = self.corpora.table
-        return {
-            "settings": self.settings,
-            "clips": _clips_digest(table),
-            "class_names": list(table.class_names),
-        }
+        return run_identity(self.settings, self.corpora.table)
 
 
 def build_accelerator(config: TrainConfig) -> Accelerator:
@@ -259,9 +250,3 @@ def _departures_from_the_processor(config: TrainConfig) -> list[str]:
         for what, applies in departures.items()
         if applies
     ]
-
-
-def _clips_digest(table: ClipTable) -> str:
-    """Digest of which clips there are, whose they are and what they are called; not of where they lie."""
-    rows = list(zip(table.clip_ids, table.subjects, [int(label) for label in table.labels], strict=True))
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()

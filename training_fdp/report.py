@@ -4,18 +4,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from training_fdp.figures import draw_clips, draw_confusion_matrix, draw_subject_accuracy, draw_training_curves
 from training_fdp.fold_record import CURVE_NAME, RECORD_NAME
 from training_fdp.metrics import SCALAR_METRICS
 from training_fdp.pooling import pool_records, predictions_csv
 from training_fdp.protocols import FINAL_FOLD
-from training_fdp.run_store import RunStore
-from training_fdp.samples import read_samples
+from training_fdp.run_store import SAMPLES_FOLDER, RunStore
 from training_fdp.storage import read_json, write_json, write_text
 
 SCHEMA_VERSION = 1
 RESULTS_NAME = "results.json"
 CLIPS_SHOWN = 4
+CONFUSION, SUBJECTS = "confusion_matrix.png", "subject_accuracy.png"
+CURVES, CLIPS = "training_curves.png", "dynamic_images.png"
 METRIC_TITLES = {"accuracy": "Accuracy", "uf1": "UF1", "uar": "UAR", "f1_weighted": "Weighted F1"}
 
 
@@ -52,11 +52,13 @@ def write_report(
         **(pool_records(records, class_names) if records else {}),
         "final_model": _final_model(store),
     }
-    if _is_written(store.root, results):
+    figures = _figure_names(store.root, results, show_faces=facts["faces"])
+    tables = ["predictions.csv"] if records else []
+    if _is_written(store.root, results, [*tables, *figures, "report.md"]):
         return results
     if records:
         write_text(store.root / "predictions.csv", predictions_csv(records, class_names))
-    figures = _draw(store, keys_by_seed, results, records, show_faces=facts["faces"])
+    _draw(store, keys_by_seed, results, records, figures)
     write_text(store.root / "report.md", _markdown(results, figures))
     # Last, so that where it lies everything else does.
     write_json(store.root / RESULTS_NAME, results)
@@ -87,10 +89,18 @@ def summary(results: Mapping[str, Any], root: Path) -> str:
     return "\n".join(lines)
 
 
-def _is_written(root: Path, results: Mapping[str, Any]) -> bool:
+def _is_written(root: Path, results: Mapping[str, Any], others: Sequence[str]) -> bool:
     """Whether OUT already holds this report: a run with nothing left to do need not draw it again."""
     path = root / RESULTS_NAME
-    return path.exists() and read_json(path) == results
+    return path.exists() and all((root / name).exists() for name in others) and read_json(path) == results
+
+
+def _figure_names(root: Path, results: Mapping[str, Any], show_faces: bool) -> list[str]:
+    """The pictures that belong to these results."""
+    if "metrics" not in results:
+        return [CURVES]
+    has_clips = show_faces and any((root / SAMPLES_FOLDER).glob("*.npz"))
+    return [CONFUSION, SUBJECTS, CURVES, *([CLIPS] if has_clips else [])]
 
 
 def _headline(results: Mapping[str, Any]) -> str:
@@ -163,34 +173,27 @@ def _draw(
     keys_by_seed: Mapping[int, Sequence[str]],
     results: Mapping[str, Any],
     records: Mapping[int, Sequence[Mapping[str, Any]]],
-    show_faces: bool,
-) -> list[str]:
-    """Draw the pictures; returns their names."""
+    names: Sequence[str],
+) -> None:
+    """Draw the pictures of these names."""
+    # Here, because a run that has nothing left to do draws nothing: the libraries take longer than all the rest.
+    from training_fdp.figures import draw_clips, draw_confusion_matrix, draw_subject_accuracy, draw_training_curves
+    from training_fdp.samples import read_samples
+
     root = store.root
-    if not records:
-        curve = read_json(store.place(FINAL_FOLD) / CURVE_NAME)
-        draw_training_curves(root / "training_curves.png", {FINAL_FOLD: curve})
-        return ["training_curves.png"]
-    title = f"UF1 {results['metrics']['uf1']:.3f}, UAR {results['metrics']['uar']:.3f}"
-    draw_confusion_matrix(root / "confusion_matrix.png", results["confusion_matrix"], results["class_names"], title)
-    correct: dict[str, tuple[int, int]] = {}
-    for row in (row for found in records.values() for record in found for row in record["predictions"]):
-        right, total = correct.get(row["subject"], (0, 0))
-        correct[row["subject"]] = (right + (row["label"] == row["prediction"]), total + 1)
-    draw_subject_accuracy(root / "subject_accuracy.png", correct)
-    curves = {
-        key: read_json(store.place(key) / CURVE_NAME)
-        for keys in keys_by_seed.values()
-        for key in keys
-        if (store.place(key) / CURVE_NAME).exists()
-    }
-    draw_training_curves(root / "training_curves.png", curves)
-    names = ["confusion_matrix.png", "subject_accuracy.png", "training_curves.png"]
-    clips = read_samples(root, CLIPS_SHOWN) if show_faces else []
-    if clips:
-        draw_clips(root / "dynamic_images.png", clips)
-        names.append("dynamic_images.png")
-    return names
+    keys = [key for keys in keys_by_seed.values() for key in keys] if records else [FINAL_FOLD]
+    paths = {key: store.place(key) / CURVE_NAME for key in keys}
+    draw_training_curves(root / CURVES, {key: read_json(path) for key, path in paths.items() if path.exists()})
+    if CONFUSION in names:
+        title = f"UF1 {results['metrics']['uf1']:.3f}, UAR {results['metrics']['uar']:.3f}"
+        draw_confusion_matrix(root / CONFUSION, results["confusion_matrix"], results["class_names"], title)
+        correct: dict[str, tuple[int, int]] = {}
+        for row in (row for found in records.values() for record in found for row in record["predictions"]):
+            right, total = correct.get(row["subject"], (0, 0))
+            correct[row["subject"]] = (right + (row["label"] == row["prediction"]), total + 1)
+        draw_subject_accuracy(root / SUBJECTS, correct)
+    if CLIPS in names:
+        draw_clips(root / CLIPS, read_samples(root, CLIPS_SHOWN))
 
 
 def _markdown(results: Mapping[str, Any], figures: Sequence[str]) -> str:

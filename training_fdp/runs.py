@@ -1,9 +1,7 @@
 """A run: all folds of a protocol over all seeds, on one process or many; finished folds are never run again."""
 
 import logging
-import shlex
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +13,15 @@ from tqdm import tqdm
 
 from training_fdp.augmentation import AugmentationConfig, build_augmentation
 from training_fdp.batches import ClipBatches
-from training_fdp.cli import say, user_facing_errors
-from training_fdp.config import NO_PROTOCOL, TrainConfig
+from training_fdp.cli import user_facing_errors
+from training_fdp.config import TrainConfig
+from training_fdp.finishing import collect, finish, fold_key, recorded_command
 from training_fdp.fold import FoldTrainer
 from training_fdp.fold_record import read_record, versions, write_record
 from training_fdp.initialization import all_seen_subjects
 from training_fdp.loop import FoldContext
 from training_fdp.preparation import PreparedRun, build_accelerator, on_main_first, prepare_run
 from training_fdp.protocols import FINAL_FOLD, Fold, final_fold, select_folds
-from training_fdp.report import summary, write_report
 from training_fdp.run_store import RunStore, identity_digest
 from training_fdp.samples import write_samples
 from training_fdp.trackers import RunTracker
@@ -82,25 +80,12 @@ def run(config: TrainConfig, arguments: Sequence[str] = ()) -> int:
     return code
 
 
-def collect(folder: Path) -> int:
-    """Pool the finished folds of an OUT without training; returns the exit code (`int`).
-
-    Raises:
-        ConfigError: the folder holds no run, or no finished fold.
-    """
-    store = RunStore(folder)
-    keys = [key for keys in keys_by_seed(store.read()).values() for key in keys]
-    return finish(store, keys or [FINAL_FOLD], {})
-
-
 def run_facts(prepared: PreparedRun, arguments: Sequence[str]) -> dict[str, Any]:
     """Return what reports say about a run (`dict`), so that they can be written from OUT alone."""
     config, table = prepared.config, prepared.corpora.table
-    launcher = "accelerate launch train.py"
-    if config.parallelism == "ddp":
-        launcher = f"accelerate launch --num_processes {prepared.accelerator.num_processes} train.py"
+    num_processes = prepared.accelerator.num_processes if config.parallelism == "ddp" else 1
     return {
-        "command": f"{launcher} {shlex.join(_without_part(arguments))}".strip(),
+        "command": recorded_command(config, arguments, num_processes),
         "corpus": config.corpus,
         "test_corpus": config.test_corpus,
         "label_set": config.label_set,
@@ -116,29 +101,6 @@ def run_facts(prepared: PreparedRun, arguments: Sequence[str]) -> dict[str, Any]
         "faces": prepared.corpora.faces_may_be_published or config.allow_face_figures,
         "versions": versions(),
     }
-
-
-def _without_part(arguments: Sequence[str]) -> list[str]:
-    """Leave out which folds this process was asked for: the recorded command is that of the whole run."""
-    kept, skip = [], False
-    for argument in arguments:
-        if argument.split("=")[0] == "--folds":
-            skip = "=" not in argument
-        elif skip:
-            skip = False
-        else:
-            kept.append(argument)
-    return kept
-
-
-def keys_by_seed(facts: Mapping[str, Any]) -> dict[int, list[str]]:
-    """Return the folder names of all folds of a run (`dict` of `list[str]`), by seed."""
-    return {seed: [fold_key(fold, seed, facts["seeds"]) for fold in facts["folds"]] for seed in facts["seeds"]}
-
-
-def fold_key(fold_id: str, seed: int, seeds: Sequence[int]) -> str:
-    """Return the folder name (`str`) of a fold: with several seeds the seed is part of it."""
-    return f"{fold_id}_seed{seed}" if len(seeds) > 1 else fold_id
 
 
 def make_jobs(prepared: PreparedRun) -> list[Job]:
@@ -172,24 +134,6 @@ def run_jobs(prepared: PreparedRun, store: RunStore, jobs: Sequence[Job], tracke
             progress.next_fold()
     gathered: list[dict[str, str]] = gather_object([failures])
     return {key: reason for found in gathered for key, reason in found.items()}
-
-
-def finish(
-    store: RunStore, wanted: Sequence[str], failures: Mapping[str, str], tracker: RunTracker | None = None
-) -> int:
-    """Pool, report and name what is missing; returns the exit code (`int`)."""
-    facts = store.read()
-    missing = [key for key in wanted if read_record(store.place(key)) is None]
-    for key in missing:
-        say(f"missing: fold {key}: {failures.get(key, 'not run yet')}", sys.stderr)
-    if store.records(keys_by_seed(facts)) or (facts["protocol"] == NO_PROTOCOL and not missing):
-        results = write_report(store, keys_by_seed(facts), failures)
-        say(summary(results, store.root))
-        if tracker is not None and "metrics" in results:
-            tracker.log_results(results)
-    if missing:
-        say(f"{len(missing)} of {len(wanted)} folds are missing; the same command runs only these", sys.stderr)
-    return 1 if missing else 0
 
 
 def _run_job(context: FoldContext, prepared: PreparedRun, store: RunStore, job: Job) -> None:

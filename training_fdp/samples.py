@@ -9,9 +9,9 @@ import torch
 from training_fdp.dynamic_targets import dynamic_image_targets
 from training_fdp.fold import TrainedFold
 from training_fdp.loop import FoldContext
+from training_fdp.run_store import SAMPLES_FOLDER
 from training_fdp.storage import write_atomically
 
-SAMPLES_FOLDER = "samples"
 CLIPS_PER_FOLD = 4
 
 

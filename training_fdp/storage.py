@@ -1,15 +1,12 @@
 """Writing so that a file is either the old one or the new one, whole, whatever happens in between."""
 
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
-
-import torch
-
-from training_fdp.errors import TrainingError
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -51,6 +48,12 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file (`str`, hexadecimal)."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def publish_folder(aside: Path, place: Path) -> None:
     """Bring a finished folder to the disk, file by file, and rename it into place."""
     for path in sorted(aside.rglob("*")):
@@ -68,29 +71,6 @@ def fresh_folder(path: Path) -> Path:
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
     return path
-
-
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Save tensors and plain numbers atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda file: torch.save(state, file))
-
-
-def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """Return the saved state (`dict`), or `None` where there is none. Nothing but tensors and numbers is unpickled.
-
-    Raises:
-        TrainingError: the file is damaged.
-    """
-    if not path.exists():
-        return None
-    try:
-        return torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, ValueError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise TrainingError(
-            f"the checkpoint {path} cannot be read ({reason}); delete it to start the fold again"
-        ) from error
 
 
 def _sync_folder(path: Path) -> None:

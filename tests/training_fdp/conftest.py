@@ -82,7 +82,8 @@ def toy_corpus(monkeypatch):
         if clips is None:
             clips, table = make_toy_clips()
         corpora = Corpora(dataset=None, table=table, faces_may_be_published=faces)
-        monkeypatch.setattr("training_fdp.preparation.load_corpora", lambda config: corpora)
+        for place in ("training_fdp.preparation", "training_fdp.corpora"):
+            monkeypatch.setattr(f"{place}.load_corpora", lambda config: corpora)
         monkeypatch.setattr("training_fdp.preparation.prepare_clips", lambda *arguments: clips)
 
     install()

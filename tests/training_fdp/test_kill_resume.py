@@ -75,7 +75,7 @@ def test_killed_while_a_checkpoint_is_saved(toy_run, toy_arguments, tmp_path, mo
         import training_fdp.storage as storage
 
         saves = []
-        save = storage.torch.save
+        save = torch.save
         replace = storage.os.replace
 
         def counted_save(state, file):
@@ -93,7 +93,7 @@ def test_killed_while_a_checkpoint_is_saved(toy_run, toy_arguments, tmp_path, mo
             if len(saves) == 3 and moment == "after it is renamed":
                 die()
 
-        storage.torch.save, storage.os.replace = counted_save, counted_replace
+        torch.save, storage.os.replace = counted_save, counted_replace
         _run_here(arguments)
 
     options = ("--max_steps", "5", "--folds", "fold0")

@@ -1,0 +1,32 @@
+"""The state of an unfinished fold on disk."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training_fdp.errors import TrainingError
+from training_fdp.storage import write_atomically
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Save tensors and plain numbers atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda file: torch.save(state, file))
+
+
+def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
+    """Return the saved state (`dict`), or `None` where there is none. Nothing but tensors and numbers is unpickled.
+
+    Raises:
+        TrainingError: the file is damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise TrainingError(
+            f"the checkpoint {path} cannot be read ({reason}); delete it to start the fold again"
+        ) from error
