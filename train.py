@@ -16,9 +16,12 @@ def main() -> int:
     code = report_if_finished(config, arguments)
     if code is not None:
         return code
+    from training_fdp.preparation import end_processes
     from training_fdp.runs import run
 
-    return run(config, arguments)
+    code = run(config, arguments)
+    end_processes()
+    return code
 
 
 if __name__ == "__main__":

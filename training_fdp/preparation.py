@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
+import torch
 from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
+from accelerate.state import AcceleratorState
+from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, parse_flag_from_env
 
 from training_fdp.augmentation import AugmentationConfig
 from training_fdp.batches import parse_augmentation
@@ -85,11 +87,14 @@ def build_accelerator(config: TrainConfig) -> Accelerator:
             f"accelerate launch was told --mixed_precision {launched_with} and train.py {config.mixed_precision}; "
             "give the option to train.py, which records it"
         )
+    # The state outlives its accelerator and refuses another arithmetic, which the next run in this process may want.
+    # accelerate has no public way to say so; the group of processes, which is kept apart, stays as it is.
+    AcceleratorState._reset_state()
     accelerator = Accelerator(
         mixed_precision=config.mixed_precision,
         log_with=check_tracker(config.report_to),
         project_dir=config.output_dir,
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=PROCESS_GROUP_TIMEOUT)],
+        kwargs_handlers=[_process_group(config)],
     )
     if config.mixed_precision == "fp16" and accelerator.device.type == "cpu":
         raise ConfigError(
@@ -109,6 +114,35 @@ def build_accelerator(config: TrainConfig) -> Accelerator:
             )
     set_determinism(config.deterministic)
     return accelerator
+
+
+def end_processes() -> None:
+    """Leave the group of processes. A command does so once, at its end: a group cannot be entered twice."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def _process_group(config: TrainConfig) -> InitProcessGroupKwargs:
+    """How processes of one launch talk to each other.
+
+    accelerate gives process K of a machine the card K modulo the number of cards, and talks over NCCL, which refuses
+    two processes on one card. Whole folds exchange a few small Python objects, which gloo does as well, so that
+    processes may share cards; processes that share a fold exchange gradients and need NCCL, and a card each.
+
+    Raises:
+        ConfigError: processes that share a fold outnumber the cards.
+    """
+    if not torch.cuda.is_available() or "LOCAL_RANK" not in os.environ:
+        return InitProcessGroupKwargs(timeout=PROCESS_GROUP_TIMEOUT)
+    if config.parallelism == "folds":
+        return InitProcessGroupKwargs(backend="gloo", timeout=PROCESS_GROUP_TIMEOUT)
+    processes, cards = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+    if processes > cards and not parse_flag_from_env("ACCELERATE_USE_CPU"):
+        raise ConfigError(
+            f"--parallelism ddp needs a card for each process, but {processes} processes would share {cards}; start "
+            "fewer, or leave the option out: whole folds may share a card"
+        )
+    return InitProcessGroupKwargs(timeout=PROCESS_GROUP_TIMEOUT)
 
 
 def prepare_run(config: TrainConfig, accelerator: Any) -> PreparedRun:

@@ -76,7 +76,7 @@ def run(config: TrainConfig, arguments: Sequence[str] = ()) -> int:
     if accelerator.is_main_process:
         code = finish(store, [job.key for job in jobs], failures, tracker)
     accelerator.wait_for_everyone()
-    accelerator.end_training()
+    tracker.close()
     return code
 
 

@@ -40,6 +40,15 @@ class RunTracker:
             settings = {name: str(value) for name, value in config.identity().items()}
             accelerator.init_trackers("fdp", config=settings)
 
+    def close(self) -> None:
+        """Let the tracker finish.
+
+        Not by `end_training()`: that also ends the group of processes, which the next run of a command needs.
+        """
+        if self.active:
+            for tracker in self.accelerator.trackers:
+                tracker.finish()
+
     def log(self, key: str, step: int, scalars: Mapping[str, float]) -> None:
         """Send the losses of one fold (those that the main process trains)."""
         if self.active:

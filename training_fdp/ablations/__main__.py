@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from training_fdp.cli import run_main
+from training_fdp.cli import is_main_process, run_main
 
 
 def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -26,10 +26,14 @@ def main() -> int:
     """Read the command line and run it; returns the exit code (`int`)."""
     options, rest = parse_arguments(sys.argv[1:])
     from training_fdp.comparison import write_block
+    from training_fdp.preparation import end_processes
 
     from .running import ablation_tables, choose_variants, run_variants
 
     results = run_variants(rest, choose_variants(options.variants, options.groups))
+    end_processes()
+    if not is_main_process():
+        return 0
     tables = ablation_tables(results)
     print(tables)  # noqa: T201 - the command line's own voice
     if options.docs is not None:

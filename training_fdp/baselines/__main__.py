@@ -43,11 +43,13 @@ def main() -> int:
     """Read the command line and run it; returns the exit code (`int`)."""
     options, rest = parse_arguments(sys.argv[1:])
     from training_fdp.comparison import comparison_table, write_block
+    from training_fdp.preparation import end_processes
 
     from .registry import BASELINES
     from .running import run_baselines
 
     results = run_baselines(rest, options.baselines, options.baseline_epochs)
+    end_processes()
     titles = {
         name: baseline.title + (f" (knows the {baseline.knows})" if baseline.knows else "")
         for name, baseline in BASELINES.items()
