@@ -18,6 +18,9 @@ from torch import nn
 
 from training_fdp.augmentation import AugmentationConfig, build_augmentation
 
+# What maps inputs to probabilities, one row per clip, and the training loss of each epoch.
+Fitted = tuple[Callable[[torch.Tensor], NDArray[np.float64]], list[float]]
+
 
 class Outcome(NamedTuple):
     """What a baseline found in one fold.
@@ -34,7 +37,6 @@ class Outcome(NamedTuple):
 class Classifier(ABC):
     """Learns from the training clips of a fold and gives class probabilities for its test clips."""
 
-    @abstractmethod
     def fit_predict(
         self,
         inputs: torch.Tensor,
@@ -57,23 +59,24 @@ class Classifier(ABC):
         Returns:
             `Outcome`: Probabilities of the test clips.
         """
+        predict, losses = self._fit(inputs, labels, subjects, num_labels, seed)
+        return Outcome(predict(test_inputs), losses)
+
+    @abstractmethod
+    def _fit(
+        self, inputs: torch.Tensor, labels: NDArray[np.int64], subjects: Sequence[str], num_labels: int, seed: int
+    ) -> Fitted:
+        """Learn from the training clips, with the arguments of [`Classifier.fit_predict`]."""
 
 
 class ClassPrior(Classifier):
     """Every clip gets the class frequencies of the training clips: the prediction is the most frequent class."""
 
-    def fit_predict(
-        self,
-        inputs: torch.Tensor,
-        labels: NDArray[np.int64],
-        subjects: Sequence[str],
-        test_inputs: torch.Tensor,
-        num_labels: int,
-        seed: int,
-    ) -> Outcome:
-        """See [`Classifier.fit_predict`]; nothing is random here."""
+    def _fit(
+        self, inputs: torch.Tensor, labels: NDArray[np.int64], subjects: Sequence[str], num_labels: int, seed: int
+    ) -> Fitted:
         prior = np.bincount(labels, minlength=num_labels) / len(labels)
-        return Outcome(np.tile(prior, (len(test_inputs), 1)), [])
+        return lambda test_inputs: np.tile(prior, (len(test_inputs), 1)), []
 
 
 @dataclass(frozen=True)
@@ -88,22 +91,19 @@ class LogisticClassifier(Classifier):
     strengths: tuple[float, ...] = (0.001, 0.01, 0.1, 1.0)
     num_inner_folds: int = 4
 
-    def fit_predict(
-        self,
-        inputs: torch.Tensor,
-        labels: NDArray[np.int64],
-        subjects: Sequence[str],
-        test_inputs: torch.Tensor,
-        num_labels: int,
-        seed: int,
-    ) -> Outcome:
-        """See [`Classifier.fit_predict`]."""
-        features, test_features = inputs.numpy(), test_inputs.numpy()
-        model = self._model(self._choose_strength(features, labels, np.asarray(subjects), seed), seed)
-        model.fit(features, labels)
-        probabilities = np.zeros((len(test_features), num_labels))
-        probabilities[:, model.classes_] = model.predict_proba(test_features)
-        return Outcome(probabilities, [])
+    def _fit(
+        self, inputs: torch.Tensor, labels: NDArray[np.int64], subjects: Sequence[str], num_labels: int, seed: int
+    ) -> Fitted:
+        features = inputs.numpy()
+        strength = self._choose_strength(features, labels, np.asarray(subjects), seed)
+        model = self._model(strength, seed).fit(features, labels)
+
+        def predict(test_inputs: torch.Tensor) -> NDArray[np.float64]:
+            probabilities = np.zeros((len(test_inputs), num_labels))
+            probabilities[:, model.classes_] = model.predict_proba(test_inputs.numpy())
+            return probabilities
+
+        return predict, []
 
     def _choose_strength(
         self, features: NDArray[np.float32], labels: NDArray[np.int64], subjects: NDArray[np.str_], seed: int
@@ -132,7 +132,7 @@ class LogisticClassifier(Classifier):
 class NetworkClassifier(Classifier):
     """A network trained for a fixed number of epochs: AdamW, one-cycle rate, balanced cross-entropy, mirrored clips.
 
-    The same schedule for every network, never one that looked at a test subject.
+    The same schedule for every network, never one that looked at a test subject; on an accelerator where there is one.
 
     Args:
         build (`Callable`): `build(sample_shape, num_labels)` gives a network for inputs of shape `(batch_size,
@@ -155,27 +155,24 @@ class NetworkClassifier(Classifier):
     augmentation: AugmentationConfig | None = None
     mirror_channel: int | None = None
 
-    def fit_predict(
-        self,
-        inputs: torch.Tensor,
-        labels: NDArray[np.int64],
-        subjects: Sequence[str],
-        test_inputs: torch.Tensor,
-        num_labels: int,
-        seed: int,
-    ) -> Outcome:
-        """See [`Classifier.fit_predict`]; runs on an accelerator where there is one."""
+    def _fit(
+        self, inputs: torch.Tensor, labels: NDArray[np.int64], subjects: Sequence[str], num_labels: int, seed: int
+    ) -> Fitted:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             network = self.build(inputs.shape[1:], num_labels).to(device)
-            losses = self._fit(network, inputs, torch.from_numpy(labels), num_labels, device)
+            losses = self._train(network, inputs, torch.from_numpy(labels), num_labels, device)
         network.eval()
-        with torch.inference_mode():
-            logits = [network(chunk.to(device)) for chunk in test_inputs.split(self.batch_size)]
-        return Outcome(torch.cat(logits).double().softmax(dim=-1).cpu().numpy(), losses)
 
-    def _fit(
+        @torch.inference_mode()
+        def predict(test_inputs: torch.Tensor) -> NDArray[np.float64]:
+            logits = [network(chunk.to(device)) for chunk in test_inputs.split(self.batch_size)]
+            return torch.cat(logits).double().softmax(dim=-1).cpu().numpy()
+
+        return predict, losses
+
+    def _train(
         self, network: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, num_labels: int, device: torch.device
     ) -> list[float]:
         counts = torch.bincount(labels, minlength=num_labels).clamp_min(1)
