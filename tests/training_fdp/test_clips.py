@@ -171,16 +171,6 @@ def test_errors_of_worker_processes_keep_their_type(corpus, processor, tmp_path)
         prepare_clips(corpus, refusing, tmp_path / "cache", num_proc=2)
 
 
-def test_batches_of_clips_leave_none_out(corpus, processor, tmp_path):
-    # 40 clips for 2 processes: batches of two.
-    rows = corpus.select([clip % 4 for clip in range(40)])
-    rows = rows.map(lambda row, clip: {"clip_id": f"toy/{clip}"}, with_indices=True)
-    clips = prepare_clips(rows, processor, tmp_path / "cache", num_proc=2)
-    assert len({path for path in clips.paths if path.is_file()}) == 40
-    expected = [processor.prepare_clip(row["frames"]) for row in corpus.select(range(4))]
-    assert all(torch.equal(clip["frames"], expected[number % 4]) for number, clip in enumerate(clips))
-
-
 def test_killed_worker_is_one_sentence(corpus, processor, tmp_path, monkeypatch):
     monkeypatch.setattr(clips_module, "_prepare_one", lambda *_: os._exit(9))
     with pytest.raises(TrainingError, match="num_proc=1"):
