@@ -1,8 +1,9 @@
-"""Speed and memory of training: `python benchmarks/training.py {loading,memory,folds}` prints a table.
+"""Speed and memory of training: `python benchmarks/training.py {loading,memory,folds,share}` prints a table.
 
 `loading`: share of a training step that reading clips takes, by torch's profiler. `memory`: highest resident memory
 of a run on 250 and on 2,500 clips. `folds`: wall time of leave-one-subject-out on a tree of CASME II's size, and of
-the same command once every fold is finished. Clips are noise: only their number and size matter here.
+the same command once every fold is finished. `share`: folds per second when several share a device, as processes, on
+CUDA streams or stacked by torch.func. Clips are noise: only their number and size matter here.
 """
 
 import argparse
@@ -176,12 +177,16 @@ def measure_folds(preset: str, processes: int, epochs: int) -> None:
 def main() -> None:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["loading", "memory", "memory-of", "folds"])
+    parser.add_argument("what", choices=["loading", "memory", "memory-of", "folds", "share"])
     parser.add_argument("--preset", default=None)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--clips", type=int, default=250)
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--folds", type=int, nargs="+", default=[1, 2, 4, 8], help="share: folds at once")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="share: cuda or cpu")
+    parser.add_argument("--batch_size", type=int, default=16, help="share: clips per step")
+    parser.add_argument("--threads", type=int, help="share: CPU threads of all folds together; default: the cores")
     options = parser.parse_args()
     if options.what == "loading":
         measure_loading(options.preset or "small", options.steps)
@@ -189,6 +194,11 @@ def main() -> None:
         measure_memory(options.preset or "tiny", options.steps)
     elif options.what == "memory-of":
         train_and_print_memory(options.preset or "tiny", options.clips, options.steps)
+    elif options.what == "share":
+        from sharing import measure_sharing
+
+        options.preset = options.preset or "tiny"
+        measure_sharing(options)
     else:
         measure_folds(options.preset or "tiny", options.processes, options.epochs)
 

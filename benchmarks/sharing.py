@@ -1,0 +1,193 @@
+"""Several folds on one device at once: as processes, on CUDA streams of one process, or stacked by torch.func.
+
+`python benchmarks/training.py share --device cuda --preset tiny --folds 1 2 4 8` prints the table. All three train the
+same networks on the same batches by the same arithmetic: forward, loss, backward, AdamW; reading clips, augmentation
+and gradient clipping are left out, and so are the checks of the input, which wait for the device.
+
+Batch norm under torch.func: its running statistics are buffers, so they are stacked as the parameters are and mapped
+over; the layer then updates each network's own row of them in place. Drop path draws for each network by itself
+(`randomness="different"`), so stacked folds would not repeat the bits of folds trained alone.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import multiprocessing
+from torch.func import functional_call, stack_module_state
+from torch.nn import functional as F
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+NUM_CLASSES = 5
+LEARNING_RATE = 1e-3
+# Thirty passes over the 246 clips of CASME II in batches of 16.
+STEPS_PER_FOLD = 460
+WARM_UP_STEPS = 3
+
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def build_models(preset: str, count: int, device: torch.device, **overrides: Any) -> list[Any]:
+    """Return networks in training mode (`list[FDPForVideoClassification]`), each with its own weights."""
+    from modeling_fdp import FDPConfig, FDPForVideoClassification
+
+    config = FDPConfig.from_preset(preset, num_labels=NUM_CLASSES, **overrides)
+    models = []
+    for seed in range(count):
+        torch.manual_seed(seed)
+        models.append(FDPForVideoClassification(config).to(device).train())
+    return models
+
+
+def make_batch(config: Any, batch_size: int, seed: int, device: torch.device) -> Batch:
+    """Return frames, labels and dynamic images (`tuple`) of one fold: noise, since only sizes matter here."""
+    from modeling_fdp.dynamic_image_fdp import dynamic_image
+
+    generator = torch.Generator().manual_seed(seed)
+    shape = (batch_size, config.num_frames, 1, config.image_size, config.image_size)
+    pixels = (torch.rand(shape, generator=generator) * 2 - 1).to(device)
+    labels = torch.randint(0, NUM_CLASSES, (batch_size,), generator=generator).to(device)
+    return pixels, labels, dynamic_image(pixels)
+
+
+def training_loss(output: Any, batch: Batch, config: Any) -> torch.Tensor:
+    """Return the model's own loss (0-d), made outside so that torch.func can map over it."""
+    from modeling_fdp.rank_pooling_fdp import rank_hinge_loss
+
+    _, labels, target = batch
+    loss = config.classification_loss_weight * F.cross_entropy(output.logits, labels)
+    loss = loss + config.dynamic_image_loss_weight * F.mse_loss(output.dynamic_image, target)
+    return loss + config.rank_loss_weight * rank_hinge_loss(output.rank_scores, config.rank_margin)
+
+
+def streamed_step(models: Sequence[Any], batches: Sequence[Batch], device: torch.device) -> Callable[[], None]:
+    """Return what trains every network by one step, each on a CUDA stream of its own; on a CPU one after the other."""
+    on_card = device.type == "cuda"
+    streams = [torch.cuda.stream(torch.cuda.Stream(device)) if on_card else nullcontext() for _ in models]
+    optimizers = [torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE) for model in models]
+
+    def step() -> None:
+        for model, batch, optimizer, stream in zip(models, batches, optimizers, streams, strict=True):
+            with stream:
+                training_loss(model(pixel_values=batch[0]), batch, model.config).backward()
+                optimizer.step()
+                optimizer.zero_grad()
+
+    return step
+
+
+def stacked_step(
+    models: Sequence[Any], batches: Sequence[Batch]
+) -> tuple[Callable[[], None], dict[str, torch.Tensor]]:
+    """Return what trains all networks by one step as one, and their stacked parameters and buffers (`dict`).
+
+    AdamW works number by number, so on stacked parameters it does what it does on each network's own.
+    """
+    parameters, buffers = stack_module_state(list(models))
+    skeleton, config = models[0], models[0].config
+    # Fused attention on a CPU has no batching rule: vmap would run it network by network.
+    skeleton.set_attn_implementation("eager")
+    optimizer = torch.optim.AdamW(parameters.values(), lr=LEARNING_RATE)
+    together: Batch = tuple(torch.stack(part) for part in zip(*batches, strict=True))
+
+    def one(parameters: Any, buffers: Any, batch: Batch) -> torch.Tensor:
+        output = functional_call(skeleton, (parameters, buffers), kwargs={"pixel_values": batch[0]})
+        return training_loss(output, batch, config)
+
+    mapped = torch.vmap(one, randomness="different")
+
+    def step() -> None:
+        mapped(parameters, buffers, together).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step, {**parameters, **buffers}
+
+
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """Leave out the model's checks of its input, as a compiled model does."""
+    with patch("torch.compiler.is_compiling", return_value=True):
+        yield
+
+
+def timed(step: Callable[[], None], steps: int, device: torch.device, wait: Callable[[], Any]) -> tuple[float, float]:
+    """Return when the measured steps began and ended (`tuple` of seconds on the machine's clock)."""
+
+    def finish() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    with unchecked():
+        for _ in range(WARM_UP_STEPS):
+            step()
+        finish()
+        wait()
+        start = time.monotonic()
+        for _ in range(steps):
+            step()
+        finish()
+    return start, time.monotonic()
+
+
+def _train_alone(rank: int, options: Any, threads: int, barrier: Any, spans: Any) -> None:
+    """The body of one of several processes on a device."""
+    torch.set_num_threads(threads)
+    device = torch.device(options.device)
+    (model,) = build_models(options.preset, 1, device)
+    batch = make_batch(model.config, options.batch_size, rank, device)
+    spans.put(timed(streamed_step([model], [batch], device), options.steps, device, barrier.wait))
+
+
+def measure_processes(options: Any, folds: int) -> float:
+    """Return the seconds in which so many processes train one fold each; they share the cores of the machine."""
+    context = multiprocessing.get_context("spawn")
+    barrier, spans = context.Barrier(folds), context.Queue()
+    threads = max(options.threads // folds, 1)
+    processes = [
+        context.Process(target=_train_alone, args=(rank, options, threads, barrier, spans)) for rank in range(folds)
+    ]
+    for process in processes:
+        process.start()
+    found = [spans.get() for _ in processes]
+    for process in processes:
+        process.join()
+    return max(end for _, end in found) - min(start for start, _ in found)
+
+
+def measure_in_one_process(options: Any, folds: int, way: str) -> float:
+    """Return the seconds in which one process trains so many folds together."""
+    torch.set_num_threads(options.threads)
+    device = torch.device(options.device)
+    models = build_models(options.preset, folds, device)
+    batches = [make_batch(models[0].config, options.batch_size, seed, device) for seed in range(folds)]
+    if way == "streams":
+        step = streamed_step(models, batches, device)
+    else:
+        step, _ = stacked_step(models, batches)
+    start, end = timed(step, options.steps, device, lambda: None)
+    return end - start
+
+
+def measure_sharing(options: Any) -> None:
+    """Print steps and folds per second of each way, for each number of folds at once."""
+    options.threads = options.threads or os.cpu_count() or 1
+    print(f"{options.preset}, {options.batch_size} clips per step, {options.device}, {options.threads} threads in all")
+    print("| way | folds at once | steps/s of all | folds/s |")
+    print("|---|---|---|---|")
+    for folds in options.folds:
+        for way in ("processes", "streams", "stacked"):
+            if way == "processes":
+                seconds = measure_processes(options, folds)
+            else:
+                seconds = measure_in_one_process(options, folds, way)
+            rate = folds * options.steps / seconds
+            title = "one after the other" if way == "streams" and options.device == "cpu" else way
+            print(f"| {title} | {folds} | {rate:.2f} | {rate / STEPS_PER_FOLD:.4f} |", flush=True)
