@@ -1,5 +1,6 @@
 """From the names on a command line to the clips of a run: rows, columns, pixels, and what may be shown of them."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import datasets
 
 from hub_datasets import get_builder_class
+from hub_datasets.records import RENDERED_MANIFEST
 from training_fdp.config import TrainConfig
 from training_fdp.errors import ConfigError
 from training_fdp.protocols import ClipTable
@@ -23,6 +25,8 @@ class Corpora:
         faces_may_be_published (`bool`): Whether every corpus permits showing its faces.
         is_rendered (`bool`): Whether every face is synthetic; figures must then be labelled so.
         warnings (`list[str]`): Clips that were left out because they cannot be used.
+        people (`dict[str, str]`): What tells the subjects of a rendered corpus from those of another one of that name,
+            by corpus.
     """
 
     dataset: Any
@@ -30,6 +34,7 @@ class Corpora:
     faces_may_be_published: bool
     is_rendered: bool = False
     warnings: list[str] = field(default_factory=list)
+    people: dict[str, str] = field(default_factory=dict)
 
 
 def load_corpora(config: TrainConfig) -> Corpora:
@@ -50,6 +55,7 @@ def load_corpora(config: TrainConfig) -> Corpora:
     test = _pair(config.test_corpus, config.test_data_dir, "test_data_dir")
     options = config.pairs("corpus_options")
     builders, parts, warnings = [], [], []
+    people: dict[str, str] = {}
     for name, folder in [*train, *test]:
         builder = get_builder_class(name)(data_dir=folder, config_name=config.label_set, **options)
         builders.append(builder)
@@ -61,6 +67,8 @@ def load_corpora(config: TrainConfig) -> Corpora:
                     f"{said}; complete the download, or leave such clips out with --allow_lost_clips true"
                 )
             warnings.append(f"{said}; they were left out")
+        if builder.is_rendered:
+            people |= dict.fromkeys(rows.unique("corpus"), _rendered_people(name, Path(builder.config.data_dir)))
         parts.append(rows.filter(lambda label: label is not None, input_columns="label"))
     class_names = parts[0].features["label"].names
     for (name, _), part in zip([*train, *test], parts, strict=True):
@@ -79,7 +87,7 @@ def load_corpora(config: TrainConfig) -> Corpora:
     table = ClipTable(list(dataset["clip_id"]), corpora, subjects, [int(x) for x in dataset["label"]], class_names)
     is_rendered = all(builder.is_rendered for builder in builders)
     faces = is_rendered or all(builder.faces_may_be_published for builder in builders)
-    return Corpora(dataset, table, faces, is_rendered, warnings)
+    return Corpora(dataset, table, faces, is_rendered, warnings, people)
 
 
 def clip_cache_folder(config: TrainConfig) -> Path:
@@ -87,6 +95,12 @@ def clip_cache_folder(config: TrainConfig) -> Path:
     if config.cache_dir is not None:
         return Path(config.cache_dir)
     return Path(datasets.config.HF_DATASETS_CACHE) / "fdp_aligned_clips"
+
+
+def _rendered_people(name: str, folder: Path) -> str:
+    """Name the people of a rendered tree: subject 1 has another face where another seed drew it."""
+    settings = json.loads((folder / RENDERED_MANIFEST).read_text(encoding="utf-8")).get("settings", {})
+    return f"rendered {name}, seed {settings.get('seed')}"
 
 
 def _pair(names: Sequence[str], folders: Sequence[str], option: str) -> list[tuple[str, str | None]]:

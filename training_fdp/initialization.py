@@ -11,7 +11,7 @@ from transformers import PreTrainedConfig
 from transformers.utils import cached_file
 
 from modeling_fdp import FDPConfig
-from training_fdp.config import PRETRAINED, TrainConfig
+from training_fdp.config import PRETRAINED
 from training_fdp.corpora import Corpora
 from training_fdp.errors import ConfigError, ProtocolError
 from training_fdp.fold_record import RECORD_NAME
@@ -139,28 +139,26 @@ def read_initialization(name: str) -> Initialization:
     return Initialization(shown, digest, model.config, model.state_dict(), seen)
 
 
-def subjects_by_corpus(corpora: Corpora, rows: Sequence[int], options: Sequence[str]) -> dict[str, list[str]]:
+def subjects_by_corpus(corpora: Corpora, rows: Sequence[int]) -> dict[str, list[str]]:
     """Return whose clips these are (`dict[str, list[str]]`), under names that do not depend on the run.
 
-    A run of several corpora puts the corpus before the subject, which is taken off again. A rendered corpus has other
-    people for other options, so they are part of its name.
+    A run of several corpora puts the corpus before the subject, which is taken off again. Rendered corpora of one name
+    hold other people, so their name says which.
     """
     found: dict[str, set[str]] = {}
     for row in rows:
         corpus = corpora.table.corpora[row]
-        key = " ".join([corpus, *sorted(options)]) if corpora.is_rendered else corpus
-        found.setdefault(key, set()).add(corpora.table.subjects[row].removeprefix(f"{corpus}-"))
+        subject = corpora.table.subjects[row].removeprefix(f"{corpus}-")
+        found.setdefault(corpora.people.get(corpus, corpus), set()).add(subject)
     return {corpus: sorted(subjects) for corpus, subjects in sorted(found.items())}
 
 
-def all_seen_subjects(
-    start: Initialization | None, corpora: Corpora, fold: Fold, config: TrainConfig
-) -> dict[str, list[str]] | None:
+def all_seen_subjects(start: Initialization | None, corpora: Corpora, fold: Fold) -> dict[str, list[str]] | None:
     """Return whom a model has seen after its fold (`dict[str, list[str]]`), its start included.
 
     `None` where that is not known, because the start does not say.
     """
-    here = subjects_by_corpus(corpora, fold.train_indices, config.corpus_options)
+    here = subjects_by_corpus(corpora, fold.train_indices)
     if start is None:
         return here
     if start.seen_subjects is None:
@@ -169,7 +167,7 @@ def all_seen_subjects(
     return {name: sorted({*here.get(name, ()), *start.seen_subjects.get(name, ())}) for name in names}
 
 
-def check_unseen(start: Initialization, corpora: Corpora, folds: Sequence[Fold], config: TrainConfig) -> list[str]:
+def check_unseen(start: Initialization, corpora: Corpora, folds: Sequence[Fold]) -> list[str]:
     """Make sure that the checkpoint has not seen whom a fold holds out.
 
     Returns:
@@ -182,7 +180,7 @@ def check_unseen(start: Initialization, corpora: Corpora, folds: Sequence[Fold],
         said = f"{start.name}, which training started from, does not say whom it was trained on"
         return [f"{said}; the figures hold only if it never saw the held-out subjects"] if folds else []
     for fold in folds:
-        tested = subjects_by_corpus(corpora, fold.test_indices, config.corpus_options)
+        tested = subjects_by_corpus(corpora, fold.test_indices)
         for corpus, subjects in tested.items():
             if shared := sorted(set(subjects) & set(start.seen_subjects.get(corpus, ()))):
                 raise ProtocolError(

@@ -175,7 +175,7 @@ def prepare_run(config: TrainConfig, accelerator: Any) -> PreparedRun:
     if config.init_from is not None:
         name = config.init_from
         start = on_main_first(accelerator, lambda: read_initialization(name))
-        warnings += check_unseen(start, corpora, folds, config)
+        warnings += check_unseen(start, corpora, folds)
         if (anew := start.new_parameters(table.class_names)) and accelerator.is_main_process:
             logger.warning("%s %s knows other classes: %s start untrained", INIT_FROM, start.name, ", ".join(anew))
     model_config = build_model_config(config, table.class_names, start)

@@ -156,7 +156,7 @@ def _run_job(context: FoldContext, prepared: PreparedRun, store: RunStore, job: 
         context.identity,
         {
             "init_from": _start_facts(prepared),
-            "seen_subjects": all_seen_subjects(prepared.start, prepared.corpora, job.fold, prepared.config),
+            "seen_subjects": all_seen_subjects(prepared.start, prepared.corpora, job.fold),
         },
     )
     store.clear_work(job.key)

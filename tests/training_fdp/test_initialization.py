@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,8 +11,9 @@ from safetensors.torch import load_file
 
 from modeling_fdp import FDPConfig, FDPForVideoClassification
 from training_fdp.config import parse_train_config
+from training_fdp.corpora import Corpora
 from training_fdp.errors import ConfigError, ProtocolError
-from training_fdp.initialization import CLASS_WEIGHTS, read_initialization
+from training_fdp.initialization import CLASS_WEIGHTS, read_initialization, subjects_by_corpus
 from training_fdp.model_card import CardSubject, build_model_card, read_results
 from training_fdp.preparation import build_model_config
 
@@ -167,6 +169,16 @@ def test_a_start_that_has_seen_the_held_out_subjects_is_refused(run_from, toy_ru
     with pytest.raises(ProtocolError, match=r"was trained on toy, subject s0., whom fold fold0 holds out"):
         run_from(tmp_path / "OUT", start=tmp_path / "first" / "final")
     assert not (tmp_path / "OUT").exists()
+
+
+def test_rendered_people_of_another_seed_are_other_people(toy_clips):
+    clips, table = toy_clips(num_subjects=2)
+    rows = range(len(clips))
+    assert subjects_by_corpus(Corpora(None, table, True), rows) == {"toy": ["s00", "s01"]}
+    rendered = Corpora(None, table, True, people={"toy": "rendered toy, seed 5"})
+    assert subjects_by_corpus(rendered, rows) == {"rendered toy, seed 5": ["s00", "s01"]}
+    several = replace(table, subjects=[f"toy-{subject}" for subject in table.subjects])
+    assert subjects_by_corpus(Corpora(None, several, True), rows) == {"toy": ["s00", "s01"]}
 
 
 def test_seen_subjects_are_handed_on(run_from, toy_run, toy_corpus, toy_clips, tmp_path):

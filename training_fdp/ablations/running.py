@@ -8,6 +8,7 @@ from typing import Any
 from training_fdp.comparison import comparison_table
 from training_fdp.config import TrainConfig, parse_train_config
 from training_fdp.errors import ConfigError
+from training_fdp.finishing import report_if_finished
 from training_fdp.report import RESULTS_NAME
 from training_fdp.runs import run
 from training_fdp.storage import read_json
@@ -71,7 +72,9 @@ def run_variants(arguments: Sequence[str], names: Iterable[str]) -> dict[str, di
     for name in names:
         changed = [*arguments, *variant_arguments(config, VARIANTS[name], root / name)]
         logger.warning("ablation %s", name)
-        if run(parse_train_config(changed), changed):
+        variant = parse_train_config(changed)
+        code = report_if_finished(variant, changed)
+        if run(variant, changed) if code is None else code:
             logger.warning("ablation %s lacks folds; the same command runs only these", name)
     return read_variants(root)
 
