@@ -10,9 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training_fdp.cli import say
+import psutil
+
+from training_fdp.cli import is_main_process, say
 from training_fdp.config import NO_PROTOCOL, TrainConfig
-from training_fdp.fold_record import read_record
+from training_fdp.fold_record import RECORD_NAME, read_record
 from training_fdp.protocols import FINAL_FOLD
 from training_fdp.report import summary, write_report
 from training_fdp.run_store import RUN_NAME, WEIGHTS_NAME, RunStore, identity_digest, run_identity, run_settings
@@ -25,8 +27,7 @@ if TYPE_CHECKING:
 def report_if_finished(config: TrainConfig, arguments: Sequence[str]) -> int | None:
     """Report a run that has nothing left to train, without loading what training needs.
 
-    The clips are listed and compared, as in every run. Only one process alone decides by itself: several might
-    disagree while another job finishes a fold.
+    The clips are listed and compared, as in every run. Of several processes of one launch the main one reports.
 
     Args:
         config (`TrainConfig`): Settings.
@@ -38,7 +39,7 @@ def report_if_finished(config: TrainConfig, arguments: Sequence[str]) -> int | N
     if config.collect is not None:
         return collect(Path(config.collect))
     store = RunStore(Path(str(config.output_dir)))
-    if os.environ.get("WORLD_SIZE", "1") != "1" or config.folds != "all" or config.report_to != "none":
+    if config.folds != "all" or config.report_to != "none":
         return None
     if not (store.root / RUN_NAME).exists() or not _is_same_run(store.read(), config, arguments):
         return None
@@ -47,12 +48,30 @@ def report_if_finished(config: TrainConfig, arguments: Sequence[str]) -> int | N
     digest = identity_digest(facts["identity"])
     if any(read_record(store.place(key), digest) is None for key in keys):
         return None
+    if not _is_seen_by_all([store.root / RUN_NAME, *(store.place(key) / RECORD_NAME for key in keys)]):
+        return None
     from training_fdp.corpora import load_corpora  # listing a corpus is the last thing to do, not the first
 
     table = load_corpora(config).table
     if run_identity(facts["identity"]["settings"], table) != facts["identity"]:
         return None
-    return finish(store, keys, {})
+    return finish(store, keys, {}) if is_main_process() else 0
+
+
+def _is_seen_by_all(paths: Sequence[Path]) -> bool:
+    """Whether every process of this launch comes to the same decision without asking the others.
+
+    They cannot ask before they have loaded what shall not be loaded, and if one went home while another waits, that
+    one would wait for days. So it counts what lay there before their common launcher began: nothing that another job
+    finishes in between.
+    """
+    processes = os.environ.get("WORLD_SIZE", "1")
+    if processes == "1":
+        return True
+    if os.environ.get("LOCAL_WORLD_SIZE") != processes:
+        return False  # several machines, several launchers
+    launched = psutil.Process(os.getppid()).create_time()
+    return all(path.stat().st_mtime < launched for path in paths)
 
 
 def _is_same_run(facts: Mapping[str, Any], config: TrainConfig, arguments: Sequence[str]) -> bool:

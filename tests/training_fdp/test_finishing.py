@@ -58,10 +58,23 @@ def test_whatever_is_left_to_do_or_to_refuse_is_left_to_the_run(toy_run, toy_cor
     assert look(out) is None
 
 
-def test_several_processes_decide_together(toy_run, look, tmp_path, monkeypatch):
+def test_several_processes_decide_alike_and_one_speaks(toy_run, look, tmp_path, monkeypatch, capsys):
+    """What was finished before the launcher began is finished for all; one alone may have seen anything newer."""
     toy_run(tmp_path / "OUT")
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    assert look(tmp_path / "OUT") is None
+    capsys.readouterr()
+    for name, value in {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    newest = max(path.stat().st_mtime for path in (tmp_path / "OUT").rglob("*.json"))
+    oldest = (tmp_path / "OUT" / "folds" / "fold0" / "fold.json").stat().st_mtime
+    for launched, code in ((newest + 1, 0), (oldest, None), (oldest - 1, None)):
+        monkeypatch.setattr("psutil.Process.create_time", lambda self, launched=launched: launched)
+        assert look(tmp_path / "OUT") == code
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr("psutil.Process.create_time", lambda self: newest + 1)
+    monkeypatch.setenv("RANK", "0")
+    assert look(tmp_path / "OUT") == 0 and "UF1" in capsys.readouterr().out
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert look(tmp_path / "OUT") is None, "the other machine has a launcher of its own"
 
 
 def test_collecting_needs_nothing_else(toy_run, look, tmp_path):
