@@ -10,11 +10,20 @@ from training_fdp.protocols import ClipTable
 
 CLASS_NAMES = ["negative", "positive", "surprise"]
 CORNERS = [(4, 4), (4, 20), (20, 12)]
+# Every list of stages is stated: a preset may change without changing what these tests train.
 TOY_NETWORK = (
+    "reference=first_frame_pixels",
     "stem_channels=[4,8]",
+    "stem_strides=[2,2]",
     "hidden_sizes=[8,8,8,8]",
+    "global_hidden_sizes=[32,48,64,96]",
+    "local_depths=[1,1,2,1]",
     "global_depths=[0,0,0,0]",
+    "stage_strides=[1,2,2,2]",
+    "key_value_strides=[8,4,2,1]",
+    "local_head_dim=8",
     "feature_size=8",
+    "classifier_dropout=0.0",
     "decoder_size=8",
     "drop_path_rate=0.2",
 )

@@ -17,8 +17,10 @@ from training_fdp.initialization import CLASS_WEIGHTS, read_initialization, subj
 from training_fdp.model_card import CardSubject, build_model_card, read_results
 from training_fdp.preparation import build_model_config
 
-NETWORK = {"stem_channels": [4, 8], "hidden_sizes": [8] * 4, "global_depths": [0] * 4, "feature_size": 8}
-NETWORK |= {"decoder_size": 8, "image_size": 32, "num_frames": 4, "drop_path_rate": 0.2}
+NETWORK = {"stem_channels": [4, 8], "stem_strides": [2, 2], "hidden_sizes": [8] * 4, "local_depths": [1, 1, 2, 1]}
+NETWORK |= {"global_hidden_sizes": [32, 48, 64, 96], "global_depths": [0] * 4, "stage_strides": [1, 2, 2, 2]}
+NETWORK |= {"key_value_strides": [8, 4, 2, 1], "local_head_dim": 8, "feature_size": 8, "decoder_size": 8}
+NETWORK |= {"image_size": 32, "num_frames": 4, "drop_path_rate": 0.2}
 NAMES = ["negative", "positive", "surprise"]
 BASE = ["--corpus", "synthetic", "--output_dir", "OUT"]
 
@@ -77,7 +79,7 @@ def test_other_classes_start_the_last_layer_alone_untrained(checkpoint, names):
         (("--num_frames", "8"), "num_frames is 4 there, 8 was asked for"),
         (("--image_size", "64"), "image_size is 32 there, 64"),
         (("--model_overrides", "hidden_sizes=[8,8,8,16]"), "hidden_sizes"),
-        (("--preset", "tiny"), "and 3 more"),
+        (("--preset", "tiny"), " more)"),
         (("--preset", "pretrained", "--model_overrides", "decoder=none"), "decoder is light there"),
     ],
 )

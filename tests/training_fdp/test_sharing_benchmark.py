@@ -7,8 +7,10 @@ import pytest
 import torch
 
 CPU = torch.device("cpu")
-TOY = {"stem_channels": [4, 8], "hidden_sizes": [8] * 4, "global_hidden_sizes": [32] * 4, "feature_size": 8}
-TOY |= {"decoder_size": 8, "image_size": 32, "num_frames": 4, "drop_path_rate": 0.0, "global_depths": [0, 0, 0, 1]}
+TOY = {"stem_channels": [4, 8], "hidden_sizes": [8] * 3, "global_hidden_sizes": [32] * 3, "local_depths": [1, 1, 1]}
+TOY |= {"global_depths": [0, 0, 1], "stage_strides": [1, 2, 2], "key_value_strides": [4, 2, 1], "local_head_dim": 8}
+TOY |= {"feature_size": 8, "decoder_size": 8, "image_size": 32, "num_frames": 4, "drop_path_rate": 0.0}
+TOY |= {"classifier_dropout": 0.0, "reference": "first_frame_pixels"}
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,7 @@ def sharing():
 def test_stacked_networks_learn_what_each_learns_alone(sharing):
     """Parameters, running statistics and their counters, after three steps.
 
-    In double precision: Adam turns the rounding of a gradient that should be 0 into whole steps.
+    In double precision: Adam turns the rounding of a gradient that should be 0 into steps; a step is 1e-3.
     """
     alone, together = ([model.double() for model in sharing.build_models("tiny", 2, CPU, **TOY)] for _ in range(2))
     batches = []
@@ -39,7 +41,7 @@ def test_stacked_networks_learn_what_each_learns_alone(sharing):
             stacked()
     for number, model in enumerate(alone):
         for name, value in model.state_dict().items():
-            torch.testing.assert_close(state[name][number], value, atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(state[name][number], value, atol=2e-4, rtol=1e-3)
     moved = [name for name, value in state.items() if not torch.equal(value, before[name])]
     assert any("running_mean" in name for name in moved) and any("num_batches_tracked" in name for name in moved)
     assert not torch.equal(state["classifier.output.weight"][0], state["classifier.output.weight"][1])
