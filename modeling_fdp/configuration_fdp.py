@@ -22,12 +22,14 @@ PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {
         "stem_channels": [16, 24],
         "stem_strides": [2, 2],
-        "hidden_sizes": [32, 48, 64, 96],
-        "global_hidden_sizes": [32, 48, 64, 96],
-        "local_depths": [1, 1, 2, 1],
-        "global_depths": [0, 0, 1, 1],
-        "local_head_dim": 8,
-        "feature_size": 48,
+        "hidden_sizes": [32, 64, 96],
+        "global_hidden_sizes": [32, 64, 128],
+        "local_depths": [1, 1, 1],
+        "global_depths": [0, 0, 1],
+        "stage_strides": [1, 2, 2],
+        "key_value_strides": [8, 4, 2],
+        "feature_size": 64,
+        "classifier_dropout": 0.3,
         "drop_path_rate": 0.05,
         "decoder": "light",
         "decoder_size": 32,
@@ -77,15 +79,16 @@ class FDPConfig(PreTrainedConfig):
             Frames per clip (released code: 8). The video-classification pipeline reads this field.
         image_size (`int`, *optional*, defaults to 64):
             Height and width of a frame in pixels (released code: 64).
-        reference (`str`, *optional*, defaults to `"first_frame_pixels"`):
+        reference (`str`, *optional*, defaults to `"first_frame_motion"`):
             What a frame is compared with before it is judged: `"none"` (paper and released code),
-            `"first_frame_pixels"` (the encoder sees the amplified difference to the first frame) or
-            `"first_frame_features"` (the first frame's features are subtracted after the encoder). Our choice:
+            `"first_frame_motion"` (the encoder sees the difference to the first frame with the head held still, and
+            the motion of the skin; see `motion_reference_fdp`), `"first_frame_pixels"` (the plain difference alone)
+            or `"first_frame_features"` (the first frame's features are subtracted after the encoder). Our choice:
             identity dominates raw frames, and the reference to the first frame is the largest single gain in honest
-            logs (fact sheet, section 5.2).
+            logs (fact sheet, section 5.2); what motion adds to it is in `docs/results.md`.
         reference_gain (`float`, *optional*, defaults to 12.0):
-            With `"first_frame_pixels"`, the difference is multiplied by this and passed through tanh: 10 of 255 gray
-            levels become 0.74, and a blink cannot drown a brow. Our choice.
+            With `"first_frame_motion"` and `"first_frame_pixels"`, the difference is multiplied by this and passed
+            through tanh: 10 of 255 gray levels become 0.74, and a blink cannot drown a brow. Our choice.
         stem_channels (`list[int]`, *optional*, defaults to `[64, 32, 64, 64]`):
             Output channels of the 3x3 convolutions of the stem (released code).
         stem_strides (`list[int]`, *optional*, defaults to `[2, 1, 1, 2]`):
@@ -189,7 +192,7 @@ class FDPConfig(PreTrainedConfig):
     num_channels: int = 1
     num_frames: int = 8
     image_size: int = 64
-    reference: Literal["none", "first_frame_pixels", "first_frame_features"] = "first_frame_pixels"
+    reference: Literal["none", "first_frame_motion", "first_frame_pixels", "first_frame_features"] = "first_frame_motion"
     reference_gain: float | int = 12.0
     stem_channels: list[int] = field(default_factory=lambda: [64, 32, 64, 64])
     stem_strides: list[int] = field(default_factory=lambda: [2, 1, 1, 2])
@@ -280,6 +283,11 @@ class FDPConfig(PreTrainedConfig):
     def representation_size(self) -> int:
         """Channels of the dynamic representation."""
         return self.feature_size * self.representation_multiplier
+
+    @property
+    def encoder_channels(self) -> int:
+        """Channels of a frame as the encoder sees it: difference and two directions of motion, or the frame's own."""
+        return 3 if self.reference == "first_frame_motion" else self.num_channels
 
     @property
     def stem_stride(self) -> int:

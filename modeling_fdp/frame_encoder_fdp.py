@@ -294,7 +294,7 @@ class FDPFrameEncoder(nn.Module):
 
     def __init__(self, config: FDPConfig) -> None:
         super().__init__()
-        in_channels = config.num_channels
+        in_channels = config.encoder_channels
         stem = []
         for out_channels, stride in zip(config.stem_channels, config.stem_strides, strict=True):
             stem.append(FDPConvNormReLU(in_channels, out_channels, stride))
@@ -316,7 +316,7 @@ class FDPFrameEncoder(nn.Module):
         self.head = head(config, stage_channels)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """(num_images, num_channels, height, width) -> (num_images, feature_size, map height, map width)."""
+        """(num_images, encoder_channels, height, width) -> (num_images, feature_size, map height, map width)."""
         hidden_states = self.stem(frames)
         stage_maps = []
         for stage in self.stages:

@@ -22,6 +22,7 @@ from .dynamic_image_decoder_fdp import FDPImageOutput, FDPLightDecoder, FDPSegNe
 from .dynamic_image_fdp import dynamic_image
 from .frame_encoder_fdp import FDPAttention, FDPFrameEncoder, FDPStage
 from .losses_fdp import classification_loss
+from .motion_reference_fdp import motion_channels
 from .rank_pooling_fdp import FDPRankScorer, FDPTemporalPooling, closed_form_rank_scores, rank_hinge_loss
 
 
@@ -169,6 +170,8 @@ class FDPModel(FDPPreTrainedModel):
 
     def _refer_to_first_frame(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """The paper and the released code show the frames themselves; this shows what changed since the first."""
+        if self.config.reference == "first_frame_motion":
+            return motion_channels(pixel_values, self.config.reference_gain)
         if self.config.reference != "first_frame_pixels":
             return pixel_values
         # In the pixels' own precision: half precision would round a motion of one gray level away.

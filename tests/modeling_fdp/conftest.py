@@ -17,7 +17,15 @@ SMALL = {
     "attention_head_dim": 4,
 }
 SMALL_BY_PRESET = {
-    "tiny": {"global_hidden_sizes": [16, 16, 16, 32], "local_head_dim": 4, "feature_size": 8, "decoder_size": 8},
+    "tiny": {
+        "classifier_dropout": 0.0,
+        "hidden_sizes": [8, 8, 16],
+        "local_depths": [1, 1, 1],
+        "global_hidden_sizes": [16, 16, 32],
+        "local_head_dim": 4,
+        "feature_size": 8,
+        "decoder_size": 8,
+    },
     "small": {"global_hidden_sizes": [16, 16, 32, 32], "local_head_dim": 4, "feature_size": 8, "decoder_size": 8},
     "base": {"global_hidden_sizes": [16, 16, 32, 32], "local_head_dim": 4, "feature_size": 32, "decoder_size": 4},
     "released": {"decoder_size": 4, "classifier_hidden_size": 16},

@@ -74,7 +74,7 @@ def test_unknown_preset_and_misspelt_field_are_refused():
         ("tiny", {"class_weights": [1.0, 2.0, 3.0], "num_labels": 2}, "3 weights were given for 2 labels"),
         ("tiny", {"drop_path_rate": 1.0}, r"\[0, 1\), but 1.0"),
         ("tiny", {"rank_loss_weight": -0.5}, "not be negative, but -0.5"),
-        ("tiny", {"local_depths": [0, 1, 1, 1]}, "stage 0 has neither"),
+        ("small", {"local_depths": [0, 1, 1, 1], "global_depths": [0, 1, 1, 1]}, "stage 0 has neither"),
         ("tiny", {"temporal_pooling": "mean"}, "temporal_pooling"),
         ("tiny", {"num_frames": "8"}, "num_frames"),
     ],

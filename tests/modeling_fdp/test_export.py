@@ -22,7 +22,7 @@ class Tensors(torch.nn.Module):
         return outputs.logits, outputs.dynamic_image, outputs.rank_scores
 
 
-@pytest.mark.parametrize("preset", ["tiny", "base", "released"])
+@pytest.mark.parametrize("preset", ["small", "base", "released"])
 def test_compiles_as_one_graph(preset, small_model, clips):
     model = small_model(preset, local_depths=[1, 1, 1, 1])
     torch.compiler.reset()
@@ -36,7 +36,7 @@ def test_compiles_as_one_graph(preset, small_model, clips):
 
 
 # The two structures together hold every operator: attention and the light decoder, SegNet and the released reshape.
-@pytest.mark.parametrize("preset", ["tiny", "released"])
+@pytest.mark.parametrize("preset", ["small", "released"])
 def test_exports_with_a_batch_of_any_size(preset, small_model, clips, tmp_path, caplog):
     caplog.set_level(logging.ERROR)
     model = small_model(preset, local_depths=[1, 1, 1, 1])
