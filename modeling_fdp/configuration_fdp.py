@@ -192,7 +192,9 @@ class FDPConfig(PreTrainedConfig):
     num_channels: int = 1
     num_frames: int = 8
     image_size: int = 64
-    reference: Literal["none", "first_frame_motion", "first_frame_pixels", "first_frame_features"] = "first_frame_motion"
+    reference: Literal["none", "first_frame_motion", "first_frame_pixels", "first_frame_features"] = (
+        "first_frame_motion"
+    )
     reference_gain: float | int = 12.0
     stem_channels: list[int] = field(default_factory=lambda: [64, 32, 64, 64])
     stem_strides: list[int] = field(default_factory=lambda: [2, 1, 1, 2])

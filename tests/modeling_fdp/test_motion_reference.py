@@ -93,7 +93,9 @@ def test_size_of_the_picture_does_not_matter() -> None:
 
 def test_colours_are_averaged() -> None:
     gray = torch.cat([texture(32, seed) for seed in range(3)]).view(1, 3, 1, 32, 32)
-    assert torch.allclose(motion_channels(gray.expand(-1, -1, 3, -1, -1), 12.0), motion_channels(gray, 12.0), atol=1e-4)
+    assert torch.allclose(
+        motion_channels(gray.expand(-1, -1, 3, -1, -1), 12.0), motion_channels(gray, 12.0), atol=1e-4
+    )
 
 
 def test_half_precision_around_it_changes_nothing() -> None:

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +70,14 @@ def test_each_augmentation_is_measured_alone_and_all_of_them_are():
     assert measured == {field.name for field in dataclasses.fields(off)} - {"mixup_alpha"}
 
 
+@pytest.mark.parametrize(("preset", "depths"), [("tiny", [0, 0, 0]), ("small", [0, 0, 0, 0])])
+def test_depths_fit_the_stages_of_the_reference(preset, depths):
+    config = parse_train_config(["--corpus", "synthetic", "--output_dir", "out", "--preset", preset])
+    arguments = running.variant_arguments(config, VARIANTS["global_none"], Path("out"))
+    changed = parse_train_config(["--corpus", "synthetic", "--preset", preset, *arguments])
+    assert changed.pairs("model_overrides") == {"global_depths": depths}
+
+
 def test_choosing_by_name_and_group_always_brings_the_reference():
     assert running.choose_variants([], []) == list(VARIANTS)
     assert running.choose_variants(["rank_0"], []) == [REFERENCE, "rank_0"]
@@ -76,6 +85,7 @@ def test_choosing_by_name_and_group_always_brings_the_reference():
         REFERENCE,
         "first_frame_none",
         "first_frame_pixels",
+        "first_frame_motion",
         "first_frame_features",
     ]
     with pytest.raises(ConfigError, match="rank_0"):

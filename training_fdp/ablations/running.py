@@ -9,6 +9,7 @@ from training_fdp.comparison import comparison_table
 from training_fdp.config import TrainConfig, parse_train_config
 from training_fdp.errors import ConfigError
 from training_fdp.finishing import report_if_finished
+from training_fdp.preparation import build_model_config
 from training_fdp.report import RESULTS_NAME
 from training_fdp.runs import run
 from training_fdp.storage import read_json
@@ -39,9 +40,13 @@ def choose_variants(names: Sequence[str], groups: Sequence[str]) -> list[str]:
 
 def variant_arguments(config: TrainConfig, variant: Variant, place: Path) -> list[str]:
     """Return what a variant adds to the command line (`list[str]`): the last value of an option wins."""
+    model = dict(variant.model)
+    if variant.global_depth is not None:
+        num_stages = len(build_model_config(config, ("any",)).local_depths)
+        model["global_depths"] = f"[{','.join([str(variant.global_depth)] * num_stages)}]"
     settings = {
         **variant.settings,
-        "model_overrides": [*config.model_overrides, *_pairs(variant.model)],
+        "model_overrides": [*config.model_overrides, *_pairs(model)],
         "processor_overrides": [*config.processor_overrides, *_pairs(variant.processor)],
         "output_dir": str(place),
         "final_model": False,

@@ -17,6 +17,7 @@ class Variant:
         settings (`Mapping[str, Any]`): Fields of `TrainConfig` that differ from the reference.
         model (`Mapping[str, Any]`): Fields of `FDPConfig` that differ.
         processor (`Mapping[str, Any]`): Settings of the video processor that differ.
+        global_depth (`int`, *optional*): Global blocks in every stage, however many stages the reference has.
     """
 
     group: str
@@ -24,6 +25,7 @@ class Variant:
     settings: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
     processor: Mapping[str, Any] = field(default_factory=dict)
+    global_depth: int | None = None
 
 
 # One number per frame cell, as the release has it, so that its reshape and the true time axis differ in nothing else.
@@ -66,8 +68,8 @@ VARIANTS: dict[str, Variant] = {
         "released head, released reshape",
         model={**_RELEASED_HEAD, "temporal_pooling": "interleaved_convolution"},
     ),
-    "global_none": Variant("global blocks", "no global block", model={"global_depths": [0, 0, 0, 0]}),
-    "global_all": Variant("global blocks", "a global block in every stage", model={"global_depths": [1, 1, 1, 1]}),
+    "global_none": Variant("global blocks", "no global block", global_depth=0),
+    "global_all": Variant("global blocks", "a global block in every stage", global_depth=1),
     "rank_0": Variant("rank hinge", "weight 0", model={"rank_loss_weight": 0.0}),
     "rank_1": Variant("rank hinge", "weight 1", model={"rank_loss_weight": 1.0}),
     "pooling_rank_weighted": Variant("pooling", "by rank scores", model={"temporal_pooling": "rank_weighted"}),
@@ -95,6 +97,7 @@ VARIANTS: dict[str, Variant] = {
     ),
     "first_frame_none": Variant("first frame", "no reference to it", model={"reference": "none"}),
     "first_frame_pixels": Variant("first frame", "its pixels", model={"reference": "first_frame_pixels"}),
+    "first_frame_motion": Variant("first frame", "motion since then", model={"reference": "first_frame_motion"}),
     "first_frame_features": Variant("first frame", "its features", model={"reference": "first_frame_features"}),
     "alignment_per_frame": Variant("alignment", "per frame", processor={"alignment_mode": "per_frame"}),
     **_augmentation_variants(),
