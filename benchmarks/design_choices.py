@@ -25,10 +25,9 @@ from torch import nn
 
 from hub_datasets import load_corpus
 from modeling_fdp import FDPConfig, FDPForVideoClassification, FDPVideoProcessor
-from modeling_fdp.motion_reference_fdp import motion_channels
 from training_fdp.augmentation import AugmentationConfig, build_augmentation, sample_augmented_indices
 from training_fdp.baselines.classifiers import LogisticClassifier
-from training_fdp.baselines.networks import DifferenceConvNet, PlainConvNet
+from training_fdp.baselines.networks import DifferenceConvNet, MotionConvNet, PlainConvNet
 from training_fdp.baselines.optical_flow import tv_l1_flow
 from training_fdp.clips import AlignedClips, prepare_clips
 from training_fdp.metrics import classification_metrics
@@ -38,19 +37,17 @@ NO_DECODER = {"decoder": "none", "dynamic_image_loss_weight": 0.0}
 
 
 class Plain(nn.Module):
-    """A baseline network behind the model's interface, on frames or on the channels that FDP's encoder sees."""
+    """A baseline network behind the model's interface."""
 
-    def __init__(self, network: nn.Module, on_motion: bool = False) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        self.on_motion = on_motion
 
     def forward(
         self, pixel_values: torch.Tensor, labels: torch.Tensor | None = None, class_weights: torch.Tensor | None = None
     ) -> SimpleNamespace:
         """Logits, and the loss where labels are given."""
-        inputs = motion_channels(pixel_values, 12.0)[:, 1:].flatten(1, 2) if self.on_motion else pixel_values[:, :, 0]
-        logits = self.network(inputs)
+        logits = self.network(pixel_values[:, :, 0])
         loss = None if labels is None else F.cross_entropy(logits, labels, weight=class_weights)
         return SimpleNamespace(logits=logits, loss=loss)
 
@@ -65,7 +62,7 @@ def build_fdp(**overrides: object) -> FDPForVideoClassification:
 DESIGNS: dict[str, Callable[[], nn.Module]] = {
     "plain": lambda: Plain(DifferenceConvNet(NUM_FRAMES, NUM_CLASSES)),
     "plain_raw": lambda: Plain(PlainConvNet(NUM_FRAMES, NUM_CLASSES)),
-    "plain_motion": lambda: Plain(PlainConvNet(3 * (NUM_FRAMES - 1), NUM_CLASSES), on_motion=True),
+    "plain_motion": lambda: Plain(MotionConvNet(NUM_FRAMES, NUM_CLASSES)),
     "default": build_fdp,
     "pixels": lambda: build_fdp(reference="first_frame_pixels"),
     "rank_weighted": lambda: build_fdp(temporal_pooling="rank_weighted"),

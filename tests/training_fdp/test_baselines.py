@@ -109,6 +109,7 @@ SHAPES = {
     "raw_cnn": (5, 24, 24),
     "difference_cnn": (5, 24, 24),
     "augmented_difference_cnn": (5, 24, 24),
+    "motion_cnn": (5, 24, 24),
     "apex_flow_logistic": (128,),
     "onset_flow_cnn3d": (2, 4, 24, 24),
     "dynamic_image_resnet18": (1, 24, 24),
@@ -138,6 +139,14 @@ def test_difference_network_does_not_see_who_it_is():
     frames = torch.rand(2, 5, 24, 24)
     torch.testing.assert_close(network(frames), network(frames + torch.rand(2, 1, 24, 24)), atol=1e-4, rtol=1e-4)
     assert not torch.allclose(network(frames), network(frames * 0))
+
+
+def test_motion_network_sees_nothing_in_a_still_face_and_much_in_a_moving_one():
+    network = networks.MotionConvNet(5, 3).eval()
+    still = torch.rand(2, 1, 24, 24).expand(2, 5, 24, 24)
+    answers = network(still)
+    torch.testing.assert_close(answers[0], answers[1], atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(network(torch.rand(2, 5, 24, 24))[0], answers[0], atol=1e-3)
 
 
 def test_the_apex_is_the_coded_one_or_the_middle():
@@ -174,7 +183,7 @@ def test_penalty_is_chosen_without_looking_at_other_subjects_clips():
     assert chosen == classifier.strengths[2]
 
 
-@pytest.mark.parametrize("name", ["difference_cnn", "augmented_difference_cnn"])
+@pytest.mark.parametrize("name", ["difference_cnn", "augmented_difference_cnn", "motion_cnn"])
 def test_networks_are_seeded_and_leave_the_global_generator_alone(name):
     clips = make_clips(num_subjects=2)
     frames = inputs.raw_frames(clips, Processor(), 5)

@@ -4,6 +4,9 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
+from modeling_fdp import FDPConfig
+from modeling_fdp.motion_reference_fdp import motion_channels
+
 
 class PlainConvNet(nn.Module):
     """Four 3x3 convolutions over frames stacked as channels, pooling, one linear layer (about 0.2 M weights).
@@ -48,6 +51,24 @@ class DifferenceConvNet(nn.Module):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Map frames `(batch_size, num_frames, height, width)` to logits `(batch_size, num_labels)`."""
         return self.network((inputs[:, 1:] - inputs[:, :1]) * self.scale)
+
+
+class MotionConvNet(nn.Module):
+    """[`PlainConvNet`] on what FDP's encoder sees: stabilised differences and motion since the first frame.
+
+    Args:
+        num_frames (`int`): Number of frames.
+        num_labels (`int`): Number of classes.
+    """
+
+    def __init__(self, num_frames: int, num_labels: int) -> None:
+        super().__init__()
+        self.network = PlainConvNet(3 * (num_frames - 1), num_labels)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Map frames `(batch_size, num_frames, height, width)` to logits `(batch_size, num_labels)`."""
+        channels = motion_channels(inputs.unsqueeze(2), FDPConfig.reference_gain)
+        return self.network(channels[:, 1:].flatten(1, 2))
 
 
 class FlowConvNet3d(nn.Module):

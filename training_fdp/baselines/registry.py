@@ -11,7 +11,14 @@ from training_fdp.augmentation import AugmentationConfig
 
 from . import inputs
 from .classifiers import Classifier, ClassPrior, LogisticClassifier, NetworkClassifier
-from .networks import DifferenceConvNet, FlowConvNet3d, PlainConvNet, VideoMAEClassifier, build_dynamic_image_resnet
+from .networks import (
+    DifferenceConvNet,
+    FlowConvNet3d,
+    MotionConvNet,
+    PlainConvNet,
+    VideoMAEClassifier,
+    build_dynamic_image_resnet,
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,13 @@ BASELINES: dict[str, Baseline] = {
         "",
         inputs.raw_frames,
         _network(_difference, augmentation=_STILL_AUGMENTATION),
+    ),
+    # FDP's input and augmentation in front of a plain network: what the rest of FDP adds to them.
+    "motion_cnn": Baseline(
+        "FDP's motion channels + CNN, augmented as FDP",
+        "",
+        inputs.raw_frames,
+        _network(lambda shape, num_labels: MotionConvNet(shape[0], num_labels), augmentation=_STILL_AUGMENTATION),
     ),
     "apex_flow_logistic": Baseline(
         "onset-apex flow grid + logistic regression",
