@@ -266,8 +266,14 @@ def public_command(command: str | Sequence[str]) -> str:
             hidden = not equals
         elif token.startswith("--") or not hidden:
             hidden = False
-            public.append(PurePath(token).name if PurePath(token).is_absolute() else token)
+            public.append(_without_folder(token))
     return shlex.join(public)
+
+
+def _without_folder(token: str) -> str:
+    """Cut an absolute path down to its last part; it may also be the value of NAME=VALUE."""
+    name, equals, value = token.rpartition("=")
+    return f"{name}{equals}{PurePath(value).name}" if PurePath(value).is_absolute() else token
 
 
 def _card_data(subject: CardSubject, results: Mapping[str, Any] | None) -> ModelCardData:
