@@ -30,6 +30,7 @@ LEARNING_RATE = 1e-3
 # Thirty passes over the 246 clips of CASME II in batches of 16.
 STEPS_PER_FOLD = 460
 WARM_UP_STEPS = 3
+LONGEST_WAIT_S = 600.0
 
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -126,6 +127,7 @@ def timed(step: Callable[[], None], steps: int, device: torch.device, wait: Call
             torch.cuda.synchronize(device)
 
     with unchecked():
+        finish()  # weights and batches were made on another stream
         for _ in range(WARM_UP_STEPS):
             step()
         finish()
@@ -149,16 +151,21 @@ def _train_alone(rank: int, options: Any, threads: int, barrier: Any, spans: Any
 def measure_processes(options: Any, folds: int) -> float:
     """Return the seconds in which so many processes train one fold each; they share the cores of the machine."""
     context = multiprocessing.get_context("spawn")
-    barrier, spans = context.Barrier(folds), context.Queue()
+    # A process that dies, most likely for want of memory, must not let the others wait for it without end.
+    barrier, spans = context.Barrier(folds, timeout=LONGEST_WAIT_S), context.Queue()
     threads = max(options.threads // folds, 1)
     processes = [
         context.Process(target=_train_alone, args=(rank, options, threads, barrier, spans)) for rank in range(folds)
     ]
     for process in processes:
         process.start()
-    found = [spans.get() for _ in processes]
     for process in processes:
         process.join()
+    if any(process.exitcode for process in processes):
+        raise SystemExit(
+            f"{folds} folds at once: a process ended early, see above; try fewer folds or smaller batches"
+        )
+    found = [spans.get() for _ in processes]
     return max(end for _, end in found) - min(start for start, _ in found)
 
 

@@ -1,9 +1,9 @@
 """What a frame shows beyond the first one, in closed form: the stabilised difference and the motion of the skin.
 
-No weights: Lucas-Kanade flow from the first frame to every other (inverse compositional, Baker and Matthews, 2004),
-split into the affine motion of the whole face, which is taken off, and the rest, which is the expression. Our choice:
-the field's oldest finding is that motion tells expressions apart better than pixels do, and a small network does not
-learn to divide by image gradients from two hundred clips (`docs/results.md`).
+No weights: Lucas-Kanade flow from the first frame to every other, by the first frame's gradients throughout, split
+into the affine motion of the whole face, which is taken off, and the rest, which is the expression. Our choice: the field's
+oldest finding is that motion tells expressions apart better than pixels do, and a small network does not learn to
+divide by image gradients from two hundred clips (`docs/results.md`).
 
 Lengths are fractions of the image's side, so that a clip has the same channels at every size.
 """
@@ -20,7 +20,8 @@ ITERATIONS = 3
 # Longest step of one iteration, and the motion that becomes tanh(1).
 LONGEST_STEP = 1.5 / 64
 MOTION_UNIT = 1 / 64
-# Added to the structure tensor, pixels in [-1, 1]: skin without texture keeps still instead of following its noise.
+# Added to the structure tensor of pixels in [-1, 1], gradients per pixel, at a side of 64: skin without texture keeps
+# still instead of following its noise.
 DAMPING = 2e-4
 
 
@@ -60,14 +61,14 @@ def motion_since(first: torch.Tensor, later: torch.Tensor) -> torch.Tensor:
         the first frame's grid. Underestimated where there is no texture; reliable up to about 1/16 of the side.
     """
     side = first.shape[-1]
-    window, longest = MOTION_WINDOW * side, LONGEST_STEP * side
+    window, longest, damping = MOTION_WINDOW * side, LONGEST_STEP * side, DAMPING * (64 / side) ** 2
     first, later = smooth(first, PRE_SMOOTHING * side), smooth(later, PRE_SMOOTHING * side)
     # Central differences by hand: torch.gradient cannot be exported with a batch of any size.
     padded = F.pad(first, (1, 1, 1, 1), mode="replicate")
     gradient_x = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
     gradient_y = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
-    tensor_xx = smooth(gradient_x.square(), window) + DAMPING
-    tensor_yy = smooth(gradient_y.square(), window) + DAMPING
+    tensor_xx = smooth(gradient_x.square(), window) + damping
+    tensor_yy = smooth(gradient_y.square(), window) + damping
     tensor_xy = smooth(gradient_x * gradient_y, window)
     scale = 1 / (tensor_xx * tensor_yy - tensor_xy.square())
     flow = torch.zeros_like(later).unsqueeze(2).repeat(1, 1, 2, 1, 1)
@@ -75,8 +76,8 @@ def motion_since(first: torch.Tensor, later: torch.Tensor) -> torch.Tensor:
         moved = later if iteration == 0 else resample(later, flow)
         # The damping also pulls the motion so far back, or it would only slow the iterations.
         x, y = flow.unbind(2)
-        target_x = smooth(gradient_x * (first - moved), window) - DAMPING * x
-        target_y = smooth(gradient_y * (first - moved), window) - DAMPING * y
+        target_x = smooth(gradient_x * (first - moved), window) - damping * x
+        target_y = smooth(gradient_y * (first - moved), window) - damping * y
         step_x = (tensor_yy * target_x - tensor_xy * target_y) * scale
         step_y = (tensor_xx * target_y - tensor_xy * target_x) * scale
         flow = flow + torch.stack([step_x, step_y], dim=2).clamp(-longest, longest)

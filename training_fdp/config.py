@@ -114,7 +114,7 @@ class TrainConfig:
     )
 
     # optimisation
-    max_steps: int | None = _option(None, "Optimiser steps per fold; takes precedence over --epochs.")
+    max_steps: int | None = _option(None, "Optimiser steps per fold, before --epochs; 0: judge --init_from.")
     epochs: int = _option(30, "Passes over the training clips of a fold.")
     batch_size: int = _option(16, "Clips per forward pass.")
     gradient_accumulation_steps: int = _option(1, "Forward passes per optimiser step.")
@@ -168,8 +168,14 @@ class TrainConfig:
         positive = ("epochs", "batch_size", "gradient_accumulation_steps", "eval_batch_size", "checkpoint_steps")
         for name in positive:
             self._require(name, getattr(self, name) >= 1, "a whole number from 1 on")
-        for name in ("max_steps", "num_frames", "image_size", "num_proc", "eval_steps"):
+        for name in ("num_frames", "image_size", "num_proc", "eval_steps"):
             self._require(name, getattr(self, name) is None or getattr(self, name) >= 1, "a whole number from 1 on")
+        least = 1 if self.init_from is None else 0
+        self._require(
+            "max_steps",
+            self.max_steps is None or self.max_steps >= least,
+            "a whole number from 1 on, or 0 to judge the checkpoint of --init_from as it is",
+        )
         self._require("learning_rate", self.learning_rate > 0, "a number above 0")
         self._require("weight_decay", self.weight_decay >= 0, "a number from 0 on")
         self._require("warmup_fraction", 0 <= self.warmup_fraction < 1, "in [0, 1)")

@@ -98,9 +98,13 @@ def clip_cache_folder(config: TrainConfig) -> Path:
 
 
 def _rendered_people(name: str, folder: Path) -> str:
-    """Name the people of a rendered tree: subject 1 has another face where another seed drew it."""
+    """Name the people of a rendered tree: subject 1 has another face where another seed drew it.
+
+    What follows the comma says who they are, in whatever layout.
+    """
     settings = json.loads((folder / RENDERED_MANIFEST).read_text(encoding="utf-8")).get("settings", {})
-    return f"rendered {name}, seed {settings.get('seed')}"
+    kind = "morphable" if settings.get("face_model") else "built-in"
+    return f"rendered {name}, {kind} faces of seed {settings.get('seed')}"
 
 
 def _pair(names: Sequence[str], folders: Sequence[str], option: str) -> list[tuple[str, str | None]]:

@@ -52,7 +52,8 @@ def draw_subject_accuracy(path: Path, correct: Mapping[str, tuple[int, int]]) ->
 
 def draw_training_curves(path: Path, curves: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
     """Draw the loss and its parts over the steps: a line per fold, their mean, each part in its own panel."""
-    names = [name for name in next(iter(curves.values())) if name != "learning_rate"]
+    # A checkpoint that was judged as it is has no steps: its panel stays empty.
+    names = [name for name in next(iter(curves.values())) if name != "learning_rate"] or ["loss"]
 
     def draw(figure: Any) -> None:
         panels = figure.subplots(1, len(names), squeeze=False)[0]

@@ -37,7 +37,7 @@ def report_if_finished(config: TrainConfig, arguments: Sequence[str]) -> int | N
         `int`, *optional*: the exit code; `None` where something is left to do, or to refuse.
     """
     if config.collect is not None:
-        return collect(Path(config.collect))
+        return collect(Path(config.collect)) if is_main_process() else 0
     store = RunStore(Path(str(config.output_dir)))
     if config.folds != "all" or config.report_to != "none":
         return None

@@ -187,4 +187,11 @@ def check_unseen(start: Initialization, corpora: Corpora, folds: Sequence[Fold])
                     f"{OPTION} {start.name} was trained on {corpus}, subject {shared[0]}, whom fold {fold.fold_id} "
                     "holds out; start from a checkpoint of other subjects"
                 )
+            for other in set(start.seen_subjects) - {corpus}:
+                # One seed draws the same faces in every layout, under other names.
+                if corpus.startswith("rendered ") and corpus.partition(", ")[2] == other.partition(", ")[2]:
+                    raise ProtocolError(
+                        f"{OPTION} {start.name} was trained on {other}, the same people as {corpus} in another "
+                        "layout; start from a checkpoint of other subjects, or render with another --seed"
+                    )
     return []

@@ -156,7 +156,7 @@ class StageTrainer:
         labels = [self.context.table.labels[row] for row in rows]
         clips_per_step = config.batch_size * config.gradient_accumulation_steps
         sampler = StepSampler(rows, labels, clips_per_step, self.seed, balanced=config.sampling == "balanced")
-        planned = config.max_steps or sampler.steps_for(config.epochs)
+        planned = sampler.steps_for(config.epochs) if config.max_steps is None else config.max_steps
         last = planned if num_steps is None else num_steps
         stage = self._new_stage(name)
         if saved is not None:

@@ -42,6 +42,7 @@ PATH_OPTIONS = {
     "--output_dir": "OUT",
     "--config": "CONFIG.yaml",
     "--cache_dir": "CACHE_DIR",
+    "--init_from": "INIT_FROM",
 }
 # Settings that leak test data, copy a bug of the authors' release, or feed the network otherwise than the saved video
 # processor does; with the value that does none of this.
@@ -272,8 +273,10 @@ def public_command(command: str | Sequence[str]) -> str:
 
 def _without_folder(token: str) -> str:
     """Cut an absolute path down to its last part; it may also be the value of NAME=VALUE."""
-    name, equals, value = token.rpartition("=")
-    return f"{name}{equals}{PurePath(value).name}" if PurePath(value).is_absolute() else token
+    if PurePath(token).is_absolute():
+        return PurePath(token).name
+    name, equals, value = token.partition("=")
+    return f"{name}{equals}{PurePath(value).name}" if value.startswith(("/", "~")) else token
 
 
 def _card_data(subject: CardSubject, results: Mapping[str, Any] | None) -> ModelCardData:

@@ -16,13 +16,17 @@ from training_fdp.storage import read_json, write_json
 RUN_NAME = "run.json"
 SAMPLES_FOLDER = "samples"
 WEIGHTS_NAME = "model.safetensors"
+# Raise it whenever a preset or a default of FDPConfig changes: the settings of a run name the preset, and folds of two
+# networks must not meet in one OUT. A constant, because building the configuration takes longer than reporting a
+# finished run.
+NETWORK_VERSION = 2
 # Longer lists of differences help nobody.
 SHOWN_DIFFERENCES = 4
 
 
 def run_settings(config: TrainConfig, start_digest: str | None) -> dict[str, Any]:
     """Return the settings that decide the numbers (`dict`); a checkpoint counts by its weights, wherever it lies."""
-    settings = config.identity()
+    settings = config.identity() | {"network_version": NETWORK_VERSION}
     return settings if start_digest is None else settings | {"init_from": f"sha256 {start_digest}"}
 
 

@@ -10,12 +10,19 @@ import torch
 from safetensors.torch import load_file
 
 from modeling_fdp import FDPConfig, FDPForVideoClassification
-from training_fdp.config import parse_train_config
+from training_fdp.config import TrainConfig, parse_train_config
 from training_fdp.corpora import Corpora
 from training_fdp.errors import ConfigError, ProtocolError
-from training_fdp.initialization import CLASS_WEIGHTS, read_initialization, subjects_by_corpus
+from training_fdp.initialization import (
+    CLASS_WEIGHTS,
+    Initialization,
+    check_unseen,
+    read_initialization,
+    subjects_by_corpus,
+)
 from training_fdp.model_card import CardSubject, build_model_card, read_results
 from training_fdp.preparation import build_model_config
+from training_fdp.protocols import Fold
 
 NETWORK = {"stem_channels": [4, 8], "stem_strides": [2, 2], "hidden_sizes": [8] * 4, "local_depths": [1, 1, 2, 1]}
 NETWORK |= {"global_hidden_sizes": [32, 48, 64, 96], "global_depths": [0] * 4, "stage_strides": [1, 2, 2, 2]}
@@ -181,6 +188,36 @@ def test_rendered_people_of_another_seed_are_other_people(toy_clips):
     assert subjects_by_corpus(rendered, rows) == {"rendered toy, seed 5": ["s00", "s01"]}
     several = replace(table, subjects=[f"toy-{subject}" for subject in table.subjects])
     assert subjects_by_corpus(Corpora(None, several, True), rows) == {"toy": ["s00", "s01"]}
+
+
+def test_one_seed_draws_the_same_people_in_every_layout(toy_clips):
+    clips, table = toy_clips(num_subjects=2)
+    fold = Fold("fold0", (0,), (len(clips) - 1,), ("s00",), ("s01",))
+
+    def check(tested, seen):
+        start = Initialization("first", "0" * 64, None, {}, {seen: ["sub07"]})
+        return check_unseen(start, Corpora(None, table, True, people={"toy": tested}), [fold])
+
+    here = "rendered toy, built-in faces of seed 5"
+    with pytest.raises(ProtocolError, match="the same people as rendered toy"):
+        check(here, "rendered casme2, built-in faces of seed 5")
+    assert check(here, "rendered casme2, built-in faces of seed 6") == []
+    assert check(here, "rendered casme2, morphable faces of seed 5") == []
+    assert check("toy", "casme2") == []
+
+
+def test_a_checkpoint_is_judged_as_it_is_without_a_step(run_from, toy_run, toy_corpus, toy_clips, tmp_path):
+    assert toy_run(tmp_path / "first", "--final_model") == 0
+    toy_corpus(*toy_clips(num_subjects=4, corpus="other"))
+    assert run_from(tmp_path / "OUT", "--max_steps", "0", start=tmp_path / "first" / "final") == 0
+    results = json.loads((tmp_path / "OUT" / "results.json").read_text())
+    assert results["complete"] and results["init_from"]["name"] == "final"
+    theirs = load_file(tmp_path / "first" / "final" / "model.safetensors")
+    for place in (tmp_path / "OUT" / "folds").iterdir():
+        ours = load_file(place / "model.safetensors")
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs), "not even running statistics may move"
+    with pytest.raises(ConfigError, match="max_steps"):
+        TrainConfig(max_steps=0)
 
 
 def test_seen_subjects_are_handed_on(run_from, toy_run, toy_corpus, toy_clips, tmp_path):

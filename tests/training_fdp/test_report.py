@@ -98,6 +98,7 @@ def test_the_report_names_its_pictures_and_what_is_missing(toy_run, tmp_path):
 def test_pictures(tmp_path):
     figures.draw_confusion_matrix(tmp_path / "a.png", [[3, 1], [0, 0]], ["no", "yes"], "title")
     figures.draw_subject_accuracy(tmp_path / "b.png", {"s1": (1, 2), "s2": (0, 3)})
+    figures.draw_training_curves(tmp_path / "e.png", {"judged as it is": {}})
     figures.draw_training_curves(tmp_path / "c.png", {"f": {"loss": [2.0, 1.0], "learning_rate": [1e-3, 1e-3]}})
     clip = {
         "clip_ids": np.array("x"),

@@ -1,18 +1,22 @@
 """Whole runs: what lies in OUT, what is run again, what is refused, and what a failing fold costs."""
 
 import csv
+import dataclasses
 import gc
+import hashlib
 import json
 import weakref
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForVideoClassification
+from transformers import AutoModelForVideoClassification, PreTrainedConfig
 
+from modeling_fdp import FDPConfig
 from training_fdp.errors import ConfigError, ProtocolError
 from training_fdp.fold import FoldTrainer
 from training_fdp.fold_record import RECORD_NAME
+from training_fdp.run_store import NETWORK_VERSION
 
 
 def read_results(folder):
@@ -302,3 +306,14 @@ def test_the_command_reproduces_the_run(toy_run, tmp_path):
     assert run(parse_train_config(again), again) == 0
     first, second = ((tmp_path / name / "predictions.csv").read_text() for name in ("my OUT", "again"))
     assert first == second
+
+
+def test_a_changed_preset_raises_the_version_of_the_networks():
+    """Else folds of two networks would be pooled in one OUT; write the new digest here when the version is raised."""
+    presets = {name: FDPConfig.from_preset(name).to_dict() for name in ("tiny", "small", "base", "released")}
+    own = {entry.name for entry in dataclasses.fields(FDPConfig)} - {
+        entry.name for entry in dataclasses.fields(PreTrainedConfig)
+    }
+    networks = {name: {field: values[field] for field in sorted(own)} for name, values in presets.items()}
+    digest = hashlib.sha256(json.dumps(networks, sort_keys=True).encode()).hexdigest()[:12]
+    assert (NETWORK_VERSION, digest) == (2, "7240cac807a5")
