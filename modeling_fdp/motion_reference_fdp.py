@@ -1,9 +1,9 @@
 """What a frame shows beyond the first one, in closed form: the stabilised difference and the motion of the skin.
 
 No weights: Lucas-Kanade flow from the first frame to every other, by the first frame's gradients throughout, split
-into the affine motion of the whole face, which is taken off, and the rest, which is the expression. Our choice: the field's
-oldest finding is that motion tells expressions apart better than pixels do, and a small network does not learn to
-divide by image gradients from two hundred clips (`docs/results.md`).
+into the affine motion of the whole face, which is taken off, and the rest, which is the expression. Our choice: the
+field's oldest finding is that motion tells expressions apart better than pixels do, and a small network does not learn
+to divide by image gradients from two hundred clips (`docs/results.md`).
 
 Lengths are fractions of the image's side, so that a clip has the same channels at every size.
 """

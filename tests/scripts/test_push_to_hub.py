@@ -202,7 +202,7 @@ def test_settings_tell_no_place_on_the_disk(checkpoint, hub, api, place):
         ("train.py --corpus a b --data_dir /a b --seed 1", "train.py --corpus a b --data_dir DATA_DIR --seed 1"),
         (
             "train.py --corpus_options seed=1 face_model=/home/alice/faces --processor_overrides landmarks_path=~/a",
-            "train.py --corpus_options seed=1 face_model=faces --processor_overrides 'landmarks_path=~/a'",
+            "train.py --corpus_options seed=1 face_model=faces --processor_overrides landmarks_path=a",
         ),
         (["/opt/venv/bin/accelerate", "launch", "train.py", "--data_dir", "../faces"], None),
     ],
