@@ -5,7 +5,7 @@ into the affine motion of the whole face, which is taken off, and the rest, whic
 field's oldest finding is that motion tells expressions apart better than pixels do, and a small network does not learn
 to divide by image gradients from two hundred clips (`docs/results.md`).
 
-Lengths are fractions of the image's side, so that a clip has the same channels at every size.
+Lengths are fractions of the image's side, so that a clip has much the same channels at every size from 64 pixels on.
 """
 
 import torch
