@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -40,7 +41,7 @@ def write_landmark_tables(layout: TreeLayout, filed: Iterable[FiledRecording], r
         root (`Path`): the tree.
 
     Raises:
-        OSError: a ground truth is missing, or the tree cannot be written.
+        OSError: a ground truth is missing or damaged, or the tree cannot be written.
     """
     for folder, recordings in groupby(filed, key=lambda recording: (root / recording.folder).parent):
         table = _subject_table(layout, recordings, root)
@@ -55,8 +56,11 @@ def _subject_table(layout: TreeLayout, recordings: Iterable[FiledRecording], roo
     indices: list[np.ndarray] = []
     points: list[FloatArray] = []
     for recording in recordings:
-        with np.load(root / recording.truth) as truth:
-            seen = truth["five_points"]
+        try:
+            with np.load(root / recording.truth) as truth:
+                seen = truth["five_points"]
+        except (BadZipFile, KeyError, ValueError) as error:
+            raise OSError(f"the ground truth {recording.truth} is damaged: {error}") from error
         whole = (Path(recording.folder).name, seen)
         clips = (
             (layout.clip_id(recording, event), seen[event.onset : event.offset + 1]) for event in recording.events

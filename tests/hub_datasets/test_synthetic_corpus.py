@@ -212,10 +212,11 @@ def test_a_tree_rendered_without_tables_gains_them_and_no_frame(tmp_path, monkey
     write_tree(SETTINGS, SyntheticLayout(), tmp_path)
 
 
-def test_a_finished_tree_without_ground_truth_stays_usable(tmp_path, caplog):
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:200])])
+def test_a_finished_tree_without_whole_ground_truth_stays_usable(damage, tmp_path, caplog):
     write_tree(SETTINGS, SyntheticLayout(), tmp_path)
     tables = as_if_rendered_before_tables(tmp_path)
-    (tmp_path / "ground_truth/s002_r001.npz").unlink()
+    damage(tmp_path / "ground_truth/s002_r001.npz")
     write_tree(SETTINGS, SyntheticLayout(), tmp_path)
     assert "gets no landmark tables" in caplog.text
     assert not all(path.exists() for path in tables)
