@@ -11,6 +11,8 @@ from .frame_encoder_fdp import FDPConvNormReLU
 class FDPConvolutionalClassifier(nn.Module):
     """3x3 convolution, average over the cells of a small grid, one linear layer (our choice)."""
 
+    seen_size: int
+
     def __init__(self, config: FDPConfig, num_labels: int) -> None:
         super().__init__()
         size = config.representation_size
@@ -18,26 +20,31 @@ class FDPConvolutionalClassifier(nn.Module):
         self.convolution = FDPConvNormReLU(size, size)
         self.grid_size = config.classifier_grid_size
         self.dropout = nn.Dropout(config.classifier_dropout)
-        self.output = nn.Linear(size * self.grid_size**2, num_labels)
+        self.seen_size = size * self.grid_size**2
+        self.output = nn.Linear(self.seen_size, num_labels)
 
-    def forward(self, representation: torch.Tensor) -> torch.Tensor:
-        """(batch_size, representation_size, height, width) -> (batch_size, num_labels)."""
+    def forward(self, representation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(batch_size, representation_size, height, width) -> (batch_size, num_labels) and what the last layer saw."""
         hidden_states = self.convolution(self.norm(representation))
-        hidden_states = F.adaptive_avg_pool2d(hidden_states, self.grid_size).flatten(1)
-        return self.output(self.dropout(hidden_states))
+        hidden_states = self.dropout(F.adaptive_avg_pool2d(hidden_states, self.grid_size).flatten(1))
+        return self.output(hidden_states), hidden_states
 
 
 class FDPFullyConnectedClassifier(nn.Module):
     """3x3 max pooling, linear, ReLU, linear (released code). Fixed to the configured image size."""
+
+    seen_size: int
 
     def __init__(self, config: FDPConfig, num_labels: int) -> None:
         super().__init__()
         cells = config.image_size // config.feature_stride // 3
         self.hidden = nn.Linear(config.representation_size * cells**2, config.classifier_hidden_size)
         self.dropout = nn.Dropout(config.classifier_dropout)
-        self.output = nn.Linear(config.classifier_hidden_size, num_labels)
+        self.seen_size = config.classifier_hidden_size
+        self.output = nn.Linear(self.seen_size, num_labels)
 
-    def forward(self, representation: torch.Tensor) -> torch.Tensor:
-        """(batch_size, representation_size, height, width) -> (batch_size, num_labels)."""
+    def forward(self, representation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(batch_size, representation_size, height, width) -> (batch_size, num_labels) and what the last layer saw."""
         hidden_states = F.max_pool2d(representation, 3).flatten(1)
-        return self.output(self.dropout(F.relu(self.hidden(hidden_states))))
+        hidden_states = self.dropout(F.relu(self.hidden(hidden_states)))
+        return self.output(hidden_states), hidden_states

@@ -16,18 +16,21 @@ AUTO_MAP = {
     "AutoVideoProcessor": "video_processing_fdp.FDPVideoProcessor",
 }
 SEGNET_TOTAL_STRIDE = 32
+# What `motion_reference_fdp` makes of a clip: channels, pixels of the frame per cell, and frames that it needs.
+MOTION_CHANNELS, MOTION_STRIDE, MOTION_LEAST_FRAMES = 6, 2, 5
 
 # What each preset changes against the defaults below, which are `base`.
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {
-        "stem_channels": [16, 24],
+        "stem_channels": [32, 64],
         "stem_strides": [2, 2],
-        "hidden_sizes": [32, 64, 96],
-        "global_hidden_sizes": [32, 64, 128],
-        "local_depths": [1, 1, 1],
-        "global_depths": [0, 0, 1],
-        "stage_strides": [1, 2, 2],
-        "key_value_strides": [8, 4, 2],
+        "hidden_sizes": [96, 128],
+        "global_hidden_sizes": [96, 128],
+        "local_depths": [1, 0],
+        "global_depths": [0, 1],
+        "stage_strides": [2, 2],
+        "key_value_strides": [2, 1],
+        "local_mlp_ratio": 2.0,
         "feature_size": 64,
         "classifier_dropout": 0.3,
         "drop_path_rate": 0.05,
@@ -35,13 +38,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "decoder_size": 32,
     },
     "small": {
-        "stem_channels": [32, 48],
+        "stem_channels": [32, 64],
         "stem_strides": [2, 2],
         "hidden_sizes": [64, 96, 192, 320],
         "global_hidden_sizes": [64, 128, 256, 384],
         "local_depths": [2, 2, 4, 2],
         "local_head_dim": 16,
         "feature_size": 96,
+        "classifier_dropout": 0.3,
         "drop_path_rate": 0.1,
         "decoder": "light",
         "decoder_size": 64,
@@ -50,6 +54,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # The network that the authors' code builds, quirks included; the modules that it switches on say what they do.
     "released": {
         "num_labels": 5,
+        "num_frames": 8,
         "reference": "none",
         "global_depths": [0, 0, 0, 0],
         "local_convolution": "dense",
@@ -59,6 +64,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "temporal_pooling": "interleaved_convolution",
         "classifier": "fully_connected",
         "rank_loss_weight": 0.0,
+        "dynamic_image_loss_weight": 100.0,
         "dynamic_image_normalization": "min_max",
         "initialization": "truncated_normal",
     },
@@ -75,24 +81,30 @@ class FDPConfig(PreTrainedConfig):
     Args:
         num_channels (`int`, *optional*, defaults to 1):
             Channels of a frame. FDP works on gray frames (released code: 1).
-        num_frames (`int`, *optional*, defaults to 8):
-            Frames per clip (released code: 8). The video-classification pipeline reads this field.
+        num_frames (`int`, *optional*, defaults to 16):
+            Frames per clip (released code: 8; with motion every further frame lowers the noise of the fit). The
+            video-classification pipeline reads this field.
         image_size (`int`, *optional*, defaults to 64):
             Height and width of a frame in pixels (released code: 64).
         reference (`str`, *optional*, defaults to `"first_frame_motion"`):
             What a frame is compared with before it is judged: `"none"` (paper and released code),
             `"first_frame_motion"` (the encoder sees the difference to the first frame with the head held still, and
-            the motion of the skin; see `motion_reference_fdp`), `"first_frame_pixels"` (the plain difference alone)
-            or `"first_frame_features"` (the first frame's features are subtracted after the encoder). Our choice:
-            identity dominates raw frames, and the reference to the first frame is the largest single gain in honest
-            logs (fact sheet, section 5.2); what motion adds to it is in `docs/results.md`.
+            the motion of the skin, each fitted over time by a pulse and a drift; see `motion_reference_fdp`),
+            `"first_frame_pixels"` (the plain difference alone) or `"first_frame_features"` (the first frame's
+            features are subtracted after the encoder). Our choice: identity dominates raw frames, and the reference
+            to the first frame is the largest single gain in honest logs (fact sheet, section 5.2); what motion adds
+            to it is in `docs/results.md`.
         reference_gain (`float`, *optional*, defaults to 12.0):
             With `"first_frame_motion"` and `"first_frame_pixels"`, the difference is multiplied by this and passed
             through tanh: 10 of 255 gray levels become 0.74, and a blink cannot drown a brow. Our choice.
+        num_moments (`int`, *optional*, defaults to 4):
+            With `"first_frame_motion"`, moments at which the fitted curves are read and which take the frames' place
+            in the encoder: the curves are smooth, so a few moments hold all that the frames say (our choice).
         stem_channels (`list[int]`, *optional*, defaults to `[64, 32, 64, 64]`):
             Output channels of the 3x3 convolutions of the stem (released code).
         stem_strides (`list[int]`, *optional*, defaults to `[2, 1, 1, 2]`):
-            Their strides (released code).
+            Their strides, in pixels of the frame (released code). Motion comes at half the frame's resolution, and the
+            first stride, which must then be even, counts that.
         hidden_sizes (`list[int]`, *optional*, defaults to `[96, 192, 384, 768]`):
             Channels of the local blocks of each stage (released code).
         global_hidden_sizes (`list[int]`, *optional*, defaults to `[128, 256, 512, 1024]`):
@@ -159,10 +171,17 @@ class FDPConfig(PreTrainedConfig):
             Amplification of the signed target: with 8, a change of 255 / 8 = 32 gray levels reaches black or white.
         classification_loss_weight (`float`, *optional*, defaults to 1.0):
             Weight of the cross-entropy (released code).
-        dynamic_image_loss_weight (`float`, *optional*, defaults to 100.0):
-            Weight of the mean squared error of the dynamic image (released code).
+        dynamic_image_loss_weight (`float`, *optional*, defaults to 10.0):
+            Weight of the mean squared error of the dynamic image (released code: 100, which cost a network with motion
+            accuracy; `docs/results.md`).
         rank_loss_weight (`float`, *optional*, defaults to 0.1):
             Weight of the rank hinge; 0 turns it off (released code: no such loss; the paper's weight is unknown).
+        action_units (`list[str]`, *optional*, defaults to `[]`):
+            FACS codes, such as `"12"`, that a second head names beside the emotion; none: no such head. Emotions are
+            made of action units, and corpora code them, so that a network learns what moved and not only what it is
+            called (our choice; neither paper nor released code has it).
+        action_unit_loss_weight (`float`, *optional*, defaults to 5.0):
+            Weight of their binary cross-entropy, a mean over units and clips (our choice).
         class_weights (`list[float]`, *optional*):
             One weight per label in the cross-entropy.
         label_smoothing (`float`, *optional*, defaults to 0.0):
@@ -190,12 +209,13 @@ class FDPConfig(PreTrainedConfig):
     keys_to_ignore_at_inference: ClassVar[list[str]] = ["losses", "hidden_states", "attentions"]
 
     num_channels: int = 1
-    num_frames: int = 8
+    num_frames: int = 16
     image_size: int = 64
     reference: Literal["none", "first_frame_motion", "first_frame_pixels", "first_frame_features"] = (
         "first_frame_motion"
     )
     reference_gain: float | int = 12.0
+    num_moments: int = 4
     stem_channels: list[int] = field(default_factory=lambda: [64, 32, 64, 64])
     stem_strides: list[int] = field(default_factory=lambda: [2, 1, 1, 2])
     hidden_sizes: list[int] = field(default_factory=lambda: [96, 192, 384, 768])
@@ -228,8 +248,10 @@ class FDPConfig(PreTrainedConfig):
     dynamic_image_normalization: Literal["signed", "min_max"] = "signed"
     dynamic_image_gain: float | int = 8.0
     classification_loss_weight: float | int = 1.0
-    dynamic_image_loss_weight: float | int = 100.0
+    dynamic_image_loss_weight: float | int = 10.0
     rank_loss_weight: float | int = 0.1
+    action_units: list[str] = field(default_factory=list)
+    action_unit_loss_weight: float | int = 5.0
     class_weights: list[float] | None = None
     label_smoothing: float | int = 0.0
     focal_gamma: float | int = 0.0
@@ -288,8 +310,30 @@ class FDPConfig(PreTrainedConfig):
 
     @property
     def encoder_channels(self) -> int:
-        """Channels of a frame as the encoder sees it: difference and two directions of motion, or the frame's own."""
-        return 3 if self.reference == "first_frame_motion" else self.num_channels
+        """Channels of what the encoder sees: pulse and drift of difference and motion, or the frame's own."""
+        return MOTION_CHANNELS if self.reference == "first_frame_motion" else self.num_channels
+
+    @property
+    def encoder_strides(self) -> list[int]:
+        """Strides of the stem's convolutions; motion comes at half the frame's resolution already."""
+        if self.reference != "first_frame_motion":
+            return self.stem_strides
+        return [self.stem_strides[0] // MOTION_STRIDE, *self.stem_strides[1:]]
+
+    @property
+    def num_encoder_frames(self) -> int:
+        """Maps per clip that pass the encoder: moments of the motion's curves, or the frames."""
+        return self.num_moments if self.reference == "first_frame_motion" else self.num_frames
+
+    @property
+    def least_frames(self) -> int:
+        """Frames that a clip must have at least: two to see motion, five to tell a pulse from drift and noise."""
+        return MOTION_LEAST_FRAMES if self.reference == "first_frame_motion" else 2
+
+    @property
+    def takes_any_length(self) -> bool:
+        """Whether clips may have other than `num_frames` frames."""
+        return self.reference == "first_frame_motion" or not self.temporal_pooling.endswith("convolution")
 
     @property
     def stem_stride(self) -> int:
@@ -352,13 +396,20 @@ class FDPConfig(PreTrainedConfig):
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1, but {getattr(self, name)} was given.")
-        if self.num_frames < 2:
-            raise ValueError(f"`num_frames` must be at least 2 to see motion, but {self.num_frames} was given.")
+        if self.num_frames < self.least_frames:
+            raise ValueError(
+                f"`num_frames` must be at least {self.least_frames} with reference={self.reference!r}, but "
+                f"{self.num_frames} was given."
+            )
+        if self.num_moments < 2:
+            raise ValueError(f"`num_moments` must be at least 2 to rank them, but {self.num_moments} was given.")
+        if len(set(self.action_units)) != len(self.action_units):
+            raise ValueError(f"`action_units` must name each code once, but {self.action_units} was given.")
         for name in ("drop_path_rate", "attention_dropout", "classifier_dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must lie in [0, 1), but {getattr(self, name)} was given.")
-        weights = ("classification_loss_weight", "dynamic_image_loss_weight", "rank_loss_weight")
-        for name in (*weights, "focal_gamma", "rank_margin"):
+        weights = ("classification", "dynamic_image", "rank", "action_unit")
+        for name in (*(f"{name}_loss_weight" for name in weights), "focal_gamma", "rank_margin"):
             if getattr(self, name) < 0:
                 raise ValueError(f"`{name}` must not be negative, but {getattr(self, name)} was given.")
         if self.class_weights is not None and len(self.class_weights) != self.num_labels:
@@ -372,6 +423,11 @@ class FDPConfig(PreTrainedConfig):
             raise ValueError(
                 f"`stem_strides` must have one entry per stem convolution, but {len(self.stem_strides)} strides and "
                 f"{len(self.stem_channels)} channels were given."
+            )
+        if self.reference == "first_frame_motion" and (not self.stem_strides or self.stem_strides[0] % MOTION_STRIDE):
+            raise ValueError(
+                "Motion comes at half the frame's resolution, so the first of `stem_strides` must be even, but "
+                f"{self.stem_strides} was given."
             )
         names = ("hidden_sizes", "global_hidden_sizes", "global_depths", "stage_strides", "key_value_strides")
         for name in names:

@@ -296,7 +296,7 @@ class FDPFrameEncoder(nn.Module):
         super().__init__()
         in_channels = config.encoder_channels
         stem = []
-        for out_channels, stride in zip(config.stem_channels, config.stem_strides, strict=True):
+        for out_channels, stride in zip(config.stem_channels, config.encoder_strides, strict=True):
             stem.append(FDPConvNormReLU(in_channels, out_channels, stride))
             in_channels = out_channels
         self.stem = nn.Sequential(*stem)

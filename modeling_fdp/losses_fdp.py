@@ -1,4 +1,4 @@
-"""The classification loss of FDP, with the options that unbalanced corpora ask for."""
+"""The classification losses of FDP, with the options that unbalanced and half-coded corpora ask for."""
 
 import torch
 from torch.nn import functional as F
@@ -35,3 +35,18 @@ def classification_loss(
     true_share = F.softmax(logits, dim=1).gather(1, labels[:, None]).squeeze(1)
     total = float(len(labels)) if class_weights is None else class_weights[labels].sum()
     return ((1 - true_share).pow(focal_gamma) * losses).sum() / total
+
+
+def action_unit_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Binary cross-entropy of action units, a mean over those that were coded.
+
+    Args:
+        logits (`torch.FloatTensor` of shape `(batch_size, num_action_units)`): scores.
+        labels (`torch.FloatTensor` of the same shape): 1 where the unit moved, 0 where not, NaN where nobody knows.
+
+    Returns:
+        `torch.FloatTensor` of shape `()`: in float32; 0 where nothing was coded.
+    """
+    coded = ~labels.isnan()
+    losses = F.binary_cross_entropy_with_logits(logits.float(), labels.float().nan_to_num(), reduction="none")
+    return (losses * coded).sum() / coded.sum().clamp(min=1)

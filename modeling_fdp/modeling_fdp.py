@@ -21,7 +21,7 @@ from .configuration_fdp import FDPConfig
 from .dynamic_image_decoder_fdp import FDPImageOutput, FDPLightDecoder, FDPSegNetDecoder
 from .dynamic_image_fdp import dynamic_image
 from .frame_encoder_fdp import FDPAttention, FDPFrameEncoder, FDPStage
-from .losses_fdp import classification_loss
+from .losses_fdp import action_unit_loss, classification_loss
 from .motion_reference_fdp import motion_channels
 from .rank_pooling_fdp import FDPRankScorer, FDPTemporalPooling, closed_form_rank_scores, rank_hinge_loss
 
@@ -31,16 +31,17 @@ class FDPModelOutput(ModelOutput):
     """What the features of a clip are.
 
     Args:
-        last_hidden_state (`torch.FloatTensor` of shape `(batch_size, num_frames, feature_size, height, width)`):
-            The map that each frame keeps.
+        last_hidden_state (`torch.FloatTensor` of shape `(batch_size, num_encoder_frames, feature_size, height,
+            width)`): The map that each frame keeps, or each moment of the motion.
         pooler_output (`torch.FloatTensor` of shape `(batch_size, representation_size, height, width)`):
             The dynamic representation of the clip.
         rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`):
-            One score per frame, higher for later frames; any scale.
+            One score per frame, higher for later frames; any scale. Those of moments are interpolated.
         hidden_states (`tuple[torch.FloatTensor]`, *optional*):
-            The stem's map and the map of each stage, each `(batch_size * num_frames, channels, height, width)`.
+            The stem's map and the map of each stage, `(batch_size * num_encoder_frames, channels, height, width)`.
         attentions (`tuple[torch.FloatTensor]`, *optional*):
-            Weights of each global block, `(batch_size * num_frames, num_heads, cells, pooled cells)`; eager only.
+            Weights of each global block, `(batch_size * num_encoder_frames, num_heads, cells, pooled cells)`; eager
+            only.
     """
 
     last_hidden_state: torch.Tensor | None = None
@@ -63,8 +64,11 @@ class FDPVideoClassifierOutput(ModelOutput):
             The constructed dynamic image in [0, 1]; absent with `decoder="none"`.
         rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`):
             One score per frame, higher for later frames; any scale.
+        action_unit_logits (`torch.FloatTensor` of shape `(batch_size, num_action_units)`, *optional*):
+            Scores of `config.action_units` before the sigmoid; absent where the configuration names none.
         losses (`dict[str, torch.FloatTensor]`, *optional*):
-            The unweighted parts `"classification"`, `"dynamic_image"` and `"rank"`, as far as they are in the loss.
+            The unweighted parts `"classification"`, `"action_unit"`, `"dynamic_image"` and `"rank"`, as far as they
+            are in the loss.
         hidden_states (`tuple[torch.FloatTensor]`, *optional*): see `FDPModelOutput`.
         attentions (`tuple[torch.FloatTensor]`, *optional*): see `FDPModelOutput`.
     """
@@ -73,6 +77,7 @@ class FDPVideoClassifierOutput(ModelOutput):
     logits: torch.Tensor | None = None
     dynamic_image: torch.Tensor | None = None
     rank_scores: torch.Tensor | None = None
+    action_unit_logits: torch.Tensor | None = None
     losses: dict[str, torch.Tensor] | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
@@ -130,7 +135,7 @@ class FDPPreTrainedModel(PreTrainedModel):
 class FDPModel(FDPPreTrainedModel):
     """Frame encoder, rank scorer and temporal pooling: clips to dynamic representations."""
 
-    _keys_to_ignore_on_load_unexpected = [r"^classifier\.", r"^decoder\."]  # noqa: RUF012 as above
+    _keys_to_ignore_on_load_unexpected = [r"^classifier\.", r"^decoder\.", r"^action_unit_output\."]  # noqa: RUF012 as above
 
     def __init__(self, config: FDPConfig) -> None:
         super().__init__(config)
@@ -157,21 +162,23 @@ class FDPModel(FDPPreTrainedModel):
             ValueError: pixels of a shape that the configuration does not take, NaN or infinite.
         """
         self._check_pixel_values(pixel_values)
-        batch_size, num_frames = pixel_values.shape[:2]
+        num_frames = pixel_values.shape[1]
         frames = self._refer_to_first_frame(pixel_values).to(self.dtype)
-        # (batch_size, num_frames, channels, height, width) -> (batch_size * num_frames, channels, height, width)
-        features = self.encoder(frames.flatten(0, 1)).unflatten(0, (batch_size, num_frames))
+        # (batch_size, frames, channels, height, width) -> (batch_size * frames, channels, height, width) and back
+        features = self.encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
         if self.config.reference == "first_frame_features":
             features = features - features[:, :1]
         rank_scores = closed_form_rank_scores(features) if self.rank_scorer is None else self.rank_scorer(features)
-        return FDPModelOutput(
-            last_hidden_state=features, pooler_output=self.pooling(features, rank_scores), rank_scores=rank_scores
-        )
+        pooled = self.pooling(features, rank_scores)
+        if rank_scores.shape[1] != num_frames:
+            # Scored at moments, told per frame.
+            rank_scores = F.interpolate(rank_scores[:, None], num_frames, mode="linear", align_corners=False)[:, 0]
+        return FDPModelOutput(last_hidden_state=features, pooler_output=pooled, rank_scores=rank_scores)
 
     def _refer_to_first_frame(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """The paper and the released code show the frames themselves; this shows what changed since the first."""
         if self.config.reference == "first_frame_motion":
-            return motion_channels(pixel_values, self.config.reference_gain)
+            return motion_channels(pixel_values, self.config.reference_gain, self.config.num_moments)
         if self.config.reference != "first_frame_pixels":
             return pixel_values
         # In the pixels' own precision: half precision would round a motion of one gray level away.
@@ -198,12 +205,12 @@ class FDPModel(FDPPreTrainedModel):
                 f"`pixel_values` must have {config.num_channels} channel(s) per frame, but shape {shape} has "
                 f"{num_channels}; convert the frames with the video processor."
             )
-        fixed_frames = config.temporal_pooling.endswith("convolution")
-        if num_frames < 2 or (fixed_frames and num_frames != config.num_frames):
-            expected = f"exactly {config.num_frames}" if fixed_frames else "at least 2"
+        if num_frames != config.num_frames and (num_frames < config.least_frames or not config.takes_any_length):
+            expected = f"at least {config.least_frames}" if config.takes_any_length else f"exactly {config.num_frames}"
             raise ValueError(
-                f"`pixel_values` must have {expected} frames per clip (temporal_pooling={config.temporal_pooling!r}), "
-                f"but shape {shape} has {num_frames}; sample that many frames."
+                f"`pixel_values` must have {expected} frames per clip (reference={config.reference!r}, "
+                f"temporal_pooling={config.temporal_pooling!r}), but shape {shape} has {num_frames}; sample that many "
+                "frames."
             )
         fixed_size = config.frame_head == "vector" or config.classifier == "fully_connected"
         if height != width or (fixed_size and height != config.image_size):
@@ -225,10 +232,16 @@ class FDPForVideoClassification(FDPPreTrainedModel):
         super().__init__(config)
         self.num_labels = len(config.id2label or ())
         self.fdp = FDPModel(config)
-        classifiers = {"convolutional": FDPConvolutionalClassifier, "fully_connected": FDPFullyConnectedClassifier}
-        self.classifier = classifiers[config.classifier](config, self.num_labels)
+        classifiers: dict[str, Any] = {
+            "convolutional": FDPConvolutionalClassifier,
+            "fully_connected": FDPFullyConnectedClassifier,
+        }
+        classifier = classifiers[config.classifier](config, self.num_labels)
+        self.classifier = classifier
         decoders = {"segnet": FDPSegNetDecoder, "light": FDPLightDecoder}
         self.decoder = decoders[config.decoder](config) if config.decoder != "none" else None
+        num_units = len(config.action_units)
+        self.action_unit_output = nn.Linear(classifier.seen_size, num_units) if num_units else None
         self.post_init()
 
     @can_return_tuple
@@ -238,6 +251,7 @@ class FDPForVideoClassification(FDPPreTrainedModel):
         labels: torch.Tensor | None = None,
         dynamic_image_labels: torch.Tensor | None = None,
         class_weights: torch.Tensor | None = None,
+        action_unit_labels: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> FDPVideoClassifierOutput:
         """Classifies clips and constructs their dynamic images.
@@ -252,6 +266,9 @@ class FDPForVideoClassification(FDPPreTrainedModel):
                 are given; given alone, it trains the image and the ranking without classes.
             class_weights (`torch.FloatTensor` of shape `(num_labels,)`, *optional*):
                 Weights of the classes in the cross-entropy; the configuration's by default.
+            action_unit_labels (`torch.FloatTensor` of shape `(batch_size, num_action_units)`, *optional*):
+                1 where a unit of `config.action_units` moved, 0 where not, NaN where nobody coded it; used beside
+                `labels`.
             **kwargs: `output_hidden_states`, `output_attentions`, `return_dict`.
 
         Returns:
@@ -261,7 +278,8 @@ class FDPForVideoClassification(FDPPreTrainedModel):
             ValueError: an input of a shape, type or range that the configuration does not take.
         """
         outputs = self.fdp(pixel_values, **kwargs)
-        logits = self.classifier(outputs.pooler_output)
+        logits, seen = self.classifier(outputs.pooler_output)
+        action_unit_logits = None if self.action_unit_output is None else self.action_unit_output(seen)
         constructed = None if self.decoder is None else self.decoder(outputs.pooler_output)
         loss, losses = None, None
         if labels is not None or dynamic_image_labels is not None:
@@ -269,6 +287,8 @@ class FDPForVideoClassification(FDPPreTrainedModel):
             if labels is not None:
                 self._check_labels(labels, logits)
                 losses["classification"] = self._classification_loss(logits, labels.long(), class_weights)
+                if action_unit_labels is not None:
+                    losses["action_unit"] = self._action_unit_loss(action_unit_logits, action_unit_labels)
             if constructed is not None and self.config.dynamic_image_loss_weight > 0:
                 target = self._dynamic_image_target(pixel_values, dynamic_image_labels)
                 losses["dynamic_image"] = F.mse_loss(constructed.float(), target)
@@ -281,6 +301,7 @@ class FDPForVideoClassification(FDPPreTrainedModel):
             logits=logits,
             dynamic_image=constructed,
             rank_scores=outputs.rank_scores,
+            action_unit_logits=action_unit_logits,
             losses=losses,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
@@ -294,6 +315,15 @@ class FDPForVideoClassification(FDPPreTrainedModel):
         return classification_loss(
             logits, labels.long(), class_weights, self.config.label_smoothing, self.config.focal_gamma
         )
+
+    def _action_unit_loss(self, logits: torch.Tensor | None, labels: torch.Tensor) -> torch.Tensor:
+        if logits is None or labels.shape != logits.shape:
+            expected = "no such labels" if logits is None else f"shape {tuple(logits.shape)}"
+            raise ValueError(
+                f"`action_unit_labels` must follow `config.action_units`, which asks for {expected}, but shape "
+                f"{tuple(labels.shape)} was given."
+            )
+        return action_unit_loss(logits, labels)
 
     def _dynamic_image_target(self, pixel_values: torch.Tensor, given: torch.Tensor | None) -> torch.Tensor:
         """Made from the pixels as given, not from their difference to the first frame."""

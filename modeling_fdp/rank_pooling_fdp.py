@@ -118,9 +118,9 @@ class FDPTemporalPooling(nn.Module):
         self.mode = config.temporal_pooling
         self.margin = config.rank_margin
         if self.mode == "temporal_convolution":
-            kernel, padding = (config.num_frames, 3, 3), (0, 1, 1)
+            kernel, padding = (config.num_encoder_frames, 3, 3), (0, 1, 1)
         elif self.mode == "interleaved_convolution":
-            kernel, padding = (3, 3, config.num_frames), (1, 1, 0)
+            kernel, padding = (3, 3, config.num_encoder_frames), (1, 1, 0)
         else:
             return
         self.convolution = nn.Conv3d(

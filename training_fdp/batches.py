@@ -79,10 +79,18 @@ class ClipBatches:
             Frames per clip.
         device (`torch.device`):
             Where the batches live.
+        action_units (`torch.FloatTensor` of shape `(num_clips, num_action_units, 2)`, *optional*):
+            Targets of `training_fdp.action_units`.
     """
 
     def __init__(
-        self, clips: ClipCollection, processor: Any, config: TrainConfig, num_frames: int, device: torch.device
+        self,
+        clips: ClipCollection,
+        processor: Any,
+        config: TrainConfig,
+        num_frames: int,
+        device: torch.device,
+        action_units: torch.Tensor | None = None,
     ) -> None:
         self.clips = clips
         self.processor = processor
@@ -90,6 +98,7 @@ class ClipBatches:
         self.device = device
         self.frame_sampling = config.frame_sampling
         self.dynamic_image_target = config.dynamic_image_target
+        self.action_units = action_units
 
     def load(
         self,
@@ -112,8 +121,9 @@ class ClipBatches:
 
         Returns:
             `dict`: `pixel_values` float32 (batch_size, num_frames, 1, height, width) in [-1, 1], `labels` int64
-            (batch_size,) and, unless the target is made of the sampled frames, `dynamic_image_labels` float32
-            (batch_size, 1, height, width) at gain 1 (see `training_fdp.dynamic_targets`).
+            (batch_size,); unless the target is made of the sampled frames, `dynamic_image_labels` float32
+            (batch_size, 1, height, width) at gain 1 (see `training_fdp.dynamic_targets`); where units are taught,
+            `action_units` float32 (batch_size, num_action_units, 2), left and right.
         """
         frames, labels, targets = [], [], []
         for row in rows:
@@ -131,7 +141,11 @@ class ClipBatches:
             mean, maximum = statistics
             pixels = (pixels - mean) / maximum
         batch = {"pixel_values": pixels, "labels": torch.tensor(labels, device=self.device)}
-        return batch | {"dynamic_image_labels": torch.stack(targets)} if targets else batch
+        if targets:
+            batch["dynamic_image_labels"] = torch.stack(targets)
+        if self.action_units is not None:
+            batch["action_units"] = self.action_units[list(rows)].to(self.device)
+        return batch
 
     def split_statistics(self, rows: Sequence[int], batch_size: int = 64) -> tuple[float, float]:
         """Mean of the sampled pixels of these clips, and the maximum of what is left when it is taken off.

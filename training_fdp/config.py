@@ -129,6 +129,11 @@ class TrainConfig:
     warmup_fraction: float = _option(0.05, "Share of the steps in which the rate rises from 0.")
     max_grad_norm: float | None = _option(1.0, "Gradients are clipped to this norm; 0 leaves them.")
     ema_decay: float | None = _option(None, "Decay of the moving average of the weights that then predicts.")
+    action_units: Literal["coded", "none"] = _option(
+        "coded",
+        "`coded`: also learn to name the action units that the corpus codes of the training clips, if it codes any; "
+        "those of held-out clips count for nothing.",
+    )
     class_weighting: Literal["none", "balanced"] = _option("none", "Weights of the classes in the cross-entropy.")
     sampling: Literal["shuffle", "balanced"] = _option("shuffle", "`balanced` draws every class equally often.")
     mixed_precision: Literal["no", "bf16", "fp16"] = _option("no", "Arithmetic of the forward pass.")

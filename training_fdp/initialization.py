@@ -28,7 +28,8 @@ CLASS_WEIGHTS = ("classifier.output.weight", "classifier.output.bias")
 # How the network learns, not what it is: these may differ from the checkpoint's.
 LEARNING_FIELDS = frozenset(
     {
-        "attention_dropout", "class_weights", "classification_loss_weight", "classifier_dropout", "drop_path_rate",
+        "action_unit_loss_weight", "attention_dropout", "class_weights", "classification_loss_weight",
+        "classifier_dropout", "drop_path_rate",
         "dynamic_image_gain", "dynamic_image_loss_weight", "dynamic_image_normalization", "focal_gamma",
         "initialization", "initializer_range", "label_smoothing", "rank_loss_weight", "rank_margin",
     }

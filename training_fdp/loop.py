@@ -239,6 +239,9 @@ class StageTrainer:
         options = None if self.context.augmentation is None else self.context.augmentation.config
         batch = self.context.batches.load(rows, None, options, generator)
         batch = augment(batch, self.context.augmentation, generator)
+        if "action_units" in batch:
+            # A unit moved where one of its sides did; NaN, nobody knows, stays NaN.
+            batch["action_unit_labels"] = batch.pop("action_units").amax(dim=-1)
         if "dynamic_image_labels" in batch:
             batch["dynamic_image_labels"] = scaled_target(batch["dynamic_image_labels"], model_config)
         if self.statistics is not None:
@@ -320,7 +323,8 @@ def training_losses(model: Any, batch: Batch, class_weights: torch.Tensor | None
     Mixup's soft labels are not a target that the model takes: their cross-entropy is added here.
     """
     labels = batch["labels"]
-    inputs = {name: batch[name] for name in ("pixel_values", "dynamic_image_labels") if name in batch}
+    names = ("pixel_values", "dynamic_image_labels", "action_unit_labels")
+    inputs = {name: batch[name] for name in names if name in batch}
     if labels.ndim == 1:
         output = model(**inputs, labels=labels, class_weights=class_weights)
         return {"loss": output.loss, **output.losses}

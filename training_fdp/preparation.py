@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, parse_flag_from_env
 
+from training_fdp.action_units import FACS_CODES, is_coded
 from training_fdp.augmentation import AugmentationConfig
 from training_fdp.batches import parse_augmentation
 from training_fdp.clips import prepare_clips
@@ -178,7 +179,8 @@ def prepare_run(config: TrainConfig, accelerator: Any) -> PreparedRun:
         warnings += check_unseen(start, corpora, folds)
         if (anew := start.new_parameters(table.class_names)) and accelerator.is_main_process:
             logger.warning("%s %s knows other classes: %s start untrained", INIT_FROM, start.name, ", ".join(anew))
-    model_config = build_model_config(config, table.class_names, start)
+    coded = config.action_units == "coded" and is_coded(corpora.dataset["action_units"])
+    model_config = build_model_config(config, table.class_names, start, FACS_CODES if coded else ())
     processor = build_processor(config, model_config)
     clips = on_main_first(
         accelerator, lambda: prepare_clips(corpora.dataset, processor, clip_cache_folder(config), config.num_proc)
@@ -189,8 +191,19 @@ def prepare_run(config: TrainConfig, accelerator: Any) -> PreparedRun:
     )
 
 
-def build_model_config(config: TrainConfig, class_names: Sequence[str], start: Initialization | None = None) -> Any:
+def build_model_config(
+    config: TrainConfig,
+    class_names: Sequence[str],
+    start: Initialization | None = None,
+    action_units: Sequence[str] = (),
+) -> Any:
     """Return the network's settings (`FDPConfig`): those of the preset or of the checkpoint, classes, overrides.
+
+    Args:
+        config (`TrainConfig`): Settings.
+        class_names (`Sequence[str]`): Names of the classes.
+        start (`Initialization`, *optional*): A checkpoint, which names the action units that it knows.
+        action_units (`Sequence[str]`, *optional*): Units that a new network learns to name.
 
     Raises:
         ConfigError: an override that the model does not know or cannot combine, or that the checkpoint contradicts.
@@ -206,7 +219,7 @@ def build_model_config(config: TrainConfig, class_names: Sequence[str], start: I
     id2label = dict(enumerate(class_names))
     label2id = {name: label for label, name in id2label.items()}
     preset: str = config.preset
-    known: dict[str, Any] = {}
+    known: dict[str, Any] = {"action_units": list(action_units)}
     if start is not None:
         start.check_network(preset, overrides)
         preset, known = ALL_DEFAULTS, start.network

@@ -11,6 +11,7 @@ import transformers
 from accelerate.utils import broadcast_object_list, gather_object
 from tqdm import tqdm
 
+from training_fdp.action_units import action_unit_targets
 from training_fdp.augmentation import AugmentationConfig, build_augmentation
 from training_fdp.batches import ClipBatches
 from training_fdp.cli import user_facing_errors
@@ -182,6 +183,13 @@ def _fold_context(prepared: PreparedRun, identity: str, progress: "_Progress", t
         augmentation = build_augmentation(prepared.augmentation, num_labels=len(table.class_names))
     device = prepared.accelerator.device
 
+    action_units = None
+    if model_config.action_units and prepared.config.action_units == "coded":
+        action_units = action_unit_targets(prepared.corpora.dataset["action_units"], model_config.action_units)
+    batches = ClipBatches(
+        prepared.clips, prepared.processor, prepared.config, model_config.num_frames, device, action_units
+    )
+
     def build_model() -> Any:
         model = FDPForVideoClassification(model_config)
         if prepared.start is not None:
@@ -192,7 +200,7 @@ def _fold_context(prepared: PreparedRun, identity: str, progress: "_Progress", t
         config=prepared.config,
         accelerator=prepared.accelerator,
         table=table,
-        batches=ClipBatches(prepared.clips, prepared.processor, prepared.config, model_config.num_frames, device),
+        batches=batches,
         build_model=build_model,
         augmentation=augmentation,
         identity=identity,

@@ -18,7 +18,7 @@ from .prototypes import MIXES, deal_emotions
 from .render import subject_light
 
 # Raise it whenever the same settings would give other pixels: caches are then rendered anew.
-GENERATOR_VERSION = 5
+GENERATOR_VERSION = 6
 
 
 @dataclass(frozen=True)

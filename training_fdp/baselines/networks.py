@@ -5,6 +5,7 @@ from torch import nn
 from torchvision.models import resnet18
 
 from modeling_fdp import FDPConfig
+from modeling_fdp.configuration_fdp import MOTION_CHANNELS
 from modeling_fdp.motion_reference_fdp import motion_channels
 
 
@@ -14,11 +15,12 @@ class PlainConvNet(nn.Module):
     Args:
         in_channels (`int`): Number of stacked frames.
         num_labels (`int`): Number of classes.
+        first_stride (`int`, *optional*, defaults to 2): Of the first convolution.
     """
 
-    def __init__(self, in_channels: int, num_labels: int) -> None:
+    def __init__(self, in_channels: int, num_labels: int, first_stride: int = 2) -> None:
         super().__init__()
-        widths, strides = (32, 64, 96, 128), (2, 2, 2, 1)
+        widths, strides = (32, 64, 96, 128), (first_stride, 2, 2, 1)
         layers: list[nn.Module] = []
         for width, stride in zip(widths, strides, strict=True):
             layers += _conv_bn_relu(nn.Conv2d, nn.BatchNorm2d, in_channels, width, stride)
@@ -54,21 +56,21 @@ class DifferenceConvNet(nn.Module):
 
 
 class MotionConvNet(nn.Module):
-    """[`PlainConvNet`] on what FDP's encoder sees: stabilised differences and motion since the first frame.
+    """[`PlainConvNet`] on what FDP's encoder sees: pulse and drift of stabilised differences and motion.
 
     Args:
-        num_frames (`int`): Number of frames.
         num_labels (`int`): Number of classes.
     """
 
-    def __init__(self, num_frames: int, num_labels: int) -> None:
+    def __init__(self, num_labels: int) -> None:
         super().__init__()
-        self.network = PlainConvNet(3 * (num_frames - 1), num_labels)
+        # Motion comes at half the frame's resolution: later layers then see the maps that they see of frames.
+        self.network = PlainConvNet(MOTION_CHANNELS * FDPConfig.num_moments, num_labels, first_stride=1)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Map frames `(batch_size, num_frames, height, width)` to logits `(batch_size, num_labels)`."""
-        channels = motion_channels(inputs.unsqueeze(2), FDPConfig.reference_gain)
-        return self.network(channels[:, 1:].flatten(1, 2))
+        channels = motion_channels(inputs.unsqueeze(2), FDPConfig.reference_gain, FDPConfig.num_moments)
+        return self.network(channels.flatten(1, 2))
 
 
 class FlowConvNet3d(nn.Module):

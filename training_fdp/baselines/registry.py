@@ -75,7 +75,7 @@ BASELINES: dict[str, Baseline] = {
         "FDP's motion channels + CNN, augmented as FDP",
         "",
         inputs.raw_frames,
-        _network(lambda shape, num_labels: MotionConvNet(shape[0], num_labels), augmentation=_STILL_AUGMENTATION),
+        _network(lambda shape, num_labels: MotionConvNet(num_labels), augmentation=_STILL_AUGMENTATION),
     ),
     "apex_flow_logistic": Baseline(
         "onset-apex flow grid + logistic regression",

@@ -1,0 +1,41 @@
+"""Coded action units as targets of training."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+# The main codes of the Facial Action Coding System: what moves, not where head and eyes turn. A fixed list, so that
+# the sheets of held-out subjects decide nothing.
+FACS_CODES = tuple(str(code) for code in (*range(1, 3), *range(4, 8), *range(9, 19), 20, *range(22, 29)))
+_COLUMN = {"L": (0,), "R": (1,)}
+_BOTH = (0, 1)
+
+
+def is_coded(clips: Iterable[Sequence[Mapping[str, Any]]]) -> bool:
+    """Return whether any clip of a corpus has a coded action unit (`bool`)."""
+    return any(len(units) > 0 for units in clips)
+
+
+def action_unit_targets(clips: Iterable[Sequence[Mapping[str, Any]]], codes: Sequence[str]) -> torch.Tensor:
+    """Turn coded action units into targets.
+
+    Args:
+        clips (`Iterable[Sequence[Mapping]]`): Of each clip its units with `code`, `side` and `alternative`, as the
+            rows of a corpus have them.
+        codes (`Sequence[str]`): Units to name.
+
+    Returns:
+        `torch.FloatTensor` of shape `(num_clips, num_codes, 2)`: left and right; 1 where the unit moved, 0 where not,
+        NaN where nobody knows: in clips without any unit, and where the coder doubted or named an alternative.
+    """
+    position = {code: index for index, code in enumerate(codes)}
+    targets = []
+    for units in clips:
+        target = torch.full((len(codes), 2), 0.0 if len(units) else torch.nan)
+        for unit in units:
+            if unit["code"] in position:
+                for column in _COLUMN.get(unit["side"], _BOTH):
+                    target[position[unit["code"]], column] = torch.nan if unit["alternative"] else 1.0
+        targets.append(target)
+    return torch.stack(targets)
