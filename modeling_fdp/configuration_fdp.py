@@ -26,7 +26,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "stem_strides": [2, 2],
         "hidden_sizes": [96, 128],
         "global_hidden_sizes": [96, 128],
-        "local_depths": [1, 0],
+        "local_depths": [1, 1],
         "global_depths": [0, 1],
         "stage_strides": [2, 2],
         "key_value_strides": [2, 1],

@@ -33,13 +33,39 @@ def test_released_preset_is_the_network_of_the_authors_code():
     assert sum(config.local_depths) == 20 and sum(config.global_depths) == 0
     assert config.reference == "none" and config.rank_loss_weight == 0
     assert (config.classification_loss_weight, config.dynamic_image_loss_weight) == (1, 100)
+    assert config.num_frames == config.num_encoder_frames == 8 and config.action_units == []
+    assert config.encoder_strides == config.stem_strides and config.encoder_channels == 1
     assert config.stage_sizes() == [16, 8, 4, 2]
+
+
+@pytest.mark.parametrize("preset", ["tiny", "small", "base"])
+def test_motion_is_seen_at_half_resolution_and_at_moments(preset):
+    config = FDPConfig.from_preset(preset)
+    assert (config.num_frames, config.num_encoder_frames, config.least_frames) == (16, 4, 5)
+    assert config.takes_any_length and config.encoder_channels == 6 and config.dynamic_image_loss_weight == 10
+    assert config.encoder_strides == [1, *config.stem_strides[1:]] and config.stem_strides[0] == 2
+    assert FDPConfig.from_preset(preset, num_moments=7, num_frames=5).num_encoder_frames == 7
+
+
+def test_map_of_tiny_has_eight_cells_along_a_side():
+    assert FDPConfig.from_preset("tiny").stage_sizes() == [8, 4]
+    assert FDPConfig.from_preset("tiny").feature_stride == 8
+
+
+@pytest.mark.parametrize("reference", ["none", "first_frame_pixels", "first_frame_features"])
+def test_without_motion_the_encoder_sees_the_frames(reference):
+    config = FDPConfig.from_preset("tiny", reference=reference, num_frames=2, stem_strides=[1, 4])
+    assert (config.num_encoder_frames, config.least_frames, config.encoder_channels) == (2, 2, 1)
+    assert config.encoder_strides == [1, 4] and not config.takes_any_length
+    assert FDPConfig.from_preset("tiny", reference=reference, temporal_pooling="rank_weighted").takes_any_length
 
 
 def test_presets_do_not_share_lists():
     first = FDPConfig.from_preset("tiny")
     first.hidden_sizes[0] = 999
-    assert FDPConfig.from_preset("tiny").hidden_sizes[0] != 999
+    first.action_units.append("12")
+    other = FDPConfig.from_preset("tiny")
+    assert other.hidden_sizes[0] != 999 and other.action_units == []
 
 
 def test_label_names_decide_the_number_of_labels():
@@ -59,7 +85,14 @@ def test_unknown_preset_and_misspelt_field_are_refused():
     ("preset", "overrides", "message"),
     [
         ("base", {"image_size": 48}, "multiple of 32 pixels.*but 48"),
-        ("tiny", {"num_frames": 1}, "at least 2.*but 1"),
+        ("tiny", {"num_frames": 4}, "at least 5 with reference='first_frame_motion', but 4"),
+        ("tiny", {"num_frames": 1, "reference": "first_frame_pixels"}, "at least 2.*but 1"),
+        ("tiny", {"num_moments": 1}, "`num_moments` must be at least 2.*but 1"),
+        ("tiny", {"stem_strides": [1, 4]}, r"first of `stem_strides` must be even, but \[1, 4\]"),
+        ("base", {"stem_channels": [], "stem_strides": []}, r"must be even, but \[\]"),
+        ("tiny", {"action_units": ["4", "12", "4"]}, r"each code once, but \['4', '12', '4'\]"),
+        ("tiny", {"action_units": [4]}, "action_units"),
+        ("tiny", {"action_unit_loss_weight": -1.0}, "`action_unit_loss_weight` must not be negative, but -1.0"),
         ("base", {"hidden_sizes": [96, 192, 384]}, "has 3 and `local_depths` has 4"),
         ("base", {"hidden_sizes": [100, 192, 384, 768]}, "100 channels and a head has 32"),
         ("base", {"stage_strides": [1, 3, 2, 2]}, r"1 or 2, but \[1, 3, 2, 2\]"),
@@ -70,7 +103,7 @@ def test_unknown_preset_and_misspelt_field_are_refused():
         ("base", {"temporal_pooling": "closed_form", "representation_multiplier": 2}, "representation_multiplier=2"),
         ("released", {"feature_size": 8}, "feature_size=8"),
         ("tiny", {"temporal_pooling": "interleaved_convolution"}, "frame_head='pyramid'"),
-        ("tiny", {"classifier_grid_size": 17}, "map of 16 cells, but 17"),
+        ("tiny", {"classifier_grid_size": 17}, "map of 8 cells, but 17"),
         ("tiny", {"class_weights": [1.0, 2.0, 3.0], "num_labels": 2}, "3 weights were given for 2 labels"),
         ("tiny", {"drop_path_rate": 1.0}, r"\[0, 1\), but 1.0"),
         ("tiny", {"rank_loss_weight": -0.5}, "not be negative, but -0.5"),

@@ -43,6 +43,12 @@ def test_released_network_costs_what_the_fact_sheet_says(benchmark):
     assert benchmark.macs_per_clip("released") == pytest.approx(8.63e9, rel=0.005)
 
 
+def test_frame_loop_gives_what_the_batch_gives(benchmark, arguments):
+    result = benchmark.compare_loop(arguments)
+    assert result["largest_difference_of_logits"] < 1e-4
+    assert [row["best_ms"] > 0 for row in result["rows"]] == [True] * 3
+
+
 def test_memory_of_training_is_that_of_the_process(benchmark, arguments):
     (row,) = benchmark.training_memory(arguments)["rows"]
     assert row["peak_gib"] >= row["of_which_before_the_first_step_gib"] > 0.05 and row["checkpointing"]

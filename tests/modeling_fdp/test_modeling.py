@@ -48,7 +48,8 @@ class TestEveryPreset:
     def test_hidden_states_are_the_stem_and_the_stages(self, model, clips):
         states = model(clips(), output_hidden_states=True).hidden_states
         assert [state.shape[-1] for state in states] == [16, *model.config.stage_sizes()]
-        assert all(state.shape[0] == 2 * 8 for state in states)
+        assert model.config.num_encoder_frames == (8 if model.config.reference == "none" else 4)
+        assert all(state.shape[0] == 2 * model.config.num_encoder_frames for state in states)
 
     def test_saved_and_loaded_model_is_the_same_to_the_last_buffer(self, model, clips, tmp_path):
         model.save_pretrained(tmp_path)
@@ -165,7 +166,7 @@ class TestInputs:
             ("tiny", (2, 8, 64, 64), r"5 axes .*\(2, 8, 64, 64\)"),
             ("tiny", (0, 8, 1, 64, 64), "at least one clip"),
             ("tiny", (2, 8, 3, 64, 64), r"1 channel.*has 3"),
-            ("tiny", (2, 7, 1, 64, 64), "exactly 8 frames.*has 7"),
+            ("tiny", (2, 4, 1, 64, 64), "at least 5 frames.*first_frame_motion.*has 4"),
             ("tiny", (2, 8, 1, 64, 32), "square"),
             ("small", (2, 8, 1, 48, 48), "multiple of 32 pixels.*but 48"),
             ("released", (2, 7, 1, 64, 64), "exactly 8 frames.*has 7"),
@@ -215,12 +216,30 @@ class TestInputs:
 
     @pytest.mark.parametrize("num_frames", [2, 5, 16])
     def test_other_frame_counts_where_time_is_pooled_by_weights(self, small_model, clips, num_frames):
-        outputs = small_model("tiny", temporal_pooling="rank_weighted")(clips(num_frames=num_frames))
+        model = small_model("tiny", reference="first_frame_pixels", temporal_pooling="rank_weighted")
+        outputs = model(clips(num_frames=num_frames))
         assert outputs.rank_scores.shape == (2, num_frames) and torch.isfinite(outputs.logits).all()
 
     def test_one_frame_has_no_motion_to_pool(self, small_model, clips):
         with pytest.raises(ValueError, match=r"at least 2 frames.*has 1"):
-            small_model("tiny", temporal_pooling="rank_weighted")(clips(num_frames=1))
+            small_model("tiny", reference="first_frame_pixels", temporal_pooling="rank_weighted")(clips(num_frames=1))
+
+    @pytest.mark.parametrize("reference", ["none", "first_frame_pixels", "first_frame_features"])
+    def test_convolution_over_frames_takes_one_number_of_them(self, small_model, clips, reference):
+        model = small_model("tiny", reference=reference)
+        assert model(clips()).rank_scores.shape == (2, 8)
+        for num_frames in (7, 9):
+            with pytest.raises(ValueError, match=rf"exactly 8 frames.*{reference}.*has {num_frames}"):
+                model(clips(num_frames=num_frames))
+
+    @pytest.mark.parametrize("pooling", POOLINGS)
+    def test_motion_takes_any_number_of_frames_from_five_on(self, small_model, clips, pooling):
+        model = small_model("tiny", temporal_pooling=pooling)
+        for num_frames in (5, 7, 30):
+            outputs = model(clips(num_frames=num_frames), labels=LABELS)
+            assert outputs.rank_scores.shape == (2, num_frames) and torch.isfinite(outputs.loss)
+        with pytest.raises(ValueError, match=r"at least 5 frames.*has 4"):
+            model(clips(num_frames=4))
 
     def test_other_image_sizes_where_the_maps_are_pooled(self, small_model, clips):
         outputs = small_model("base")(clips(image_size=96), labels=LABELS)
@@ -233,6 +252,13 @@ class TestReference:
         still = clips(num_frames=1).repeat(1, 8, 1, 1, 1)
         logits = model(still).logits
         assert torch.allclose(logits[0], logits[1], atol=1e-6), "two still faces look alike"
+
+    def test_encoder_sees_moments_of_the_motion_at_half_resolution(self, small_model, clips):
+        model = small_model("tiny", num_moments=3)
+        seen = []
+        model.fdp.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        assert model.fdp(clips()).last_hidden_state.shape == (2, 3, 8, 8, 8)
+        assert seen[0].shape == (2 * 3, 6, 32, 32)
 
     def test_features_relative_to_the_first_frame_vanish_for_it(self, small_model, clips):
         model = small_model("tiny", reference="first_frame_features")
@@ -266,6 +292,17 @@ class TestRankPooling:
     def test_scorer_is_absent_where_nothing_would_train_it(self, small_model, clips):
         model = small_model("tiny", temporal_pooling="closed_form", rank_loss_weight=0.0)
         assert model.fdp.rank_scorer is None and model(clips()).rank_scores.shape == (2, 8)
+
+    @pytest.mark.parametrize("num_moments", [2, 4, 5])
+    @pytest.mark.parametrize("num_frames", [5, 7, 16])
+    def test_scores_are_told_per_frame_whatever_the_moments(self, small_model, clips, num_moments, num_frames):
+        model = small_model("tiny", num_moments=num_moments)
+        model.fdp.rank_scorer.forward = lambda features: torch.arange(1.0, features.shape[1] + 1).expand(2, -1)
+        outputs = model.fdp(clips(num_frames=num_frames))
+        assert outputs.last_hidden_state.shape[1] == num_moments and outputs.rank_scores.shape == (2, num_frames)
+        assert (outputs.rank_scores.diff(dim=1) >= 0).all(), "moments in order leave the frames in order"
+        assert outputs.rank_scores.min() >= 1, "no frame is told a score beyond those of the moments"
+        assert torch.equal(outputs.rank_scores[:, -1], torch.full((2,), float(num_moments))), "both end the clip"
 
     def test_running_mean_is_the_mean_so_far(self):
         features = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))

@@ -85,12 +85,18 @@ def toy_arguments():
 
 @pytest.fixture
 def toy_corpus(monkeypatch):
-    """Puts the toy corpus where a run looks for its clips; call it again to change the clips."""
+    """Puts the toy corpus where a run looks for its clips; call it again to change the clips.
 
-    def install(clips=None, table=None, faces=True):
+    It codes no action unit, unless `units` names the code of each class.
+    """
+
+    def install(clips=None, table=None, faces=True, units=None):
         if clips is None:
             clips, table = make_toy_clips()
-        corpora = Corpora(dataset=None, table=table, faces_may_be_published=faces)
+        coded = [
+            [] if units is None else [{"code": units[label], "side": "", "alternative": 0}] for label in table.labels
+        ]
+        corpora = Corpora(dataset={"action_units": coded}, table=table, faces_may_be_published=faces)
         for place in ("training_fdp.preparation", "training_fdp.corpora"):
             monkeypatch.setattr(f"{place}.load_corpora", lambda config: corpora)
         monkeypatch.setattr("training_fdp.preparation.prepare_clips", lambda *arguments: clips)

@@ -70,7 +70,7 @@ def test_each_augmentation_is_measured_alone_and_all_of_them_are():
     assert measured == {field.name for field in dataclasses.fields(off)} - {"mixup_alpha"}
 
 
-@pytest.mark.parametrize(("preset", "depths"), [("tiny", [0, 0, 0]), ("small", [0, 0, 0, 0])])
+@pytest.mark.parametrize(("preset", "depths"), [("tiny", [0, 0]), ("small", [0, 0, 0, 0])])
 def test_depths_fit_the_stages_of_the_reference(preset, depths):
     config = parse_train_config(["--corpus", "synthetic", "--output_dir", "out", "--preset", preset])
     arguments = running.variant_arguments(config, VARIANTS["global_none"], Path("out"))

@@ -142,7 +142,7 @@ def test_difference_network_does_not_see_who_it_is():
 
 
 def test_motion_network_sees_nothing_in_a_still_face_and_much_in_a_moving_one():
-    network = networks.MotionConvNet(5, 3).eval()
+    network = networks.MotionConvNet(3).eval()
     still = torch.rand(2, 1, 24, 24).expand(2, 5, 24, 24)
     answers = network(still)
     torch.testing.assert_close(answers[0], answers[1], atol=1e-4, rtol=1e-4)

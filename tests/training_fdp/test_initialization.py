@@ -27,7 +27,7 @@ from training_fdp.protocols import Fold
 NETWORK = {"stem_channels": [4, 8], "stem_strides": [2, 2], "hidden_sizes": [8] * 4, "local_depths": [1, 1, 2, 1]}
 NETWORK |= {"global_hidden_sizes": [32, 48, 64, 96], "global_depths": [0] * 4, "stage_strides": [1, 2, 2, 2]}
 NETWORK |= {"key_value_strides": [8, 4, 2, 1], "local_head_dim": 8, "feature_size": 8, "decoder_size": 8}
-NETWORK |= {"image_size": 32, "num_frames": 4, "drop_path_rate": 0.2}
+NETWORK |= {"image_size": 32, "num_frames": 5, "drop_path_rate": 0.2}
 NAMES = ["negative", "positive", "surprise"]
 BASE = ["--corpus", "synthetic", "--output_dir", "OUT"]
 
@@ -64,7 +64,7 @@ def test_equal_classes_take_every_weight(checkpoint):
 def test_classes_in_another_order_give_the_same_answers(checkpoint):
     shuffled = [NAMES[2], NAMES[0], NAMES[1]]
     model, start = filled(checkpoint, shuffled).eval(), FDPForVideoClassification.from_pretrained(checkpoint).eval()
-    pixels = torch.rand(2, 4, 1, 32, 32) * 2 - 1
+    pixels = torch.rand(2, 5, 1, 32, 32) * 2 - 1
     with torch.no_grad():
         logits, reference = model(pixel_values=pixels).logits, start(pixel_values=pixels).logits
     assert model.config.id2label == dict(enumerate(shuffled))
@@ -83,7 +83,7 @@ def test_other_classes_start_the_last_layer_alone_untrained(checkpoint, names):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (("--num_frames", "8"), "num_frames is 4 there, 8 was asked for"),
+        (("--num_frames", "8"), "num_frames is 5 there, 8 was asked for"),
         (("--image_size", "64"), "image_size is 32 there, 64"),
         (("--model_overrides", "hidden_sizes=[8,8,8,16]"), "hidden_sizes"),
         (("--preset", "tiny"), " more)"),
@@ -98,7 +98,7 @@ def test_another_network_is_refused_in_one_sentence(checkpoint, options, named):
 
 
 def test_how_it_learns_may_differ(checkpoint):
-    options = ("--num_frames", "4", "--model_overrides", "drop_path_rate=0.0", "rank_loss_weight=1.0")
+    options = ("--num_frames", "5", "--model_overrides", "drop_path_rate=0.0", "rank_loss_weight=1.0")
     config = parse_train_config([*BASE, "--init_from", str(checkpoint), *options])
     model = build_model_config(config, NAMES, read_initialization(str(checkpoint)))
     assert (model.drop_path_rate, model.rank_loss_weight, model.hidden_sizes) == (0.0, 1.0, [8] * 4)
@@ -128,7 +128,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path, checkpoint):
 
 def start_options(folder, arguments):
     """Options of the toy run without those that describe the network."""
-    return [*arguments[: arguments.index("--model_overrides")], "--init_from", str(folder)]
+    return [*arguments[: arguments.index("--model_overrides")], "--num_frames", "5", "--init_from", str(folder)]
 
 
 @pytest.fixture

@@ -109,11 +109,15 @@ VARIANTS: dict[str, Variant] = {
     "best_on_test_subject": Variant(
         "release's faults", "same training, best epoch also recorded", {"report_literature_selection": True}
     ),
+    "action_units_none": Variant("action units", "emotion alone", {"action_units": "none"}),
+    "action_units_half": Variant("action units", "half the weight", model={"action_unit_loss_weight": 2.5}),
     "size_tiny": Variant("size", "tiny", {"preset": "tiny"}),
     "size_small": Variant("size", "small", {"preset": "small"}),
     "size_base": Variant("size", "base", {"preset": "base"}),
     "frames_8": Variant("input", "8 frames", {"num_frames": 8}),
     "frames_16": Variant("input", "16 frames", {"num_frames": 16}),
+    "moments_2": Variant("input", "2 moments", model={"num_moments": 2}),
+    "moments_8": Variant("input", "8 moments", model={"num_moments": 8}),
     "pixels_64": Variant("input", "64 pixels", {"image_size": 64}),
     "pixels_96": Variant("input", "96 pixels", {"image_size": 96}),
     "pixels_128": Variant("input", "128 pixels", {"image_size": 128}),

@@ -1,0 +1,96 @@
+"""Coded action units: targets, and what a run learns from them."""
+
+import pytest
+import torch
+
+from modeling_fdp import FDPForVideoClassification
+from training_fdp.action_units import FACS_CODES, action_unit_targets, is_coded
+
+NAN = float("nan")
+
+
+def unit(code, side="", alternative=0):
+    return {"code": code, "side": side, "intensity": "B", "alternative": alternative}
+
+
+def same(found, expected):
+    torch.testing.assert_close(found, torch.tensor(expected), equal_nan=True)
+
+
+def test_nothing_is_coded_in_an_empty_sheet():
+    assert not is_coded([])
+    assert not is_coded([[], []])
+    assert is_coded([[], [unit("4")]])
+
+
+def test_targets_by_hand():
+    clips = [[], [unit("4")], [unit("12", "L"), unit("99")], [unit("4", "R", alternative=1), unit("12", "A")]]
+    expected = [
+        [[NAN, NAN], [NAN, NAN]],
+        [[1.0, 1.0], [0.0, 0.0]],
+        [[0.0, 0.0], [1.0, 0.0]],
+        [[0.0, NAN], [1.0, 1.0]],
+    ]
+    same(action_unit_targets(clips, ("4", "12")), expected)
+
+
+def test_the_list_of_codes_is_the_main_ones():
+    assert len(set(FACS_CODES)) == len(FACS_CODES)
+    assert {"1", "2", "4", "6", "7", "9", "10", "12", "14", "15", "17"} <= set(FACS_CODES)
+    assert not {"3", "8", "19", "21", "43", "57"} & set(FACS_CODES)
+
+
+@pytest.fixture
+def record(toy_corpus, toy_run, tmp_path):
+    """Runs one fold; returns its curve and its model."""
+
+    def go(*options, name="OUT", units=("4", "12", "1")):
+        toy_corpus(units=units)
+        assert toy_run(tmp_path / name, "--folds", "fold0", *options) == 0
+        folder = tmp_path / name / "folds" / "fold0"
+        return folder, FDPForVideoClassification.from_pretrained(folder)
+
+    return go
+
+
+def test_a_corpus_that_codes_them_teaches_them(record):
+    folder, model = record()
+    assert model.config.action_units == list(FACS_CODES)
+    assert "action_unit" in (folder / "training_curve.json").read_text()
+
+
+def test_none_teaches_none(record):
+    folder, model = record("--action_units", "none")
+    assert model.config.action_units == [] and model.action_unit_output is None
+    assert "action_unit" not in (folder / "training_curve.json").read_text()
+
+
+def test_a_corpus_without_them_teaches_none(record):
+    _, model = record(units=None)
+    assert model.config.action_units == []
+
+
+def test_held_out_units_do_not_count(record, toy_corpus, toy_run, toy_clips, tmp_path):
+    """Other units of the held-out clips give the same model to the last bit; other units of training clips do not."""
+    from training_fdp.config import parse_train_config
+    from training_fdp.protocols import make_folds
+
+    _, table = toy_clips()
+    fold = make_folds(table, "kfold2")[0]
+    _, plain = record()
+
+    def changed(rows, name):
+        from training_fdp import preparation
+
+        toy_corpus(units=("4", "12", "1"))
+        corpora = preparation.load_corpora(parse_train_config(["--corpus", "synthetic", "--output_dir", "x"]))
+        for row in rows:
+            corpora.dataset["action_units"][row] = [unit("17")]
+        assert toy_run(tmp_path / name, "--folds", "fold0") == 0
+        return FDPForVideoClassification.from_pretrained(tmp_path / name / "folds" / "fold0")
+
+    def equal(other):
+        return all(torch.equal(a, b) for a, b in zip(plain.parameters(), other.parameters(), strict=True))
+
+    assert equal(changed(fold.test_indices, "held_out"))
+    assert not equal(changed(fold.train_indices, "training"))
