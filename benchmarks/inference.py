@@ -117,7 +117,7 @@ def compare_loop(arguments: argparse.Namespace) -> dict[str, object]:
     def loop() -> tuple[torch.Tensor, torch.Tensor]:
         features = torch.stack([model.fdp.encoder(frame[None]) for frame in frames], dim=1)
         representation = model.fdp.pooling(features, None)
-        return model.classifier(representation), model.decoder(representation)
+        return model.classifier(representation)[0], model.decoder(representation)
 
     with torch.inference_mode():
         difference = max(float((loop()[0] - network(clip).logits).abs().max()) for network in (model, served))

@@ -23,7 +23,13 @@ from .dynamic_image_fdp import dynamic_image
 from .frame_encoder_fdp import FDPAttention, FDPFrameEncoder, FDPStage
 from .losses_fdp import action_unit_loss, classification_loss
 from .motion_reference_fdp import motion_channels
-from .rank_pooling_fdp import FDPRankScorer, FDPTemporalPooling, closed_form_rank_scores, rank_hinge_loss
+from .rank_pooling_fdp import (
+    FDPRankScorer,
+    FDPTemporalPooling,
+    closed_form_rank_scores,
+    rank_hinge_loss,
+    scores_per_frame,
+)
 
 
 @dataclass
@@ -171,8 +177,7 @@ class FDPModel(FDPPreTrainedModel):
         rank_scores = closed_form_rank_scores(features) if self.rank_scorer is None else self.rank_scorer(features)
         pooled = self.pooling(features, rank_scores)
         if rank_scores.shape[1] != num_frames:
-            # Scored at moments, told per frame.
-            rank_scores = F.interpolate(rank_scores[:, None], num_frames, mode="linear", align_corners=False)[:, 0]
+            rank_scores = scores_per_frame(rank_scores, num_frames)
         return FDPModelOutput(last_hidden_state=features, pooler_output=pooled, rank_scores=rank_scores)
 
     def _refer_to_first_frame(self, pixel_values: torch.Tensor) -> torch.Tensor:
@@ -322,6 +327,12 @@ class FDPForVideoClassification(FDPPreTrainedModel):
             raise ValueError(
                 f"`action_unit_labels` must follow `config.action_units`, which asks for {expected}, but shape "
                 f"{tuple(labels.shape)} was given."
+            )
+        known = labels.nan_to_num()
+        if not torch.compiler.is_compiling() and bool(((known < 0) | (known > 1)).any()):
+            raise ValueError(
+                f"`action_unit_labels` must lie in [0, 1] or be NaN, but values from {float(known.min())} to "
+                f"{float(known.max())} were given; write NaN where nobody coded a unit."
             )
         return action_unit_loss(logits, labels)
 

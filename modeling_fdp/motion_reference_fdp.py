@@ -3,8 +3,9 @@
 No weights. Lucas-Kanade flow from the first frame to every other, by the first frame's gradients throughout, is split
 into the affine motion of the whole face, which is taken off, and the rest, which is the expression. Over time, every
 place of the face is then split by least squares into a pulse, which rises and falls, and a drift, which goes one way:
-a micro-expression is a pulse, head and light drift, and the noise of the first frame, which every difference to it
-repeats, is neither. What the encoder sees are the fitted curves, free of most of the noise of single frames.
+a micro-expression is a pulse, head and light drift, and a constant, which is left out, takes most of the noise of the
+first frame, which every difference to it repeats. What the encoder sees are the fitted curves, free of most of the
+noise of single frames.
 
 Our choice: the field's oldest finding is that motion tells expressions apart better than pixels do, and a small
 network does not learn to divide by image gradients, nor to filter time, from two hundred clips (`docs/results.md`).
@@ -70,8 +71,8 @@ def pulse_and_drift(num_frames: int, num_moments: int) -> list[list[list[float]]
     """Weights that read pulse and drift of a curve off its samples, by least squares.
 
     Samples x_t, t from 0 to 1, are fitted by c + d t + sum_k a_k sin(k pi t). The pulse is the sum of sines, the drift
-    d t; c, the noise of the sample that all others refer to, is left out. Plain numbers, so that every exporter takes
-    them for constants.
+    d t; c, mostly the noise of the sample that all others refer to, is left out. Plain numbers, so that every exporter
+    takes them for constants.
 
     Args:
         num_frames (`int`): samples, evenly spread over [0, 1]; at least 5.

@@ -40,6 +40,22 @@ def rank_hinge_loss(rank_scores: torch.Tensor, margin: float) -> torch.Tensor:
     return (F.relu(margin - difference) * later).sum((1, 2)).mean() / num_pairs
 
 
+def scores_per_frame(rank_scores: torch.Tensor, num_frames: int) -> torch.Tensor:
+    """Reads scores of moments at the times of frames.
+
+    Args:
+        rank_scores (`torch.FloatTensor` of shape `(batch_size, num_moments)`): scores at 1 / num_moments, ... 1 of the
+            clip.
+        num_frames (`int`): frames, evenly spread from 0 to 1.
+
+    Returns:
+        `torch.FloatTensor` of shape `(batch_size, num_frames)`: linear between the moments, and before the first one.
+    """
+    start = 2 * rank_scores[:, :1] - rank_scores[:, 1:2]
+    curve = torch.cat([start, rank_scores], dim=1)
+    return F.interpolate(curve[:, None], num_frames, mode="linear", align_corners=True)[:, 0]
+
+
 def rank_pair_weights(rank_scores: torch.Tensor, margin: float) -> torch.Tensor:
     """Weights over raw frames from one step of RankSVM, started at the scorer's own scores.
 

@@ -88,7 +88,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
 
     >>> clip = np.zeros((20, 120, 100), dtype=np.uint8)
     >>> FDPVideoProcessor()(clip, return_tensors="pt")["pixel_values"].shape
-    torch.Size([1, 8, 1, 64, 64])
+    torch.Size([1, 16, 1, 64, 64])
 
     ```
     """
@@ -97,7 +97,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
     valid_kwargs: Any = FDPVideoProcessorKwargs
     model_input_names = ["pixel_values"]  # noqa: RUF012  transformers reads it as a class attribute
 
-    num_frames = 8
+    num_frames = 16
     size = {"height": 64, "width": 64}  # noqa: RUF012  as above
     do_sample_frames = True
     return_metadata = False

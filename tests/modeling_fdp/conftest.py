@@ -22,7 +22,7 @@ SMALL_BY_PRESET = {
     "tiny": {
         "classifier_dropout": 0.0,
         "hidden_sizes": [8, 16],
-        "local_depths": [1, 0],
+        "local_depths": [1, 1],
         "global_hidden_sizes": [16, 32],
         "local_head_dim": 4,
         "feature_size": 8,

@@ -247,11 +247,11 @@ def test_size_of_the_picture_does_not_matter() -> None:
     assert peaks == pytest.approx([peaks[0]] * 3, rel=0.1) and peaks[0] > 0.5
     for side in (128, 256):
         difference = F.avg_pool2d(at[side], side // 64) - at[64]
-        # Bilinear interpolation blurs frames the more, the fewer pixels they have, and the gain shows that.
         for channel, share in enumerate((0.3, 0.15, 0.15)):
             reach = at[64][:, channel].abs()
             assert difference[:, channel].abs().mean() < share * reach.mean(), (side, channel)
-            assert difference[:, channel].abs().max() < share * reach.max(), (side, channel)
+        # The gain of the difference shows every fraction of a pixel by which the head is held; the motion is smooth.
+        assert difference[:, 1:3].abs().max() < 0.2 * peaks[0], side
         assert difference[:, DRIFT].abs().max() < 0.01, side
 
 
