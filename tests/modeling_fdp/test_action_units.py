@@ -107,6 +107,11 @@ class TestHead:
         with pytest.raises(ValueError, match=r"asks for shape \(2, 3\), but shape \(" + str(shape[0])):
             model(clips(), labels=LABELS, action_unit_labels=torch.zeros(shape))
 
+    @pytest.mark.parametrize("value", [-1.0, 9.0])
+    def test_codes_for_unknown_are_named(self, model, clips, value):
+        with pytest.raises(ValueError, match="in \\[0, 1\\] or be NaN"):
+            model(clips(), labels=LABELS, action_unit_labels=torch.full((2, len(UNITS)), value))
+
     def test_weight_of_zero_leaves_the_loss_as_it_was(self, small_model, clips):
         model = small_model("tiny", action_units=UNITS, action_unit_loss_weight=0.0)
         given = model(clips(), labels=LABELS, action_unit_labels=CODED)
