@@ -176,7 +176,7 @@ class FDPModel(FDPPreTrainedModel):
             features = features - features[:, :1]
         rank_scores = closed_form_rank_scores(features) if self.rank_scorer is None else self.rank_scorer(features)
         pooled = self.pooling(features, rank_scores)
-        if rank_scores.shape[1] != num_frames:
+        if self.config.reference == "first_frame_motion":
             rank_scores = scores_per_frame(rank_scores, num_frames)
         return FDPModelOutput(last_hidden_state=features, pooler_output=pooled, rank_scores=rank_scores)
 
