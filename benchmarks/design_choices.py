@@ -32,7 +32,7 @@ from training_fdp.baselines.optical_flow import tv_l1_flow
 from training_fdp.clips import AlignedClips, prepare_clips
 from training_fdp.metrics import classification_metrics
 
-NUM_FRAMES, NUM_CLASSES = 8, 5
+NUM_FRAMES, NUM_CLASSES = FDPConfig.num_frames, 5
 NO_DECODER = {"decoder": "none", "dynamic_image_loss_weight": 0.0}
 
 
@@ -62,7 +62,7 @@ def build_fdp(**overrides: object) -> FDPForVideoClassification:
 DESIGNS: dict[str, Callable[[], nn.Module]] = {
     "plain": lambda: Plain(DifferenceConvNet(NUM_FRAMES, NUM_CLASSES)),
     "plain_raw": lambda: Plain(PlainConvNet(NUM_FRAMES, NUM_CLASSES)),
-    "plain_motion": lambda: Plain(MotionConvNet(NUM_FRAMES, NUM_CLASSES)),
+    "plain_motion": lambda: Plain(MotionConvNet(NUM_CLASSES)),
     "default": build_fdp,
     "pixels": lambda: build_fdp(reference="first_frame_pixels"),
     "rank_weighted": lambda: build_fdp(temporal_pooling="rank_weighted"),

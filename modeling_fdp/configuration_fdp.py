@@ -93,7 +93,7 @@ class FDPConfig(PreTrainedConfig):
             `"first_frame_pixels"` (the plain difference alone) or `"first_frame_features"` (the first frame's
             features are subtracted after the encoder). Our choice: identity dominates raw frames, and the reference
             to the first frame is the largest single gain in honest logs (fact sheet, section 5.2); what motion adds
-            to it is in `docs/results.md`.
+            to it is in `docs/results.md`. Motion takes the frames for evenly spread in time.
         reference_gain (`float`, *optional*, defaults to 12.0):
             With `"first_frame_motion"` and `"first_frame_pixels"`, the difference is multiplied by this and passed
             through tanh: 10 of 255 gray levels become 0.74, and a blink cannot drown a brow. Our choice.
@@ -150,7 +150,8 @@ class FDPConfig(PreTrainedConfig):
             Channels of the dynamic representation per channel of a frame's map; only the convolutions can raise it
             (released code: 8 filters on one channel).
         rank_margin (`float`, *optional*, defaults to 1.0):
-            Margin of the pairwise hinge, in units of the score (RankSVM's value; the paper's is unknown).
+            Margin of the pairwise hinge between frames, in units of the score (RankSVM's value; the paper's is
+            unknown). Frames between two moments lie on a line, and must differ by it as well.
         classifier (`str`, *optional*, defaults to `"convolutional"`):
             `"convolutional"`: 3x3 convolution, pooling to a small grid, one linear layer (our choice).
             `"fully_connected"`: 3x3 max pooling and two linear layers (released code).

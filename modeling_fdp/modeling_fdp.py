@@ -231,7 +231,10 @@ class FDPModel(FDPPreTrainedModel):
 
 
 class FDPForVideoClassification(FDPPreTrainedModel):
-    """FDP with its two heads: one names the micro-expression, the other constructs the dynamic image."""
+    """FDP with its heads: one names the micro-expression, one constructs the dynamic image, one names action units.
+
+    The latter two are there where the configuration asks for them.
+    """
 
     def __init__(self, config: FDPConfig) -> None:
         super().__init__(config)
@@ -272,8 +275,7 @@ class FDPForVideoClassification(FDPPreTrainedModel):
             class_weights (`torch.FloatTensor` of shape `(num_labels,)`, *optional*):
                 Weights of the classes in the cross-entropy; the configuration's by default.
             action_unit_labels (`torch.FloatTensor` of shape `(batch_size, num_action_units)`, *optional*):
-                1 where a unit of `config.action_units` moved, 0 where not, NaN where nobody coded it; used beside
-                `labels`.
+                1 where a unit of `config.action_units` moved, 0 where not, NaN where nobody coded it.
             **kwargs: `output_hidden_states`, `output_attentions`, `return_dict`.
 
         Returns:
@@ -287,13 +289,13 @@ class FDPForVideoClassification(FDPPreTrainedModel):
         action_unit_logits = None if self.action_unit_output is None else self.action_unit_output(seen)
         constructed = None if self.decoder is None else self.decoder(outputs.pooler_output)
         loss, losses = None, None
-        if labels is not None or dynamic_image_labels is not None:
+        if any(target is not None for target in (labels, dynamic_image_labels, action_unit_labels)):
             losses = {}
             if labels is not None:
                 self._check_labels(labels, logits)
                 losses["classification"] = self._classification_loss(logits, labels.long(), class_weights)
-                if action_unit_labels is not None:
-                    losses["action_unit"] = self._action_unit_loss(action_unit_logits, action_unit_labels)
+            if action_unit_labels is not None:
+                losses["action_unit"] = self._action_unit_loss(action_unit_logits, action_unit_labels)
             if constructed is not None and self.config.dynamic_image_loss_weight > 0:
                 target = self._dynamic_image_target(pixel_values, dynamic_image_labels)
                 losses["dynamic_image"] = F.mse_loss(constructed.float(), target)

@@ -19,6 +19,7 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional as F
 
+from .configuration_fdp import MOTION_LEAST_FRAMES
 from .configuration_fdp import MOTION_STRIDE as STRIDE
 
 # Standard deviations: of the smoothing before gradients are taken, of the window in which motion is constant, and of
@@ -61,7 +62,7 @@ def motion_channels(frames: torch.Tensor, difference_gain: float, num_moments: i
         head = affine_part(flow)
         difference = F.avg_pool2d(resample(later, enlarge(head)) - first, STRIDE)
         tracks = torch.cat([difference.unsqueeze(2) * difference_gain, (flow - head) / (MOTION_UNIT * side)], dim=2)
-        fit = torch.tensor(pulse_and_drift(frames.shape[1], num_moments), device=planes.device)
+        fit = torch.tensor(pulse_and_drift(frames.shape[1], num_moments), device=planes.device, dtype=planes.dtype)
         # The first frame's own difference is zero and adds nothing to a sum.
         fitted = torch.einsum("kmt,btchw->bmkchw", fit[..., 1:], tracks)
         return torch.tanh(fitted.flatten(2, 3))
@@ -80,7 +81,15 @@ def pulse_and_drift(num_frames: int, num_moments: int) -> list[list[list[float]]
 
     Returns:
         `list` of two matrices of `num_moments` rows and `num_frames` columns.
+
+    Raises:
+        ValueError: fewer samples than that.
     """
+    if num_frames < MOTION_LEAST_FRAMES:
+        raise ValueError(
+            f"A pulse is told from drift and noise by at least {MOTION_LEAST_FRAMES} frames, but {num_frames} were "
+            "given; sample more."
+        )
     functions = [_constant, _linear, *(_half_waves(number) for number in HALF_WAVES)]
     times = [index / (num_frames - 1) for index in range(num_frames)]
     samples = [[function(time) for time in times] for function in functions]

@@ -53,7 +53,10 @@ def scores_per_frame(rank_scores: torch.Tensor, num_frames: int) -> torch.Tensor
     """
     start = 2 * rank_scores[:, :1] - rank_scores[:, 1:2]
     curve = torch.cat([start, rank_scores], dim=1)
-    return F.interpolate(curve[:, None], num_frames, mode="linear", align_corners=True)[:, 0]
+    # A product of matrices: interpolation has no deterministic gradient on GPUs.
+    position = torch.linspace(0, rank_scores.shape[1], num_frames, device=curve.device, dtype=torch.float32)
+    place = torch.arange(curve.shape[1], device=curve.device, dtype=torch.float32)
+    return curve @ (1 - (position - place[:, None]).abs()).clamp(min=0).to(curve.dtype)
 
 
 def rank_pair_weights(rank_scores: torch.Tensor, margin: float) -> torch.Tensor:
@@ -124,7 +127,7 @@ class FDPTemporalPooling(nn.Module):
     - `rank_weighted`: weights from pairs of rank scores, see `rank_pair_weights`;
     - `closed_form`: approximate rank pooling, no parameters;
     - `score_weighted`: softmax of the rank scores;
-    - `temporal_convolution`: a 3-D convolution as deep as the clip, over the true time axis;
+    - `temporal_convolution`: a 3-D convolution as deep as the frames or moments, over the true time axis;
     - `interleaved_convolution`: the released code. It reshapes (frames, side * side) to (side, side, frames) without
       moving the axis, so that its "time" is eight neighbouring numbers of one frame, and frame t fills a band of rows.
     """

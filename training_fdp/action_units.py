@@ -8,8 +8,8 @@ import torch
 # The main codes of the Facial Action Coding System: what moves, not where head and eyes turn. A fixed list, so that
 # the sheets of held-out subjects decide nothing.
 FACS_CODES = tuple(str(code) for code in (*range(1, 3), *range(4, 8), *range(9, 19), 20, *range(22, 29)))
-_COLUMN = {"L": (0,), "R": (1,)}
-_BOTH = (0, 1)
+_COLUMN = {"L": [0], "R": [1]}
+_BOTH = [0, 1]
 
 
 def is_coded(clips: Iterable[Sequence[Mapping[str, Any]]]) -> bool:
@@ -27,15 +27,23 @@ def action_unit_targets(clips: Iterable[Sequence[Mapping[str, Any]]], codes: Seq
 
     Returns:
         `torch.FloatTensor` of shape `(num_clips, num_codes, 2)`: left and right; 1 where the unit moved, 0 where not,
-        NaN where nobody knows: in clips without any unit, and where the coder doubted or named an alternative.
+        NaN where nobody knows: in clips without any unit, and where the coder doubted or named another unit.
     """
     position = {code: index for index, code in enumerate(codes)}
     targets = []
     for units in clips:
         target = torch.full((len(codes), 2), 0.0 if len(units) else torch.nan)
-        for unit in units:
+        # What is certain comes last and stays.
+        for unit in sorted(units, key=lambda unit: _is_certain(unit, units)):
             if unit["code"] in position:
-                for column in _COLUMN.get(unit["side"], _BOTH):
-                    target[position[unit["code"]], column] = torch.nan if unit["alternative"] else 1.0
+                sides = _COLUMN.get(unit["side"], _BOTH)
+                target[position[unit["code"]], sides] = 1.0 if _is_certain(unit, units) else torch.nan
         targets.append(target)
     return torch.stack(targets)
+
+
+def _is_certain(unit: Mapping[str, Any], units: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the unit moved for sure: not in doubt, or only its side or intensity is."""
+    options = [other for other in units if other["alternative"] == unit["alternative"]]
+    only_how = len(options) > 1 and len({other["code"] for other in options}) == 1
+    return not unit["alternative"] or only_how

@@ -200,7 +200,7 @@ class ClipAugmentation:
             batch (`dict`): `pixel_values` of shape `(batch_size, num_frames, num_channels, height, width)` in [-1, 1]
                 and, optionally, `labels` `(batch_size,)`, `dynamic_image_labels` `(batch_size, 1, height, width)` with
                 0.5 = no motion, and `action_units` `(batch_size, num_action_units, 2)` with left and right in the last
-                axis. Other entries pass unchanged.
+                axis, NaN where unknown. Other entries pass unchanged.
             generator (`torch.Generator`): On the CPU.
 
         Returns:
@@ -305,7 +305,9 @@ class ClipAugmentation:
             if name in batch:
                 values = batch[name]
                 share = _per_clip(weight, values)
-                batch[name] = share * values + (1 - share) * values[partner]
+                # A clip that is not mixed stays, also beside a partner of which something is not known (NaN).
+                mixed = share * values + (1 - share) * values[partner]
+                batch[name] = torch.where(share == 1, values, mixed)
 
 
 def _per_clip(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

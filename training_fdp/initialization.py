@@ -84,7 +84,8 @@ class Initialization:
         asked = dict(overrides)
         if preset != PRETRAINED:
             described = FDPConfig.from_preset(preset)
-            asked = {name: getattr(described, name) for name in NETWORK_FIELDS} | asked
+            # The corpora decide the action units, as they decide the classes.
+            asked = {name: getattr(described, name) for name in NETWORK_FIELDS - {"action_units"}} | asked
         differences = [
             f"{name} is {self.network[name]} there, {asked[name]} was asked for"
             for name in sorted((NETWORK_FIELDS - LEARNING_FIELDS) & set(asked))
@@ -105,7 +106,10 @@ class Initialization:
         """
         names = [model.config.id2label[label] for label in range(model.config.num_labels)]
         anew = self.new_parameters(names)
+        known = model.state_dict()
         weights = {name: value for name, value in self.weights.items() if name not in anew}
+        if not model.config.action_units:
+            weights = {name: value for name, value in weights.items() if name in known}
         if not anew:
             order = [self.class_names.index(name) for name in names]
             weights |= {name: weights[name][order] for name in CLASS_WEIGHTS}

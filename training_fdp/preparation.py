@@ -33,6 +33,7 @@ PROCESS_GROUP_TIMEOUT = timedelta(days=7)
 
 # The preset that changes nothing, for a checkpoint that states every setting itself.
 ALL_DEFAULTS = "base"
+RELEASED_PRESET = "released"
 
 Result = TypeVar("Result")
 
@@ -179,8 +180,12 @@ def prepare_run(config: TrainConfig, accelerator: Any) -> PreparedRun:
         warnings += check_unseen(start, corpora, folds)
         if (anew := start.new_parameters(table.class_names)) and accelerator.is_main_process:
             logger.warning("%s %s knows other classes: %s start untrained", INIT_FROM, start.name, ", ".join(anew))
-    coded = config.action_units == "coded" and is_coded(corpora.dataset["action_units"])
-    model_config = build_model_config(config, table.class_names, start, FACS_CODES if coded else ())
+    # The authors' network knows no action units, whatever the corpus codes.
+    taught = config.action_units == "coded" and config.preset != RELEASED_PRESET
+    codes = FACS_CODES if taught and is_coded(corpora.dataset["action_units"]) else ()
+    model_config = build_model_config(config, table.class_names, start, codes)
+    if start is not None and codes and not model_config.action_units and accelerator.is_main_process:
+        logger.warning("%s %s names no action units, so none are taught", INIT_FROM, start.name)
     processor = build_processor(config, model_config)
     clips = on_main_first(
         accelerator, lambda: prepare_clips(corpora.dataset, processor, clip_cache_folder(config), config.num_proc)
@@ -202,7 +207,8 @@ def build_model_config(
     Args:
         config (`TrainConfig`): Settings.
         class_names (`Sequence[str]`): Names of the classes.
-        start (`Initialization`, *optional*): A checkpoint, which names the action units that it knows.
+        start (`Initialization`, *optional*): A checkpoint, which names the action units that it knows; they go with
+            `--action_units none`.
         action_units (`Sequence[str]`, *optional*): Units that a new network learns to name.
 
     Raises:
@@ -223,6 +229,9 @@ def build_model_config(
     if start is not None:
         start.check_network(preset, overrides)
         preset, known = ALL_DEFAULTS, start.network
+        if config.action_units == "none":
+            # A head that is never taught would only be wrong.
+            known["action_units"] = []
     try:
         return FDPConfig.from_preset(preset, id2label=id2label, label2id=label2id, **{**known, **overrides})
     except (ValueError, TypeError, StrictDataclassError) as error:

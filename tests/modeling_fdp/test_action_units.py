@@ -72,6 +72,12 @@ class TestHead:
         given = model(clips(), labels=LABELS, action_unit_labels=CODED)
         extra = model.config.action_unit_loss_weight * given.losses["action_unit"]
         assert torch.allclose(given.loss, outputs.loss + extra)
+        assert model(clips()).loss is None
+
+    def test_units_can_be_taught_without_emotions(self, model, clips):
+        alone = model(clips(), action_unit_labels=CODED)
+        assert "classification" not in alone.losses
+        assert torch.equal(alone.losses["action_unit"], action_unit_loss(alone.action_unit_logits, CODED))
 
     def test_gradient_reaches_the_head_and_what_it_shares(self, model, clips):
         trained = copy.deepcopy(model).train()

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from hub_datasets.action_units import parse_action_units
 from modeling_fdp import FDPForVideoClassification
 from training_fdp.action_units import FACS_CODES, action_unit_targets, is_coded
+from training_fdp.augmentation import AugmentationConfig, build_augmentation
 
 NAN = float("nan")
 
@@ -32,6 +34,49 @@ def test_targets_by_hand():
         [[0.0, NAN], [1.0, 1.0]],
     ]
     same(action_unit_targets(clips, ("4", "12")), expected)
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("12A/B", 1.0),
+        ("A/L12", 1.0),
+        ("R12 or L12", 1.0),
+        ("12+12?", 1.0),
+        ("12?", NAN),
+        ("12 or 6", NAN),
+        ("4", 0.0),
+    ],
+)
+def test_what_is_certain_of_a_cell(cell, expected):
+    """A doubt about side or intensity is none about the unit."""
+    found = action_unit_targets([parse_action_units(cell).as_rows()], ("12",)).amax(-1)
+    same(found, [[expected]])
+
+
+def test_mixing_with_an_uncoded_clip_leaves_the_unmixed_alone():
+    units = torch.tensor([[[1.0, 0.0]], [[NAN, NAN]]]).repeat(4, 1, 1)
+    batch = {
+        "pixel_values": torch.rand(8, 2, 1, 8, 8),
+        "labels": torch.zeros(8, dtype=torch.long),
+        "action_units": units,
+    }
+    rarely = build_augmentation(AugmentationConfig(mixup=1e-9), num_labels=2)
+    same(rarely(batch, torch.Generator().manual_seed(0))["action_units"], units.tolist())
+    always = build_augmentation(AugmentationConfig(mixup=1.0), num_labels=2)
+    assert always(batch, torch.Generator().manual_seed(0))["action_units"].isnan().sum() > units.isnan().sum()
+
+
+@pytest.mark.parametrize("options", [("--recipe", "released"), ("--preset", "released")])
+def test_the_released_network_is_taught_none(toy_corpus, toy_arguments, monkeypatch, options, tmp_path):
+    from training_fdp.config import parse_train_config
+    from training_fdp.preparation import build_accelerator, prepare_run
+
+    toy_corpus(units=("4", "12", "1"))
+    arguments = toy_arguments(tmp_path / "OUT")
+    whole = [*arguments[: arguments.index("--image_size")], *options]
+    config = parse_train_config(whole)
+    assert prepare_run(config, build_accelerator(config)).model_config.action_units == []
 
 
 def test_the_list_of_codes_is_the_main_ones():
@@ -94,3 +139,21 @@ def test_held_out_units_do_not_count(record, toy_corpus, toy_run, toy_clips, tmp
 
     assert equal(changed(fold.test_indices, "held_out"))
     assert not equal(changed(fold.train_indices, "training"))
+
+
+def test_a_start_brings_its_units_and_none_leaves_them(record, toy_corpus, toy_clips, toy_arguments, tmp_path):
+    from training_fdp.config import parse_train_config
+    from training_fdp.runs import run
+
+    start, _ = record()
+    toy_corpus(*toy_clips(corpus="others"), units=("4", "12", "1"))
+
+    def tuned(name, *options):
+        arguments = toy_arguments(tmp_path / name)
+        whole = [*arguments[: arguments.index("--model_overrides")], "--init_from", str(start), "--folds", "fold0"]
+        whole = [*whole, *options]
+        assert run(parse_train_config(whole), whole) == 0
+        return FDPForVideoClassification.from_pretrained(tmp_path / name / "folds" / "fold0").config
+
+    assert tuned("with").action_units == list(FACS_CODES)
+    assert tuned("without", "--action_units", "none").action_units == []

@@ -20,7 +20,7 @@ from training_fdp.fold_record import CURVE_NAME, RECORD_NAME, RECORD_VERSION, re
 from training_fdp.preparation import PreparedRun, build_accelerator, prepare_run
 from training_fdp.protocols import ClipTable, Fold, select_folds
 from training_fdp.report import RESULTS_NAME, summary, write_report
-from training_fdp.run_store import RunStore, identity_digest
+from training_fdp.run_store import NETWORK_VERSION, RunStore, identity_digest
 from training_fdp.runs import run, run_facts
 from training_fdp.storage import fresh_folder, publish_folder, read_json, write_json
 
@@ -91,6 +91,8 @@ def _run_baseline(
     """Run what is not finished, then pool."""
     config, table = prepared.config, prepared.corpora.table
     settings = {key: value for key, value in config.identity().items() if key in _SHARED_SETTINGS}
+    # A baseline takes FDP's input, its default sizes and, one of them, its motion: it moves with FDP's version.
+    settings["network_version"] = NETWORK_VERSION
     identity = {**prepared.identity(), "settings": {"baseline": name, "baseline_epochs": epochs, **settings}}
     facts = run_facts(prepared, arguments)
     facts |= {
