@@ -17,7 +17,7 @@ from training_fdp.prediction import Predictor
 from training_fdp.publish import prepare_publication
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = ["--preset", "tiny", "--image_size", "32", "--num_frames", "4", "--augmentation", "none", "--num_proc", "1"]
+SMALL = ["--preset", "tiny", "--image_size", "32", "--num_frames", "6", "--augmentation", "none", "--num_proc", "1"]
 
 
 @pytest.fixture(scope="module")

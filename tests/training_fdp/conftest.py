@@ -10,7 +10,7 @@ from training_fdp.protocols import ClipTable
 
 CLASS_NAMES = ["negative", "positive", "surprise"]
 CORNERS = [(4, 4), (4, 20), (20, 12)]
-# Every list of stages is stated: a preset may change without changing what these tests train.
+# Every list of stages and what weighs is stated: a preset may change without changing what these tests train.
 TOY_NETWORK = (
     "reference=first_frame_pixels",
     "stem_channels=[4,8]",
@@ -22,9 +22,11 @@ TOY_NETWORK = (
     "stage_strides=[1,2,2,2]",
     "key_value_strides=[8,4,2,1]",
     "local_head_dim=8",
+    "local_mlp_ratio=3.0",
     "feature_size=8",
     "classifier_dropout=0.0",
     "decoder_size=8",
+    "dynamic_image_loss_weight=100.0",
     "drop_path_rate=0.2",
 )
 

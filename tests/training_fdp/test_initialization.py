@@ -128,7 +128,10 @@ def test_what_is_no_checkpoint_is_refused(tmp_path, checkpoint):
 
 def start_options(folder, arguments):
     """Options of the toy run without those that describe the network."""
-    return [*arguments[: arguments.index("--model_overrides")], "--num_frames", "5", "--init_from", str(folder)]
+    kept = arguments[: arguments.index("--model_overrides")]
+    place = kept.index("--num_frames")
+    del kept[place : place + 2]
+    return [*kept, "--init_from", str(folder)]
 
 
 @pytest.fixture

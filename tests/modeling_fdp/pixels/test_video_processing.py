@@ -35,7 +35,7 @@ def pixels(source, processor=None, **options):
 def test_pixel_values_keep_the_contract(folder):
     processor = FDPVideoProcessor()
     values = pixels(folder)
-    assert values.shape == (1, 8, 1, 64, 64) and values.dtype == torch.float32
+    assert values.shape == (1, 16, 1, 64, 64) and values.dtype == torch.float32
     assert -1 <= values.min() < values.max() <= 1
     prepared = processor.prepare_clip(folder)
     assert prepared.shape == (20, 64, 64) and prepared.dtype == torch.uint8
@@ -86,7 +86,7 @@ def test_every_form_gives_equal_pixels(alignment, rgb, folder, write_video):
 def test_batches_of_different_lengths_and_sizes(rgb, folder):
     batch = [folder, rgb[:3], rgb[:, :30, :41], [Image.fromarray(frame) for frame in rgb[:9]]]
     values = pixels(batch)
-    assert values.shape == (4, 8, 1, 64, 64)
+    assert values.shape == (4, 16, 1, 64, 64)
     for row, clip in enumerate(batch):
         assert torch.equal(values[row], pixels(clip)[0])
     loose = FDPVideoProcessor(do_sample_frames=False)(batch)["pixel_values"]
@@ -218,7 +218,7 @@ def test_settings_of_one_call_stay_in_that_call(rgb):
     processor = FDPVideoProcessor()
     before = processor.to_dict()
     assert pixels(rgb, processor, num_frames=3, size={"height": 20, "width": 30}).shape == (1, 3, 1, 20, 30)
-    assert pixels(rgb, processor, size=16).shape == (1, 8, 1, 16, 16)
+    assert pixels(rgb, processor, size=16).shape == (1, 16, 1, 16, 16)
     assert processor.to_dict() == before
     assert torch.equal(pixels(rgb, processor, num_frames=None), pixels(rgb))
 
@@ -248,7 +248,7 @@ def test_metadata_tells_the_size_on_disk_when_frames_are_decoded_smaller(write_f
 
 def test_numpy_answers(rgb):
     values = FDPVideoProcessor()(rgb, return_tensors="np")["pixel_values"]
-    assert isinstance(values, np.ndarray) and values.shape == (1, 8, 1, 64, 64)
+    assert isinstance(values, np.ndarray) and values.shape == (1, 16, 1, 64, 64)
 
 
 def test_gray_never_becomes_colour_again(rgb):
