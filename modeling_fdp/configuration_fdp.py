@@ -9,6 +9,8 @@ from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError
 from transformers import PreTrainedConfig
 
+from .presets_fdp import PRESETS
+
 AUTO_MAP = {
     "AutoConfig": "configuration_fdp.FDPConfig",
     "AutoModel": "modeling_fdp.FDPModel",
@@ -18,57 +20,6 @@ AUTO_MAP = {
 SEGNET_TOTAL_STRIDE = 32
 # What `motion_reference_fdp` makes of a clip: channels, pixels of the frame per cell, and frames that it needs.
 MOTION_CHANNELS, MOTION_STRIDE, MOTION_LEAST_FRAMES = 6, 2, 5
-
-# What each preset changes against the defaults below, which are `base`.
-PRESETS: dict[str, dict[str, Any]] = {
-    "tiny": {
-        "stem_channels": [32, 64],
-        "stem_strides": [2, 2],
-        "hidden_sizes": [96, 128],
-        "global_hidden_sizes": [96, 128],
-        "local_depths": [1, 1],
-        "global_depths": [0, 1],
-        "stage_strides": [2, 2],
-        "key_value_strides": [2, 1],
-        "local_mlp_ratio": 2.0,
-        "feature_size": 64,
-        "classifier_dropout": 0.3,
-        "drop_path_rate": 0.05,
-        "decoder": "light",
-        "decoder_size": 32,
-    },
-    "small": {
-        "stem_channels": [32, 64],
-        "stem_strides": [2, 2],
-        "hidden_sizes": [64, 96, 192, 320],
-        "global_hidden_sizes": [64, 128, 256, 384],
-        "local_depths": [2, 2, 4, 2],
-        "local_head_dim": 16,
-        "feature_size": 96,
-        "classifier_dropout": 0.3,
-        "drop_path_rate": 0.1,
-        "decoder": "light",
-        "decoder_size": 64,
-    },
-    "base": {},
-    # The network that the authors' code builds, quirks included; the modules that it switches on say what they do.
-    "released": {
-        "num_labels": 5,
-        "num_frames": 8,
-        "reference": "none",
-        "global_depths": [0, 0, 0, 0],
-        "local_convolution": "dense",
-        "frame_head": "vector",
-        "feature_size": 1,
-        "representation_multiplier": 8,
-        "temporal_pooling": "interleaved_convolution",
-        "classifier": "fully_connected",
-        "rank_loss_weight": 0.0,
-        "dynamic_image_loss_weight": 100.0,
-        "dynamic_image_normalization": "min_max",
-        "initialization": "truncated_normal",
-    },
-}
 
 
 @strict

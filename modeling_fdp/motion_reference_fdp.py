@@ -15,6 +15,7 @@ Lengths are fractions of the image's side, so that a clip has much the same chan
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch.nn import functional as F
@@ -22,6 +23,7 @@ from torch.nn import functional as F
 from .configuration_fdp import MOTION_LEAST_FRAMES
 from .configuration_fdp import MOTION_STRIDE as STRIDE
 
+Matrix = tuple[tuple[float, ...], ...]
 # Standard deviations: of the smoothing before gradients are taken, of the window in which motion is constant, and of
 # the window around the middle of the face that says what the whole head does.
 PRE_SMOOTHING = 1 / 80
@@ -68,7 +70,8 @@ def motion_channels(frames: torch.Tensor, difference_gain: float, num_moments: i
         return torch.tanh(fitted.flatten(2, 3))
 
 
-def pulse_and_drift(num_frames: int, num_moments: int) -> list[list[list[float]]]:
+@lru_cache(maxsize=32)
+def pulse_and_drift(num_frames: int, num_moments: int) -> tuple[Matrix, Matrix]:
     """Weights that read pulse and drift of a curve off its samples, by least squares.
 
     Samples x_t, t from 0 to 1, are fitted by c + d t + sum_k a_k sin(k pi t). The pulse is the sum of sines, the drift
@@ -80,7 +83,7 @@ def pulse_and_drift(num_frames: int, num_moments: int) -> list[list[list[float]]
         num_moments (`int`): moments to read: t = 1 / num_moments, 2 / num_moments, ... 1.
 
     Returns:
-        `list` of two matrices of `num_moments` rows and `num_frames` columns.
+        `tuple` of two matrices of `num_moments` rows and `num_frames` columns.
 
     Raises:
         ValueError: fewer samples than that.
@@ -110,12 +113,12 @@ def pulse_and_drift(num_frames: int, num_moments: int) -> list[list[list[float]]
         weights[index] = [value / _dot(bases[index], samples[index]) for value in unexplained]
     moments = [(index + 1) / num_moments for index in range(num_moments)]
     sines = range(len(functions) - len(HALF_WAVES), len(functions))
-    pulse = [
-        [sum(functions[sine](moment) * weights[sine][frame] for sine in sines) for frame in range(num_frames)]
+    pulse = tuple(
+        tuple(sum(functions[sine](moment) * weights[sine][frame] for sine in sines) for frame in range(num_frames))
         for moment in moments
-    ]
-    drift = [[moment * weight for weight in weights[1]] for moment in moments]
-    return [pulse, drift]
+    )
+    drift = tuple(tuple(moment * weight for weight in weights[1]) for moment in moments)
+    return pulse, drift
 
 
 def motion_since(first: torch.Tensor, later: torch.Tensor) -> torch.Tensor:
