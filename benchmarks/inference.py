@@ -115,7 +115,7 @@ def compare_loop(arguments: argparse.Namespace) -> dict[str, object]:
     served.use_channels_last()
 
     def loop() -> tuple[torch.Tensor, torch.Tensor]:
-        features = torch.stack([model.fdp.encoder(frame[None]) for frame in frames], dim=1)
+        features = torch.stack([model.fdp.encoder(frame[None])[0] for frame in frames], dim=1)
         representation = model.fdp.pooling(features, None)
         return model.classifier(representation)[0], model.decoder(representation)
 

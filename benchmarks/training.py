@@ -78,7 +78,7 @@ def build_trainer(folder: Path, num_clips: int, preset: str, max_steps: int) -> 
         config=config,
         accelerator=accelerator,
         table=table,
-        batches=ClipBatches(clips, FDPVideoProcessor(), config, model_config.num_frames, accelerator.device),
+        batches=ClipBatches(clips, FDPVideoProcessor(), config, model_config, accelerator.device),
         build_model=lambda: FDPForVideoClassification(model_config),
         augmentation=build_augmentation(AugmentationConfig.default(), num_labels=NUM_CLASSES),
         identity="benchmark",

@@ -117,15 +117,17 @@ class FDPConfig(PreTrainedConfig):
             Network that constructs the dynamic image: `"segnet"` (released code), `"light"` (our choice) or `"none"`.
         decoder_size (`int`, *optional*, defaults to 64):
             Channels of the first level; SegNet's levels are 1, 2, 4, 8 and 8 times this (released code: 64).
+        dynamic_image_frames (`str`, *optional*, defaults to `"stabilized"`):
+            What the target is summed from: `"stabilized"` (the frames with the head held still: a dynamic image of the
+            frames themselves shows mostly how the head moved; our choice) or `"given"` (paper and released code).
         dynamic_image_normalization (`str`, *optional*, defaults to `"signed"`):
             Scale of the target: `"signed"` (0.5 means no motion) or `"min_max"` (per image, released code).
         dynamic_image_gain (`float`, *optional*, defaults to 8.0):
             Amplification of the signed target: with 8, a change of 255 / 8 = 32 gray levels reaches black or white.
         classification_loss_weight (`float`, *optional*, defaults to 1.0):
             Weight of the cross-entropy (released code).
-        dynamic_image_loss_weight (`float`, *optional*, defaults to 10.0):
-            Weight of the mean squared error of the dynamic image (released code: 100, which cost a network with motion
-            accuracy; `docs/results.md`).
+        dynamic_image_loss_weight (`float`, *optional*, defaults to 100.0):
+            Weight of the mean squared error of the dynamic image (released code).
         rank_loss_weight (`float`, *optional*, defaults to 0.1):
             Weight of the rank hinge; 0 turns it off (released code: no such loss; the paper's weight is unknown).
         action_units (`list[str]`, *optional*, defaults to `[]`):
@@ -197,10 +199,11 @@ class FDPConfig(PreTrainedConfig):
     classifier_dropout: float | int = 0.0
     decoder: Literal["segnet", "light", "none"] = "segnet"
     decoder_size: int = 64
+    dynamic_image_frames: Literal["stabilized", "given"] = "stabilized"
     dynamic_image_normalization: Literal["signed", "min_max"] = "signed"
     dynamic_image_gain: float | int = 8.0
     classification_loss_weight: float | int = 1.0
-    dynamic_image_loss_weight: float | int = 10.0
+    dynamic_image_loss_weight: float | int = 100.0
     rank_loss_weight: float | int = 0.1
     action_units: list[str] = field(default_factory=list)
     action_unit_loss_weight: float | int = 5.0

@@ -60,8 +60,11 @@ class FDPSegNetDecoder(nn.Module):
         self.decoder = nn.ModuleList(decoder)
         self.output = FDPImageOutput(channels, 1)
 
-    def forward(self, representation: torch.Tensor) -> torch.Tensor:
-        """(batch_size, representation_size, map height, map width) -> (batch_size, 1, height, width) in [0, 1]."""
+    def forward(self, representation: torch.Tensor, detail: torch.Tensor | None = None) -> torch.Tensor:
+        """(batch_size, representation_size, map height, map width) -> (batch_size, 1, height, width) in [0, 1].
+
+        `detail` serves the other decoder and is not used.
+        """
         hidden_states = representation
         if self.unfold > 1:
             hidden_states = F.pixel_shuffle(hidden_states, self.unfold)
@@ -94,7 +97,11 @@ def unpool(hidden_states: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
 
 
 class FDPLightDecoder(nn.Module):
-    """A small encoder-decoder for small presets: one level down, then up to full size, with a skip (our choice)."""
+    """A small encoder-decoder for small presets (our choice).
+
+    One level down and up again on the representation, then up to the stem's first map, where the fine lines are that a
+    coarse representation cannot hold: a lid or a lip moves by a fraction of a pixel.
+    """
 
     def __init__(self, config: FDPConfig) -> None:
         super().__init__()
@@ -103,13 +110,27 @@ class FDPLightDecoder(nn.Module):
         self.down = FDPConvNormReLU(size, 2 * size, stride=2)
         self.bottom = FDPConvNormReLU(2 * size, size)
         self.merge = FDPConvNormReLU(size, size)
-        # Each pixel of a map cell is one channel of the last convolution: no layer runs at full size.
-        self.output = FDPImageOutput(size, config.feature_stride**2)
-        self.feature_stride = config.feature_stride
+        self.detail = FDPConvNormReLU(size + config.stem_channels[0], size // 2)
+        # Each pixel of a cell of the stem's map is one channel of the last convolution: no layer runs at full size.
+        self.output = FDPImageOutput(size // 2, config.stem_strides[0] ** 2)
+        self.stem_stride = config.stem_strides[0]
 
-    def forward(self, representation: torch.Tensor) -> torch.Tensor:
-        """(batch_size, representation_size, map height, map width) -> (batch_size, 1, height, width) in [0, 1]."""
+    def forward(self, representation: torch.Tensor, detail: torch.Tensor) -> torch.Tensor:
+        """Constructs dynamic images.
+
+        Args:
+            representation (`torch.FloatTensor` of shape `(batch_size, representation_size, map height, map width)`):
+                the dynamic representation.
+            detail (`torch.FloatTensor` of shape `(batch_size, stem_channels[0], stem height, stem width)`): the stem's
+                first map, pooled over time.
+
+        Returns:
+            `torch.FloatTensor` of shape `(batch_size, 1, height, width)`: in [0, 1].
+        """
         entered = self.enter(representation)
         lowered = self.bottom(self.down(entered))
         merged = self.merge(entered + F.interpolate(lowered, scale_factor=2.0, mode="nearest"))
-        return torch.sigmoid(F.pixel_shuffle(self.output(merged), self.feature_stride))
+        scale = detail.shape[-1] / merged.shape[-1]
+        enlarged = F.interpolate(merged, scale_factor=scale, mode="nearest")
+        drawn = self.detail(torch.cat([enlarged, detail], dim=1))
+        return torch.sigmoid(F.pixel_shuffle(self.output(drawn), self.stem_stride))

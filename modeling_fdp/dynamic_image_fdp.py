@@ -1,8 +1,10 @@
 """Dynamic images: a clip summed into one picture by approximate rank pooling (Bilen et al., CVPR 2016)."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+
+from .motion_reference_fdp import stabilize
 
 NO_MOTION = 0.5
 # Rounding errors of the weighted sum stay below this; one gray level is at least 0.003 with eight frames.
@@ -113,6 +115,31 @@ def dynamic_image(
     if quantize:
         image = (image * 255).floor() / 255
     return image.to(frames.dtype)
+
+
+def dynamic_image_target(pixel_values: torch.Tensor, config: Any, stabilized: torch.Tensor | None = None) -> torch.Tensor:
+    """What a network shall construct of a clip.
+
+    Args:
+        pixel_values (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`): in [-1, 1];
+            colours are averaged.
+        config (`FDPConfig`): says of which frames, on which scale.
+        stabilized (`torch.FloatTensor` of shape `(batch_size, num_frames, 1, height, width)`, *optional*): those frames
+            with the head held still, where they are known already.
+
+    Returns:
+        `torch.FloatTensor` of shape `(batch_size, 1, height, width)`: in [0, 1], without a gradient.
+    """
+    with torch.no_grad():
+        if config.dynamic_image_frames == "given":
+            frames = pixel_values.float().mean(2, keepdim=True)
+        else:
+            frames = stabilize(pixel_values) if stabilized is None else stabilized
+        # The released target is cast to 8 bits; ours stays float.
+        quantize = config.dynamic_image_normalization == "min_max"
+        return dynamic_image(
+            frames, normalization=config.dynamic_image_normalization, gain=config.dynamic_image_gain, quantize=quantize
+        )
 
 
 def dynamic_image_phases(

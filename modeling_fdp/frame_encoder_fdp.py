@@ -315,11 +315,21 @@ class FDPFrameEncoder(nn.Module):
         head = FDPPyramidHead if config.frame_head == "pyramid" else FDPVectorHead
         self.head = head(config, stage_channels)
 
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """(num_images, encoder_channels, height, width) -> (num_images, feature_size, map height, map width)."""
-        hidden_states = self.stem(frames)
+    def forward(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encodes frames.
+
+        Args:
+            frames (`torch.FloatTensor` of shape `(num_images, encoder_channels, height, width)`): what is seen.
+
+        Returns:
+            `tuple`: the map that each frame keeps, `(num_images, feature_size, map height, map width)`, and the stem's
+            first map, `(num_images, stem_channels[0], stem height, stem width)`.
+        """
+        detail = hidden_states = self.stem[0](frames)
+        for layer in self.stem[1:]:
+            hidden_states = layer(hidden_states)
         stage_maps = []
         for stage in self.stages:
             hidden_states = stage(hidden_states)
             stage_maps.append(hidden_states)
-        return self.head(stage_maps)
+        return self.head(stage_maps), detail

@@ -19,10 +19,10 @@ from .checkpointing_fdp import keep_running_statistics
 from .classifiers_fdp import FDPConvolutionalClassifier, FDPFullyConnectedClassifier
 from .configuration_fdp import FDPConfig
 from .dynamic_image_decoder_fdp import FDPImageOutput, FDPLightDecoder, FDPSegNetDecoder
-from .dynamic_image_fdp import dynamic_image
+from .dynamic_image_fdp import dynamic_image_target, rank_pooling_weights
 from .frame_encoder_fdp import FDPAttention, FDPFrameEncoder, FDPStage
 from .losses_fdp import action_unit_loss, classification_loss
-from .motion_reference_fdp import motion_channels
+from .motion_reference_fdp import motion_channels, stabilize
 from .rank_pooling_fdp import (
     FDPRankScorer,
     FDPTemporalPooling,
@@ -43,6 +43,10 @@ class FDPModelOutput(ModelOutput):
             The dynamic representation of the clip.
         rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`):
             One score per frame, higher for later frames; any scale. Those of moments are interpolated.
+        detail (`torch.FloatTensor` of shape `(batch_size, stem_channels[0], stem height, stem width)`):
+            The stem's first map, pooled over time in closed form: fine lines for the construction of the dynamic image.
+        stabilized_frames (`torch.FloatTensor` of shape `(batch_size, num_frames, 1, height, width)`, *optional*):
+            The frames with the head held still, with `reference="first_frame_motion"`.
         hidden_states (`tuple[torch.FloatTensor]`, *optional*):
             The stem's map and the map of each stage, `(batch_size * num_encoder_frames, channels, height, width)`.
         attentions (`tuple[torch.FloatTensor]`, *optional*):
@@ -53,6 +57,8 @@ class FDPModelOutput(ModelOutput):
     last_hidden_state: torch.Tensor | None = None
     pooler_output: torch.Tensor | None = None
     rank_scores: torch.Tensor | None = None
+    detail: torch.Tensor | None = None
+    stabilized_frames: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
 
@@ -169,21 +175,30 @@ class FDPModel(FDPPreTrainedModel):
         """
         self._check_pixel_values(pixel_values)
         num_frames = pixel_values.shape[1]
-        frames = self._refer_to_first_frame(pixel_values).to(self.dtype)
+        stabilized = stabilize(pixel_values) if self.config.reference == "first_frame_motion" else None
+        frames = self._refer_to_first_frame(pixel_values, stabilized).to(self.dtype)
         # (batch_size, frames, channels, height, width) -> (batch_size * frames, channels, height, width) and back
-        features = self.encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        features, detail = (maps.unflatten(0, frames.shape[:2]) for maps in self.encoder(frames.flatten(0, 1)))
         if self.config.reference == "first_frame_features":
             features = features - features[:, :1]
         rank_scores = closed_form_rank_scores(features) if self.rank_scorer is None else self.rank_scorer(features)
         pooled = self.pooling(features, rank_scores)
         if self.config.reference == "first_frame_motion":
             rank_scores = scores_per_frame(rank_scores, num_frames)
-        return FDPModelOutput(last_hidden_state=features, pooler_output=pooled, rank_scores=rank_scores)
+        weights = rank_pooling_weights(detail.shape[1], device=detail.device, dtype=detail.dtype) / detail.shape[1]
+        return FDPModelOutput(
+            last_hidden_state=features,
+            pooler_output=pooled,
+            rank_scores=rank_scores,
+            # A sum, not a product of matrices, which would bring the gradients of the stem into another layout.
+            detail=(weights.view(-1, 1, 1, 1) * detail).sum(1),
+            stabilized_frames=stabilized,
+        )
 
-    def _refer_to_first_frame(self, pixel_values: torch.Tensor) -> torch.Tensor:
+    def _refer_to_first_frame(self, pixel_values: torch.Tensor, stabilized: torch.Tensor | None) -> torch.Tensor:
         """The paper and the released code show the frames themselves; this shows what changed since the first."""
-        if self.config.reference == "first_frame_motion":
-            return motion_channels(pixel_values, self.config.reference_gain, self.config.num_moments)
+        if stabilized is not None:
+            return motion_channels(stabilized, self.config.reference_gain, self.config.num_moments)
         if self.config.reference != "first_frame_pixels":
             return pixel_values
         # In the pixels' own precision: half precision would round a motion of one gray level away.
@@ -287,7 +302,7 @@ class FDPForVideoClassification(FDPPreTrainedModel):
         outputs = self.fdp(pixel_values, **kwargs)
         logits, seen = self.classifier(outputs.pooler_output)
         action_unit_logits = None if self.action_unit_output is None else self.action_unit_output(seen)
-        constructed = None if self.decoder is None else self.decoder(outputs.pooler_output)
+        constructed = None if self.decoder is None else self.decoder(outputs.pooler_output, outputs.detail)
         loss, losses = None, None
         if any(target is not None for target in (labels, dynamic_image_labels, action_unit_labels)):
             losses = {}
@@ -297,7 +312,7 @@ class FDPForVideoClassification(FDPPreTrainedModel):
             if action_unit_labels is not None:
                 losses["action_unit"] = self._action_unit_loss(action_unit_logits, action_unit_labels)
             if constructed is not None and self.config.dynamic_image_loss_weight > 0:
-                target = self._dynamic_image_target(pixel_values, dynamic_image_labels)
+                target = self._dynamic_image_target(pixel_values, dynamic_image_labels, outputs)
                 losses["dynamic_image"] = F.mse_loss(constructed.float(), target)
             if self.config.rank_loss_weight > 0:
                 losses["rank"] = rank_hinge_loss(outputs.rank_scores.float(), self.config.rank_margin)
@@ -338,8 +353,9 @@ class FDPForVideoClassification(FDPPreTrainedModel):
             )
         return action_unit_loss(logits, labels)
 
-    def _dynamic_image_target(self, pixel_values: torch.Tensor, given: torch.Tensor | None) -> torch.Tensor:
-        """Made from the pixels as given, not from their difference to the first frame."""
+    def _dynamic_image_target(
+        self, pixel_values: torch.Tensor, given: torch.Tensor | None, outputs: FDPModelOutput
+    ) -> torch.Tensor:
         expected = (pixel_values.shape[0], 1, *pixel_values.shape[-2:])
         if given is not None:
             if tuple(given.shape) != expected:
@@ -347,15 +363,7 @@ class FDPForVideoClassification(FDPPreTrainedModel):
                     f"`dynamic_image_labels` must have shape {expected}, but {tuple(given.shape)} was given."
                 )
             return given.float()
-        released = self.config.dynamic_image_normalization == "min_max"
-        with torch.no_grad():
-            return dynamic_image(
-                pixel_values.float().mean(2, keepdim=True),
-                normalization=self.config.dynamic_image_normalization,
-                gain=self.config.dynamic_image_gain,
-                # The released target is cast to 8 bits; ours stays float.
-                quantize=released,
-            )
+        return dynamic_image_target(pixel_values, self.config, outputs.stabilized_frames)
 
     def _check_labels(self, labels: torch.Tensor, logits: torch.Tensor) -> None:
         if labels.shape != logits.shape[:1] or labels.dtype not in (torch.int64, torch.int32):

@@ -1,11 +1,13 @@
 """What a clip shows beyond its first frame, in closed form: the stabilised difference and the motion of the skin.
 
-No weights. Lucas-Kanade flow from the first frame to every other, by the first frame's gradients throughout, is split
-into the affine motion of the whole face, which is taken off, and the rest, which is the expression. Over time, every
-place of the face is then split by least squares into a pulse, which rises and falls, and a drift, which goes one way:
-a micro-expression is a pulse, head and light drift, and a constant, which is left out, takes most of the noise of the
-first frame, which every difference to it repeats. What the encoder sees are the fitted curves, free of most of the
-noise of single frames.
+No weights. Three steps:
+
+1. The head is held still: of the motion from the first frame to every other, the affine part around the middle of the
+   face is what the head does, and every frame is read back along it.
+2. Over time, every pixel is split by least squares into a pulse, which rises and falls, and a drift, which goes one
+   way: a micro-expression is a pulse, head and light drift, and a constant, which is left out, takes most of the noise
+   of the first frame, which every difference to it repeats. The fitted curves are read at a few moments.
+3. Lucas-Kanade flow, by the gradients of the mean frame, turns these nearly noiseless pictures into motion.
 
 Our choice: the field's oldest finding is that motion tells expressions apart better than pixels do, and a small
 network does not learn to divide by image gradients, nor to filter time, from two hundred clips (`docs/results.md`).
@@ -16,6 +18,7 @@ Lengths are fractions of the image's side, so that a clip has much the same chan
 import math
 from collections.abc import Callable
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional as F
@@ -24,12 +27,13 @@ from .configuration_fdp import MOTION_LEAST_FRAMES
 from .configuration_fdp import MOTION_STRIDE as STRIDE
 
 Matrix = tuple[tuple[float, ...], ...]
-# Standard deviations: of the smoothing before gradients are taken, of the window in which motion is constant, and of
-# the window around the middle of the face that says what the whole head does.
-PRE_SMOOTHING = 1 / 80
+# Standard deviations: of the windows in which the head's motion and the skin's are constant, and of the window around
+# the middle of the face that says what the whole head does.
+HEAD_MOTION_WINDOW = 1 / 16
 MOTION_WINDOW = 1 / 24
 HEAD_WINDOW = 1 / 5
-ITERATIONS = 3
+HEAD_ITERATIONS = 4
+ITERATIONS = 2
 # Longest step of one iteration, and the motion that becomes tanh(1).
 LONGEST_STEP = 1.5 / 64
 MOTION_UNIT = 1 / 96
@@ -40,34 +44,71 @@ DAMPING = 2e-5
 HALF_WAVES = (1, 2)
 
 
-def motion_channels(frames: torch.Tensor, difference_gain: float, num_moments: int) -> torch.Tensor:
-    """Turns frames into what happened since the first one.
+class Texture(NamedTuple):
+    """What Lucas-Kanade has to know of the picture whose motion it measures: gradients, inverse structure tensor."""
+
+    gradient_x: torch.Tensor
+    gradient_y: torch.Tensor
+    inverse_xx: torch.Tensor
+    inverse_yy: torch.Tensor
+    inverse_xy: torch.Tensor
+    window: float
+    damping: float
+
+
+def stabilize(frames: torch.Tensor) -> torch.Tensor:
+    """Holds the head still where the first frame shows it.
 
     Args:
-        frames (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`): square, evenly
-            spread in time, in [-1, 1]; colours are averaged.
-        difference_gain (`float`): the stabilised difference is multiplied by this before tanh.
+        frames (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`): square, in
+            [-1, 1]; colours are averaged.
+
+    Returns:
+        `torch.FloatTensor` of shape `(batch_size, num_frames, 1, height, width)`: single precision. Reliable where the
+        head moves by up to about 1/16 of the side.
+    """
+    # In single precision, also under autocast: half precision would round a motion of one gray level away.
+    with torch.autocast(frames.device.type, enabled=False):
+        planes = frames.float().mean(2)
+        # Half the resolution does: the head moves as one.
+        small = F.avg_pool2d(planes, STRIDE)
+        first, later = small[:, :1], small[:, 1:]
+        texture = texture_of(first, HEAD_MOTION_WINDOW)
+        motion = torch.zeros(*later.shape[:2], 2, 3, device=planes.device)
+        for iteration in range(HEAD_ITERATIONS):
+            moved = later if iteration == 0 else resample(later, affine_field(motion, small.shape[-1]))
+            motion = motion + affine_motion(displacement(texture, first - moved))
+        still = resample(planes[:, 1:], affine_field(motion * STRIDE, planes.shape[-1]))
+        return torch.cat([planes[:, :1], still], dim=1).unsqueeze(2)
+
+
+def motion_channels(frames: torch.Tensor, difference_gain: float, num_moments: int) -> torch.Tensor:
+    """Turns stabilised frames into what happened since the first one.
+
+    Args:
+        frames (`torch.FloatTensor` of shape `(batch_size, num_frames, 1, height, width)`): from `stabilize`, evenly
+            spread in time.
+        difference_gain (`float`): the difference is multiplied by this before tanh.
         num_moments (`int`): moments at which the curves are read, evenly spread up to the last frame; at the first
             frame all curves are zero.
 
     Returns:
         `torch.FloatTensor` of shape `(batch_size, num_moments, 6, height / 2, width / 2)`: in [-1, 1]; pulse, then
-        drift, of: difference to the first frame once the head is held still, motion to the right, motion downwards.
-        Half the resolution, because motion is smooth. Zero for a clip in which nothing moves.
+        drift, of: difference to the first frame, motion to the right, motion downwards. Half the resolution, because
+        motion is smooth. Zero for a clip in which nothing moves.
     """
-    # In single precision, also under autocast: half precision would round a motion of one gray level away.
     with torch.autocast(frames.device.type, enabled=False):
-        planes = frames.float().mean(2)
-        first, later = planes[:, :1], planes[:, 1:]
+        planes = frames.squeeze(2)
         side = planes.shape[-1]
-        flow = motion_since(first, later)
-        head = affine_part(flow)
-        difference = F.avg_pool2d(resample(later, enlarge(head)) - first, STRIDE)
-        tracks = torch.cat([difference.unsqueeze(2) * difference_gain, (flow - head) / (MOTION_UNIT * side)], dim=2)
-        fit = torch.tensor(pulse_and_drift(frames.shape[1], num_moments), device=planes.device, dtype=planes.dtype)
-        # The first frame's own difference is zero and adds nothing to a sum.
-        fitted = torch.einsum("kmt,btchw->bmkchw", fit[..., 1:], tracks)
-        return torch.tanh(fitted.flatten(2, 3))
+        fit = torch.tensor(pulse_and_drift(planes.shape[1], num_moments), device=planes.device, dtype=planes.dtype)
+        difference = torch.einsum("kmt,bthw->bmkhw", fit, planes - planes[:, :1]).flatten(1, 2)
+        motion = motion_behind(planes.mean(1, keepdim=True), difference)
+        # What is left of the head's motion, which the fit of all frames shows better than any of them.
+        motion = motion - affine_field(affine_motion(motion), side // STRIDE)
+        shown = F.avg_pool2d(difference, STRIDE).unsqueeze(2) * difference_gain
+        channels = torch.cat([shown, motion / (MOTION_UNIT * side)], dim=2)
+        # (batch_size, num_moments * 2, 3, ...) -> (batch_size, num_moments, 6, ...)
+        return torch.tanh(channels.unflatten(1, (num_moments, 2)).flatten(2, 3))
 
 
 @lru_cache(maxsize=32)
@@ -121,62 +162,105 @@ def pulse_and_drift(num_frames: int, num_moments: int) -> tuple[Matrix, Matrix]:
     return pulse, drift
 
 
-def motion_since(first: torch.Tensor, later: torch.Tensor) -> torch.Tensor:
-    """Displacement of what the first frame shows, by damped Lucas-Kanade steps on one scale.
+def texture_of(picture: torch.Tensor, window: float) -> Texture:
+    """Prepares Lucas-Kanade steps.
 
     Args:
-        first (`torch.FloatTensor` of shape `(batch_size, 1, height, width)`): in [-1, 1].
-        later (`torch.FloatTensor` of shape `(batch_size, num_later, height, width)`): in [-1, 1].
+        picture (`torch.FloatTensor` of shape `(batch_size, 1, height, width)`): whose content moves, in [-1, 1].
+        window (`float`): standard deviation of the window in which motion is constant, as a fraction of the side.
 
     Returns:
-        `torch.FloatTensor` of shape `(batch_size, num_later, 2, height / 2, width / 2)`: pixels of the frames to the
-        right and downwards, on the first frame's grid. Underestimated where there is no texture; reliable up to about
-        1/16 of the side.
+        `Texture`: gradients per pixel, inverse of the damped structure tensor at half the resolution.
     """
-    side = first.shape[-1]
-    window, longest, damping = MOTION_WINDOW * side, LONGEST_STEP * side, DAMPING * (64 / side) ** 2
-    first, later = smooth(first, PRE_SMOOTHING * side), smooth(later, PRE_SMOOTHING * side)
+    side = picture.shape[-1]
+    window, damping = window * side, DAMPING * (64 / side) ** 2
     # Central differences by hand: torch.gradient cannot be exported with a batch of any size.
-    padded = F.pad(first, (1, 1, 1, 1), mode="replicate")
+    padded = F.pad(picture, (1, 1, 1, 1), mode="replicate")
     gradient_x = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
     gradient_y = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
     tensor_xx = smooth(gradient_x.square(), window, STRIDE) + damping
     tensor_yy = smooth(gradient_y.square(), window, STRIDE) + damping
     tensor_xy = smooth(gradient_x * gradient_y, window, STRIDE)
     scale = 1 / (tensor_xx * tensor_yy - tensor_xy.square())
-    inverse_xx, inverse_yy, inverse_xy = tensor_yy * scale, tensor_xx * scale, -tensor_xy * scale
-    x = y = torch.zeros_like(F.avg_pool2d(later, STRIDE))
-    for iteration in range(ITERATIONS):
-        moved = later if iteration == 0 else resample(later, enlarge(torch.stack([x, y], dim=2)))
-        change = first - moved
-        # The damping also pulls the motion so far back, or it would only slow the iterations.
-        target_x = smooth(gradient_x * change, window, STRIDE) - damping * x
-        target_y = smooth(gradient_y * change, window, STRIDE) - damping * y
-        x = x + (inverse_xx * target_x + inverse_xy * target_y).clamp(-longest, longest)
-        y = y + (inverse_xy * target_x + inverse_yy * target_y).clamp(-longest, longest)
-    return torch.stack([x, y], dim=2)
+    return Texture(gradient_x, gradient_y, tensor_yy * scale, tensor_xx * scale, -tensor_xy * scale, window, damping)
 
 
-def affine_part(flow: torch.Tensor) -> torch.Tensor:
+def displacement(texture: Texture, change: torch.Tensor, so_far: torch.Tensor | None = None) -> torch.Tensor:
+    """One damped Lucas-Kanade step.
+
+    Args:
+        texture (`Texture`): of the picture that moves.
+        change (`torch.FloatTensor` of shape `(batch_size, num_pictures, height, width)`): that picture minus what it
+            became, read back along the motion so far.
+        so_far (`torch.FloatTensor` of shape `(batch_size, num_pictures, 2, height / 2, width / 2)`, *optional*): motion
+            that earlier steps found; the damping pulls it back, or it would only slow the steps.
+
+    Returns:
+        `torch.FloatTensor` of the shape of `so_far`: what to add to it, in pixels of the picture to the right and
+        downwards.
+    """
+    x = smooth(texture.gradient_x * change, texture.window, STRIDE)
+    y = smooth(texture.gradient_y * change, texture.window, STRIDE)
+    if so_far is not None:
+        x, y = x - texture.damping * so_far[:, :, 0], y - texture.damping * so_far[:, :, 1]
+    longest = LONGEST_STEP * change.shape[-1]
+    step_x = texture.inverse_xx * x + texture.inverse_xy * y
+    step_y = texture.inverse_xy * x + texture.inverse_yy * y
+    return torch.stack([step_x, step_y], dim=2).clamp(-longest, longest)
+
+
+def motion_behind(picture: torch.Tensor, difference: torch.Tensor) -> torch.Tensor:
+    """The displacement that explains how a picture changes.
+
+    Args:
+        picture (`torch.FloatTensor` of shape `(batch_size, 1, height, width)`): in [-1, 1].
+        difference (`torch.FloatTensor` of shape `(batch_size, num_pictures, height, width)`): what is added to it.
+
+    Returns:
+        `torch.FloatTensor` of shape `(batch_size, num_pictures, 2, height / 2, width / 2)`: pixels of the picture to
+        the right and downwards. Underestimated where there is no texture; meant for motions of up to about two pixels
+        at a side of 64.
+    """
+    texture = texture_of(picture, MOTION_WINDOW)
+    motion = displacement(texture, -difference)
+    for _ in range(ITERATIONS - 1):
+        moved = resample(picture + difference, enlarge(motion))
+        motion = motion + displacement(texture, picture - moved, motion)
+    return motion
+
+
+def affine_motion(flow: torch.Tensor) -> torch.Tensor:
     """The affine motion that fits a flow best around the middle of the image: what the whole head does.
 
     Args:
-        flow (`torch.FloatTensor` of shape `(batch_size, num_frames, 2, height, width)`): pixels.
+        flow (`torch.FloatTensor` of shape `(batch_size, num_pictures, 2, height, width)`): pixels.
 
     Returns:
-        `torch.FloatTensor` of the same shape.
+        `torch.FloatTensor` of shape `(batch_size, num_pictures, 2, 3)`: of motion to the right and downwards the value
+        in the middle, and the growth across the image from left to right and from top to bottom.
     """
-    height, width = flow.shape[-2:]
-    x = torch.linspace(-0.5, 0.5, width, device=flow.device)
-    y = torch.linspace(-0.5, 0.5, height, device=flow.device)
-    weight_x, weight_y = _normal(x), _normal(y)
+    place = _place(flow.shape[-1], flow.device)
+    weight = torch.exp(-0.5 * (place / HEAD_WINDOW).square())
+    weight = weight / weight.sum()
+    slope = weight * place / (weight * place.square()).sum()
     # The window is symmetric, so 1, x and y are orthogonal under it and the fit needs no equations solved.
-    mean = torch.einsum("btchw,h,w->btc", flow, weight_y, weight_x)
-    slope_x = torch.einsum("btchw,h,w->btc", flow, weight_y, weight_x * x) / (weight_x * x.square()).sum()
-    slope_y = torch.einsum("btchw,h,w->btc", flow, weight_y * y, weight_x) / (weight_y * y.square()).sum()
-    grow_x = slope_x[..., None, None] * x
-    grow_y = slope_y[..., None, None] * y[:, None]
-    return mean[..., None, None] + grow_x + grow_y
+    terms = [(weight, weight), (weight, slope), (slope, weight)]
+    return torch.stack([torch.einsum("btchw,h,w->btc", flow, along_y, along_x) for along_y, along_x in terms], dim=-1)
+
+
+def affine_field(motion: torch.Tensor, side: int) -> torch.Tensor:
+    """Spreads affine motion over an image.
+
+    Args:
+        motion (`torch.FloatTensor` of shape `(batch_size, num_pictures, 2, 3)`): from `affine_motion`.
+        side (`int`): of the image.
+
+    Returns:
+        `torch.FloatTensor` of shape `(batch_size, num_pictures, 2, side, side)`: in the unit of `motion`.
+    """
+    place = _place(side, motion.device)
+    middle, grow_x, grow_y = motion[..., None, None].unbind(-3)
+    return middle + grow_x * place + grow_y * place[:, None]
 
 
 def resample(planes: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
@@ -259,6 +343,6 @@ def _less(values: list[float], share: float, other: list[float]) -> list[float]:
     return [a - share * b for a, b in zip(values, other, strict=True)]
 
 
-def _normal(position: torch.Tensor) -> torch.Tensor:
-    weight = torch.exp(-0.5 * (position / HEAD_WINDOW).square())
-    return weight / weight.sum()
+def _place(side: int, device: torch.device) -> torch.Tensor:
+    """Centres of pixels along an image of side 1 around 0, the same at every resolution."""
+    return (torch.arange(side, device=device) + 0.5) / side - 0.5

@@ -46,7 +46,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "temporal_pooling": "interleaved_convolution",
         "classifier": "fully_connected",
         "rank_loss_weight": 0.0,
-        "dynamic_image_loss_weight": 100.0,
+        "dynamic_image_frames": "given",
         "dynamic_image_normalization": "min_max",
         "initialization": "truncated_normal",
     },

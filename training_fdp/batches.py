@@ -75,8 +75,8 @@ class ClipBatches:
             Samples and normalises as it will at inference.
         config (`TrainConfig`):
             Settings of the run.
-        num_frames (`int`):
-            Frames per clip.
+        model_config (`FDPConfig`):
+            Says how many frames a clip has, and what the dynamic image is made of.
         device (`torch.device`):
             Where the batches live.
         action_units (`torch.FloatTensor` of shape `(num_clips, num_action_units, 2)`, *optional*):
@@ -88,13 +88,14 @@ class ClipBatches:
         clips: ClipCollection,
         processor: Any,
         config: TrainConfig,
-        num_frames: int,
+        model_config: Any,
         device: torch.device,
         action_units: torch.Tensor | None = None,
     ) -> None:
         self.clips = clips
         self.processor = processor
-        self.num_frames = num_frames
+        self.num_frames = model_config.num_frames
+        self.stabilized_target = model_config.dynamic_image_frames == "stabilized"
         self.device = device
         self.frame_sampling = config.frame_sampling
         self.dynamic_image_target = config.dynamic_image_target
@@ -134,7 +135,7 @@ class ClipBatches:
             if self.dynamic_image_target != "sampled":
                 whole = self.processor.normalize_frames(clip["frames"].to(self.device, non_blocking=True))
                 key_frames = (clip["onset_index"], clip["apex_index"], clip["offset_index"])
-                targets.append(pooled_clip(whole, *key_frames, self.dynamic_image_target))
+                targets.append(pooled_clip(whole, *key_frames, self.dynamic_image_target, self.stabilized_target))
         # (batch_size, num_frames, height, width) -> (batch_size, num_frames, 1, height, width)
         pixels = self.processor.normalize_frames(torch.stack(frames).to(self.device, non_blocking=True)).unsqueeze(2)
         if statistics is not None:

@@ -9,12 +9,15 @@ from typing import Any, Literal
 
 import torch
 
-from modeling_fdp.dynamic_image_fdp import NO_MOTION, dynamic_image
+from modeling_fdp.dynamic_image_fdp import NO_MOTION, dynamic_image, dynamic_image_target
+from modeling_fdp.motion_reference_fdp import stabilize
 
 TargetKind = Literal["sampled", "full_clip", "onset_apex"]
 
 
-def pooled_clip(frames: torch.Tensor, onset: int, apex: int, offset: int, kind: TargetKind) -> torch.Tensor:
+def pooled_clip(
+    frames: torch.Tensor, onset: int, apex: int, offset: int, kind: TargetKind, stabilized: bool
+) -> torch.Tensor:
     """Sum the frames of one clip by rank pooling.
 
     Args:
@@ -24,13 +27,15 @@ def pooled_clip(frames: torch.Tensor, onset: int, apex: int, offset: int, kind: 
         offset (`int`): Of its last frame; negative: the last of all.
         kind (`str`): `full_clip`: onset to offset. `onset_apex`: the rise alone (arXiv 2510.15466), or onset to offset
             where the apex is unknown or not after the onset.
+        stabilized (`bool`): Hold the head still first.
 
     Returns:
         `torch.FloatTensor` of shape `(1, height, width)`: at gain 1, in [0, 1].
     """
     first = max(onset, 0)
     last = apex if kind == "onset_apex" and apex > first else offset if offset >= 0 else len(frames) - 1
-    return dynamic_image(frames[first : last + 1].unsqueeze(1), gain=1.0)
+    frames = frames[first : last + 1].unsqueeze(1)
+    return dynamic_image(stabilize(frames[None])[0] if stabilized else frames, gain=1.0)
 
 
 def scaled_target(pooled: torch.Tensor, model_config: Any) -> torch.Tensor:
@@ -45,7 +50,8 @@ def scaled_target(pooled: torch.Tensor, model_config: Any) -> torch.Tensor:
     """
     motion = 2 * (pooled - NO_MOTION)
     # Two frames whose difference is the motion: their dynamic image is the clip's, by the model's own arithmetic.
-    return _made(torch.stack([-motion, motion], dim=1), model_config)
+    pair = torch.stack([-motion, motion], dim=1)
+    return dynamic_image_target(pair, model_config, stabilized=pair)
 
 
 def dynamic_image_targets(model_config: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -60,14 +66,4 @@ def dynamic_image_targets(model_config: Any, batch: dict[str, torch.Tensor]) -> 
     """
     if "dynamic_image_labels" in batch:
         return scaled_target(batch["dynamic_image_labels"], model_config)
-    return _made(batch["pixel_values"], model_config)
-
-
-def _made(frames: torch.Tensor, model_config: Any) -> torch.Tensor:
-    return dynamic_image(
-        frames,
-        normalization=model_config.dynamic_image_normalization,
-        gain=model_config.dynamic_image_gain,
-        # As the model trains: the released target is cast to 8 bits.
-        quantize=model_config.dynamic_image_normalization == "min_max",
-    )
+    return dynamic_image_target(batch["pixel_values"], model_config)

@@ -19,7 +19,7 @@ WEIGHTS_NAME = "model.safetensors"
 # Raise it whenever a preset or a default of FDPConfig changes: the settings of a run name the preset, and folds of two
 # networks must not meet in one OUT. A constant, because building the configuration takes longer than reporting a
 # finished run.
-NETWORK_VERSION = 3
+NETWORK_VERSION = 4
 # Longer lists of differences help nobody.
 SHOWN_DIFFERENCES = 4
 

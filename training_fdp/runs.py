@@ -187,7 +187,7 @@ def _fold_context(prepared: PreparedRun, identity: str, progress: "_Progress", t
     if model_config.action_units and prepared.config.action_units == "coded":
         action_units = action_unit_targets(prepared.corpora.dataset["action_units"], model_config.action_units)
     batches = ClipBatches(
-        prepared.clips, prepared.processor, prepared.config, model_config.num_frames, device, action_units
+        prepared.clips, prepared.processor, prepared.config, model_config, device, action_units
     )
 
     def build_model() -> Any:

@@ -42,7 +42,7 @@ def test_released_preset_is_the_network_of_the_authors_code():
 def test_motion_is_seen_at_half_resolution_and_at_moments(preset):
     config = FDPConfig.from_preset(preset)
     assert (config.num_frames, config.num_encoder_frames, config.least_frames) == (16, 4, 5)
-    assert config.takes_any_length and config.encoder_channels == 6 and config.dynamic_image_loss_weight == 10
+    assert config.takes_any_length and config.encoder_channels == 6 and config.dynamic_image_frames == "stabilized"
     assert config.encoder_strides == [1, *config.stem_strides[1:]] and config.stem_strides[0] == 2
     assert FDPConfig.from_preset(preset, num_moments=7, num_frames=5).num_encoder_frames == 7
 

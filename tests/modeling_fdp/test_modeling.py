@@ -10,6 +10,7 @@ from transformers import AutoModel, AutoModelForVideoClassification
 from modeling_fdp import FDPForVideoClassification, FDPModel, dynamic_image
 from modeling_fdp.dynamic_image_decoder_fdp import unpool
 from modeling_fdp.losses_fdp import classification_loss
+from modeling_fdp.motion_reference_fdp import stabilize
 from modeling_fdp.rank_pooling_fdp import (
     closed_form_rank_scores,
     rank_hinge_loss,
@@ -112,7 +113,8 @@ class TestEveryPreset:
         assert outputs.logits.dtype == dtype and torch.isfinite(outputs.logits).all()
         assert (outputs.dynamic_image.float() - model(clips()).dynamic_image).abs().mean() < 0.05
         # A difference of two frames must not be taken in half precision.
-        assert loaded.fdp._refer_to_first_frame(clips()).dtype == torch.float32
+        stabilized = stabilize(clips()) if loaded.config.reference == "first_frame_motion" else None
+        assert loaded.fdp._refer_to_first_frame(clips(), stabilized).dtype == torch.float32
 
     def test_head_for_another_number_of_labels(self, model, tmp_path):
         model.save_pretrained(tmp_path)
@@ -146,8 +148,9 @@ class TestEveryPreset:
         assert ("rank" in outputs.losses) == (model.config.rank_loss_weight > 0)
 
     def test_image_target_is_made_from_the_clip(self, model, clips):
+        frames = clips() if model.config.dynamic_image_frames == "given" else stabilize(clips())
         target = dynamic_image(
-            clips(),
+            frames,
             normalization=model.config.dynamic_image_normalization,
             quantize=model.config.dynamic_image_normalization == "min_max",
         )
@@ -275,7 +278,7 @@ class TestReference:
         frames = torch.zeros(1, 3, 1, 64, 64)
         frames[:, 1] = 10 / 127.5
         frames[:, 2] = 1.0
-        seen = model.fdp._refer_to_first_frame(frames)
+        seen = model.fdp._refer_to_first_frame(frames, None)
         assert not seen[:, 0].any() and 0.5 < float(seen[0, 1].mean()) < 0.9 and float(seen.max()) <= 1
 
 

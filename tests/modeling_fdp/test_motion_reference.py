@@ -9,13 +9,15 @@ import torch
 from torch.nn import functional as F
 
 from modeling_fdp.motion_reference_fdp import (
-    affine_part,
+    affine_field,
+    affine_motion,
     enlarge,
+    motion_behind,
     motion_channels,
-    motion_since,
     pulse_and_drift,
     resample,
     smooth,
+    stabilize,
 )
 
 GAIN, MOMENTS = 12.0, 4
@@ -78,9 +80,14 @@ def clip_of(picture: torch.Tensor, *motions: tuple[torch.Tensor, Course], num_fr
     return torch.cat(frames).unsqueeze(0)
 
 
+def channels(frames: torch.Tensor, num_moments: int = MOMENTS) -> torch.Tensor:
+    """(batch_size, num_moments, 6, side / 2, side / 2), as the network sees clips."""
+    return motion_channels(stabilize(frames), GAIN, num_moments)
+
+
 def channels_of(frames: torch.Tensor) -> torch.Tensor:
     """(num_moments, 6, side / 2, side / 2) of a batch of one clip."""
-    return motion_channels(frames, GAIN, MOMENTS)[0]
+    return channels(frames)[0]
 
 
 class TestPulseAndDrift:
@@ -121,18 +128,18 @@ class TestOverTime:
         assert channels_of(clip_of(texture(64))).abs().max() < 1e-6
 
     def test_what_rises_and_falls_is_pulse_and_not_drift(self) -> None:
-        channels = channels_of(clip_of(texture(64), (bump(0.0, 1.0, 64), rise_and_fall)))
-        down = channels[:, 2]
+        seen = channels_of(clip_of(texture(64), (bump(0.0, 1.0, 64), rise_and_fall)))
+        down = seen[:, 2]
         assert down[MIDDLE][HERE] > 0.5 and abs(down[MIDDLE][THERE]) < 0.2
         assert 0.3 < down[0][HERE] < down[MIDDLE][HERE] > down[2][HERE] > 0.3 and abs(down[3]).max() < 1e-5
-        assert channels[MIDDLE, 0].abs().max() > 0.5, "the difference shows it too"
-        assert channels[:, DRIFT].abs().max() < 1e-3
+        assert seen[MIDDLE, 0].abs().max() > 0.5, "the difference shows it too"
+        assert seen[:, DRIFT].abs().max() < 1e-3
 
     def test_what_goes_one_way_is_drift_and_not_pulse(self) -> None:
-        channels = channels_of(clip_of(texture(64), (bump(0.0, 1.0, 64), one_way)))
-        down = channels[:, 5]
+        seen = channels_of(clip_of(texture(64), (bump(0.0, 1.0, 64), one_way)))
+        down = seen[:, 5]
         assert down[3][HERE] > 0.5 and (down[:, HERE[0], HERE[1]].diff() > 0.05).all()
-        assert channels[:, PULSE].abs().max() < 0.1
+        assert seen[:, PULSE].abs().max() < 0.1
 
     def test_apex_may_lie_early_or_late(self) -> None:
         for shift, course in ((0.3, "early"), (-0.3, "late")):
@@ -145,23 +152,23 @@ class TestOverTime:
 
     def test_slow_motion_of_the_whole_head_is_in_neither(self) -> None:
         picture, head = texture(64), affine(64)
-        channels = channels_of(clip_of(picture, (head, one_way)))
+        seen = channels_of(clip_of(picture, (head, one_way)))
         plain = ((moved(picture, head) - picture) * GAIN).tanh().abs().mean()
-        inside = channels[..., 8:24, 8:24].abs().mean((0, 2, 3))
+        inside = seen[..., 8:24, 8:24].abs().mean((0, 2, 3))
         assert plain > 0.5 and inside[[0, 3]].max() < 0.25 * plain
         assert inside[[1, 2, 4, 5]].max() < 0.1
 
     def test_expression_is_found_while_the_head_moves(self) -> None:
         motions = (bump(0.0, 1.0, 64), rise_and_fall), (affine(64), one_way)
-        channels = channels_of(clip_of(texture(64), *motions))
-        assert channels[MIDDLE, 2][HERE] > 0.5 and abs(channels[MIDDLE, 2][THERE]) < 0.2
-        assert channels[:, 5, HERE[0], HERE[1]].abs().max() < 0.1
+        seen = channels_of(clip_of(texture(64), *motions))
+        assert seen[MIDDLE, 2][HERE] > 0.5 and abs(seen[MIDDLE, 2][THERE]) < 0.2
+        assert seen[:, 5, HERE[0], HERE[1]].abs().max() < 0.1
 
     def test_light_that_changes_slowly_is_drift_and_not_pulse(self) -> None:
         clip = clip_of(0.8 * texture(64)) + torch.linspace(0, 0.08, 16).view(1, 16, 1, 1, 1)
-        channels = channels_of(clip)
-        assert channels[3, 3].mean() == pytest.approx(math.tanh(0.08 * GAIN), abs=0.02)
-        assert channels[:, PULSE].abs().mean() < 0.02
+        seen = channels_of(clip)
+        assert seen[3, 3].mean() == pytest.approx(math.tanh(0.08 * GAIN), abs=0.02)
+        assert seen[:, PULSE].abs().mean() < 0.02
 
     def test_noise_of_the_first_frame_is_not_repeated_by_all(self) -> None:
         clip = clip_of(texture(64))
@@ -175,25 +182,23 @@ class TestOverTime:
         motions = (bump(0.5, 1.0, 64), rise_and_fall), (affine(64) / 2, one_way)
         picture = texture(64)
         expected = channels_of(clip_of(picture, *motions, num_frames=16))
-        channels = channels_of(clip_of(picture, *motions, num_frames=num_frames))
-        assert channels.shape == expected.shape == (4, 6, 32, 32) and expected[MIDDLE, 2].max() > 0.5
-        assert (channels - expected).abs().mean() < 0.01
+        seen = channels_of(clip_of(picture, *motions, num_frames=num_frames))
+        assert seen.shape == expected.shape == (4, 6, 32, 32) and expected[MIDDLE, 2].max() > 0.5
+        assert (seen - expected).abs().mean() < 0.01
         # Bilinear interpolation blurs frames by their fraction of a pixel, which differs between the lengths.
-        assert (channels - expected)[:, [1, 2, 4, 5], 4:-4, 4:-4].abs().max() < 0.05
+        assert (seen - expected)[:, [1, 2, 4, 5], 4:-4, 4:-4].abs().max() < 0.05
 
     @pytest.mark.parametrize("num_moments", [2, 3, 8])
     def test_moments_read_the_same_curves(self, num_moments: int) -> None:
         clip = clip_of(texture(64), (bump(0.0, 1.0, 64), rise_and_fall), (affine(64), one_way))
-        fine = motion_channels(clip, GAIN, 24)
-        assert torch.allclose(
-            motion_channels(clip, GAIN, num_moments), fine[:, 24 // num_moments - 1 :: 24 // num_moments], atol=1e-4
-        )
+        fine = channels(clip, 24)
+        assert torch.allclose(channels(clip, num_moments), fine[:, 24 // num_moments - 1 :: 24 // num_moments], atol=1e-4)
 
 
 @pytest.mark.parametrize(("x", "y"), [(0.5, 0.0), (0.0, -0.5), (1.5, 1.0), (-2.5, 0.5)])
 def test_known_motion_is_found(x: float, y: float) -> None:
     picture = texture(64)
-    flow = motion_since(picture, moved(picture, constant(x, y, 64)))
+    flow = motion_behind(picture, moved(picture, constant(x, y, 64)) - picture)
     assert flow.shape == (1, 1, 2, 32, 32), "half the resolution, in pixels of the full frame"
     # The damping holds back what has little texture: a fifth of a short motion.
     error = flow[..., 6:-6, 6:-6] - constant(x, y, 20)
@@ -205,7 +210,7 @@ def test_affine_motion_is_recovered_whole() -> None:
     position = torch.linspace(-0.5, 0.5, side)
     x, y = position.expand(side, side), position[:, None].expand(side, side)
     flow = torch.stack([1.0 + 2.0 * x - 0.5 * y, -0.3 + 0.7 * x + 1.5 * y]).view(1, 1, 2, side, side)
-    assert torch.allclose(affine_part(flow), flow, atol=1e-5)
+    assert torch.allclose(affine_field(affine_motion(flow), side), flow, atol=1e-5)
 
 
 def test_half_resolution_is_centred_on_the_full_one() -> None:
@@ -221,12 +226,12 @@ def test_half_resolution_is_centred_on_the_full_one() -> None:
 @pytest.mark.parametrize("num_moments", [2, 4])
 def test_all_lies_in_range(num_moments: int) -> None:
     frames = torch.rand(2, 5, 1, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    channels = motion_channels(frames, GAIN, num_moments)
-    assert channels.shape == (2, num_moments, 6, 16, 16) and channels.dtype == torch.float32
-    assert 0.5 < channels.abs().max() <= 1
-    assert channels[:, -1, PULSE].abs().max() < 1e-4, "a pulse is over when the clip is"
-    alone = torch.cat([motion_channels(clip[None], GAIN, num_moments) for clip in frames])
-    assert torch.allclose(channels, alone, atol=1e-4), "each clip for itself"
+    seen = channels(frames, num_moments)
+    assert seen.shape == (2, num_moments, 6, 16, 16) and seen.dtype == torch.float32
+    assert 0.5 < seen.abs().max() <= 1
+    assert seen[:, -1, PULSE].abs().max() < 1e-4, "a pulse is over when the clip is"
+    alone = torch.cat([channels(clip[None], num_moments) for clip in frames])
+    assert torch.allclose(seen, alone, atol=1e-4), "each clip for itself"
 
 
 def test_flat_skin_with_noise_keeps_still() -> None:
@@ -247,24 +252,26 @@ def test_size_of_the_picture_does_not_matter() -> None:
     assert peaks == pytest.approx([peaks[0]] * 3, rel=0.1) and peaks[0] > 0.5
     for side in (128, 256):
         difference = F.avg_pool2d(at[side], side // 64) - at[64]
-        for channel, share in enumerate((0.3, 0.15, 0.15)):
+        # The head's motion, which an expression pulls along a little, is estimated at every size for itself.
+        for channel, share in enumerate((0.35, 0.15, 0.2)):
             reach = at[64][:, channel].abs()
             assert difference[:, channel].abs().mean() < share * reach.mean(), (side, channel)
         # The gain of the difference shows every fraction of a pixel by which the head is held; the motion is smooth.
-        assert difference[:, 1:3].abs().max() < 0.2 * peaks[0], side
+        # Towards the borders, what the head does is extrapolated from the face.
+        assert difference[:, 1:3, 4:-4, 4:-4].abs().max() < 0.2 * peaks[0], side
         assert difference[:, DRIFT].abs().max() < 0.01, side
 
 
 def test_colours_are_averaged() -> None:
     gray = torch.cat([texture(32, seed) for seed in range(5)]).view(1, 5, 1, 32, 32)
-    expected = motion_channels(gray, GAIN, MOMENTS)
-    assert torch.allclose(motion_channels(gray.expand(-1, -1, 3, -1, -1), GAIN, MOMENTS), expected, atol=1e-4)
+    expected = channels(gray)
+    assert torch.allclose(channels(gray.expand(-1, -1, 3, -1, -1)), expected, atol=1e-4)
     tint = torch.tensor([0.2, -0.3, 0.1]).view(1, 1, 3, 1, 1)
-    assert torch.allclose(motion_channels(gray + tint, GAIN, MOMENTS), expected, atol=1e-3)
+    assert torch.allclose(channels(gray + tint), expected, atol=1e-3)
 
 
 def test_half_precision_around_it_changes_nothing() -> None:
     frames = torch.rand(1, 5, 1, 32, 32, generator=torch.Generator().manual_seed(4)) * 2 - 1
-    expected = motion_channels(frames, GAIN, MOMENTS)
+    expected = channels(frames)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(motion_channels(frames, GAIN, MOMENTS), expected)
+        assert torch.equal(channels(frames), expected)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from modeling_fdp import FDPConfig
 from training_fdp.averaging import MovingAverage
 from training_fdp.batches import ClipBatches, StepSampler
 from training_fdp.config import TrainConfig
@@ -220,7 +221,7 @@ def test_frames_as_the_release_takes_them(toy_clips):
 
     def indices(source, **settings):
         config = TrainConfig(corpus=["x"], **settings)
-        batches = ClipBatches(source, None, config, 4, torch.device("cpu"))
+        batches = ClipBatches(source, None, config, FDPConfig(num_frames=4, reference="none"), torch.device("cpu"))
         return batches._frame_indices(source[0], None, None).tolist()
 
     assert indices(clips, frame_sampling="released_stride") == [0, 2, 4, 6]

@@ -6,7 +6,7 @@ from torchvision.models import resnet18
 
 from modeling_fdp import FDPConfig
 from modeling_fdp.configuration_fdp import MOTION_CHANNELS
-from modeling_fdp.motion_reference_fdp import motion_channels
+from modeling_fdp.motion_reference_fdp import motion_channels, stabilize
 
 
 class PlainConvNet(nn.Module):
@@ -69,7 +69,7 @@ class MotionConvNet(nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Map frames `(batch_size, num_frames, height, width)` to logits `(batch_size, num_labels)`."""
-        channels = motion_channels(inputs.unsqueeze(2), FDPConfig.reference_gain, FDPConfig.num_moments)
+        channels = motion_channels(stabilize(inputs.unsqueeze(2)), FDPConfig.reference_gain, FDPConfig.num_moments)
         return self.network(channels.flatten(1, 2))
 
 
