@@ -49,13 +49,13 @@ def build_models(preset: str, count: int, device: torch.device, **overrides: Any
 
 def make_batch(config: Any, batch_size: int, seed: int, device: torch.device) -> Batch:
     """Return frames, labels and dynamic images (`tuple`) of one fold: noise, since only sizes matter here."""
-    from modeling_fdp.dynamic_image_fdp import dynamic_image
+    from modeling_fdp.dynamic_image_fdp import dynamic_image_target
 
     generator = torch.Generator().manual_seed(seed)
     shape = (batch_size, config.num_frames, 1, config.image_size, config.image_size)
     pixels = (torch.rand(shape, generator=generator) * 2 - 1).to(device)
     labels = torch.randint(0, NUM_CLASSES, (batch_size,), generator=generator).to(device)
-    return pixels, labels, dynamic_image(pixels)
+    return pixels, labels, dynamic_image_target(pixels, config)
 
 
 def training_loss(output: Any, batch: Batch, config: Any) -> torch.Tensor:

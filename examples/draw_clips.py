@@ -11,7 +11,7 @@ import torch
 
 from hub_datasets.synthetic.render import render_clip
 from modeling_fdp import FDPForVideoClassification, FDPVideoProcessor
-from modeling_fdp.dynamic_image_fdp import dynamic_image
+from modeling_fdp.dynamic_image_fdp import dynamic_image_target
 
 # Faces that nobody chose by result: the first seeds, one emotion each. No corpus uses seeds this low.
 CLIPS = ((1, "disgust"), (2, "happiness"), (3, "surprise"))
@@ -35,7 +35,7 @@ def main() -> None:
         pixel_values = processor([frames.unsqueeze(-1)], return_tensors="pt")["pixel_values"]
         with torch.inference_mode():
             output = model(pixel_values)
-        target = dynamic_image(pixel_values, gain=model.config.dynamic_image_gain)
+        target = dynamic_image_target(pixel_values, model.config)
         pictures = (clip.frames[event.onset], clip.frames[event.apex], target[0, 0], output.dynamic_image[0, 0])
         for axis, picture in zip(row[:4], pictures, strict=True):
             axis.imshow(picture, cmap="gray", vmin=0, vmax=1 if picture.max() <= 1 else 255)

@@ -117,15 +117,17 @@ def dynamic_image(
     return image.to(frames.dtype)
 
 
-def dynamic_image_target(pixel_values: torch.Tensor, config: Any, stabilized: torch.Tensor | None = None) -> torch.Tensor:
+def dynamic_image_target(
+    pixel_values: torch.Tensor, config: Any, stabilized: torch.Tensor | None = None
+) -> torch.Tensor:
     """What a network shall construct of a clip.
 
     Args:
-        pixel_values (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`): in [-1, 1];
-            colours are averaged.
+        pixel_values (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`):
+            in [-1, 1]; colours are averaged.
         config (`FDPConfig`): says of which frames, on which scale.
-        stabilized (`torch.FloatTensor` of shape `(batch_size, num_frames, 1, height, width)`, *optional*): those frames
-            with the head held still, where they are known already.
+        stabilized (`torch.FloatTensor` of shape `(batch_size, num_frames, 1, height, width)`, *optional*): the same
+            with the head held still, where that is known already.
 
     Returns:
         `torch.FloatTensor` of shape `(batch_size, 1, height, width)`: in [0, 1], without a gradient.

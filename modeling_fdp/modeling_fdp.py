@@ -44,7 +44,7 @@ class FDPModelOutput(ModelOutput):
         rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`):
             One score per frame, higher for later frames; any scale. Those of moments are interpolated.
         detail (`torch.FloatTensor` of shape `(batch_size, stem_channels[0], stem height, stem width)`):
-            The stem's first map, pooled over time in closed form: fine lines for the construction of the dynamic image.
+            The stem's first map, pooled over time in closed form: fine lines for the constructed dynamic image.
         stabilized_frames (`torch.FloatTensor` of shape `(batch_size, num_frames, 1, height, width)`, *optional*):
             The frames with the head held still, with `reference="first_frame_motion"`.
         hidden_states (`tuple[torch.FloatTensor]`, *optional*):

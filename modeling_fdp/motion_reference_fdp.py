@@ -192,8 +192,8 @@ def displacement(texture: Texture, change: torch.Tensor, so_far: torch.Tensor | 
         texture (`Texture`): of the picture that moves.
         change (`torch.FloatTensor` of shape `(batch_size, num_pictures, height, width)`): that picture minus what it
             became, read back along the motion so far.
-        so_far (`torch.FloatTensor` of shape `(batch_size, num_pictures, 2, height / 2, width / 2)`, *optional*): motion
-            that earlier steps found; the damping pulls it back, or it would only slow the steps.
+        so_far (`torch.FloatTensor` of shape `(batch_size, num_pictures, 2, height / 2, width / 2)`, *optional*): what
+            earlier steps found; the damping pulls it back, or it would only slow the steps.
 
     Returns:
         `torch.FloatTensor` of the shape of `so_far`: what to add to it, in pixels of the picture to the right and

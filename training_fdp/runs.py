@@ -186,9 +186,7 @@ def _fold_context(prepared: PreparedRun, identity: str, progress: "_Progress", t
     action_units = None
     if model_config.action_units and prepared.config.action_units == "coded":
         action_units = action_unit_targets(prepared.corpora.dataset["action_units"], model_config.action_units)
-    batches = ClipBatches(
-        prepared.clips, prepared.processor, prepared.config, model_config, device, action_units
-    )
+    batches = ClipBatches(prepared.clips, prepared.processor, prepared.config, model_config, device, action_units)
 
     def build_model() -> Any:
         model = FDPForVideoClassification(model_config)

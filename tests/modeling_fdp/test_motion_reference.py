@@ -192,7 +192,9 @@ class TestOverTime:
     def test_moments_read_the_same_curves(self, num_moments: int) -> None:
         clip = clip_of(texture(64), (bump(0.0, 1.0, 64), rise_and_fall), (affine(64), one_way))
         fine = channels(clip, 24)
-        assert torch.allclose(channels(clip, num_moments), fine[:, 24 // num_moments - 1 :: 24 // num_moments], atol=1e-4)
+        assert torch.allclose(
+            channels(clip, num_moments), fine[:, 24 // num_moments - 1 :: 24 // num_moments], atol=1e-4
+        )
 
 
 @pytest.mark.parametrize(("x", "y"), [(0.5, 0.0), (0.0, -0.5), (1.5, 1.0), (-2.5, 0.5)])

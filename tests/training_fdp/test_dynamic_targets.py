@@ -13,8 +13,9 @@ from training_fdp.dynamic_targets import dynamic_image_targets, pooled_clip, sca
 from training_fdp.errors import ConfigError
 from training_fdp.fold import FoldTrainer
 
-SIGNED = FDPConfig.from_preset("tiny")
-MIN_MAX = FDPConfig.from_preset("tiny", dynamic_image_normalization="min_max")
+SIGNED = FDPConfig.from_preset("tiny", dynamic_image_frames="given")
+MIN_MAX = FDPConfig.from_preset("tiny", dynamic_image_frames="given", dynamic_image_normalization="min_max")
+STABILIZED = FDPConfig.from_preset("tiny")
 
 
 def moving_clip(num_frames=9, size=32, seed=0):
@@ -27,15 +28,15 @@ def moving_clip(num_frames=9, size=32, seed=0):
     return frames
 
 
-@pytest.mark.parametrize("config", [SIGNED, MIN_MAX])
+@pytest.mark.parametrize("config", [SIGNED, MIN_MAX, STABILIZED])
 def test_all_frames_sampled_and_all_frames_pooled_are_one_picture(config):
     """A clip of as many frames as the model sees: what it was summed from cannot matter."""
     frames = moving_clip(num_frames=8)
     sampled = dynamic_image_targets(config, {"pixel_values": frames[None, :, None]})
-    pooled = {"dynamic_image_labels": pooled_clip(frames, 0, 3, 7, "full_clip")[None]}
+    pooled = {"dynamic_image_labels": pooled_clip(frames, 0, 3, 7, "full_clip", config is STABILIZED)[None]}
     whole = dynamic_image_targets(config, {"pixel_values": frames[None, ::2, None], **pooled})
     # Rounding may push a value across the edge of one of the 256 levels of the stretched form.
-    torch.testing.assert_close(whole, sampled, atol=1e-5 if config is SIGNED else 1 / 255 + 1e-5, rtol=0)
+    torch.testing.assert_close(whole, sampled, atol=1 / 255 + 1e-5 if config is MIN_MAX else 1e-5, rtol=0)
     assert (sampled - 0.5).abs().max() > 0.2
 
 
@@ -43,12 +44,26 @@ def test_spans_by_hand():
     frames = moving_clip()
     for kind, apex, span in (("full_clip", 5, (1, 8)), ("onset_apex", 5, (1, 5)), ("onset_apex", -1, (1, 8))):
         expected = dynamic_image(frames[span[0] : span[1] + 1, None], gain=SIGNED.dynamic_image_gain)
-        found = scaled_target(pooled_clip(frames, 1, apex, 8, kind)[None], SIGNED)
+        found = scaled_target(pooled_clip(frames, 1, apex, 8, kind, False)[None], SIGNED)
         torch.testing.assert_close(found[0], expected, atol=1e-5, rtol=0)
-    rise, both = (pooled_clip(frames, 0, 5, 8, kind) for kind in ("onset_apex", "full_clip"))
+    rise, both = (pooled_clip(frames, 0, 5, 8, kind, False) for kind in ("onset_apex", "full_clip"))
     assert (rise - both).abs().max() > 0.001, "the fall takes a part of the rise away"
-    assert torch.equal(pooled_clip(frames, 0, 0, 8, "onset_apex"), both)
-    assert torch.equal(pooled_clip(frames[:1], 0, -1, 0, "full_clip"), torch.full((1, 32, 32), 0.5))
+    assert torch.equal(pooled_clip(frames, 0, 0, 8, "onset_apex", False), both)
+    assert torch.equal(pooled_clip(frames[:1], 0, -1, 0, "full_clip", False), torch.full((1, 32, 32), 0.5))
+
+
+def test_a_head_that_moves_is_not_in_the_stabilized_target():
+    """A smooth face that slides by a pixel is all that its own dynamic image shows, and next to nothing of ours."""
+    place = torch.linspace(-1, 1, 64)
+    face = 0.6 * torch.cos(7 * place) * torch.cos(9 * place)[:, None] + 0.3 * torch.sin(
+        13 * place + 5 * place[:, None]
+    )
+    slid = [(1 - part) * face + part * face.roll(1, 1) for part in torch.linspace(0, 1, 8)]
+    clip = {"pixel_values": torch.stack(slid)[None, :, None]}
+    given, stabilized = (dynamic_image_targets(config, clip)[..., 8:-8, 8:-8] for config in (SIGNED, STABILIZED))
+    assert (stabilized - 0.5).abs().mean() < 0.15 * (given - 0.5).abs().mean() > 0.01
+    whole = pooled_clip(clip["pixel_values"][0, :, 0], 0, -1, 7, "full_clip", True)
+    assert torch.allclose(scaled_target(whole[None], STABILIZED)[..., 8:-8, 8:-8], stabilized, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +83,7 @@ def test_the_target_goes_where_the_frames_go(options):
     batch = {
         "pixel_values": clips[:, :, None],
         "labels": torch.arange(6) % 3,
-        "dynamic_image_labels": torch.stack([pooled_clip(clip, 0, 5, 7, "full_clip") for clip in clips]),
+        "dynamic_image_labels": torch.stack([pooled_clip(clip, 0, 5, 7, "full_clip", False) for clip in clips]),
     }
     augment = build_augmentation(AugmentationConfig(**options), num_labels=3)
     augmented = augment(batch, torch.Generator().manual_seed(3))

@@ -316,4 +316,4 @@ def test_a_changed_preset_raises_the_version_of_the_networks():
     }
     networks = {name: {field: values[field] for field in sorted(own)} for name, values in presets.items()}
     digest = hashlib.sha256(json.dumps(networks, sort_keys=True).encode()).hexdigest()[:12]
-    assert (NETWORK_VERSION, digest) == (3, "f383dd5ce8fc")
+    assert (NETWORK_VERSION, digest) == (4, "adbddc66665d")
