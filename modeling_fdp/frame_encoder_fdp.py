@@ -325,8 +325,9 @@ class FDPFrameEncoder(nn.Module):
             `tuple`: the map that each frame keeps, `(num_images, feature_size, map height, map width)`, and the stem's
             first map, `(num_images, stem_channels[0], stem height, stem width)`.
         """
-        detail = hidden_states = self.stem[0](frames)
-        for layer in self.stem[1:]:
+        first, *others = self.stem
+        detail = hidden_states = first(frames)
+        for layer in others:
             hidden_states = layer(hidden_states)
         stage_maps = []
         for stage in self.stages:

@@ -111,6 +111,7 @@ SHAPES = {
     "augmented_difference_cnn": (5, 24, 24),
     "motion_cnn": (5, 24, 24),
     "apex_flow_logistic": (128,),
+    "motion_logistic": (192,),
     "onset_flow_cnn3d": (2, 4, 24, 24),
     "dynamic_image_resnet18": (1, 24, 24),
     "videomae": (5, 24, 24),
@@ -130,7 +131,7 @@ def test_inputs_have_the_stated_shape_and_a_useful_scale(name):
 def test_motion_inputs_do_not_see_a_still_face():
     clips = make_clips(num_subjects=1, per_subject=1)
     clips[0]["frames"] = clips[0]["frames"][:1].repeat(9, 1, 1)
-    for see in (inputs.dynamic_image, inputs.onset_flow, inputs.apex_flow_grid):
+    for see in (inputs.dynamic_image, inputs.onset_flow, inputs.apex_flow_grid, inputs.motion_grid):
         assert see(clips, Processor(), 5).abs().max() < 1e-3, see.__name__
 
 

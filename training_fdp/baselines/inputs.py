@@ -6,13 +6,16 @@ from typing import Any, Protocol
 import torch
 import torch.nn.functional as F
 
+from modeling_fdp import FDPConfig
 from modeling_fdp.dynamic_image_fdp import rank_pooling_weights
+from modeling_fdp.motion_reference_fdp import motion_channels, stabilize
 
 from .optical_flow import tv_l1_flow
 
 GRID_SIZE = 8
 # Brings dynamic images to about unit size; a fixed number, so nothing is learnt from test clips.
 _IMAGE_SCALE = 4.0
+_CHUNK_SIZE = 64
 
 
 class Clips(Protocol):
@@ -76,6 +79,16 @@ def apex_flow_grid(clips: Clips, processor: Any, num_frames: int) -> torch.Tenso
         torch.stack([frames[apex] for frames, _, apex in pairs]),
     )
     return F.adaptive_avg_pool2d(flow, GRID_SIZE).flatten(1)
+
+
+def motion_grid(clips: Clips, processor: Any, num_frames: int) -> torch.Tensor:
+    """Mean of FDP's pulse in the middle of the clip in each cell of a grid: `(num_clips, 3 * 8 * 8)`, in [-1, 1]."""
+    grids = []
+    for frames in raw_frames(clips, processor, num_frames).split(_CHUNK_SIZE):
+        # Of two moments, the first is the middle; the drift fills the other half of the channels.
+        pulse = motion_channels(stabilize(frames.unsqueeze(2)), FDPConfig.reference_gain, 2)[:, 0, :3]
+        grids.append(F.adaptive_avg_pool2d(pulse, GRID_SIZE).flatten(1))
+    return torch.cat(grids)
 
 
 def onset_flow(clips: Clips, processor: Any, num_frames: int) -> torch.Tensor:

@@ -83,6 +83,10 @@ BASELINES: dict[str, Baseline] = {
         inputs.apex_flow_grid,
         lambda epochs: LogisticClassifier(),
     ),
+    # FDP's input in front of no network at all.
+    "motion_logistic": Baseline(
+        "FDP's pulse in a grid + logistic regression", "", inputs.motion_grid, lambda epochs: LogisticClassifier()
+    ),
     "onset_flow_cnn3d": Baseline(
         "flow from the first frame + 3-D CNN",
         "",
