@@ -1,8 +1,8 @@
 """Size and speed of the presets, the released network batched against its frame loop, and memory while training.
 
     python benchmarks/inference.py                                   # table: parameters, MACs, clips/s
-    python benchmarks/inference.py --compare-loop                    # released: one batch of frames against a frame
-    loop python benchmarks/inference.py --training-memory --preset base --batch-size 36 --device cuda
+    python benchmarks/inference.py --compare-loop                    # released: frames in one batch or in a loop
+    python benchmarks/inference.py --training-memory --preset base --batch-size 36 --device cuda
     python benchmarks/inference.py --training-memory --estimate --preset base --batch-size 36     # without a GPU
 
 Pixels are random: the time of a convolution does not depend on them. All timed alternatives of a comparison take turns
@@ -115,9 +115,9 @@ def compare_loop(arguments: argparse.Namespace) -> dict[str, object]:
     served.use_channels_last()
 
     def loop() -> tuple[torch.Tensor, torch.Tensor]:
-        features = torch.stack([model.fdp.encoder(frame[None])[0] for frame in frames], dim=1)
-        representation = model.fdp.pooling(features, None)
-        return model.classifier(representation)[0], model.decoder(representation)
+        maps = [model.fdp.encoder(frame[None]) for frame in frames]
+        representation = model.fdp.pooling(torch.stack([features for features, _ in maps], dim=1), None)
+        return model.classifier(representation)[0], model.decoder(representation, maps[0][1])
 
     with torch.inference_mode():
         difference = max(float((loop()[0] - network(clip).logits).abs().max()) for network in (model, served))

@@ -39,8 +39,8 @@ class FDPConfig(PreTrainedConfig):
             Height and width of a frame in pixels (released code: 64).
         reference (`str`, *optional*, defaults to `"first_frame_motion"`):
             What a frame is compared with before it is judged: `"none"` (paper and released code),
-            `"first_frame_motion"` (the encoder sees the difference to the first frame with the head held still, and
-            the motion of the skin, each fitted over time by a pulse and a drift; see `motion_reference_fdp`),
+            `"first_frame_motion"` (the head is held still, every pixel is fitted over time by a pulse and a drift, and
+            the encoder sees these and the motion of the skin behind them; see `motion_reference_fdp`),
             `"first_frame_pixels"` (the plain difference alone) or `"first_frame_features"` (the first frame's
             features are subtracted after the encoder). Our choice: identity dominates raw frames, and the reference
             to the first frame is the largest single gain in honest logs (fact sheet, section 5.2); what motion adds
@@ -379,7 +379,9 @@ class FDPConfig(PreTrainedConfig):
                 f"`stem_strides` must have one entry per stem convolution, but {len(self.stem_strides)} strides and "
                 f"{len(self.stem_channels)} channels were given."
             )
-        if self.reference == "first_frame_motion" and (not self.stem_strides or self.stem_strides[0] % MOTION_STRIDE):
+        if not self.stem_channels:
+            raise ValueError("`stem_channels` must name at least one convolution, but [] was given.")
+        if self.reference == "first_frame_motion" and self.stem_strides[0] % MOTION_STRIDE:
             raise ValueError(
                 "Motion comes at half the frame's resolution, so the first of `stem_strides` must be even, but "
                 f"{self.stem_strides} was given."
@@ -422,6 +424,10 @@ class FDPConfig(PreTrainedConfig):
             raise ValueError(
                 f"`temporal_pooling={self.temporal_pooling!r}` keeps the channels, but representation_multiplier="
                 f"{self.representation_multiplier} was given; set it to 1."
+            )
+        if self.decoder == "light" and self.decoder_size < 2:
+            raise ValueError(
+                f"`decoder_size` must be at least 2 with decoder='light', but {self.decoder_size} was given."
             )
         if self.decoder == "segnet" and self.representation_size % self.feature_stride**2:
             raise ValueError(

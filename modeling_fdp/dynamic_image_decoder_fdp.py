@@ -60,7 +60,7 @@ class FDPSegNetDecoder(nn.Module):
         self.decoder = nn.ModuleList(decoder)
         self.output = FDPImageOutput(channels, 1)
 
-    def forward(self, representation: torch.Tensor, detail: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, representation: torch.Tensor, detail: torch.Tensor) -> torch.Tensor:
         """(batch_size, representation_size, map height, map width) -> (batch_size, 1, height, width) in [0, 1].
 
         `detail` serves the other decoder and is not used.
@@ -129,8 +129,12 @@ class FDPLightDecoder(nn.Module):
         """
         entered = self.enter(representation)
         lowered = self.bottom(self.down(entered))
-        merged = self.merge(entered + F.interpolate(lowered, scale_factor=2.0, mode="nearest"))
-        scale = detail.shape[-1] / merged.shape[-1]
-        enlarged = F.interpolate(merged, scale_factor=scale, mode="nearest")
-        drawn = self.detail(torch.cat([enlarged, detail], dim=1))
+        merged = self.merge(entered + F.interpolate(lowered, size=entered.shape[-2:], mode="nearest"))
+        finer = merged.shape[-1] // detail.shape[-1]
+        if finer > 1:
+            # The released vector is an image of full size.
+            merged = F.avg_pool2d(merged, finer)
+        else:
+            merged = F.interpolate(merged, size=detail.shape[-2:], mode="nearest")
+        drawn = self.detail(torch.cat([merged, detail], dim=1))
         return torch.sigmoid(F.pixel_shuffle(self.output(drawn), self.stem_stride))

@@ -1,9 +1,10 @@
 """Dynamic images: a clip summed into one picture by approximate rank pooling (Bilen et al., CVPR 2016)."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
+from .configuration_fdp import FDPConfig
 from .motion_reference_fdp import stabilize
 
 NO_MOTION = 0.5
@@ -75,9 +76,8 @@ def dynamic_image(
     """Sums clips into dynamic images. Differentiable unless `quantize` is set; runs where the frames are.
 
     Args:
-        frames (`torch.FloatTensor` of shape `(..., num_frames, num_channels, height, width)`): pixels in [-1, 1], as
-        the
-            video processor returns them.
+        frames (`torch.FloatTensor` of shape `(..., num_frames, num_channels, height, width)`):
+            pixels in [-1, 1], as the video processor returns them.
         weights (`torch.FloatTensor` of shape `(num_frames,)` or `(..., num_frames)`, *optional*): of the frames;
             `rank_pooling_weights` by default.
         normalization (`str`, *optional*, defaults to `"signed"`):
@@ -117,8 +117,28 @@ def dynamic_image(
     return image.to(frames.dtype)
 
 
+def scaled_dynamic_image(frames: torch.Tensor, config: FDPConfig) -> torch.Tensor:
+    """The dynamic image of frames on the scale that a network constructs.
+
+    Args:
+        frames (`torch.FloatTensor` of shape `(batch_size, num_frames, 1, height, width)`): in [-1, 1].
+        config (`FDPConfig`): says which scale.
+
+    Returns:
+        `torch.FloatTensor` of shape `(batch_size, 1, height, width)`: in [0, 1].
+    """
+    return dynamic_image(
+        frames,
+        normalization=config.dynamic_image_normalization,
+        gain=config.dynamic_image_gain,
+        # The released target is cast to 8 bits; ours stays float.
+        quantize=config.dynamic_image_normalization == "min_max",
+    )
+
+
+@torch.no_grad()
 def dynamic_image_target(
-    pixel_values: torch.Tensor, config: Any, stabilized: torch.Tensor | None = None
+    pixel_values: torch.Tensor, config: FDPConfig, stabilized: torch.Tensor | None = None
 ) -> torch.Tensor:
     """What a network shall construct of a clip.
 
@@ -130,18 +150,11 @@ def dynamic_image_target(
             with the head held still, where that is known already.
 
     Returns:
-        `torch.FloatTensor` of shape `(batch_size, 1, height, width)`: in [0, 1], without a gradient.
+        `torch.FloatTensor` of shape `(batch_size, 1, height, width)`: in [0, 1].
     """
-    with torch.no_grad():
-        if config.dynamic_image_frames == "given":
-            frames = pixel_values.float().mean(2, keepdim=True)
-        else:
-            frames = stabilize(pixel_values) if stabilized is None else stabilized
-        # The released target is cast to 8 bits; ours stays float.
-        quantize = config.dynamic_image_normalization == "min_max"
-        return dynamic_image(
-            frames, normalization=config.dynamic_image_normalization, gain=config.dynamic_image_gain, quantize=quantize
-        )
+    if config.dynamic_image_frames == "given":
+        return scaled_dynamic_image(pixel_values.float().mean(2, keepdim=True), config)
+    return scaled_dynamic_image(stabilize(pixel_values) if stabilized is None else stabilized, config)
 
 
 def dynamic_image_phases(

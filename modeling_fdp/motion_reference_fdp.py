@@ -66,7 +66,15 @@ def stabilize(frames: torch.Tensor) -> torch.Tensor:
     Returns:
         `torch.FloatTensor` of shape `(batch_size, num_frames, 1, height, width)`: single precision. Reliable where the
         head moves by up to about 1/16 of the side.
+
+    Raises:
+        ValueError: a side that is not a multiple of 4, which the coarser pictures cannot cover.
     """
+    if frames.shape[-1] % STRIDE**2:
+        raise ValueError(
+            f"Frames must have a side that is a multiple of {STRIDE**2} pixels to hold the head still, but "
+            f"{frames.shape[-1]} was given; resize the frames."
+        )
     # In single precision, also under autocast: half precision would round a motion of one gray level away.
     with torch.autocast(frames.device.type, enabled=False):
         planes = frames.float().mean(2)
@@ -74,7 +82,7 @@ def stabilize(frames: torch.Tensor) -> torch.Tensor:
         small = F.avg_pool2d(planes, STRIDE)
         first, later = small[:, :1], small[:, 1:]
         texture = texture_of(first, HEAD_MOTION_WINDOW)
-        motion = torch.zeros(*later.shape[:2], 2, 3, device=planes.device)
+        motion = planes.new_zeros(*later.shape[:2], 2, 3)
         for iteration in range(HEAD_ITERATIONS):
             moved = later if iteration == 0 else resample(later, affine_field(motion, small.shape[-1]))
             motion = motion + affine_motion(displacement(texture, first - moved))
@@ -239,7 +247,7 @@ def affine_motion(flow: torch.Tensor) -> torch.Tensor:
         `torch.FloatTensor` of shape `(batch_size, num_pictures, 2, 3)`: of motion to the right and downwards the value
         in the middle, and the growth across the image from left to right and from top to bottom.
     """
-    place = _place(flow.shape[-1], flow.device)
+    place = _place(flow.shape[-1], flow)
     weight = torch.exp(-0.5 * (place / HEAD_WINDOW).square())
     weight = weight / weight.sum()
     slope = weight * place / (weight * place.square()).sum()
@@ -258,7 +266,7 @@ def affine_field(motion: torch.Tensor, side: int) -> torch.Tensor:
     Returns:
         `torch.FloatTensor` of shape `(batch_size, num_pictures, 2, side, side)`: in the unit of `motion`.
     """
-    place = _place(side, motion.device)
+    place = _place(side, motion)
     middle, grow_x, grow_y = motion[..., None, None].unbind(-3)
     return middle + grow_x * place + grow_y * place[:, None]
 
@@ -274,8 +282,7 @@ def resample(planes: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
         `torch.FloatTensor` of the shape of `planes`.
     """
     height, width = planes.shape[-2:]
-    x = (torch.arange(width, device=planes.device) + 0.5) * (2 / width) - 1
-    y = (torch.arange(height, device=planes.device) + 0.5) * (2 / height) - 1
+    x, y = 2 * _place(width, planes), 2 * _place(height, planes)
     grid = torch.stack([x + flow[:, :, 0] * (2 / width), y[:, None] + flow[:, :, 1] * (2 / height)], dim=-1)
     read = F.grid_sample(
         planes.flatten(0, 1).unsqueeze(1), grid.flatten(0, 1), padding_mode="border", align_corners=False
@@ -343,6 +350,6 @@ def _less(values: list[float], share: float, other: list[float]) -> list[float]:
     return [a - share * b for a, b in zip(values, other, strict=True)]
 
 
-def _place(side: int, device: torch.device) -> torch.Tensor:
+def _place(side: int, like: torch.Tensor) -> torch.Tensor:
     """Centres of pixels along an image of side 1 around 0, the same at every resolution."""
-    return (torch.arange(side, device=device) + 0.5) / side - 0.5
+    return (torch.arange(side, device=like.device, dtype=like.dtype) + 0.5) / side - 0.5

@@ -105,8 +105,8 @@ def closed_form_rank_scores(features: torch.Tensor) -> torch.Tensor:
     Used where nothing is learned (`released`, or no rank loss with a pooling that needs no scores).
 
     Args:
-        features (`torch.FloatTensor` of shape `(batch_size, num_frames, feature_size, height, width)`): frame
-        features.
+        features (`torch.FloatTensor` of shape `(batch_size, num_frames, feature_size, height, width)`):
+            frame features.
 
     Returns:
         `torch.FloatTensor` of shape `(batch_size, num_frames)`: mean zero, unit deviation where the clip moves at all.

@@ -2,14 +2,15 @@
 
 A target of all frames accompanies the batch as the rank-pooled sum at gain 1, 0.5 where nothing moves. That sum is
 linear in the pixels and its weights add up to 0, so mirroring, moving, mixing and scaling the motion may come after
-it; the model's gain, which clips, and its stretching to extremes, which looks at the whole picture, come last.
+it; the model's gain, which clips, and its stretching to extremes, which looks at the whole picture, come last. Of
+stabilised frames, mixing and scaling the motion give that picture up to how the head would then be held.
 """
 
 from typing import Any, Literal
 
 import torch
 
-from modeling_fdp.dynamic_image_fdp import NO_MOTION, dynamic_image, dynamic_image_target
+from modeling_fdp.dynamic_image_fdp import NO_MOTION, dynamic_image, dynamic_image_target, scaled_dynamic_image
 from modeling_fdp.motion_reference_fdp import stabilize
 
 TargetKind = Literal["sampled", "full_clip", "onset_apex"]
@@ -50,15 +51,14 @@ def scaled_target(pooled: torch.Tensor, model_config: Any) -> torch.Tensor:
     """
     motion = 2 * (pooled - NO_MOTION)
     # Two frames whose difference is the motion: their dynamic image is the clip's, by the model's own arithmetic.
-    pair = torch.stack([-motion, motion], dim=1)
-    return dynamic_image_target(pair, model_config, stabilized=pair)
+    return scaled_dynamic_image(torch.stack([-motion, motion], dim=1), model_config)
 
 
 def dynamic_image_targets(model_config: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Return what the model shall construct of a batch that was not augmented.
 
     Args:
-        model_config (`FDPConfig`): Holds the normalisation and the gain.
+        model_config (`FDPConfig`): Holds the frames, the normalisation and the gain.
         batch (`dict`): `pixel_values` and, unless the target is made of these, `dynamic_image_labels` at gain 1.
 
     Returns:

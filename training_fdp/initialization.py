@@ -30,8 +30,8 @@ LEARNING_FIELDS = frozenset(
     {
         "action_unit_loss_weight", "attention_dropout", "class_weights", "classification_loss_weight",
         "classifier_dropout", "drop_path_rate",
-        "dynamic_image_gain", "dynamic_image_loss_weight", "dynamic_image_normalization", "focal_gamma",
-        "initialization", "initializer_range", "label_smoothing", "rank_loss_weight", "rank_margin",
+        "dynamic_image_frames", "dynamic_image_gain", "dynamic_image_loss_weight", "dynamic_image_normalization",
+        "focal_gamma", "initialization", "initializer_range", "label_smoothing", "rank_loss_weight", "rank_margin",
     }
 )  # fmt: skip
 NETWORK_FIELDS = {entry.name for entry in fields(FDPConfig)} - {entry.name for entry in fields(PreTrainedConfig)}

@@ -113,8 +113,13 @@ class TestEveryPreset:
         assert outputs.logits.dtype == dtype and torch.isfinite(outputs.logits).all()
         assert (outputs.dynamic_image.float() - model(clips()).dynamic_image).abs().mean() < 0.05
         # A difference of two frames must not be taken in half precision.
-        stabilized = stabilize(clips()) if loaded.config.reference == "first_frame_motion" else None
-        assert loaded.fdp._refer_to_first_frame(clips(), stabilized).dtype == torch.float32
+        if loaded.config.reference == "first_frame_motion":
+            assert torch.equal(loaded.fdp(clips()).stabilized_frames, stabilize(clips()))
+            seen: dict[str, torch.Tensor] = {}
+            for name, network in (("half", loaded), ("full", model)):
+                network.fdp.encoder.register_forward_pre_hook(lambda _, given, n=name: seen.update({n: given[0]}))
+                network(clips())
+            assert torch.equal(seen["half"], seen["full"].to(dtype))
 
     def test_head_for_another_number_of_labels(self, model, tmp_path):
         model.save_pretrained(tmp_path)

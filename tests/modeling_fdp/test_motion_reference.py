@@ -225,6 +225,38 @@ def test_half_resolution_is_centred_on_the_full_one() -> None:
     assert torch.allclose(enlarge(flow), expected.view(2, 3, 2, 32, 32), atol=1e-5)
 
 
+@pytest.mark.parametrize("side", [64, 128])
+@pytest.mark.parametrize(
+    ("shift", "turn", "growth", "remainder"),
+    [
+        (1, 0.0, 0.0, 0.05),
+        (-4, 0.0, 0.0, 0.05),
+        # Fractions of a pixel blur, both when the test moves the picture and when it is moved back.
+        (1, 0.06, 0.0, 0.3),
+        (0, 0.0, 0.06, 0.3),
+        (2, -0.04, 0.04, 0.3),
+    ],
+)
+def test_head_is_held_still(side: int, shift: int, turn: float, growth: float, remainder: float) -> None:
+    """Shifts in 64ths of the side; turns in radians, growth in parts, about the middle."""
+    x = ((torch.arange(side) + 0.5) / side - 0.5).expand(side, side) * side
+    flow = torch.stack([shift * side / 64 + growth * x - turn * x.T, growth * x.T + turn * x]).view(
+        1, 1, 2, side, side
+    )
+    clip = clip_of(texture(side), (flow, one_way), num_frames=4)
+    still = stabilize(clip)
+    assert torch.equal(still[:, 0], clip[:, 0]) and still.dtype == torch.float32
+    inside = slice(side // 8, -side // 8)
+    before, after = ((frames[0, -1] - frames[0, 0])[:, inside, inside].abs().mean() for frames in (clip, still))
+    assert after < remainder * before
+
+
+def test_a_single_frame_is_still_already() -> None:
+    assert torch.equal(stabilize(texture(32)[None]), texture(32)[None])
+    with pytest.raises(ValueError, match="multiple of 4"):
+        stabilize(torch.zeros(1, 2, 1, 34, 34))
+
+
 @pytest.mark.parametrize("num_moments", [2, 4])
 def test_all_lies_in_range(num_moments: int) -> None:
     frames = torch.rand(2, 5, 1, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1

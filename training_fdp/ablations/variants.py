@@ -89,11 +89,11 @@ VARIANTS: dict[str, Variant] = {
     "image_min_max": Variant(
         "dynamic image", "target stretched to its own extremes", model={"dynamic_image_normalization": "min_max"}
     ),
-    "target_full_clip": Variant(
-        "dynamic image target", "of all frames, onset to offset", {"dynamic_image_target": "full_clip"}
-    ),
     "target_given": Variant(
         "dynamic image target", "of the frames as given, the head moving", model={"dynamic_image_frames": "given"}
+    ),
+    "target_full_clip": Variant(
+        "dynamic image target", "of all frames, onset to offset", {"dynamic_image_target": "full_clip"}
     ),
     "target_onset_apex": Variant(
         "dynamic image target", "of all frames, onset to apex", {"dynamic_image_target": "onset_apex"}
