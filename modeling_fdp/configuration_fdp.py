@@ -95,8 +95,8 @@ class FDPConfig(PreTrainedConfig):
             How frames become one dynamic representation: `"temporal_convolution"` (one learned kernel per channel over
             the true time axis, what the released code meant), `"rank_weighted"`, `"closed_form"`, `"score_weighted"`
             or `"interleaved_convolution"` (the released reshape). The paper pools "rank features" by an equation that
-            is unknown; on rendered faces the convolution beat the rank-weighted sum by 13 points of UF1 (one seed,
-            `docs/results.md`), so it is the default, and the rank scorer works through its loss.
+            is unknown; on rendered faces the convolution was 2 to 13 points of UF1 above the rank-weighted sum (one
+            seed, `docs/results.md`), so it is the default, and the rank scorer works through its loss.
         representation_multiplier (`int`, *optional*, defaults to 1):
             Channels of the dynamic representation per channel of a frame's map; only the convolutions can raise it
             (released code: 8 filters on one channel).
