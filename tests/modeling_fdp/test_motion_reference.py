@@ -296,6 +296,20 @@ def test_size_of_the_picture_does_not_matter() -> None:
         assert difference[:, DRIFT].abs().max() < 0.01, side
 
 
+def test_size_of_the_picture_does_not_matter_to_fit_and_flow() -> None:
+    """Without a head to hold, every channel is the same at every size, up to the borders."""
+    large = clip_of(texture(256), (bump(4.0, 2.0, 256), rise_and_fall), num_frames=8).squeeze(0)
+    at = {
+        side: motion_channels(F.avg_pool2d(large, 256 // side).unsqueeze(0), GAIN, MOMENTS)[0]
+        for side in (64, 128, 256)
+    }
+    for side in (128, 256):
+        difference = (F.avg_pool2d(at[side], side // 64) - at[64]).abs()
+        for channel in range(3):
+            assert difference[:, channel].mean() < 0.1 * at[64][:, channel].abs().mean(), (side, channel)
+        assert difference[:, 1:3].max() < 0.1 * at[64][MIDDLE, 1].max(), side
+
+
 def test_colours_are_averaged() -> None:
     gray = torch.cat([texture(32, seed) for seed in range(5)]).view(1, 5, 1, 32, 32)
     expected = channels(gray)
