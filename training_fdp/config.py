@@ -24,6 +24,8 @@ EXECUTION_FIELDS = frozenset(
         "final_model", "allow_face_figures", "data_dir", "test_data_dir", "eval_batch_size",
         # Counts by the digest of its weights, which the identity of a run adds.
         "init_from",
+        # Every seed has folds of its own, so that more seeds may follow.
+        "seeds",
     }
 )  # fmt: skip
 # Settings that are younger than the first records: at their defaults they are left out, so that older runs go on.
@@ -91,10 +93,13 @@ class TrainConfig:
     )
     folds: str = _option("all", "Folds to run: `all`, names joined by commas, or part K of N as `K/N` (job arrays).")
     collect: str | None = _option(None, "Train nothing: pool the finished folds of this OUT.")
-    seed: int = _option(0, "Seed of everything random.")
+    seed: int = _option(0, "Seed of everything random, and of final/.")
     seeds: list[int] = field(
         default_factory=list,
-        metadata={"help": "Several seeds: the table then shows mean, deviation and a bootstrap interval."},
+        metadata={
+            "help": "Several seeds: the table then shows mean, deviation and a bootstrap interval. Seeds may be added "
+            "to an OUT; what is finished stays."
+        },
     )
     selection: Literal["fixed", "inner"] = _option(
         "fixed", "`fixed`: the last step counts. `inner`: early stopping on some of the training subjects."
@@ -204,10 +209,10 @@ class TrainConfig:
                 "--report_literature_selection looks at the training on all training subjects, which "
                 "--selection inner --no_refit leaves out; add --refit or use --selection fixed"
             )
-        if self.protocol == NO_PROTOCOL and (not self.final_model or self.folds != "all" or len(self.seeds) > 1):
+        if self.protocol == NO_PROTOCOL and (not self.final_model or self.folds != "all" or self.seeds):
             raise ConfigError(
-                "--protocol none trains final/ alone, once and whole; leave out --no_final_model, --folds and all but "
-                "one of the --seeds, or choose a protocol with folds"
+                "--protocol none trains final/ alone, once and whole; leave out --no_final_model, --folds and --seeds "
+                "(its one seed is --seed), or choose a protocol with folds"
             )
         if self.preset == PRETRAINED and self.init_from is None:
             raise ConfigError(

@@ -83,7 +83,7 @@ def _is_same_run(facts: Mapping[str, Any], config: TrainConfig, arguments: Seque
             return False
         start = file_digest(weights)
     same_settings = facts["identity"]["settings"] == run_settings(config, start)
-    return same_settings and facts["command"] == recorded_command(config, arguments, 1)
+    return same_settings and facts["seeds"] == config.all_seeds and facts["command"] == recorded_command(config, arguments, 1)
 
 
 def collect(folder: Path) -> int:
@@ -120,12 +120,15 @@ def _without_part(arguments: Sequence[str]) -> list[str]:
 
 def keys_by_seed(facts: Mapping[str, Any]) -> dict[int, list[str]]:
     """Return the folder names of all folds of a run (`dict` of `list[str]`), by seed."""
-    return {seed: [fold_key(fold, seed, facts["seeds"]) for fold in facts["folds"]] for seed in facts["seeds"]}
+    seeds = facts["seeds"]
+    # Runs that are older than the fact named the seed in every folder, or in none.
+    own_seed = facts.get("seed", seeds[0] if len(seeds) == 1 else None)
+    return {seed: [fold_key(fold, seed, own_seed) for fold in facts["folds"]] for seed in seeds}
 
 
-def fold_key(fold_id: str, seed: int, seeds: Sequence[int]) -> str:
-    """Return the folder name (`str`) of a fold: with several seeds the seed is part of it."""
-    return f"{fold_id}_seed{seed}" if len(seeds) > 1 else fold_id
+def fold_key(fold_id: str, seed: int, own_seed: int | None) -> str:
+    """Return the folder name (`str`) of a fold; every seed but the run's own `--seed` is part of it."""
+    return fold_id if seed == own_seed else f"{fold_id}_seed{seed}"
 
 
 def finish(

@@ -95,6 +95,7 @@ def run_facts(prepared: PreparedRun, arguments: Sequence[str]) -> dict[str, Any]
         "init_from": _start_facts(prepared),
         "protocol": config.protocol,
         "selection": config.selection,
+        "seed": config.seed,
         "seeds": config.all_seeds,
         "folds": [fold.fold_id for fold in prepared.folds],
         "warnings": prepared.warnings,
@@ -109,9 +110,9 @@ def make_jobs(prepared: PreparedRun) -> list[Job]:
     config = prepared.config
     seeds = config.all_seeds
     chosen = select_folds(prepared.folds, config.folds)
-    jobs = [Job(fold_key(fold.fold_id, seed, seeds), fold, seed) for seed in seeds for fold in chosen]
+    jobs = [Job(fold_key(fold.fold_id, seed, config.seed), fold, seed) for seed in seeds for fold in chosen]
     if config.final_model and config.folds == "all":
-        jobs.append(Job(FINAL_FOLD, final_fold(prepared.corpora.table, config.test_corpus), seeds[0]))
+        jobs.append(Job(FINAL_FOLD, final_fold(prepared.corpora.table, config.test_corpus), config.seed))
     return jobs
 
 

@@ -192,6 +192,21 @@ def test_several_seeds(toy_run, tmp_path):
     assert read_results(alone)["per_seed"][0]["uf1"] == values[1]
 
 
+def test_seeds_may_be_added(toy_run, tmp_path, monkeypatch):
+    toy_run(tmp_path / "OUT", "--final_model")
+    alone = read_results(tmp_path / "OUT")
+    trained = []
+    train = FoldTrainer.train
+    monkeypatch.setattr(FoldTrainer, "train", lambda self: trained.append(self.key) or train(self))
+    assert toy_run(tmp_path / "OUT", "--final_model", "--seeds", "1", "0") == 0
+    assert trained == ["fold0_seed1", "fold1_seed1"]
+    both = read_results(tmp_path / "OUT")
+    assert [run["seed"] for run in both["per_seed"]] == [1, 0] and both["seeds"] == [1, 0]
+    assert both["per_seed"][1] == alone["per_seed"][0] and both["per_seed"][0] != alone["per_seed"][0]
+    assert toy_run(tmp_path / "OUT", "--final_model") == 0 and len(trained) == 2
+    assert read_results(tmp_path / "OUT") == alone
+
+
 def test_literature_selection_stands_beside_and_changes_nothing(toy_run, tmp_path, capsys):
     toy_run(tmp_path / "honest")
     toy_run(tmp_path / "both", "--report_literature_selection", "--eval_steps", "1")

@@ -29,7 +29,7 @@ from .registry import BASELINES, RELEASED
 
 # Of the settings of a training run, those that also decide a baseline's numbers.
 _SHARED_SETTINGS = (
-    "corpus", "label_set", "test_corpus", "protocol", "num_frames", "image_size", "epochs", "seed", "seeds",
+    "corpus", "label_set", "test_corpus", "protocol", "num_frames", "image_size", "epochs", "seed",
     "processor_overrides", "corpus_options",
 )  # fmt: skip
 
@@ -107,7 +107,7 @@ def _run_baseline(
     store.open(identity, facts)
     digest = identity_digest(identity)
     jobs = [
-        (fold_key(fold.fold_id, seed, config.all_seeds), fold, seed)
+        (fold_key(fold.fold_id, seed, config.seed), fold, seed)
         for seed in config.all_seeds
         for fold in select_folds(prepared.folds, config.folds)
     ]
