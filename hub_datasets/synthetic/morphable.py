@@ -98,6 +98,7 @@ class MorphableFace(Face):
             self.rest[part, 2] -= depth
         self.eye_centres = [_ball(self.rest[ball])[0] for ball in EYEBALLS]
         self._shapes: dict[tuple[int, str], FloatArray] = {}
+        self._lid_shapes: dict[str, FloatArray] = {}
         self._paint(generic, seed)
 
     @property
@@ -196,17 +197,21 @@ class MorphableFace(Face):
             self._shapes[code, side] = (offsets / (largest * PIXELS_PER_UNIT)).astype(np.float32)
         return self._shapes[code, side]
 
+    def _lid_shape(self, name: str) -> FloatArray:
+        """Return vertex offsets (y down) of a full shape of the model."""
+        if name not in self._lid_shapes:
+            self._lid_shapes[name] = self.model.expressions[name] * np.array([1, -1, 1], np.float32)
+        return self._lid_shapes[name]
+
     def _posed(self, state: FaceState, chosen: NDArray[np.int32] | slice = slice(None)) -> FloatArray:
         """Return vertices in head coordinates (y down) with all but the head's own motion."""
         vertices = self.rest[chosen].copy()
         for (code, side), pixels in merge_midline(state.action_units).items():
             if pixels != 0:
-                vertices += np.float32(pixels) * self._shape(code, side)[chosen]
+                raster.add_offsets(vertices, np.float32(pixels), self._shape(code, side)[chosen])
         for name, weight in self._lids(state).items():
             if weight > 0:
-                vertices += (
-                    np.float32(weight) * self.model.expressions[name][chosen] * np.array([1, -1, 1], np.float32)
-                )
+                raster.add_offsets(vertices, np.float32(weight), self._lid_shape(name)[chosen])
         if isinstance(chosen, slice):
             turn = rotation_matrix(GAZE_DEGREES * state.gaze_xy[0], GAZE_DEGREES * state.gaze_xy[1], 0.0)
             for ball, centre in zip(EYEBALLS, self.eye_centres, strict=True):

@@ -16,6 +16,14 @@ CRACK = np.float32(1e-3)
 
 
 @njit(cache=True, fastmath=False)
+def add_offsets(vertices: FloatArray, weight: np.float32, offsets: FloatArray) -> None:
+    """Add `weight` times `offsets` to `vertices` in place, both float32 `(num_vertices, 3)`."""
+    for vertex in range(vertices.shape[0]):
+        for axis in range(3):
+            vertices[vertex, axis] += weight * offsets[vertex, axis]
+
+
+@njit(cache=True, fastmath=False)
 def vertex_normals(vertices: FloatArray, triangles: IntArray) -> FloatArray:
     """Return unit normals, float32 `(num_vertices, 3)`, each weighted by the area of the triangles around it."""
     normals = np.zeros_like(vertices)
@@ -61,6 +69,9 @@ def visible_triangles(pixels: FloatArray, depth: FloatArray, triangles: IntArray
             continue
         left, right = max(0, int(np.ceil(min(ax, bx, cx)))), min(width - 1, int(np.floor(max(ax, bx, cx))))
         top, bottom = max(0, int(np.ceil(min(ay, by, cy)))), min(height - 1, int(np.floor(max(ay, by, cy))))
+        # Half of a face's triangles are smaller than the samples' spacing and lie between them.
+        if left > right or top > bottom:
+            continue
         # Each weight is linear along a row, so that its sign cuts the row once: three cuts leave the covered span.
         inverse = np.float32(1) / area
         step_b, step_c = (cy - ay) * inverse, (ay - by) * inverse
