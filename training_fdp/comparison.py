@@ -11,7 +11,10 @@ _COLUMNS = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy", "f1_weighted": "
 
 
 def comparison_table(
-    results: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str], reference: str | None = None
+    results: Mapping[str, Mapping[str, Any]],
+    titles: Mapping[str, str],
+    reference: str | None = None,
+    more_columns: Mapping[str, Mapping[str, str]] | None = None,
 ) -> str:
     """Lay out the pooled figures of several methods as Markdown.
 
@@ -20,6 +23,8 @@ def comparison_table(
         titles (`Mapping[str, str]`): What the table calls them; the name itself where there is none.
         reference (`str`, *optional*): Name that the others are compared with: a column then holds their difference in
             UF1 points.
+        more_columns (`Mapping[str, Mapping[str, str]]`, *optional*): Cells by heading and name, put at the end; empty
+            where there is none.
 
     Returns:
         `str`: One line per method, mean and deviation over seeds; guessing by the class shares comes first.
@@ -42,6 +47,10 @@ def comparison_table(
             rows[-1].append("" if key == reference else f"{100 * (found['metrics']['uf1'] - base):+.1f}")
     if base is not None:
         rows[0].append("")
+    for heading, cells_by_name in (more_columns or {}).items():
+        header.append(heading)
+        for key, row in zip(["", *results], rows, strict=True):
+            row.append(cells_by_name.get(key, ""))
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 

@@ -83,7 +83,11 @@ def _is_same_run(facts: Mapping[str, Any], config: TrainConfig, arguments: Seque
             return False
         start = file_digest(weights)
     same_settings = facts["identity"]["settings"] == run_settings(config, start)
-    return same_settings and facts["seeds"] == config.all_seeds and facts["command"] == recorded_command(config, arguments, 1)
+    return (
+        same_settings
+        and facts["seeds"] == config.all_seeds
+        and facts["command"] == recorded_command(config, arguments, 1)
+    )
 
 
 def collect(folder: Path) -> int:

@@ -24,6 +24,8 @@ def fake_results(uf1, deviation=0.01, complete=True, num_seeds=2):
         "deviation": {name: {"mean": 0.0, "std": deviation} for name in figures},
         "interval": {"uf1": [uf1 - 0.05, uf1 + 0.05]},
         "chance": {"prior": dict.fromkeys(figures, 0.2)},
+        "dynamic_image": {"mse": 0.003, "mse_constant": 0.004},
+        "rank": {"kendall_tau": 0.9},
         "command": "accelerate launch train.py --corpus synthetic",
     }
 
@@ -109,11 +111,11 @@ def test_runs_go_into_their_own_folders_and_what_lies_there_is_tabled(tmp_path, 
     assert list(results) == [REFERENCE, "rank_0"]
     assert [config.output_dir for config, _ in seen] == [str(tmp_path / "out" / name) for name in results]
     assert parse_train_config(seen[1][1]) == seen[1][0], "the recorded command must repeat the run"
-    tables = running.ablation_tables(results)
-    assert "### Rank hinge" in tables
-    assert "| weight 0 | 0.450 ± 0.010 " in tables
-    assert tables.splitlines()[-1].endswith("| -5.0 |")
-    assert "Pooling" not in tables
+    lines = running.ablation_table(results).splitlines()
+    assert len(lines) == 5 and lines[3].startswith("| reference | 0.500 ± 0.010 ")
+    assert lines[4].startswith("| rank hinge: weight 0 | 0.450 ± 0.010 ")
+    assert lines[4].endswith("| -5.0 | 0.75 | 0.900 | 2 |")
+    assert len({line.count("|") for line in lines}) == 1
 
 
 def test_tables_name_what_is_incomplete_and_what_selection_inflates():
@@ -123,9 +125,14 @@ def test_tables_name_what_is_incomplete_and_what_selection_inflates():
         "rank_0": fake_results(0.4, complete=False),
         "best_on_test_subject": literature,
     }
-    tables = running.ablation_tables(results)
-    assert "weight 0 (folds missing)" in tables
-    assert "UF1 0.500 into 0.620 (+12.0 points)" in tables
+    text = running.ablation_table(results)
+    assert "weight 0 (folds missing)" in text
+    assert "UF1 0.500 into 0.620 (+12.0 points)" in text
+
+
+def test_answers_that_a_variant_does_not_give_stay_empty():
+    results = {REFERENCE: fake_results(0.5), "image_weight_0": {**fake_results(0.5), "dynamic_image": None}}
+    assert running.ablation_table(results).splitlines()[-1].endswith("| +0.0 |  | 0.900 | 2 |")
 
 
 def test_comparison_puts_chance_first_and_shows_no_deviation_for_one_seed():

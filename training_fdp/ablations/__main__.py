@@ -18,7 +18,7 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[
     )
     parser.add_argument("--variants", nargs="+", default=[], metavar="NAME", help="only these; default: all")
     parser.add_argument("--groups", nargs="+", default=[], metavar="NAME", help="only these questions")
-    parser.add_argument("--docs", type=Path, help="Markdown file whose block `ablations` takes the tables")
+    parser.add_argument("--docs", type=Path, help="Markdown file whose block `ablations` takes the table")
     return parser.parse_known_args(arguments)
 
 
@@ -28,20 +28,20 @@ def main() -> int:
     from training_fdp.comparison import write_block
     from training_fdp.preparation import end_processes
 
-    from .running import ablation_tables, choose_variants, run_variants
+    from .running import ablation_table, choose_variants, run_variants
 
     results = run_variants(rest, choose_variants(options.variants, options.groups))
     end_processes()
     if not is_main_process():
         return 0
-    tables = ablation_tables(results)
-    print(tables)  # noqa: T201 - the command line's own voice
+    table = ablation_table(results)
+    print(table)  # noqa: T201 - the command line's own voice
     if options.docs is not None:
         command = next(iter(results.values()))["command"] if results else ""
         write_block(
             options.docs,
             "ablations",
-            f"Made by `python -m training_fdp.ablations`; the reference is\n\n```\n{command}\n```\n\n{tables}",
+            f"Made by `python -m training_fdp.ablations`; the reference is\n\n```\n{command}\n```\n\n{table}",
         )
     return 0
 
