@@ -71,13 +71,17 @@ def load_corpora(config: TrainConfig) -> Corpora:
             people |= dict.fromkeys(rows.unique("corpus"), _rendered_people(name, Path(builder.config.data_dir)))
         parts.append(rows.filter(lambda label: label is not None, input_columns="label"))
     class_names = parts[0].features["label"].names
-    for (name, _), part in zip([*train, *test], parts, strict=True):
-        found = part.features["label"].names
-        if found != class_names:
+    for position, (name, _) in enumerate([*train, *test]):
+        found = parts[position].features["label"].names
+        if set(found) != set(class_names):
             raise ConfigError(
                 f"corpora of one run need the same classes, but {train[0][0]} has {class_names}, {name} has {found}; "
                 "choose a --label_set that they share"
             )
+        if found != class_names:
+            # Each corpus lists its classes in its own order; a class is known by its name.
+            order = {class_name: number for number, class_name in enumerate(class_names)}
+            parts[position] = parts[position].align_labels_with_mapping(order, "label")
     dataset = datasets.concatenate_datasets(parts) if len(parts) > 1 else parts[0]
     corpora = list(dataset["corpus"])
     subjects = list(dataset["subject"])

@@ -7,6 +7,9 @@ import pytest
 
 from hub_datasets.errors import CorpusError
 from hub_datasets.fake import make_fake_corpus
+from hub_datasets.synthetic.corpus import SyntheticLayout
+from hub_datasets.synthetic.settings import CorpusSettings
+from hub_datasets.synthetic.tree import write_tree
 from training_fdp.config import TrainConfig
 from training_fdp.corpora import clip_cache_folder, load_corpora
 from training_fdp.errors import ConfigError
@@ -43,6 +46,27 @@ def test_cross_corpus(downloads):
     assert {table.corpora[row] for row in fold.test_indices} == {"samm"}
     with pytest.raises(ConfigError, match="need the same classes"):
         load_corpora(dataclasses.replace(config, label_set="5class"))
+
+
+def test_classes_in_another_order_are_told_by_name(downloads, tmp_path):
+    def emotions(config):
+        corpora = load_corpora(config)
+        names = corpora.table.class_names
+        return names, {
+            clip: names[label] for clip, label in zip(corpora.table.clip_ids, corpora.table.labels, strict=True)
+        }
+
+    alone = TrainConfig(corpus=["casme2"], data_dir=[downloads["casme2"]], label_set="5class")
+    settings = CorpusSettings(num_subjects=1, num_clips=5, size_hw=(32, 32), mix="5class")
+    write_tree(settings, SyntheticLayout(), tmp_path / "tree")
+    rendered = TrainConfig(corpus=["synthetic"], data_dir=[str(tmp_path / "tree")], label_set="5class")
+    both = dataclasses.replace(
+        rendered, protocol="cross_corpus", test_corpus=["casme2"], test_data_dir=[downloads["casme2"]]
+    )
+    own_order, real = emotions(alone)
+    order, rows = emotions(rendered)
+    assert order != own_order and sorted(order) == sorted(own_order)
+    assert emotions(both) == (order, rows | real)
 
 
 def test_the_composite_is_left_one_subject_out_over_its_parts(downloads):
