@@ -52,7 +52,10 @@ class TrainConfig:
     label_set: str | None = _option(None, "Label set of the corpus (`5class`, `3class`, ...); its default otherwise.")
     output_dir: str | None = _option(None, "OUT: results, figures and one folder per fold.")
     corpus_options: list[str] = field(
-        default_factory=list, metadata={"help": "Options of the corpora as NAME=VALUE (`package=cropped`, ...)."}
+        default_factory=list,
+        metadata={
+            "help": "Options of the corpora as NAME=VALUE (`package=cropped`, ...); CORPUS.NAME=VALUE for one alone."
+        },
     )
     processor_overrides: list[str] = field(
         default_factory=list, metadata={"help": "Settings of the video processor as NAME=VALUE (`alignment=...`)."}

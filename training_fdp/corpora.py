@@ -1,7 +1,7 @@
 """From the names on a command line to the clips of a run: rows, columns, pixels, and what may be shown of them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,16 +48,16 @@ def load_corpora(config: TrainConfig) -> Corpora:
 
     Raises:
         CorpusError: a corpus, its folder, its sheet or its label set is not as it must be.
-        ConfigError: numbers of corpora and folders that do not match, corpora with different classes, or clips that
-            cannot be used while `allow_lost_clips` is off.
+        ConfigError: options of a corpus that is not there, numbers of corpora and folders that do not match, corpora
+            with different classes, or clips that cannot be used while `allow_lost_clips` is off.
     """
     train = _pair(config.corpus, config.data_dir, "data_dir")
     test = _pair(config.test_corpus, config.test_data_dir, "test_data_dir")
-    options = config.pairs("corpus_options")
+    options = _options_by_corpus(config.pairs("corpus_options"), [*config.corpus, *config.test_corpus])
     builders, parts, warnings = [], [], []
     people: dict[str, str] = {}
     for name, folder in [*train, *test]:
-        builder = get_builder_class(name)(data_dir=folder, config_name=config.label_set, **options)
+        builder = get_builder_class(name)(data_dir=folder, config_name=config.label_set, **options[name])
         builders.append(builder)
         rows = builder.prepare()
         if lost := builder.scan.lost:
@@ -109,6 +109,22 @@ def _rendered_people(name: str, folder: Path) -> str:
     settings = json.loads((folder / RENDERED_MANIFEST).read_text(encoding="utf-8")).get("settings", {})
     kind = "morphable" if settings.get("face_model") else "built-in"
     return f"rendered {name}, {kind} faces of seed {settings.get('seed')}"
+
+
+def _options_by_corpus(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Give each corpus its options: `NAME` is one of every corpus, `CORPUS.NAME` of one alone."""
+    own: dict[str, dict[str, Any]] = {
+        name: {key: value for key, value in options.items() if "." not in key} for name in names
+    }
+    for key, value in options.items():
+        name, dot, option = key.partition(".")
+        if dot and name not in own:
+            raise ConfigError(
+                f"--corpus_options gives {option} to {name}, but the corpora are {', '.join(own)}; name one of them"
+            )
+        if dot:
+            own[name][option] = value
+    return own
 
 
 def _pair(names: Sequence[str], folders: Sequence[str], option: str) -> list[tuple[str, str | None]]:

@@ -83,6 +83,20 @@ def test_folders_and_corpora_must_pair_up(downloads):
         load_corpora(TrainConfig(corpus=["casme2"], data_dir=[downloads["casme2"], downloads["samm"]]))
 
 
+def test_options_are_for_every_corpus_or_for_one(downloads):
+    config = TrainConfig(
+        corpus=["casme2", "samm"], data_dir=[downloads["casme2"], downloads["samm"]], label_set="3class"
+    )
+    with pytest.raises(CorpusError, match=r"samm was not found.*no package 'cropped'"):
+        load_corpora(dataclasses.replace(config, corpus_options=["package=cropped"]))
+    with pytest.raises(CorpusError, match="option package of casme2"):
+        load_corpora(dataclasses.replace(config, corpus_options=["casme2.package=nothing"]))
+    both = load_corpora(dataclasses.replace(config, corpus_options=["casme2.package=cropped"]))
+    assert set(both.table.corpora) == {"casme2", "samm"}
+    with pytest.raises(ConfigError, match="gives package to smic, but the corpora are casme2, samm"):
+        load_corpora(dataclasses.replace(config, corpus_options=["smic.package=cropped"]))
+
+
 def test_a_corpus_error_passes_through():
     with pytest.raises(CorpusError):
         load_corpora(TrainConfig(corpus=["atlantis"]))
