@@ -29,20 +29,20 @@ def comparison_table(
     Returns:
         `str`: One line per method, mean and deviation over seeds; guessing by the class shares comes first.
     """
-    header = ["method", *_COLUMNS.values(), "95% interval of UF1"]
+    header = ["method", *_COLUMNS.values(), "95% interval of UF1", "seeds"]
     base = results[reference]["metrics"]["uf1"] if reference is not None and reference in results else None
     if base is not None:
         header.append("UF1 points")
     chance = next(iter(results.values()))["chance"]["prior"]
-    rows = [["guessing by the class shares", *(f"{chance[name]:.3f}" for name in _COLUMNS), ""]]
+    rows = [["guessing by the class shares", *(f"{chance[name]:.3f}" for name in _COLUMNS), "", ""]]
     for key, found in results.items():
-        several = len(found["per_seed"]) > 1
+        num_seeds = len(found["per_seed"])
         cells = [
-            f"{found['metrics'][name]:.3f}" + (f" ± {found['deviation'][name]['std']:.3f}" if several else "")
+            f"{found['metrics'][name]:.3f}" + (f" ± {found['deviation'][name]['std']:.3f}" if num_seeds > 1 else "")
             for name in _COLUMNS
         ]
         low, high = found["interval"]["uf1"]
-        rows.append([titles.get(key, key), *cells, f"{low:.3f} to {high:.3f}"])
+        rows.append([titles.get(key, key), *cells, f"{low:.3f} to {high:.3f}", str(num_seeds)])
         if base is not None:
             rows[-1].append("" if key == reference else f"{100 * (found['metrics']['uf1'] - base):+.1f}")
     if base is not None:

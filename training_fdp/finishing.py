@@ -124,13 +124,11 @@ def _without_part(arguments: Sequence[str]) -> list[str]:
 
 def keys_by_seed(facts: Mapping[str, Any]) -> dict[int, list[str]]:
     """Return the folder names of all folds of a run (`dict` of `list[str]`), by seed."""
-    seeds = facts["seeds"]
-    # Runs that are older than the fact named the seed in every folder, or in none.
-    own_seed = facts.get("seed", seeds[0] if len(seeds) == 1 else None)
-    return {seed: [fold_key(fold, seed, own_seed) for fold in facts["folds"]] for seed in seeds}
+    own_seed = facts["identity"]["settings"]["seed"]
+    return {seed: [fold_key(fold, seed, own_seed) for fold in facts["folds"]] for seed in facts["seeds"]}
 
 
-def fold_key(fold_id: str, seed: int, own_seed: int | None) -> str:
+def fold_key(fold_id: str, seed: int, own_seed: int) -> str:
     """Return the folder name (`str`) of a fold; every seed but the run's own `--seed` is part of it."""
     return fold_id if seed == own_seed else f"{fold_id}_seed{seed}"
 

@@ -95,7 +95,6 @@ def run_facts(prepared: PreparedRun, arguments: Sequence[str]) -> dict[str, Any]
         "init_from": _start_facts(prepared),
         "protocol": config.protocol,
         "selection": config.selection,
-        "seed": config.seed,
         "seeds": config.all_seeds,
         "folds": [fold.fold_id for fold in prepared.folds],
         "warnings": prepared.warnings,

@@ -69,7 +69,7 @@ def visible_triangles(pixels: FloatArray, depth: FloatArray, triangles: IntArray
             continue
         left, right = max(0, int(np.ceil(min(ax, bx, cx)))), min(width - 1, int(np.floor(max(ax, bx, cx))))
         top, bottom = max(0, int(np.ceil(min(ay, by, cy)))), min(height - 1, int(np.floor(max(ay, by, cy))))
-        # Half of a face's triangles are smaller than the samples' spacing and lie between them.
+        # Triangles smaller than the samples' spacing may lie between them.
         if left > right or top > bottom:
             continue
         # Each weight is linear along a row, so that its sign cuts the row once: three cuts leave the covered span.

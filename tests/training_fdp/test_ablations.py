@@ -114,7 +114,7 @@ def test_runs_go_into_their_own_folders_and_what_lies_there_is_tabled(tmp_path, 
     lines = running.ablation_table(results).splitlines()
     assert len(lines) == 5 and lines[3].startswith("| reference | 0.500 ± 0.010 ")
     assert lines[4].startswith("| rank hinge: weight 0 | 0.450 ± 0.010 ")
-    assert lines[4].endswith("| -5.0 | 0.75 | 0.900 | 2 |")
+    assert lines[4].endswith("| 2 | -5.0 | 0.75 | 0.900 |")
     assert len({line.count("|") for line in lines}) == 1
 
 
@@ -132,14 +132,14 @@ def test_tables_name_what_is_incomplete_and_what_selection_inflates():
 
 def test_answers_that_a_variant_does_not_give_stay_empty():
     results = {REFERENCE: fake_results(0.5), "image_weight_0": {**fake_results(0.5), "dynamic_image": None}}
-    assert running.ablation_table(results).splitlines()[-1].endswith("| +0.0 |  | 0.900 | 2 |")
+    assert running.ablation_table(results).splitlines()[-1].endswith("| 2 | +0.0 |  | 0.900 |")
 
 
 def test_comparison_puts_chance_first_and_shows_no_deviation_for_one_seed():
     table = comparison_table({"a": fake_results(0.4, num_seeds=1), "b": fake_results(0.6)}, {"b": "better"})
     lines = table.splitlines()
     assert lines[2].startswith("| guessing by the class shares | 0.200 |")
-    assert lines[3] == "| a | 0.400 | 0.400 | 0.500 | 0.400 | 0.350 to 0.450 |"
+    assert lines[3] == "| a | 0.400 | 0.400 | 0.500 | 0.400 | 0.350 to 0.450 | 1 |"
     assert lines[4].startswith("| better | 0.600 ± 0.010 |")
     assert len({line.count("|") for line in lines}) == 1
 

@@ -280,6 +280,7 @@ def test_run_writes_the_main_programs_files_and_is_resumed_not_repeated(prepared
     monkeypatch.setattr(classifiers.NetworkClassifier, "fit_predict", fail)
     again = running.run_baselines(prepared, ["difference_cnn"], epochs=8)
     assert again["difference_cnn"]["metrics"] == written["metrics"]
+    assert set(again) == set(names), "the table holds what lies in OUT"
     with pytest.raises(ConfigError, match="other settings"):
         running.run_baselines(prepared, ["difference_cnn"], epochs=9)
 

@@ -108,14 +108,13 @@ def ablation_table(results: Mapping[str, Mapping[str, Any]]) -> str:
         + ("" if found["complete"] else " (folds missing)")
         for name, found in rows.items()
     }
-    seeds, images, ranks = {}, {}, {}
+    images, ranks = {}, {}
     for name, found in rows.items():
-        seeds[name] = str(len(found["per_seed"]))
         if image := found["dynamic_image"]:
             images[name] = f"{image['mse'] / image['mse_constant']:.2f}"
         if rank := found["rank"]:
             ranks[name] = f"{rank['kendall_tau']:.3f}"
-    columns = {"dynamic image: error, gray = 1": images, "Kendall's tau": ranks, "seeds": seeds}
+    columns = {"dynamic image: error, gray = 1": images, "Kendall's tau": ranks}
     table = comparison_table(rows, titles, REFERENCE, columns)
     inflated = [_literature(found) for found in rows.values() if "best_on_test_subject" in found]
     return "\n\n".join([table, *inflated])

@@ -51,7 +51,7 @@ def main() -> int:
     results = run_baselines(rest, options.baselines, options.baseline_epochs)
     end_processes()
     titles = {
-        name: baseline.title + (f" (knows the {baseline.knows})" if baseline.knows else "")
+        name: baseline.title + (f" (told the {baseline.knows})" if baseline.knows else "")
         for name, baseline in BASELINES.items()
     }
     table = comparison_table(results, titles)

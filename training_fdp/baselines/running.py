@@ -44,7 +44,7 @@ def run_baselines(arguments: Sequence[str], names: Sequence[str], epochs: int) -
         epochs (`int`): Passes over the training clips of those that train a network.
 
     Returns:
-        `dict`: By name the content of its results.json.
+        `dict`: By name the content of results.json, of every baseline that lies in OUT, whenever it was run.
 
     Raises:
         ConfigError: an option or a baseline that does not exist.
@@ -57,16 +57,16 @@ def run_baselines(arguments: Sequence[str], names: Sequence[str], epochs: int) -
         raise ConfigError("--protocol none holds nobody out, so a baseline has nothing to predict; choose another")
     prepared = prepare_run(config, build_accelerator(config))
     root = Path(str(config.output_dir))
-    results = {}
     for name in names:
         if name == RELEASED:
-            results[name] = _run_released(arguments, root / name)
+            _run_released(arguments, root / name)
         else:
-            results[name] = _run_baseline(prepared, name, epochs, root / name, arguments)
-    return results
+            _run_baseline(prepared, name, epochs, root / name, arguments)
+    finished = {name: root / name / RESULTS_NAME for name in (*BASELINES, RELEASED)}
+    return {name: read_json(path) for name, path in finished.items() if path.exists()}
 
 
-def _run_released(arguments: Sequence[str], place: Path) -> dict[str, Any]:
+def _run_released(arguments: Sequence[str], place: Path) -> None:
     """The authors' network with the authors' settings, by the main program."""
     released = [
         *arguments,
@@ -82,12 +82,9 @@ def _run_released(arguments: Sequence[str], place: Path) -> dict[str, Any]:
     code = run(parse_train_config(released), released)
     if code:
         raise TrainingError(f"folds of {RELEASED} are missing in {place}; the same command runs only these")
-    return read_json(place / RESULTS_NAME)
 
 
-def _run_baseline(
-    prepared: PreparedRun, name: str, epochs: int, place: Path, arguments: Sequence[str]
-) -> dict[str, Any]:
+def _run_baseline(prepared: PreparedRun, name: str, epochs: int, place: Path, arguments: Sequence[str]) -> None:
     """Run what is not finished, then pool."""
     config, table = prepared.config, prepared.corpora.table
     settings = {key: value for key, value in config.identity().items() if key in _SHARED_SETTINGS}
@@ -126,9 +123,8 @@ def _run_baseline(
             )
             record = _record(fold, seed, table, outcome, identity["settings"], digest, time.monotonic() - start)
             _publish(store, key, record, outcome)
-    results = write_report(store, keys_by_seed(facts), {})
+    results = write_report(store, keys_by_seed(store.read()), {})
     print(summary(results, place))  # noqa: T201 - the command line's own voice
-    return results
 
 
 def _record(
