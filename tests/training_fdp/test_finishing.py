@@ -58,6 +58,16 @@ def test_whatever_is_left_to_do_or_to_refuse_is_left_to_the_run(toy_run, toy_cor
     assert look(out) is None
 
 
+def test_seeds_that_a_file_of_settings_adds_are_left_to_the_run(toy_run, look, tmp_path):
+    """The command is the same, and so is every setting that decides a number."""
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("seeds: [0]\n")
+    toy_run(tmp_path / "OUT", "--config", str(settings))
+    assert look(tmp_path / "OUT", "--config", str(settings)) == 0
+    settings.write_text("seeds: [0, 1]\n")
+    assert look(tmp_path / "OUT", "--config", str(settings)) is None
+
+
 def test_several_processes_decide_alike_and_one_speaks(toy_run, look, tmp_path, monkeypatch, capsys):
     """What was finished before the launcher began is finished for all; one alone may have seen anything newer."""
     toy_run(tmp_path / "OUT")
