@@ -19,8 +19,7 @@ from datasets import ClassLabel, Features, List, Value
 
 from hub_datasets.action_units import parse_action_units
 from hub_datasets.errors import CorpusOptionError
-from hub_datasets.records import RENDERED_MANIFEST
-from hub_datasets.resolve import ResolvedClip, Scan
+from hub_datasets.resolve import ResolvedClip, Scan, rendered_root
 from hub_datasets.scanner import ANY, CorpusScanner, Layout
 
 _BUILDER_ARGUMENTS = frozenset(inspect.signature(datasets.DatasetBuilder.__init__).parameters) - {"config_kwargs"}
@@ -148,9 +147,20 @@ class CorpusBuilder(CorpusScanner, datasets.GeneratorBasedBuilder):
         )
 
     @property
+    def rendered_roots(self) -> dict[str, Path]:
+        """Root of the rendered tree, where its manifest lies, for each corpus that shows nobody (`dict[str, Path]`).
+
+        Keys are those of the column `corpus`: one, or those of a composite's parts that were rendered. A corpus with a
+        clip outside of rendered trees shows people and is left out.
+        """
+        root = rendered_root(self.scan.clips, self.layout.tree.root)
+        return {} if root is None else {self.NAME: root}
+
+    @property
     def is_rendered(self) -> bool:
-        """Whether nobody's face is in it (`bool`): the tree was rendered, also where it imitates a licensed corpus."""
-        return (Path(self.config.data_dir) / RENDERED_MANIFEST).is_file()
+        """Whether nobody's face is in it (`bool`): all of it was rendered, also where it imitates licensed corpora."""
+        corpora = {clip.record.corpus or self.NAME for clip in self.scan.clips}
+        return bool(corpora) and corpora == set(self.rendered_roots)
 
     def extra_features(self) -> dict[str, Any]:
         """Columns that only this corpus has; `to_row` fills them."""

@@ -87,6 +87,7 @@ combined_3class_gt.csv                 (optional: the official list, for compari
         tree = FolderTree(root)
         self.layout = Layout(tree, self.PACKAGES[0], [root], {})
         parts = {name: self._part(tree, name) for name in _PARTS_OF[self.label_set.name]}
+        self._rendered_roots = {name: root for part in parts.values() for name, root in part.rendered_roots.items()}
         scan = Scan(
             variant="; ".join(f"{name}: {part.scan.variant}" for name, part in parts.items()),
             sheet_variant="",
@@ -103,6 +104,11 @@ combined_3class_gt.csv                 (optional: the official list, for compari
         if lists and self.label_set.name == "3class":
             scan.remarks += compare_with_official_list(lists[0], scan.clips)
         return scan
+
+    @property
+    def rendered_roots(self) -> dict[str, Path]:
+        """Root of the rendered tree of each part that shows nobody; parts may lie in trees of their own."""
+        return dict(self._rendered_roots)
 
     def _part(self, tree: FolderTree, name: str) -> CorpusBuilder:
         """Builder of a part: in the folder that was given, else in a folder of that name, else in the root itself."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hub_datasets.folders import FrameListing
-from hub_datasets.records import ClipRecord, Erratum, Wrong
+from hub_datasets.records import RENDERED_MANIFEST, ClipRecord, Erratum, Wrong
 
 
 @dataclass
@@ -220,3 +220,25 @@ def apex_position(record: ClipRecord, numbers: list[int], onset: int, offset: in
             f"apex frame {record.apex} is missing on disk: the nearest, {numbers[index]}, stands for it"
         )
     return index
+
+
+def rendered_root(clips: Iterable[ResolvedClip], top: Path) -> Path | None:
+    """Find the rendered tree that holds the frames of clips: their faces are nobody's.
+
+    Args:
+        clips (`Iterable[ResolvedClip]`): Clips that lie below `top`.
+        top (`Path`): Root of the download; a rendered tree may lie any number of folders below it.
+
+    Returns:
+        `Path` or `None`: the folder of its manifest; `None` if a clip lies in no rendered tree, or there is no clip.
+    """
+    roots = {top: top if (top / RENDERED_MANIFEST).is_file() else None}
+
+    def root_of(folder: Path) -> Path | None:
+        if folder not in roots:
+            roots[folder] = folder if (folder / RENDERED_MANIFEST).is_file() else root_of(folder.parent)
+        return roots[folder]
+
+    # A manifest lies above the folders of clips, save where the download is a single clip.
+    found = [root_of(top if clip.location == top else clip.location.parent) for clip in clips]
+    return found[0] if found and None not in found else None

@@ -20,6 +20,7 @@ from hub_datasets.base import clip_features
 from hub_datasets.errors import CorpusError, CorpusOptionError
 from hub_datasets.folders import FolderTree, FrameListing, frame_number, list_frames
 from hub_datasets.records import (
+    RENDERED_MANIFEST,
     ClipRecord,
     Erratum,
     Wrong,
@@ -376,6 +377,21 @@ def test_root_may_be_the_package_itself(damaged_corpus, scan):
     package = root / "CASME2_RAW_selected"
     (root / "CASME2-coding-20140508.xlsx").rename(package / "CASME2-coding-20140508.xlsx")
     assert scan("casme2", package).variant.endswith("package selected")
+
+
+def test_the_frames_and_not_the_sheet_tell_whether_people_were_recorded(damaged_corpus, corpus_cache, tmp_path):
+    frames = damaged_corpus("casme2", "2014-selected")
+    rendered = tmp_path / "both" / "a"
+    rendered.mkdir(parents=True)
+    (rendered / RENDERED_MANIFEST).write_text("{}")
+    (frames / "CASME2-coding-20140508.xlsx").rename(rendered / "CASME2-coding-20140508.xlsx")
+    frames.rename(tmp_path / "both" / "b")
+    builder = Casme2(data_dir=tmp_path / "both", cache_dir=corpus_cache)
+    assert builder.scan.clips
+    assert not builder.is_rendered
+    assert builder.rendered_roots == {}
+    (tmp_path / "both" / "b" / RENDERED_MANIFEST).write_text("{}")
+    assert Casme2(data_dir=tmp_path / "both", cache_dir=corpus_cache).is_rendered
 
 
 # Rows and cache

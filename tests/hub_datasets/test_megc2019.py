@@ -5,7 +5,8 @@ import csv
 import pytest
 
 from hub_datasets import DatasetNotFoundError, load_corpus
-from hub_datasets.megc2019 import compare_with_official_list
+from hub_datasets.megc2019 import Megc2019, compare_with_official_list
+from hub_datasets.records import RENDERED_MANIFEST
 
 PUBLISHED = {
     "smic": {"negative": 70, "positive": 51, "surprise": 43, "subjects": 16},
@@ -89,6 +90,17 @@ def test_missing_part_is_named(fake_corpus, tmp_path, corpus_cache):
     (root / "SAMM").symlink_to(fake_corpus("megc2019") / "SAMM")
     with pytest.raises(DatasetNotFoundError, match="no usable smic part"):
         load_corpus("megc2019", root, cache_dir=corpus_cache)
+
+
+@pytest.mark.parametrize("rendered", [(), ("casme2",), ("casme2", "samm", "smic")])
+def test_a_composite_is_rendered_when_every_part_is(rendered, damaged_corpus, corpus_cache):
+    root = damaged_corpus("megc2019")
+    roots = {name: root / ("CASME2" if name == "casme2" else name.upper()) for name in rendered}
+    for folder in roots.values():
+        (folder / RENDERED_MANIFEST).write_text("{}")
+    builder = Megc2019(data_dir=root, cache_dir=corpus_cache)
+    assert builder.rendered_roots == roots
+    assert builder.is_rendered == (len(rendered) == 3)
 
 
 def test_parts_may_lie_anywhere(fake_corpus, tmp_path, scan):

@@ -254,6 +254,7 @@ def test_the_loaders_of_real_corpora_read_generated_trees(layout, label_set, sub
     assert f"load_corpus('{layout}'" in capsys.readouterr().out
     builder = get_builder_class(layout)(data_dir=root, config_name=label_set, cache_dir=tmp_path)
     assert builder.is_rendered, "figures on this tree must be labelled synthetic"
+    assert builder.rendered_roots == {layout: root}
     rows = builder.prepare()
     assert len(rows) == 8
     assert rows[0]["subject"] == subject
@@ -268,6 +269,15 @@ def test_the_loaders_of_real_corpora_read_generated_trees(layout, label_set, sub
     assert main(["check", layout, *words]) == 1
     report = " ".join(capsys.readouterr().out.split())
     assert "8 usable, 8 of them with all frames missing frames 0 surplus frames 0" in report
+
+
+@pytest.mark.parametrize(("layout", "label_set"), [("synthetic", "9class"), ("casme2", "7class"), ("samm", "8class")])
+def test_a_rendered_tree_below_the_root_is_told_from_recorded_people(layout, label_set, tmp_path):
+    root = tmp_path / "downloads" / "generated" / layout
+    assert generate(root, "--layout", layout, "--num_subjects", "1", "--clips", "2", "--fps", "60") == 0
+    builder = get_builder_class(layout)(data_dir=tmp_path / "downloads", config_name=label_set, cache_dir=tmp_path)
+    assert builder.is_rendered
+    assert builder.rendered_roots == {layout: root}
 
 
 def test_the_raw_package_of_casme2_holds_the_quiet_time(tmp_path):
