@@ -38,6 +38,7 @@ class SammLong(CorpusBuilder):
     """
 
     NAME = "samm_long"
+    PEOPLE = "samm"
     TITLE = "SAMM Long Videos: intervals of micro- and macro-expressions"
     FPS = 200.0
     ACCESS_PAGE = "http://personalpages.manchester.ac.uk/staff/adrian.davison/SAMM.html"

@@ -59,6 +59,7 @@ class CorpusScanner:
 
     # Facts, filled in by each corpus.
     NAME: ClassVar[str] = ""
+    PEOPLE: ClassVar[str] = ""  # name of another corpus that filmed the very same subjects, under the same numbers
     TITLE: ClassVar[str] = ""
     FPS: ClassVar[float] = 0.0
     ACCESS_PAGE: ClassVar[str] = ""

@@ -272,9 +272,9 @@ class FDPForVideoClassification(FDPPreTrainedModel):
         self,
         pixel_values: torch.Tensor,
         labels: torch.Tensor | None = None,
-        dynamic_image_labels: torch.Tensor | None = None,
+        dynamic_image_targets: torch.Tensor | None = None,
         class_weights: torch.Tensor | None = None,
-        action_unit_labels: torch.Tensor | None = None,
+        action_unit_targets: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> FDPVideoClassifierOutput:
         """Classifies clips and constructs their dynamic images.
@@ -284,12 +284,12 @@ class FDPForVideoClassification(FDPPreTrainedModel):
                 Gray aligned frames in time order, in [-1, 1].
             labels (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
                 True classes, in [0, num_labels).
-            dynamic_image_labels (`torch.FloatTensor` of shape `(batch_size, 1, height, width)`, *optional*):
+            dynamic_image_targets (`torch.FloatTensor` of shape `(batch_size, 1, height, width)`, *optional*):
                 Target of the constructed image, in [0, 1]. Made from `pixel_values` on their device when only `labels`
                 are given; given alone, it trains the image and the ranking without classes.
             class_weights (`torch.FloatTensor` of shape `(num_labels,)`, *optional*):
                 Weights of the classes in the cross-entropy; the configuration's by default.
-            action_unit_labels (`torch.FloatTensor` of shape `(batch_size, num_action_units)`, *optional*):
+            action_unit_targets (`torch.FloatTensor` of shape `(batch_size, num_action_units)`, *optional*):
                 1 where a unit of `config.action_units` moved, 0 where not, NaN where nobody coded it.
             **kwargs: `output_hidden_states`, `output_attentions`, `return_dict`.
 
@@ -304,15 +304,15 @@ class FDPForVideoClassification(FDPPreTrainedModel):
         action_unit_logits = None if self.action_unit_output is None else self.action_unit_output(seen)
         constructed = None if self.decoder is None else self.decoder(outputs.pooler_output, outputs.detail)
         loss, losses = None, None
-        if any(target is not None for target in (labels, dynamic_image_labels, action_unit_labels)):
+        if any(target is not None for target in (labels, dynamic_image_targets, action_unit_targets)):
             losses = {}
             if labels is not None:
                 self._check_labels(labels, logits)
                 losses["classification"] = self._classification_loss(logits, labels.long(), class_weights)
-            if action_unit_labels is not None:
-                losses["action_unit"] = self._action_unit_loss(action_unit_logits, action_unit_labels)
+            if action_unit_targets is not None:
+                losses["action_unit"] = self._action_unit_loss(action_unit_logits, action_unit_targets)
             if constructed is not None and self.config.dynamic_image_loss_weight > 0:
-                target = self._dynamic_image_target(pixel_values, dynamic_image_labels, outputs)
+                target = self._dynamic_image_target(pixel_values, dynamic_image_targets, outputs)
                 losses["dynamic_image"] = F.mse_loss(constructed.float(), target)
             if self.config.rank_loss_weight > 0:
                 losses["rank"] = rank_hinge_loss(outputs.rank_scores.float(), self.config.rank_margin)
@@ -340,15 +340,15 @@ class FDPForVideoClassification(FDPPreTrainedModel):
 
     def _action_unit_loss(self, logits: torch.Tensor | None, labels: torch.Tensor) -> torch.Tensor:
         if logits is None or labels.shape != logits.shape:
-            expected = "no such labels" if logits is None else f"shape {tuple(logits.shape)}"
+            expected = "no such targets" if logits is None else f"shape {tuple(logits.shape)}"
             raise ValueError(
-                f"`action_unit_labels` must follow `config.action_units`, which asks for {expected}, but shape "
+                f"`action_unit_targets` must follow `config.action_units`, which asks for {expected}, but shape "
                 f"{tuple(labels.shape)} was given."
             )
         known = labels.nan_to_num()
         if not torch.compiler.is_compiling() and bool(((known < 0) | (known > 1)).any()):
             raise ValueError(
-                f"`action_unit_labels` must lie in [0, 1] or be NaN, but values from {float(known.min())} to "
+                f"`action_unit_targets` must lie in [0, 1] or be NaN, but values from {float(known.min())} to "
                 f"{float(known.max())} were given; write NaN where nobody coded a unit."
             )
         return action_unit_loss(logits, labels)
@@ -360,7 +360,7 @@ class FDPForVideoClassification(FDPPreTrainedModel):
         if given is not None:
             if tuple(given.shape) != expected:
                 raise ValueError(
-                    f"`dynamic_image_labels` must have shape {expected}, but {tuple(given.shape)} was given."
+                    f"`dynamic_image_targets` must have shape {expected}, but {tuple(given.shape)} was given."
                 )
             return given.float()
         return dynamic_image_target(pixel_values, self.config, outputs.stabilized_frames)

@@ -198,9 +198,9 @@ class ClipAugmentation:
 
         Args:
             batch (`dict`): `pixel_values` of shape `(batch_size, num_frames, num_channels, height, width)` in [-1, 1]
-                and, optionally, `labels` `(batch_size,)`, `dynamic_image_labels` `(batch_size, 1, height, width)` with
-                0.5 = no motion, and `action_units` `(batch_size, num_action_units, 2)` with left and right in the last
-                axis, NaN where unknown. Other entries pass unchanged.
+                and, optionally, `labels` `(batch_size,)`, `dynamic_image_targets` `(batch_size, 1, height, width)`
+                with 0.5 = no motion, and `action_units` `(batch_size, num_action_units, 2)` with left and right in the
+                last axis, NaN where unknown. Other entries pass unchanged.
             generator (`torch.Generator`): On the CPU.
 
         Returns:
@@ -225,7 +225,7 @@ class ClipAugmentation:
         if self.config.flip == 0:
             return
         mirrored = draw < self.config.flip
-        for name in ("pixel_values", "dynamic_image_labels", "action_units"):
+        for name in ("pixel_values", "dynamic_image_targets", "action_units"):
             if name in batch:
                 values = batch[name]
                 batch[name] = torch.where(_per_clip(mirrored, values), values.flip(-1), values)
@@ -248,10 +248,10 @@ class ClipAugmentation:
         grid = F.affine_grid(theta, [len(pixels), 1, height, width], align_corners=False).to(pixels.dtype)
         moved = F.grid_sample(pixels.flatten(1, 2), grid, padding_mode="border", align_corners=False)
         batch["pixel_values"] = moved.reshape(pixels.shape)
-        if "dynamic_image_labels" in batch:
+        if "dynamic_image_targets" in batch:
             # What enters from outside is still: zeros around "no motion".
-            signed_image = batch["dynamic_image_labels"] - 0.5
-            batch["dynamic_image_labels"] = F.grid_sample(signed_image, grid, align_corners=False) + 0.5
+            signed_image = batch["dynamic_image_targets"] - 0.5
+            batch["dynamic_image_targets"] = F.grid_sample(signed_image, grid, align_corners=False) + 0.5
 
     def _scale_motion(self, batch: Batch, draw: torch.Tensor) -> None:
         if self.config.motion_scale == 0:
@@ -260,9 +260,9 @@ class ClipAugmentation:
         factor = torch.exp(self.config.motion_scale * (2 * draw - 1))
         reference = pixels[:, :1]
         batch["pixel_values"] = (reference + _per_clip(factor, pixels) * (pixels - reference)).clamp(-1, 1)
-        if "dynamic_image_labels" in batch:
-            image = batch["dynamic_image_labels"]
-            batch["dynamic_image_labels"] = (0.5 + _per_clip(factor, image) * (image - 0.5)).clamp(0, 1)
+        if "dynamic_image_targets" in batch:
+            image = batch["dynamic_image_targets"]
+            batch["dynamic_image_targets"] = (0.5 + _per_clip(factor, image) * (image - 0.5)).clamp(0, 1)
 
     def _change_light(self, batch: Batch, draws: torch.Tensor) -> None:
         """Gamma and exposure; a dynamic image that came with the batch stays, the target of the undisturbed light."""
@@ -287,9 +287,9 @@ class ClipAugmentation:
         masks = masks & (draw < self.config.static_face_mix)[:, None, None]
         blended = (pixels + pixels[partner, :1]) / 2
         batch["pixel_values"] = torch.where(masks[:, None, None], blended, pixels)
-        if "dynamic_image_labels" in batch:
-            image = batch["dynamic_image_labels"]
-            batch["dynamic_image_labels"] = torch.where(masks[:, None], (image + 0.5) / 2, image)
+        if "dynamic_image_targets" in batch:
+            image = batch["dynamic_image_targets"]
+            batch["dynamic_image_targets"] = torch.where(masks[:, None], (image + 0.5) / 2, image)
 
     def _mix_clips(self, batch: Batch, draw: torch.Tensor, mixing: np.random.Generator) -> None:
         """Mixup (Zhang et al. 2018) with a weight per clip."""
@@ -301,7 +301,7 @@ class ClipAugmentation:
         weight = torch.where(draw < self.config.mixup, drawn.to(draw), torch.ones_like(draw))
         if "labels" in batch and batch["labels"].ndim == 1:
             batch["labels"] = F.one_hot(batch["labels"], self.num_labels).to(pixels.dtype)
-        for name in ("pixel_values", "labels", "dynamic_image_labels", "action_units"):
+        for name in ("pixel_values", "labels", "dynamic_image_targets", "action_units"):
             if name in batch:
                 values = batch[name]
                 share = _per_clip(weight, values)

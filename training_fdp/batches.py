@@ -122,7 +122,7 @@ class ClipBatches:
 
         Returns:
             `dict`: `pixel_values` float32 (batch_size, num_frames, 1, height, width) in [-1, 1], `labels` int64
-            (batch_size,); unless the target is made of the sampled frames, `dynamic_image_labels` float32
+            (batch_size,); unless the target is made of the sampled frames, `dynamic_image_targets` float32
             (batch_size, 1, height, width) at gain 1 (see `training_fdp.dynamic_targets`); where units are taught,
             `action_units` float32 (batch_size, num_action_units, 2), left and right.
         """
@@ -143,7 +143,7 @@ class ClipBatches:
             pixels = (pixels - mean) / maximum
         batch = {"pixel_values": pixels, "labels": torch.tensor(labels, device=self.device)}
         if targets:
-            batch["dynamic_image_labels"] = torch.stack(targets)
+            batch["dynamic_image_targets"] = torch.stack(targets)
         if self.action_units is not None:
             batch["action_units"] = self.action_units[list(rows)].to(self.device)
         return batch

@@ -1,7 +1,7 @@
 """From the names on a command line to the clips of a run: rows, columns, pixels, and what may be shown of them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,8 @@ class Corpora:
         faces_may_be_published (`bool`): Whether every corpus permits showing its faces.
         is_rendered (`bool`): Whether every face is synthetic; figures must then be labelled so.
         warnings (`list[str]`): Clips that were left out because they cannot be used.
-        people (`dict[str, str]`): What tells the subjects of a rendered corpus from those of another one of that name,
-            by corpus.
+        people (`dict[str, str]`): Whose subjects a corpus shows, by corpus, where its name does not say so: those of
+            another corpus, or of a rendered one, where a seed tells them from others under the same names.
     """
 
     dataset: Any
@@ -49,13 +49,15 @@ def load_corpora(config: TrainConfig) -> Corpora:
     Raises:
         CorpusError: a corpus, its folder, its sheet or its label set is not as it must be.
         ConfigError: options of a corpus that is not there, numbers of corpora and folders that do not match, corpora
-            with different classes, or clips that cannot be used while `allow_lost_clips` is off.
+            with different classes, two rendered ones of the same faces, or clips that cannot be used while
+            `allow_lost_clips` is off.
     """
     train = _pair(config.corpus, config.data_dir, "data_dir")
     test = _pair(config.test_corpus, config.test_data_dir, "test_data_dir")
     options = _options_by_corpus(config.pairs("corpus_options"), [*config.corpus, *config.test_corpus])
     builders, parts, warnings = [], [], []
     people: dict[str, str] = {}
+    prefixes: dict[str, str] = {}
     for name, folder in [*train, *test]:
         builder = get_builder_class(name)(data_dir=folder, config_name=config.label_set, **options[name])
         builders.append(builder)
@@ -68,7 +70,11 @@ def load_corpora(config: TrainConfig) -> Corpora:
                 )
             warnings.append(f"{said}; they were left out")
         if builder.is_rendered:
-            people |= dict.fromkeys(rows.unique("corpus"), _rendered_people(name, Path(builder.config.data_dir)))
+            rendered = _rendered_people(name, Path(builder.config.data_dir))
+            _check_other_faces(rendered, people.values())
+            people |= dict.fromkeys(rows.unique("corpus"), rendered)
+        elif builder.PEOPLE:
+            people[name] = prefixes[name] = builder.PEOPLE
         parts.append(rows.filter(lambda label: label is not None, input_columns="label"))
     class_names = parts[0].features["label"].names
     for position, (name, _) in enumerate([*train, *test]):
@@ -86,8 +92,10 @@ def load_corpora(config: TrainConfig) -> Corpora:
     corpora = list(dataset["corpus"])
     subjects = list(dataset["subject"])
     if len(set(corpora)) > 1:
-        # Two corpora may both have a subject 1: the corpus is then part of the name.
-        subjects = [f"{corpus}-{subject}" for corpus, subject in zip(corpora, subjects, strict=True)]
+        # Two corpora may both have a subject 1: the corpus that first filmed them is then part of the name.
+        subjects = [
+            f"{prefixes.get(corpus, corpus)}-{subject}" for corpus, subject in zip(corpora, subjects, strict=True)
+        ]
     table = ClipTable(list(dataset["clip_id"]), corpora, subjects, [int(x) for x in dataset["label"]], class_names)
     is_rendered = all(builder.is_rendered for builder in builders)
     faces = is_rendered or all(builder.faces_may_be_published for builder in builders)
@@ -109,6 +117,21 @@ def _rendered_people(name: str, folder: Path) -> str:
     settings = json.loads((folder / RENDERED_MANIFEST).read_text(encoding="utf-8")).get("settings", {})
     kind = "morphable" if settings.get("face_model") else "built-in"
     return f"rendered {name}, {kind} faces of seed {settings.get('seed')}"
+
+
+def _check_other_faces(rendered: str, others: Iterable[str]) -> None:
+    """Refuse two rendered trees of the same faces: whoever is held out of one would be learnt from the other."""
+    for other in others:
+        if same_faces(rendered, other):
+            raise ConfigError(
+                f"corpora of one run must show other people, but {rendered} has the faces of {other}; render one of "
+                "them with another --seed"
+            )
+
+
+def same_faces(rendered: str, other: str) -> bool:
+    """Whether two names of `Corpora.people` mean the same rendered faces (`bool`), in whatever layouts."""
+    return rendered.startswith("rendered ") and rendered.partition(", ")[2] == other.partition(", ")[2]
 
 
 def _options_by_corpus(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, dict[str, Any]]:

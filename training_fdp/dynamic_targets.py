@@ -59,11 +59,11 @@ def dynamic_image_targets(model_config: Any, batch: dict[str, torch.Tensor]) -> 
 
     Args:
         model_config (`FDPConfig`): Holds the frames, the normalisation and the gain.
-        batch (`dict`): `pixel_values` and, unless the target is made of these, `dynamic_image_labels` at gain 1.
+        batch (`dict`): `pixel_values` and, unless the target is made of these, `dynamic_image_targets` at gain 1.
 
     Returns:
         `torch.FloatTensor` of shape `(batch_size, 1, height, width)`: in [0, 1].
     """
-    if "dynamic_image_labels" in batch:
-        return scaled_target(batch["dynamic_image_labels"], model_config)
+    if "dynamic_image_targets" in batch:
+        return scaled_target(batch["dynamic_image_targets"], model_config)
     return dynamic_image_target(batch["pixel_values"], model_config)

@@ -12,7 +12,7 @@ from transformers.utils import cached_file
 
 from modeling_fdp import FDPConfig
 from training_fdp.config import PRETRAINED
-from training_fdp.corpora import Corpora
+from training_fdp.corpora import Corpora, same_faces
 from training_fdp.errors import ConfigError, ProtocolError
 from training_fdp.fold_record import RECORD_NAME
 from training_fdp.pretrained import checkpoint_source, load_pretrained, loading_refused
@@ -147,14 +147,15 @@ def read_initialization(name: str) -> Initialization:
 def subjects_by_corpus(corpora: Corpora, rows: Sequence[int]) -> dict[str, list[str]]:
     """Return whose clips these are (`dict[str, list[str]]`), under names that do not depend on the run.
 
-    A run of several corpora puts the corpus before the subject, which is taken off again. Rendered corpora of one name
-    hold other people, so their name says which.
+    A run of several corpora puts the corpus before the subject, which is taken off again. Some corpora show the people
+    of another one, and rendered corpora of one name show other people: `Corpora.people` says whom.
     """
     found: dict[str, set[str]] = {}
     for row in rows:
         corpus = corpora.table.corpora[row]
-        subject = corpora.table.subjects[row].removeprefix(f"{corpus}-")
-        found.setdefault(corpora.people.get(corpus, corpus), set()).add(subject)
+        people = corpora.people.get(corpus, corpus)
+        subject = corpora.table.subjects[row].removeprefix(f"{corpus}-").removeprefix(f"{people}-")
+        found.setdefault(people, set()).add(subject)
     return {corpus: sorted(subjects) for corpus, subjects in sorted(found.items())}
 
 
@@ -194,7 +195,7 @@ def check_unseen(start: Initialization, corpora: Corpora, folds: Sequence[Fold])
                 )
             for other in set(start.seen_subjects) - {corpus}:
                 # One seed draws the same faces in every layout, under other names.
-                if corpus.startswith("rendered ") and corpus.partition(", ")[2] == other.partition(", ")[2]:
+                if same_faces(corpus, other):
                     raise ProtocolError(
                         f"{OPTION} {start.name} was trained on {other}, the same people as {corpus} in another "
                         "layout; start from a checkpoint of other subjects, or render with another --seed"

@@ -241,9 +241,9 @@ class StageTrainer:
         batch = augment(batch, self.context.augmentation, generator)
         if "action_units" in batch:
             # A unit moved where one of its sides did; NaN, nobody knows, stays NaN.
-            batch["action_unit_labels"] = batch.pop("action_units").amax(dim=-1)
-        if "dynamic_image_labels" in batch:
-            batch["dynamic_image_labels"] = scaled_target(batch["dynamic_image_labels"], model_config)
+            batch["action_unit_targets"] = batch.pop("action_units").amax(dim=-1)
+        if "dynamic_image_targets" in batch:
+            batch["dynamic_image_targets"] = scaled_target(batch["dynamic_image_targets"], model_config)
         if self.statistics is not None:
             mean, maximum = self.statistics
             batch["pixel_values"] = (batch["pixel_values"] - mean) / maximum
@@ -323,7 +323,7 @@ def training_losses(model: Any, batch: Batch, class_weights: torch.Tensor | None
     Mixup's soft labels are not a target that the model takes: their cross-entropy is added here.
     """
     labels = batch["labels"]
-    names = ("pixel_values", "dynamic_image_labels", "action_unit_labels")
+    names = ("pixel_values", "dynamic_image_targets", "action_unit_targets")
     inputs = {name: batch[name] for name in names if name in batch}
     if labels.ndim == 1:
         output = model(**inputs, labels=labels, class_weights=class_weights)

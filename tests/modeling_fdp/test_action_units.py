@@ -58,7 +58,7 @@ class TestLoss:
 
 class TestHead:
     def test_names_one_score_per_unit(self, model, clips):
-        outputs = model(clips(), labels=LABELS, action_unit_labels=CODED)
+        outputs = model(clips(), labels=LABELS, action_unit_targets=CODED)
         assert outputs.action_unit_logits.shape == (2, 3) and outputs.logits.shape == (2, 3)
         assert torch.equal(outputs.losses["action_unit"], action_unit_loss(outputs.action_unit_logits, CODED))
         total = sum(getattr(model.config, f"{name}_loss_weight") * part for name, part in outputs.losses.items())
@@ -69,19 +69,19 @@ class TestHead:
     def test_is_told_only_where_labels_are_given(self, model, clips):
         outputs = model(clips(), labels=LABELS)
         assert "action_unit" not in outputs.losses and outputs.action_unit_logits is not None
-        given = model(clips(), labels=LABELS, action_unit_labels=CODED)
+        given = model(clips(), labels=LABELS, action_unit_targets=CODED)
         extra = model.config.action_unit_loss_weight * given.losses["action_unit"]
         assert torch.allclose(given.loss, outputs.loss + extra)
         assert model(clips()).loss is None
 
     def test_units_can_be_taught_without_emotions(self, model, clips):
-        alone = model(clips(), action_unit_labels=CODED)
+        alone = model(clips(), action_unit_targets=CODED)
         assert "classification" not in alone.losses
         assert torch.equal(alone.losses["action_unit"], action_unit_loss(alone.action_unit_logits, CODED))
 
     def test_gradient_reaches_the_head_and_what_it_shares(self, model, clips):
         trained = copy.deepcopy(model).train()
-        trained(clips(), labels=LABELS, action_unit_labels=CODED).losses["action_unit"].backward()
+        trained(clips(), labels=LABELS, action_unit_targets=CODED).losses["action_unit"].backward()
         assert all(value.grad.any() for value in trained.action_unit_output.parameters())
         assert trained.fdp.encoder.stem[0].conv.weight.grad.any()
         assert trained.classifier.output.weight.grad is None, "the emotion's own layer is not the units'"
@@ -94,7 +94,7 @@ class TestHead:
         labels = torch.tensor([0] * 6 + [1] * 6)
         coded = torch.cat([torch.tensor([[1.0, 0.0, float("nan")]] * 6), torch.tensor([[0.0, 1.0, 0.0]] * 6)])
         for _ in range(25):
-            outputs = model(frames, labels=labels, action_unit_labels=coded)
+            outputs = model(frames, labels=labels, action_unit_targets=coded)
             outputs.loss.backward()
             optimizer.step()
             optimizer.zero_grad()
@@ -105,22 +105,22 @@ class TestHead:
     def test_absent_head_refuses_labels(self, small_model, clips):
         model = small_model("tiny")
         assert model.action_unit_output is None and model(clips()).action_unit_logits is None
-        with pytest.raises(ValueError, match=r"config\.action_units.*asks for no such labels, but shape \(2, 3\)"):
-            model(clips(), labels=LABELS, action_unit_labels=CODED)
+        with pytest.raises(ValueError, match=r"config\.action_units.*asks for no such targets, but shape \(2, 3\)"):
+            model(clips(), labels=LABELS, action_unit_targets=CODED)
 
     @pytest.mark.parametrize("shape", [(2, 2), (3,), (1, 3)])
     def test_wrong_labels_are_named(self, model, clips, shape):
         with pytest.raises(ValueError, match=r"asks for shape \(2, 3\), but shape \(" + str(shape[0])):
-            model(clips(), labels=LABELS, action_unit_labels=torch.zeros(shape))
+            model(clips(), labels=LABELS, action_unit_targets=torch.zeros(shape))
 
     @pytest.mark.parametrize("value", [-1.0, 9.0])
     def test_codes_for_unknown_are_named(self, model, clips, value):
         with pytest.raises(ValueError, match="in \\[0, 1\\] or be NaN"):
-            model(clips(), labels=LABELS, action_unit_labels=torch.full((2, len(UNITS)), value))
+            model(clips(), labels=LABELS, action_unit_targets=torch.full((2, len(UNITS)), value))
 
     def test_weight_of_zero_leaves_the_loss_as_it_was(self, small_model, clips):
         model = small_model("tiny", action_units=UNITS, action_unit_loss_weight=0.0)
-        given = model(clips(), labels=LABELS, action_unit_labels=CODED)
+        given = model(clips(), labels=LABELS, action_unit_targets=CODED)
         assert torch.equal(given.loss, model(clips(), labels=LABELS).loss) and given.losses["action_unit"] > 0
 
     def test_changes_no_weight_of_the_rest(self, small_config):

@@ -159,11 +159,11 @@ class TestEveryPreset:
             normalization=model.config.dynamic_image_normalization,
             quantize=model.config.dynamic_image_normalization == "min_max",
         )
-        made, given = model(clips(), labels=LABELS), model(clips(), labels=LABELS, dynamic_image_labels=target)
+        made, given = model(clips(), labels=LABELS), model(clips(), labels=LABELS, dynamic_image_targets=target)
         assert torch.allclose(made.loss, given.loss, atol=1e-6)
-        other = model(clips(), labels=LABELS, dynamic_image_labels=1 - target)
+        other = model(clips(), labels=LABELS, dynamic_image_targets=1 - target)
         assert other.losses["dynamic_image"] != made.losses["dynamic_image"]
-        without_classes = model(clips(), dynamic_image_labels=target)
+        without_classes = model(clips(), dynamic_image_targets=target)
         assert "classification" not in without_classes.losses and without_classes.loss > 0
 
 
@@ -220,7 +220,7 @@ class TestInputs:
 
     def test_wrong_image_target_is_named(self, small_model, clips):
         with pytest.raises(ValueError, match=r"\(2, 1, 64, 64\), but \(2, 64, 64\)"):
-            small_model("tiny")(clips(), labels=LABELS, dynamic_image_labels=torch.zeros(2, 64, 64))
+            small_model("tiny")(clips(), labels=LABELS, dynamic_image_targets=torch.zeros(2, 64, 64))
 
     @pytest.mark.parametrize("num_frames", [2, 5, 16])
     def test_other_frame_counts_where_time_is_pooled_by_weights(self, small_model, clips, num_frames):
@@ -378,7 +378,7 @@ class TestParts:
 
     def test_no_loss_where_nothing_is_asked(self, small_model, clips):
         model = small_model("tiny", decoder="none", rank_loss_weight=0.0)
-        assert model(clips(), dynamic_image_labels=torch.zeros(2, 1, 64, 64)).loss is None
+        assert model(clips(), dynamic_image_targets=torch.zeros(2, 1, 64, 64)).loss is None
 
     def test_zero_weights_turn_parts_off(self, small_model, clips):
         model = small_model("tiny", rank_loss_weight=0.0, dynamic_image_loss_weight=0.0)

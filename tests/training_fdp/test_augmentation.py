@@ -21,7 +21,7 @@ def make_batch(batch_size=6, num_frames=5, height=16, width=12, seed=0):
     return {
         "pixel_values": torch.rand(batch_size, num_frames, 1, height, width, generator=generator) * 1.6 - 0.8,
         "labels": torch.arange(batch_size) % 3,
-        "dynamic_image_labels": torch.rand(batch_size, 1, height, width, generator=generator),
+        "dynamic_image_targets": torch.rand(batch_size, 1, height, width, generator=generator),
         "action_units": torch.rand(batch_size, 4, 2, generator=generator),
         "clip_index": torch.arange(batch_size),
     }
@@ -94,7 +94,7 @@ def test_flip_mirrors_pixels_dynamic_image_and_action_unit_sides_together():
         for after, before in zip(augmented["pixel_values"], batch["pixel_values"], strict=True)
     ]
     assert 8 < sum(mirrored) < 32
-    for name in ("dynamic_image_labels", "action_units"):
+    for name in ("dynamic_image_targets", "action_units"):
         for i, flipped in enumerate(mirrored):
             assert torch.equal(augmented[name][i], batch[name][i].flip(-1) if flipped else batch[name][i])
     assert torch.equal(augmented["labels"], batch["labels"])
@@ -125,10 +125,10 @@ def test_dynamic_image_target_follows_the_geometry():
     # Target and frame hold the same picture, far from the border: they must stay the same.
     blob = torch.zeros(4, 1, 1, 32, 32)
     blob[..., 12:18, 14:20] = 0.4
-    batch = {"pixel_values": blob, "dynamic_image_labels": blob[:, 0] + 0.5}
+    batch = {"pixel_values": blob, "dynamic_image_targets": blob[:, 0] + 0.5}
     config = AugmentationConfig(shift=0.1, rotation=15.0, scale=0.2)
     augmented = build_augmentation(config)(batch, seeded())
-    torch.testing.assert_close(augmented["dynamic_image_labels"] - 0.5, augmented["pixel_values"][:, 0])
+    torch.testing.assert_close(augmented["dynamic_image_targets"] - 0.5, augmented["pixel_values"][:, 0])
 
 
 def test_motion_scale_scales_differences_from_the_first_frame():

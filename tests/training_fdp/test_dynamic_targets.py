@@ -33,7 +33,7 @@ def test_all_frames_sampled_and_all_frames_pooled_are_one_picture(config):
     """A clip of as many frames as the model sees: what it was summed from cannot matter."""
     frames = moving_clip(num_frames=8)
     sampled = dynamic_image_targets(config, {"pixel_values": frames[None, :, None]})
-    pooled = {"dynamic_image_labels": pooled_clip(frames, 0, 3, 7, "full_clip", config is STABILIZED)[None]}
+    pooled = {"dynamic_image_targets": pooled_clip(frames, 0, 3, 7, "full_clip", config is STABILIZED)[None]}
     whole = dynamic_image_targets(config, {"pixel_values": frames[None, ::2, None], **pooled})
     # Rounding may push a value across the edge of one of the 256 levels of the stretched form.
     torch.testing.assert_close(whole, sampled, atol=1 / 255 + 1e-5 if config is MIN_MAX else 1e-5, rtol=0)
@@ -83,12 +83,12 @@ def test_the_target_goes_where_the_frames_go(options):
     batch = {
         "pixel_values": clips[:, :, None],
         "labels": torch.arange(6) % 3,
-        "dynamic_image_labels": torch.stack([pooled_clip(clip, 0, 5, 7, "full_clip", False) for clip in clips]),
+        "dynamic_image_targets": torch.stack([pooled_clip(clip, 0, 5, 7, "full_clip", False) for clip in clips]),
     }
     augment = build_augmentation(AugmentationConfig(**options), num_labels=3)
     augmented = augment(batch, torch.Generator().manual_seed(3))
     afterwards = dynamic_image_targets(SIGNED, {"pixel_values": augmented["pixel_values"]})
-    before = scaled_target(augmented["dynamic_image_labels"], SIGNED)
+    before = scaled_target(augmented["dynamic_image_targets"], SIGNED)
     torch.testing.assert_close(before, afterwards, atol=2e-4, rtol=0)
     still = dynamic_image_targets(SIGNED, {"pixel_values": batch["pixel_values"]})
     assert (afterwards - still).abs().max() > 0.01, "the augmentation must have moved something"

@@ -8,18 +8,22 @@ import pytest
 from hub_datasets.errors import CorpusError
 from hub_datasets.fake import make_fake_corpus
 from hub_datasets.synthetic.corpus import SyntheticLayout
+from hub_datasets.synthetic.layouts import LAYOUTS
 from hub_datasets.synthetic.settings import CorpusSettings
 from hub_datasets.synthetic.tree import write_tree
 from training_fdp.config import TrainConfig
 from training_fdp.corpora import clip_cache_folder, load_corpora
-from training_fdp.errors import ConfigError
+from training_fdp.errors import ConfigError, ProtocolError
+from training_fdp.initialization import Initialization, check_unseen, subjects_by_corpus
 from training_fdp.protocols import make_folds
+
+NAMES = ("casme2", "samm", "samm_long", "megc2019")
 
 
 @pytest.fixture(scope="module")
 def downloads(tmp_path_factory):
     root = tmp_path_factory.mktemp("downloads")
-    return {name: str(make_fake_corpus(name, root / name, frame_size=1)) for name in ("casme2", "samm", "megc2019")}
+    return {name: str(make_fake_corpus(name, root / name, frame_size=1)) for name in NAMES}
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +71,57 @@ def test_classes_in_another_order_are_told_by_name(downloads, tmp_path):
     order, rows = emotions(rendered)
     assert order != own_order and sorted(order) == sorted(own_order)
     assert emotions(both) == (order, rows | real)
+
+
+def test_a_corpus_that_filmed_the_people_of_another_one_holds_them_out_together(downloads):
+    both = TrainConfig(
+        corpus=["samm", "samm_long"], data_dir=[downloads["samm"], downloads["samm_long"]], label_set="3class"
+    )
+    corpora = load_corpora(both)
+    subjects = {
+        corpus: {subject for subject, found in zip(corpora.table.subjects, corpora.table.corpora, strict=True)
+                 if found == corpus}
+        for corpus in both.corpus
+    }  # fmt: skip
+    shared = subjects["samm"] & subjects["samm_long"]
+    assert shared, "the two downloads show the same people"
+    for fold in make_folds(corpora.table, "loso"):
+        if set(fold.test_subjects) & shared:
+            assert {corpora.table.corpora[row] for row in fold.test_indices} == {"samm", "samm_long"}
+    everyone = subjects_by_corpus(corpora, range(len(corpora.table.clip_ids)))
+    assert everyone == {"samm": sorted(subject.removeprefix("samm-") for subject in set.union(*subjects.values()))}
+
+    across = dataclasses.replace(
+        both, corpus=["samm"], data_dir=[downloads["samm"]], protocol="cross_corpus",
+        test_corpus=["samm_long"], test_data_dir=[downloads["samm_long"]],
+    )  # fmt: skip
+    with pytest.raises(ProtocolError, match=r"subjects \['samm-.* on both sides of fold samm_long"):
+        make_folds(load_corpora(across).table, across.protocol, across.test_corpus)
+
+
+def test_a_checkpoint_of_one_corpus_has_seen_the_people_of_its_sister(downloads):
+    corpora = load_corpora(TrainConfig(corpus=["samm_long"], data_dir=[downloads["samm_long"]], label_set="3class"))
+    fold = make_folds(corpora.table, "loso")[0]
+    start = Initialization("first", "0" * 64, None, {}, {"samm": [*fold.test_subjects]})
+    with pytest.raises(ProtocolError, match="was trained on samm, subject"):
+        check_unseen(start, corpora, [fold])
+
+
+def test_two_rendered_trees_of_the_same_faces_are_refused(tmp_path):
+    def run_of(seed):
+        place = tmp_path / f"casme2_{seed}"
+        if not place.exists():
+            write_tree(dataclasses.replace(settings, seed=seed), LAYOUTS["casme2"](), place)
+        return TrainConfig(
+            corpus=["synthetic"], data_dir=[str(tmp_path / "tree")], label_set="5class", protocol="cross_corpus",
+            test_corpus=["casme2"], test_data_dir=[str(place)],
+        )  # fmt: skip
+
+    settings = CorpusSettings(num_subjects=1, num_clips=5, size_hw=(32, 32), mix="5class", seed=3)
+    write_tree(settings, SyntheticLayout(), tmp_path / "tree")
+    assert len(load_corpora(run_of(4)).people) == 2
+    with pytest.raises(ConfigError, match=r"must show other people.*--seed"):
+        load_corpora(run_of(3))
 
 
 def test_the_composite_is_left_one_subject_out_over_its_parts(downloads):
