@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import datasets
 
-from hub_datasets.base import CorpusBuilder, Layout
+from hub_datasets.base import ANY, CorpusBuilder, Layout
 from hub_datasets.errors import CorpusOptionError
 from hub_datasets.records import ClipRecord, LabelSet, Package, SheetFile, as_frame_number, as_text, identity_labels
 from hub_datasets.sheets import read_sheet, require_columns
@@ -24,6 +24,7 @@ _COLUMNS = ("Subject", "Recording", "Onset", "Apex", "Offset", "Fps", "Action Un
 SHEET = "clips.csv"
 # Options of the builder that are whole numbers, numbers, and one of several words.
 _WHOLE = ("num_subjects", "clips_per_subject", "seed", "size", "render_processes")
+_RENDERING = (*_WHOLE, "fps", "face_model", "difficulty", "mix")
 _DEFAULT_CLIPS_PER_SUBJECT = 12
 
 
@@ -74,7 +75,8 @@ class Synthetic(CorpusBuilder):
     * **Access**: rendered on this machine from a seed; nothing is downloaded. Frames may be published.
 
     Without `data_dir` the corpus is rendered once into the cache of `datasets` (under `synthetic_frames/`) and found
-    again by its settings; with `data_dir` a tree of `python -m hub_datasets generate --layout synthetic` is read.
+    again by its settings; with `data_dir` a tree of `python -m hub_datasets generate --layout synthetic` is read, and
+    takes no option but `package` and `sheet`.
 
     Options: `num_subjects`, `clips_per_subject`, `seed`, `size` (pixels), `difficulty` (`mild`, `medium`, `hard`),
     `fps`, `mix` (how often each emotion occurs: `3class`, `5class`, `casme2`, `samm`; the label set's own by default),
@@ -130,7 +132,7 @@ class Synthetic(CorpusBuilder):
         Raises:
             CorpusOptionError: one of them is out of its range.
         """
-        chosen = {name: value for name, value in self.options.items() if value != "auto"}
+        chosen = {name: value for name, value in self.options.items() if value != ANY}
         num_subjects = int(chosen.get("num_subjects", CorpusSettings.num_subjects))
         size = int(chosen.get("size", CorpusSettings.size_hw[0]))
         mix = self.label_set.name if self.label_set.name != "9class" else "samm"
@@ -150,9 +152,17 @@ class Synthetic(CorpusBuilder):
 
         Raises:
             DatasetNotFoundError: `data_dir` is no folder.
+            CorpusOptionError: options of the rendering were given for a tree that is rendered already.
             CorpusError: the cache cannot be written.
         """
         if data_dir is not None:
+            of_rendering = [name for name in _RENDERING if self.options.get(name, ANY) != ANY]
+            if of_rendering:
+                raise CorpusOptionError(
+                    f"a tree given as data_dir is read as it was rendered, but {', '.join(of_rendering)} was given "
+                    f"with data_dir={str(data_dir)!r}: leave it out, or leave data_dir out to have such a corpus "
+                    "rendered."
+                )
             return super().prepare_root(data_dir, cache_dir)
         settings = self.settings()
         # A bad face model shows here, before a cache folder is named after it.

@@ -109,6 +109,13 @@ def test_bad_options_are_named(options, message, tmp_path):
     assert not files_below(tmp_path)
 
 
+@pytest.mark.parametrize("options", [{"difficulty": "hard"}, {"seed": 0, "num_subjects": 3}, {"face_model": "faces"}])
+def test_options_of_the_rendering_are_refused_for_a_tree_that_is_there(options, tmp_path):
+    with pytest.raises(CorpusOptionError, match="leave data_dir out") as error:
+        Synthetic(data_dir=tmp_path, **options)
+    assert all(name in str(error.value) for name in options)
+
+
 def test_a_missing_face_model_leaves_nothing_behind(tmp_path):
     with pytest.raises(DatasetNotFoundError, match="no such folder"):
         load_corpus("synthetic", cache_dir=tmp_path / "cache", face_model=tmp_path / "absent")
