@@ -14,6 +14,8 @@ from hub_datasets.records import ClipRecord, LabelSet, Package, SheetFile, as_fr
 from hub_datasets.sheets import read_sheet, require_columns
 
 from .landmark_tables import TABLE
+from .motion import DIFFICULTIES
+from .prototypes import MIXES
 from .settings import CorpusSettings
 from .tree import TRUTH_FOLDER, FiledRecording, TreeLayout, events_of, write_tree
 
@@ -79,8 +81,8 @@ class Synthetic(CorpusBuilder):
     takes no option but `package` and `sheet`.
 
     Options: `num_subjects`, `clips_per_subject`, `seed`, `size` (pixels), `difficulty` (`mild`, `medium`, `hard`),
-    `fps`, `mix` (how often each emotion occurs: `3class`, `5class`, `casme2`, `samm`; the label set's own by default),
-    `face_model` (folder of a morphable model), `render_processes`.
+    `fps`, `mix` (how often each emotion occurs: `3class`, `5class`, `9class`, `casme2`, `samm`; the label set's own by
+    default), `face_model` (folder of a morphable model), `render_processes`.
     """
 
     NAME = "synthetic"
@@ -102,8 +104,8 @@ class Synthetic(CorpusBuilder):
         LabelSet("9class", _EMOTIONS, identity_labels(_EMOTIONS), "every emotion that has a prototype"),
     )
     OPTIONS: ClassVar[dict[str, tuple[str, ...]]] = {
-        "difficulty": ("mild", "medium", "hard"),
-        "mix": ("3class", "5class", "casme2", "samm"),
+        "difficulty": tuple(DIFFICULTIES),
+        "mix": tuple(MIXES),
     }
     faces_may_be_published = True
 
@@ -135,7 +137,6 @@ class Synthetic(CorpusBuilder):
         chosen = {name: value for name, value in self.options.items() if value != ANY}
         num_subjects = int(chosen.get("num_subjects", CorpusSettings.num_subjects))
         size = int(chosen.get("size", CorpusSettings.size_hw[0]))
-        mix = self.label_set.name if self.label_set.name != "9class" else "samm"
         return CorpusSettings(
             num_subjects=num_subjects,
             num_clips=num_subjects * int(chosen.get("clips_per_subject", _DEFAULT_CLIPS_PER_SUBJECT)),
@@ -143,7 +144,8 @@ class Synthetic(CorpusBuilder):
             size_hw=(size, size),
             difficulty=chosen.get("difficulty", CorpusSettings.difficulty),
             fps=float(chosen.get("fps", CorpusSettings.fps)),
-            mix=chosen.get("mix", mix),
+            # Each label set has a mix of its name, in which none of its classes is empty.
+            mix=chosen.get("mix", self.label_set.name),
             face_model=chosen.get("face_model"),
         )
 

@@ -31,6 +31,7 @@ MIXES: dict[str, dict[str, float]] = {
         "repression": 1, "sadness": 1, "fear": 1, "contempt": 1,
     },
     "5class": {"happiness": 1, "disgust": 1, "repression": 1, "surprise": 1, "others": 1},
+    "9class": dict.fromkeys(PROTOTYPES, 1),
     # The corpora's own figures (fact sheet on corpora, sections 2 and 3).
     "casme2": {"others": 99, "disgust": 63, "happiness": 32, "repression": 27, "surprise": 25},
     "samm": {

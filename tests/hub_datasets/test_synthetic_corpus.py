@@ -109,6 +109,15 @@ def test_bad_options_are_named(options, message, tmp_path):
     assert not files_below(tmp_path)
 
 
+@pytest.mark.parametrize("label_set", Synthetic.LABEL_SETS, ids=lambda label_set: label_set.name)
+def test_no_class_of_a_label_set_is_empty_by_default(label_set):
+    # Not initialised: that would render the corpus.
+    builder = Synthetic.__new__(Synthetic)
+    builder.label_set, builder.options = label_set, {}
+    emotions = {emotion for recording in builder.settings().recordings() for emotion in recording.emotions}
+    assert {label_set.mapping.get(emotion) for emotion in emotions} == set(label_set.names)
+
+
 @pytest.mark.parametrize("options", [{"difficulty": "hard"}, {"seed": 0, "num_subjects": 3}, {"face_model": "faces"}])
 def test_options_of_the_rendering_are_refused_for_a_tree_that_is_there(options, tmp_path):
     with pytest.raises(CorpusOptionError, match="leave data_dir out") as error:
