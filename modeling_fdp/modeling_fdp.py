@@ -69,7 +69,7 @@ class FDPVideoClassifierOutput(ModelOutput):
 
     Args:
         loss (`torch.FloatTensor` of shape `()`, *optional*):
-            Weighted sum of `losses`; there when any target was given.
+            Weighted sum of `losses`; there when a target was given and `losses` holds anything.
         logits (`torch.FloatTensor` of shape `(batch_size, num_labels)`):
             Class scores before the softmax.
         dynamic_image (`torch.FloatTensor` of shape `(batch_size, 1, height, width)`, *optional*):
@@ -251,6 +251,10 @@ class FDPForVideoClassification(FDPPreTrainedModel):
     The latter two are there where the configuration asks for them.
     """
 
+    # Every part of the loss is a mean over the clips it is given. Without this, transformers' Trainer takes **kwargs for
+    # a loss that divides by `num_items_in_batch`, and leaves out its own division by the steps it accumulates.
+    accepts_loss_kwargs = False
+
     def __init__(self, config: FDPConfig) -> None:
         super().__init__(config)
         self.num_labels = len(config.id2label or ())
@@ -308,7 +312,7 @@ class FDPForVideoClassification(FDPPreTrainedModel):
             losses = {}
             if labels is not None:
                 self._check_labels(labels, logits)
-                losses["classification"] = self._classification_loss(logits, labels.long(), class_weights)
+                losses["classification"] = self._classification_loss(logits, labels, class_weights)
             if action_unit_targets is not None:
                 losses["action_unit"] = self._action_unit_loss(action_unit_logits, action_unit_targets)
             if constructed is not None and self.config.dynamic_image_loss_weight > 0:
