@@ -67,10 +67,7 @@ class FrameArray(FrameSource):
     backend = "array"
 
     def __init__(self, values: Any, name: str = "array", input_data_format: str | None = None) -> None:
-        if isinstance(values, torch.Tensor):
-            values = values.detach()
-            values = (values.float() if values.dtype == torch.bfloat16 else values).cpu().numpy()
-        values = _channels_last(np.asarray(values), input_data_format, name)
+        values = _channels_last(array_of(values), input_data_format, name)
         if 0 in values.shape:
             raise VideoReadError(f"a clip needs frames with pixels, but {name!r} has shape {values.shape}; check it")
         self.name = name
@@ -92,6 +89,21 @@ class FrameArray(FrameSource):
         if frames.ndim == 3:
             return frames
         return frames[..., 0] if frames.shape[-1] == 1 else to_gray(frames[..., :3])
+
+
+def array_of(values: Any) -> np.ndarray:
+    """Bring a tensor, on whatever device, or an array with whatever strides to NumPy, which knows no bfloat16.
+
+    Args:
+        values (`np.ndarray` or `torch.Tensor`): One frame or a clip.
+
+    Returns:
+        `np.ndarray`: The same values; bfloat16 becomes float32.
+    """
+    if isinstance(values, torch.Tensor):
+        values = values.detach()
+        values = (values.float() if values.dtype == torch.bfloat16 else values).cpu().numpy()
+    return np.asarray(values)
 
 
 def stack_frames(arrays: Sequence[np.ndarray], name: str) -> np.ndarray:

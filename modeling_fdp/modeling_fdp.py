@@ -251,8 +251,8 @@ class FDPForVideoClassification(FDPPreTrainedModel):
     The latter two are there where the configuration asks for them.
     """
 
-    # Every part of the loss is a mean over the clips it is given. Without this, transformers' Trainer takes **kwargs for
-    # a loss that divides by `num_items_in_batch`, and leaves out its own division by the steps it accumulates.
+    # Every part of the loss is a mean over the clips it is given. Without this, transformers' Trainer takes **kwargs
+    # for a loss that divides by `num_items_in_batch`, and leaves out its own division by the steps it accumulates.
     accepts_loss_kwargs = False
 
     def __init__(self, config: FDPConfig) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .frame_arrays_fdp import FrameArray, stack_frames
+from .frame_arrays_fdp import FrameArray, array_of, stack_frames
 from .frame_files_fdp import FrameFiles, images_to_array, is_image_path, list_frames
 from .frame_source_fdp import FrameSource, VideoReadError, check_frame_count, check_frame_size
 from .video_decoders_fdp import open_decoder
@@ -141,7 +141,7 @@ def open_frames(
         if all(isinstance(item, Image.Image) for item in source):
             source = images_to_array(source, label)
         elif all(isinstance(item, np.ndarray | torch.Tensor) for item in source):
-            source = stack_frames([np.asarray(torch.as_tensor(item).detach().cpu()) for item in source], label)
+            source = stack_frames([array_of(item) for item in source], label)
         else:
             kinds = sorted({type(item).__name__ for item in source})
             raise VideoReadError(f"a list of frames holds paths, images or arrays, but got {kinds}; convert them")

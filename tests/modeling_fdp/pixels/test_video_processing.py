@@ -83,6 +83,15 @@ def test_every_form_gives_equal_pixels(alignment, rgb, folder, write_video):
         assert torch.equal(pixels(form, processor, **given), expected), name
 
 
+def test_lists_of_frames_may_be_views_and_bfloat16(rgb):
+    # What `frame[:, :, ::-1]` (BGR to RGB) and flips give: strides below 0, which torch does not take.
+    views = [np.ascontiguousarray(frame[:, ::-1, ::-1])[:, ::-1, ::-1] for frame in rgb]
+    assert torch.equal(pixels(views), pixels(rgb))
+    rounded = torch.from_numpy(rgb).to(torch.bfloat16)
+    assert torch.equal(pixels(list(rounded)), pixels(rounded))
+    assert torch.equal(pixels(list(rounded)), pixels(rounded.float().numpy()))
+
+
 def test_batches_of_different_lengths_and_sizes(rgb, folder):
     batch = [folder, rgb[:3], rgb[:, :30, :41], [Image.fromarray(frame) for frame in rgb[:9]]]
     values = pixels(batch)
