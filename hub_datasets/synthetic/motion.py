@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 import numpy as np
 
@@ -14,6 +15,8 @@ CURVE_KEYS = tuple((code, side) for side in ("L", "R") for code in ACTION_UNITS)
 _COLUMN = {key: index for index, key in enumerate(CURVE_KEYS)}
 # FACS intensity letters by peak motion in reference pixels; our choice, A to C is where micro-expressions lie.
 INTENSITY_LIMITS = ((0.7, "A"), (1.5, "B"), (2.5, "C"), (3.5, "D"))
+# No head turns further from the front, in degrees, whatever is drawn; our choice.
+LARGEST_YAW = 15.0
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class Difficulty:
 
     Args:
         motion (`tuple` of two `float`): smallest and largest peak motion of an event's strongest action unit.
-        yaw, pitch, roll, shift (`float`): largest constant offset of the pose.
+        yaw, pitch, roll, shift (`float`): largest constant offset of the pose; yaw and turn together stay within
+            `LARGEST_YAW`.
         size (`float`): largest relative change of the head's size.
         turn, drift (`float`): head rotation and translation within about a second.
         flicker (`float`): relative amplitude of the lamp's beat.
@@ -191,6 +195,7 @@ def plan_performance(
         [offset + swing * _wander(rng, time) for offset, swing in zip(offsets, swings, strict=True)], axis=1
     )
     pose[:, 5] += 1
+    pose[:, 0] = _turn_back(pose[:, 0])
     # A lamp on 50 Hz mains beats at 100 Hz; the camera sees it through its own frame rate.
     flicker = level.flicker * np.sin(2 * np.pi * (100.3 * time + rng.random()))
     gain = (1 + level.exposure * rng.uniform(-1, 1)) * (1 + flicker)
@@ -210,6 +215,12 @@ def plan_performance(
         light=replace(light, direction=(float(direction[0]), float(direction[1]), float(direction[2]))),
         seed=seed,
     )
+
+
+def _turn_back(yaw: FloatArray) -> FloatArray:
+    """Return the yaw, turned to the front as a whole by as much as it goes beyond `LARGEST_YAW`."""
+    beyond = yaw[np.argmax(np.abs(yaw))]
+    return yaw - np.sign(beyond) * max(abs(beyond) - LARGEST_YAW, 0.0)
 
 
 def _plan_events(
@@ -310,7 +321,12 @@ def _gaze(rng: np.random.Generator, time: FloatArray, per_second: float) -> Floa
     """Return gaze: a place to look at, left by jumps of about 30 ms."""
     seconds = len(time) * (time[1] - time[0])
     gaze = np.repeat(rng.normal(0, 0.15, (1, 2)), len(time), axis=0)
-    for _ in range(rng.poisson(per_second * seconds)):
-        jump = np.clip((time - rng.uniform(0, seconds)) / 0.03, 0, 1)[:, None]
-        gaze = gaze * (1 - jump) + jump * np.clip(rng.normal(0, 0.4, 2), -1, 1)
+    jumps = [
+        (rng.uniform(0, seconds), np.clip(rng.normal(0, 0.4, 2), -1, 1))
+        for _ in range(rng.poisson(per_second * seconds))
+    ]
+    # In time order: each holds until the next one.
+    for start, place in sorted(jumps, key=itemgetter(0)):
+        jump = np.clip((time - start) / 0.03, 0, 1)[:, None]
+        gaze = gaze * (1 - jump) + jump * place
     return gaze.astype(np.float32)

@@ -7,7 +7,7 @@ import pytest
 
 from hub_datasets.action_units import parse_action_units
 from hub_datasets.synthetic.faces import ACTION_UNITS
-from hub_datasets.synthetic.motion import CURVE_KEYS, DIFFICULTIES, plan_performance
+from hub_datasets.synthetic.motion import CURVE_KEYS, DIFFICULTIES, LARGEST_YAW, _gaze, plan_performance
 from hub_datasets.synthetic.prototypes import MIXES, PROTOTYPES, deal_emotions, draw_combination, parse_combination
 from hub_datasets.synthetic.render import film, gaussian_blur, render_clip
 
@@ -87,6 +87,26 @@ def test_blinks_and_gaze_shifts_occur():
     assert performance.blink.max() > 0.8
     assert performance.blink.min() < 0.05
     assert np.ptp(performance.gaze[:, 0]) > 0.2
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_gaze_shift_that_was_drawn_is_seen(seed):
+    time = np.arange(60 * 60) / 60
+    asked = np.random.default_rng(seed)
+    asked.normal(0, 0.15, (1, 2))
+    shifts = asked.poisson(0.9 * 60)
+    gaze = _gaze(np.random.default_rng(seed), time, 0.9)
+    held = np.unique(gaze[1:][(gaze[1:] == gaze[:-1]).all(axis=1)], axis=0)
+    # One look more than shifts; a shift within 50 ms of the next one is not held.
+    assert 0.85 * shifts < len(held) <= shifts + 1
+
+
+def test_no_head_turns_further_than_the_card_says():
+    plans = [plan(seed, difficulty="hard", neutral_s=2.0) for seed in range(60)]
+    largest = [float(np.abs(performance.pose[:, 0]).max()) for performance in plans]
+    assert max(largest) == LARGEST_YAW
+    assert sum(yaw == LARGEST_YAW for yaw in largest) < 20, "only those beyond the limit are turned back"
+    assert min(np.ptp(performance.pose[:, 0]) for performance in plans) > 0.1, "the limit cuts no motion off"
 
 
 def test_the_sheet_cell_is_read_back_by_the_parser():
