@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from hub_datasets.synthetic.faces import ACTION_UNITS, MIDLINE_ACTION_UNITS, FaceState, Light, rotation_matrix
-from hub_datasets.synthetic.procedural import ProceduralFaces
+from hub_datasets.synthetic.procedural import ProceduralFaces, sample_maps
 
 SIZE = (128, 128)
 
@@ -126,6 +126,16 @@ def test_flow_at_landmarks_is_the_motion_of_the_landmarks(face):
     for (x, y), motion in zip(places, expected, strict=True):
         seen = flow[round(float(y)), round(float(x))]
         assert np.abs(seen - motion).max() < 0.35
+
+
+@pytest.mark.parametrize(("yaw", "pitch", "share"), [(8, 2, 0.0005), (10, 5, 0.01), (15, 8, 0.015), (-15, 8, 0.015)])
+def test_pixels_show_the_point_of_the_face_that_lies_there(face, yaw, pitch, share):
+    state = FaceState(yaw=yaw, pitch=pitch)
+    x, y, _, _ = face._pixel_to_face(state, torch.zeros(3, *face.x.shape))
+    seen_x, seen_y = face._project(x.numpy(), y.numpy(), state)
+    off = np.hypot(seen_x - face._columns.numpy(), seen_y - face._rows.numpy())
+    head = sample_maps(torch.from_numpy(face.skin.head)[None], x, y)[0].numpy() > 0.5
+    assert (off[head] > 0.1).mean() < share
 
 
 def test_no_motion_is_no_flow(face):
