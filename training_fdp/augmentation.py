@@ -207,8 +207,8 @@ class ClipAugmentation:
             `dict`: A new batch; with mixup `labels` has shape `(batch_size, num_labels)` and rows that sum to 1.
         """
         batch = dict(batch)
-        # Every step draws its numbers whether or not it is on, so that switching one option leaves the others' draws
-        # alone.
+        # Every step draws its numbers whether or not it is on, so that switching one of these options leaves the
+        # others' draws alone.
         draws = torch.rand(len(batch["pixel_values"]), 10, generator=generator, dtype=torch.float64)
         mix_seed = int(torch.randint(2**31, (1,), generator=generator))
         draws = draws.to(batch["pixel_values"].device, torch.float32)

@@ -56,7 +56,9 @@ def parse_augmentation(text: str) -> AugmentationConfig:
 
 def _number(name: str, value: str) -> float | bool:
     if name == "reverse_offset_phase":
-        return value.strip().lower() in ("1", "true", "yes")
+        if value.strip().lower() not in ("true", "false"):
+            raise ConfigError(f"--augmentation {name} must be true or false, got '{value}'; write {name}=true")
+        return value.strip().lower() == "true"
     try:
         return float(value)
     except ValueError:

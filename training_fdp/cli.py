@@ -53,7 +53,7 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
     try:
         code = main() or 0
     except KeyboardInterrupt:
-        _complain("interrupted; the same command goes on from the last checkpoint")
+        _complain("interrupted; run the same command again, a training goes on from its last checkpoint")
         code = INTERRUPTED_EXIT_CODE
     except (ValueError, RuntimeError, OSError) as error:
         if not isinstance(error, user_facing_errors()) and not _is_file_system_refusal(error):

@@ -10,7 +10,6 @@ import json
 import logging
 import multiprocessing
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -26,6 +25,7 @@ from tqdm import tqdm
 
 from modeling_fdp.landmark_backends_fdp import LANDMARK_COLUMNS, find_landmark_file
 from training_fdp.errors import ConfigError, TrainingError
+from training_fdp.storage import name_beside
 
 logger = logging.getLogger(__name__)
 
@@ -71,16 +71,17 @@ def _write_array(path: Path, values: np.ndarray) -> None:
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[str]:
-    """Hand out a temporary name that takes the place of `path` once all went well."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".part")
-    os.close(handle)
+def _replacing(path: Path) -> Iterator[Path]:
+    """Hand out a temporary name that takes the place of `path` once all went well.
+
+    Not brought to the disk file by file, as results are: a cache can be filled again.
+    """
+    temporary = name_beside(path, ".part")
     try:
         yield temporary
         os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _remove_stale_parts(folder: Path) -> None:
@@ -236,7 +237,7 @@ def prepare_clips(
         if path not in missing and not path.exists():
             missing[path] = row
     _remove_stale_parts(folder)
-    workers = min(num_proc or os.cpu_count() or 1, len(missing))
+    workers = min(num_proc or _usable_cores(), len(missing))
     with tqdm(total=len(missing), desc=desc, unit="clip", disable=not missing) as progress:
         if workers > 1:
             _prepare_in_processes(processor, missing, workers, progress)
@@ -245,6 +246,11 @@ def prepare_clips(
                 _prepare_one(processor, row, path)
                 progress.update()
     return AlignedClips(dataset, paths)
+
+
+def _usable_cores() -> int:
+    """Cores that this process may use: a job on a cluster is given some of the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _prepare_in_processes(processor: Any, missing: dict[Path, dict[str, Any]], workers: int, progress: tqdm) -> None:

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 from PIL import Image, ImageDraw
 
+from training_fdp.cli import say
 from training_fdp.clips import AlignedClips, prepare_clips
 from training_fdp.errors import ConfigError
 
@@ -95,10 +96,6 @@ def contact_sheet(clips: AlignedClips, max_clips: int = SHEET_CLIPS) -> Image.Im
     return sheet
 
 
-def _say(text: str) -> None:
-    print(text)  # noqa: T201 - the command line's own voice
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Prepare the clips of a corpus and say where they are.
 
@@ -113,10 +110,9 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
     # Heavy imports wait until the command line is known to be right.
-    import datasets
-
     from hub_datasets import get_builder_class, load_corpus
     from modeling_fdp.video_processing_fdp import FDPVideoProcessor
+    from training_fdp.corpora import clip_cache_folder
 
     if options.contact_sheet is not None:
         if not get_builder_class(options.corpus).faces_may_be_published:
@@ -131,19 +127,19 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         raise ConfigError(str(error)) from error
     dataset = load_corpus(options.corpus, data_dir=options.data_dir, label_set=options.label_set)
-    cache = Path(options.cache_dir or Path(datasets.config.HF_DATASETS_CACHE) / "fdp_aligned_clips")
+    cache = clip_cache_folder(options.cache_dir)
     clips = prepare_clips(dataset, processor, cache, num_proc=options.num_proc)
     folder = clips.paths[0].parent if len(clips) else cache
-    _say(f"{len(clips)} clips of {options.image_size} x {options.image_size} pixels in {folder}")
+    say(f"{len(clips)} clips of {options.image_size} x {options.image_size} pixels in {folder}")
     landmarks_file = Path(options.landmarks_file or folder / f"landmarks-{options.corpus}.parquet")
     found = clips.write_landmarks(landmarks_file)
     if found:
-        _say(f"landmarks of {found} clips in {landmarks_file}; read them with --alignment precomputed")
+        say(f"landmarks of {found} clips in {landmarks_file}; read them with --alignment precomputed")
     elif options.landmarks_file is not None:
         raise ConfigError(
             f"--landmarks_file needs landmarks, but alignment '{processor.alignment}' finds none; choose another"
         )
     if options.contact_sheet is not None:
         contact_sheet(clips).save(options.contact_sheet)
-        _say(f"contact sheet in {options.contact_sheet}")
+        say(f"contact sheet in {options.contact_sheet}")
     return 0

@@ -17,6 +17,7 @@ RECIPES_FOLDER = Path(__file__).parent / "recipes"
 # The protocol that holds nobody out: it trains final/ and benchmarks nothing.
 NO_PROTOCOL = "none"
 PROTOCOL_PATTERN = re.compile(rf"loso|kfold[1-9]\d*|holdout|megc2019|cross_corpus|{NO_PROTOCOL}")
+EXPONENT_PATTERN = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 # How a run is carried out, not what it computes: these may change between two runs into the same OUT.
 EXECUTION_FIELDS = frozenset(
     {
@@ -212,6 +213,11 @@ class TrainConfig:
                 "--report_literature_selection looks at the training on all training subjects, which "
                 "--selection inner --no_refit leaves out; add --refit or use --selection fixed"
             )
+        if self.max_steps == 0 and (self.selection == "inner" or self.report_literature_selection):
+            raise ConfigError(
+                "--max_steps 0 judges a checkpoint as it is, so that there is no step to select; leave out "
+                "--selection inner and --report_literature_selection"
+            )
         if self.protocol == NO_PROTOCOL and (not self.final_model or self.folds != "all" or self.seeds):
             raise ConfigError(
                 "--protocol none trains final/ alone, once and whole; leave out --no_final_model, --folds and --seeds "
@@ -258,7 +264,8 @@ class TrainConfig:
             key, separator, value = item.partition("=")
             if not separator or not key:
                 raise ConfigError(f"--{name} takes NAME=VALUE, got '{item}'; write the name, = and the value")
-            values[key] = yaml.safe_load(value)
+            # YAML 1.1 reads 1e-3, without a dot, as text.
+            values[key] = float(value) if EXPONENT_PATTERN.fullmatch(value) else yaml.safe_load(value)
         return values
 
 
@@ -278,22 +285,30 @@ def parse_train_config(arguments: Sequence[str]) -> TrainConfig:
     parser = _parser()
     first = parser.parse_args(arguments)
     tokens = [*_tokens(load_recipe(first.recipe), f"recipe '{first.recipe}'")]
-    names_preset = _names(arguments, "preset")
+    chosen: dict[str, Any] = {}
     if first.config is not None:
         chosen = _read_yaml(Path(first.config))
-        names_preset |= "preset" in chosen
         tokens += _tokens(chosen, first.config)
     namespace = parser.parse_args([*tokens, *arguments])
-    if namespace.init_from is not None and not names_preset:
+    if namespace.init_from is not None and not (_names(arguments, "preset") or "preset" in chosen):
         namespace.preset = PRETRAINED  # a recipe's preset says nothing about the checkpoint
-    if _names(arguments, "epochs") and not _names(arguments, "max_steps"):
-        namespace.max_steps = None  # a length asked for on the command line wins over the recipe's
+    if _asks_for_epochs(arguments, chosen):
+        namespace.max_steps = None
     config = TrainConfig(**vars(namespace))
     if config.collect is None and not config.corpus:
         raise ConfigError(f"--corpus is missing; name one, for example --corpus synthetic (got {list(arguments)})")
     if config.collect is None and config.output_dir is None:
         raise ConfigError("--output_dir is missing; name the folder that shall hold the results")
     return config
+
+
+def _asks_for_epochs(arguments: Sequence[str], chosen: Mapping[str, Any]) -> bool:
+    """Whether the last source that says how long to train says it in epochs: it wins over earlier `max_steps`."""
+    if _names(arguments, "max_steps"):
+        return False
+    if _names(arguments, "epochs"):
+        return True
+    return bool(chosen.keys() & {"epochs", "max_steps"}) and chosen.get("max_steps") is None
 
 
 def load_recipe(name: str) -> dict[str, Any]:

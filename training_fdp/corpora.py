@@ -1,9 +1,10 @@
 """From the names on a command line to the clips of a run: rows, columns, pixels, and what may be shown of them."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import datasets
@@ -13,6 +14,9 @@ from hub_datasets.records import RENDERED_MANIFEST
 from training_fdp.config import TrainConfig
 from training_fdp.errors import ConfigError
 from training_fdp.protocols import ClipTable
+
+# What decides a clip's input and targets, beside its name, subject and label. Of files the names: trees may be moved.
+_DECISIVE_COLUMNS = ("frames", "frame_numbers", "onset_index", "apex_index", "offset_index", "action_units")
 
 
 @dataclass
@@ -27,6 +31,7 @@ class Corpora:
         warnings (`list[str]`): Clips that were left out because they cannot be used.
         people (`dict[str, str]`): Whose subjects a corpus shows, by corpus, where its name does not say so: those of
             another corpus, or of a rendered one, where a seed tells them from others under the same names.
+        sources (`dict[str, str]`): Sheet and package of each corpus, in words.
     """
 
     dataset: Any
@@ -35,6 +40,23 @@ class Corpora:
     is_rendered: bool = False
     warnings: list[str] = field(default_factory=list)
     people: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what of the clips decides the numbers of a run (`dict`), wherever they lie.
+
+        `clips` is a digest of which there are, whose, what they are called, which frames they have, and of what the
+        sheet says of their key frames and action units; `sources` names sheets and packages.
+        """
+        table = self.table
+        rows = list(zip(table.clip_ids, table.subjects, [int(label) for label in table.labels], strict=True))
+        content = hashlib.sha256(json.dumps(rows).encode())
+        if self.dataset is not None:
+            known = [name for name in _DECISIVE_COLUMNS if name in self.dataset.column_names]
+            for row in self.dataset.select_columns(known):
+                files = [PurePath(path).name for path in row.get("frames") or []]
+                content.update(json.dumps({**row, "frames": files}, sort_keys=True, default=str).encode())
+        return {"clips": content.hexdigest(), "sources": self.sources, "class_names": list(table.class_names)}
 
 
 def load_corpora(config: TrainConfig) -> Corpora:
@@ -58,10 +80,12 @@ def load_corpora(config: TrainConfig) -> Corpora:
     builders, parts, warnings = [], [], []
     people: dict[str, str] = {}
     prefixes: dict[str, str] = {}
+    sources: dict[str, str] = {}
     for name, folder in [*train, *test]:
         builder = get_builder_class(name)(data_dir=folder, config_name=config.label_set, **options[name])
         builders.append(builder)
         rows = builder.prepare()
+        sources[name] = builder.scan.variant
         if lost := builder.scan.lost:
             said = f"{len(lost)} clips of {name} cannot be used, first {lost[0].clip_id} ({lost[0].reason})"
             if not config.allow_lost_clips:
@@ -99,13 +123,13 @@ def load_corpora(config: TrainConfig) -> Corpora:
     table = ClipTable(list(dataset["clip_id"]), corpora, subjects, [int(x) for x in dataset["label"]], class_names)
     is_rendered = all(builder.is_rendered for builder in builders)
     faces = is_rendered or all(builder.faces_may_be_published for builder in builders)
-    return Corpora(dataset, table, faces, is_rendered, warnings, people)
+    return Corpora(dataset, table, faces, is_rendered, warnings, people, sources)
 
 
-def clip_cache_folder(config: TrainConfig) -> Path:
-    """Return the folder (`Path`) that keeps aligned clips."""
-    if config.cache_dir is not None:
-        return Path(config.cache_dir)
+def clip_cache_folder(cache_dir: str | None) -> Path:
+    """Return the folder (`Path`) that keeps aligned clips: the one that was asked for, or the default."""
+    if cache_dir is not None:
+        return Path(cache_dir)
     return Path(datasets.config.HF_DATASETS_CACHE) / "fdp_aligned_clips"
 
 

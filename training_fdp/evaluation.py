@@ -123,7 +123,5 @@ def _numbers(images: torch.Tensor) -> NDArray[np.float64]:
     return images[:, 0].double().cpu().numpy()
 
 
-def _rank_tau(output: Any) -> list[float | None]:
-    if output.rank_scores is None:
-        return [None] * len(output.logits)
+def _rank_tau(output: Any) -> list[float]:
     return [float(value) for value in kendall_tau(output.rank_scores.double().cpu().numpy())]

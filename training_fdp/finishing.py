@@ -17,7 +17,7 @@ from training_fdp.config import NO_PROTOCOL, TrainConfig
 from training_fdp.fold_record import RECORD_NAME, read_record
 from training_fdp.protocols import FINAL_FOLD
 from training_fdp.report import summary, write_report
-from training_fdp.run_store import RUN_NAME, WEIGHTS_NAME, RunStore, identity_digest, run_identity, run_settings
+from training_fdp.run_store import RUN_NAME, WEIGHTS_NAME, RunStore, identity_digest, run_settings
 from training_fdp.storage import file_digest
 
 if TYPE_CHECKING:
@@ -52,8 +52,7 @@ def report_if_finished(config: TrainConfig, arguments: Sequence[str]) -> int | N
         return None
     from training_fdp.corpora import load_corpora  # listing a corpus is the last thing to do, not the first
 
-    table = load_corpora(config).table
-    if run_identity(facts["identity"]["settings"], table) != facts["identity"]:
+    if {"settings": facts["identity"]["settings"], **load_corpora(config).identity()} != facts["identity"]:
         return None
     return finish(store, keys, {}) if is_main_process() else 0
 
@@ -91,10 +90,10 @@ def _is_same_run(facts: Mapping[str, Any], config: TrainConfig, arguments: Seque
 
 
 def collect(folder: Path) -> int:
-    """Pool the finished folds of an OUT without training; returns the exit code (`int`).
+    """Pool the finished folds of an OUT without training; returns the exit code (`int`), 1 while some are missing.
 
     Raises:
-        ConfigError: the folder holds no run, or no finished fold.
+        ConfigError: the folder holds no run.
     """
     store = RunStore(folder)
     keys = [key for keys in keys_by_seed(store.read()).values() for key in keys]

@@ -128,9 +128,15 @@ class FoldTrainer:
                 saved = None
             else:
                 self.selection = saved["selection"]
-        num_steps = self.selection.get("steps")
-        trainer = self._stage_trainer()
-        return trainer.run("fit", self.fold.train_indices, self._look_at_test_subject(), saved, num_steps)
+        # After a selection the rate takes the course that was selected, although there are more clips now.
+        return self._stage_trainer().run(
+            "fit",
+            self.fold.train_indices,
+            self._look_at_test_subject(),
+            saved,
+            self.selection.get("steps"),
+            self.selection.get("planned_steps"),
+        )
 
     def _stage_trainer(self) -> StageTrainer:
         return StageTrainer(
@@ -155,12 +161,17 @@ class FoldTrainer:
                 stage.best = {"uf1": metrics["uf1"], "step": stage.step, "look": len(stage.looks), "weights": weights}
             return len(stage.looks) - stage.best["look"] >= self.config.patience
 
-        stage = self._stage_trainer().run("select", inside, look, saved)
-        if stage.best is None:
-            raise TrainingError(f"fold {self.key} never looked at its inner subjects; lower --eval_steps")
+        trainer = self._stage_trainer()
+        stage = trainer.run("select", inside, look, saved)
+        if stage.best is None:  # the last step always looks, so there was none
+            raise TrainingError(f"fold {self.key} has no step to select; raise --epochs or --max_steps")
         steps = int(stage.best["step"])
-        inner_subjects = sorted({self.context.table.subjects[row] for row in aside})
-        self.selection |= {"inner_subjects": inner_subjects, "steps": steps, "looks": stage.looks}
+        self.selection |= {
+            "inner_subjects": sorted({self.context.table.subjects[row] for row in aside}),
+            "steps": steps,
+            "planned_steps": trainer.planned_steps(inside),
+            "looks": stage.looks,
+        }
         if not self.config.refit:
             stage.predictor.load_state_dict(stage.best["weights"])
             stage.step = steps

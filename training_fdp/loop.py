@@ -1,7 +1,7 @@
 """The training loop: optimiser steps, looks, checkpoints.
 
 Every random number is a function of (seed, fold, step), so a fold that was killed goes on from its last checkpoint
-with the same bits, and the number of processes cannot matter.
+with the same bits, and who trains which fold cannot matter. Processes that share a fold draw their own numbers.
 """
 
 from collections.abc import Callable, Sequence
@@ -131,6 +131,7 @@ class StageTrainer:
         look: Callable[[Stage], bool] | None,
         saved: dict[str, Any] | None,
         num_steps: int | None = None,
+        planned: int | None = None,
     ) -> Stage:
         """Train one model from its start, or from the saved state of this stage.
 
@@ -145,6 +146,8 @@ class StageTrainer:
                 Checkpoint of this stage.
             num_steps (`int`, *optional*):
                 Where to stop the planned schedule; its end otherwise.
+            planned (`int`, *optional*):
+                Length of the schedule; that of these clips otherwise.
 
         Returns:
             `Stage`: the trained model.
@@ -154,9 +157,8 @@ class StageTrainer:
         """
         config = self.config
         labels = [self.context.table.labels[row] for row in rows]
-        clips_per_step = config.batch_size * config.gradient_accumulation_steps
-        sampler = StepSampler(rows, labels, clips_per_step, self.seed, balanced=config.sampling == "balanced")
-        planned = sampler.steps_for(config.epochs) if config.max_steps is None else config.max_steps
+        sampler = self._sampler(rows)
+        planned = self.planned_steps(rows) if planned is None else planned
         last = planned if num_steps is None else num_steps
         stage = self._new_stage(name)
         if saved is not None:
@@ -182,6 +184,19 @@ class StageTrainer:
             if saves_now:
                 self._save(stage)
         return stage
+
+    def planned_steps(self, rows: Sequence[int]) -> int:
+        """Return the length of the schedule (`int`, optimiser steps) of a training on these clips."""
+        return (
+            self._sampler(rows).steps_for(self.config.epochs)
+            if self.config.max_steps is None
+            else self.config.max_steps
+        )
+
+    def _sampler(self, rows: Sequence[int]) -> StepSampler:
+        clips_per_step = self.config.batch_size * self.config.gradient_accumulation_steps
+        labels = [self.context.table.labels[row] for row in rows]
+        return StepSampler(rows, labels, clips_per_step, self.seed, balanced=self.config.sampling == "balanced")
 
     def _new_stage(self, name: str) -> Stage:
         # The accelerator remembers what it prepared: the last fold's weights would stay in memory.
@@ -330,7 +345,11 @@ def training_losses(model: Any, batch: Batch, class_weights: torch.Tensor | None
         return {"loss": output.loss, **output.losses}
     hard = labels.argmax(dim=1)
     output = model(**inputs, labels=hard, class_weights=class_weights)
-    weight = getattr(model, "module", model).config.classification_loss_weight
-    soft = F.cross_entropy(output.logits.float(), labels, weight=class_weights)
-    loss = output.loss + weight * (soft - output.losses["classification"])
+    config = getattr(model, "module", model).config
+    if class_weights is None and config.class_weights is not None:
+        class_weights = torch.tensor(config.class_weights, device=labels.device)
+    # As with hard labels, the mean is weighted by the class weights: torch's own, of soft labels, is not.
+    weighted = labels if class_weights is None else labels * class_weights
+    soft = -(weighted * F.log_softmax(output.logits.float(), dim=1)).sum() / weighted.sum()
+    loss = output.loss + config.classification_loss_weight * (soft - output.losses["classification"])
     return {"loss": loss, **output.losses, "classification": soft}

@@ -262,6 +262,8 @@ def public_command(command: str | Sequence[str]) -> str:
     hidden = False
     for token in tokens:
         option, equals, _ = token.partition("=")
+        if option.startswith("--"):
+            option = f"--{option[2:].replace('-', '_')}"  # the parser takes both spellings
         if option in PATH_OPTIONS:
             public += [f"{option}={PATH_OPTIONS[option]}"] if equals else [option, PATH_OPTIONS[option]]
             hidden = not equals
@@ -370,11 +372,13 @@ def _checkpoint_sentence(subject: CardSubject, results: Mapping[str, Any]) -> st
         for fold in results.get("folds") or []
         if subject.checkpoint in (fold["fold"], f"{fold['fold']}_seed{fold['seed']}")
     ]
-    sizes = ""
-    if of_this_fold:
-        fold = of_this_fold[0]
-        sizes = f" ({fold['num_train_clips']} clips for training, {fold['num_test_clips']} held out)"
+    if not of_this_fold:
+        return (
+            f"The figures were found beside these weights (`{subject.checkpoint}`), which bear the name of none of "
+            "the models behind them."
+        )
+    fold = of_this_fold[0]
     return (
-        f"These weights are those of fold `{subject.checkpoint}`{sizes}: one of the models behind the figures, "
-        "not their average."
+        f"These weights are those of fold `{subject.checkpoint}` ({fold['num_train_clips']} clips for training, "
+        f"{fold['num_test_clips']} held out): one of the models behind the figures, not their average."
     )

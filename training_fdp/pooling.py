@@ -64,7 +64,8 @@ def pool_records(records: Mapping[int, Sequence[Record]], class_names: Sequence[
     if len(corpora) > 1:
         pooled["per_corpus"] = {
             corpus: _mean_metrics(
-                [_metrics([row for row in found if row["corpus"] == corpus], num_labels) for found in rows.values()]
+                # A seed that was cut short may lack a corpus.
+                [_metrics(own, num_labels) for found in rows.values() if (own := _of_corpus(found, corpus))]
             )
             for corpus in corpora
         }
@@ -97,6 +98,10 @@ def predictions_csv(records: Mapping[int, Sequence[Record]], class_names: Sequen
                 ]
                 writer.writerow([*cells, seed] if several else cells)
     return buffer.getvalue()
+
+
+def _of_corpus(rows: Sequence[Mapping[str, Any]], corpus: str) -> list[Mapping[str, Any]]:
+    return [row for row in rows if row["corpus"] == corpus]
 
 
 def _metrics(rows: Sequence[Mapping[str, Any]], num_labels: int) -> dict[str, Any]:

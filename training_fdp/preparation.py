@@ -23,7 +23,7 @@ from training_fdp.initialization import OPTION as INIT_FROM
 from training_fdp.initialization import Initialization, check_unseen, read_initialization
 from training_fdp.protocols import ClipTable, Fold, make_folds, select_folds, untaught_classes
 from training_fdp.randomness import set_determinism
-from training_fdp.run_store import run_identity, run_settings
+from training_fdp.run_store import run_settings
 from training_fdp.trackers import check_tracker
 
 logger = logging.getLogger(__name__)
@@ -72,8 +72,8 @@ class PreparedRun:
         return run_settings(self.config, None if self.start is None else self.start.sha256)
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the numbers (`dict`): settings, clips and classes."""
-        return run_identity(self.settings, self.corpora.table)
+        """Return everything that decides the numbers (`dict`): settings, clips and classes."""
+        return {"settings": self.settings, **self.corpora.identity()}
 
 
 def build_accelerator(config: TrainConfig) -> Accelerator:
@@ -168,6 +168,11 @@ def prepare_run(config: TrainConfig, accelerator: Any) -> PreparedRun:
             f"--augmentation phase={augmentation.phase} shows a part of a clip, but --dynamic_image_target "
             f"{config.dynamic_image_target} asks for one picture of it whatever is shown; drop one of them"
         )
+    if augmentation.is_temporal and config.frame_sampling != "linspace":
+        raise ConfigError(
+            f"--frame_sampling {config.frame_sampling} says which frames are taken, but --augmentation "
+            f"{config.augmentation} takes them at random; add time_jitter=0,speed=0,phase=0 to the augmentation"
+        )
     corpora = on_main_first(accelerator, lambda: load_corpora(config))
     table = corpora.table
     folds = make_folds(table, config.protocol, config.test_corpus, config.released_subject_list)
@@ -186,9 +191,15 @@ def prepare_run(config: TrainConfig, accelerator: Any) -> PreparedRun:
     model_config = build_model_config(config, table.class_names, start, codes)
     if start is not None and codes and not model_config.action_units and accelerator.is_main_process:
         logger.warning("%s %s names no action units, so none are taught", INIT_FROM, start.name)
+    if augmentation.mixup > 0 and (model_config.label_smoothing or model_config.focal_gamma):
+        raise ConfigError(
+            f"--augmentation mixup={augmentation.mixup} trains on mixed labels, for which label_smoothing "
+            f"{model_config.label_smoothing} and focal_gamma {model_config.focal_gamma} mean nothing; set both to 0"
+        )
     processor = build_processor(config, model_config)
     clips = on_main_first(
-        accelerator, lambda: prepare_clips(corpora.dataset, processor, clip_cache_folder(config), config.num_proc)
+        accelerator,
+        lambda: prepare_clips(corpora.dataset, processor, clip_cache_folder(config.cache_dir), config.num_proc),
     )
     warnings += _departures_from_the_processor(config)
     return PreparedRun(

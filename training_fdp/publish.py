@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 
 from training_fdp.errors import PublishError
 from training_fdp.model_card import CardSubject, build_model_card, read_results
+from training_fdp.protocols import FINAL_FOLD
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +153,9 @@ def find_results(checkpoint: Path) -> Path | None:
             searched.
     """
     folder = checkpoint.resolve()
-    places = [folder, folder.parent]
+    places = [folder]
+    if folder.name == FINAL_FOLD:
+        places.append(folder.parent)
     if folder.parent.name == "folds":
         places.append(folder.parent.parent)
     return next((place / RESULTS_NAME for place in places if (place / RESULTS_NAME).is_file()), None)
@@ -171,8 +174,8 @@ def push(publication: Publication, public: bool = False, api: HfApi | None = Non
         `str`: Address of the commit.
 
     Raises:
-        PublishError: Without a token, for a repository that everybody can read although `public` was not asked for,
-            and when the Hub cannot be reached or refuses.
+        PublishError: Without a token, for a repository that everybody can read although `public` was not asked for or
+            the other way round, and when the Hub cannot be reached or refuses.
     """
     api = api or HfApi()
     if (api.token or get_token()) is None:
@@ -192,7 +195,7 @@ def push(publication: Publication, public: bool = False, api: HfApi | None = Non
 
 
 def _open_repository(api: HfApi, repo_id: str, public: bool) -> None:
-    """Create the repository, or make sure that an existing one is not more open than asked."""
+    """Create the repository, or make sure that an existing one is as open as asked."""
     try:
         existing = api.model_info(repo_id)
     except RepositoryNotFoundError:
@@ -202,6 +205,11 @@ def _open_repository(api: HfApi, repo_id: str, public: bool) -> None:
         raise PublishError(
             f"{repo_id} exists and everybody can read it, but --public was not given; add --public, or choose another "
             "name."
+        )
+    if existing.private and public:
+        raise PublishError(
+            f"{repo_id} exists and is private, which a push does not change, but --public was given; open it in its "
+            "settings on the Hub, or leave --public out."
         )
 
 

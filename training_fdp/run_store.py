@@ -10,7 +10,7 @@ from typing import Any
 from training_fdp.config import TrainConfig
 from training_fdp.errors import ConfigError
 from training_fdp.fold_record import read_record
-from training_fdp.protocols import FINAL_FOLD, ClipTable
+from training_fdp.protocols import FINAL_FOLD
 from training_fdp.storage import read_json, write_json
 
 RUN_NAME = "run.json"
@@ -28,11 +28,6 @@ def run_settings(config: TrainConfig, start_digest: str | None) -> dict[str, Any
     """Return the settings that decide the numbers (`dict`); a checkpoint counts by its weights, wherever it lies."""
     settings = config.identity() | {"network_version": NETWORK_VERSION}
     return settings if start_digest is None else settings | {"init_from": f"sha256 {start_digest}"}
-
-
-def run_identity(settings: Mapping[str, Any], table: ClipTable) -> dict[str, Any]:
-    """Return everything that decides the numbers (`dict`): settings, clips and classes."""
-    return {"settings": settings, "clips": _clips_digest(table), "class_names": list(table.class_names)}
 
 
 def identity_digest(identity: Mapping[str, Any]) -> str:
@@ -123,14 +118,11 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Name what differs between two identities, settings one by one."""
     pairs = {f"--{name}": (value, new["settings"].get(name)) for name, value in old["settings"].items()}
     pairs |= {f"--{name}": (None, value) for name, value in new["settings"].items() if name not in old["settings"]}
+    # Runs of before knew no sources.
+    sources = old.get("sources", {})
+    pairs |= {f"download of {name}": (sources.get(name), variant) for name, variant in new["sources"].items()}
     pairs["clips"] = (old["clips"][:8], new["clips"][:8])
     pairs["classes"] = (old["class_names"], new["class_names"])
     found = [f"{name} was {was}, now {now}" for name, (was, now) in pairs.items() if was != now]
     shown = found[:SHOWN_DIFFERENCES]
     return [*shown, f"and {len(found) - len(shown)} more"] if len(found) > len(shown) else shown
-
-
-def _clips_digest(table: ClipTable) -> str:
-    """Digest of which clips there are, whose they are and what they are called; not of where they lie."""
-    rows = list(zip(table.clip_ids, table.subjects, [int(label) for label in table.labels], strict=True))
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()

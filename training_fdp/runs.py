@@ -16,6 +16,7 @@ from training_fdp.augmentation import AugmentationConfig, build_augmentation
 from training_fdp.batches import ClipBatches
 from training_fdp.cli import user_facing_errors
 from training_fdp.config import TrainConfig
+from training_fdp.errors import TrainingError
 from training_fdp.finishing import collect, finish, fold_key, recorded_command
 from training_fdp.fold import FoldTrainer
 from training_fdp.fold_record import read_record, versions, write_record
@@ -129,6 +130,9 @@ def run_jobs(prepared: PreparedRun, store: RunStore, jobs: Sequence[Job], tracke
             try:
                 _run_job(context, prepared, store, job)
             except (RuntimeError, OSError, ValueError, ArithmeticError) as error:
+                if context.shares_fold and not isinstance(error, TrainingError):
+                    # Others still wait for this process in the middle of the fold; its end lets the launcher end them.
+                    raise
                 # One fold must not take the others with it; its reason is in the list at the end.
                 logger.error("fold %s failed", job.key, exc_info=not isinstance(error, user_facing_errors()))
                 failures[job.key] = f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,7 +22,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     Raises:
         OSError: the disk is full or read-only; the old file, if any, is as it was.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    aside = name_beside(path, ".tmp")
     try:
         with aside.open("wb") as file:
             write(file)
@@ -31,6 +32,14 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     finally:
         aside.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def name_beside(path: Path, suffix: str) -> Path:
+    """Return a name (`Path`) beside a file that no other writer takes, on whatever machine.
+
+    A file made under it has the permissions that others expect; one of `tempfile` could be read by its owner alone.
+    """
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}{suffix}")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -36,6 +36,8 @@ class RunTracker:
     def __init__(self, accelerator: Any, config: TrainConfig) -> None:
         self.accelerator = accelerator
         self.active = config.report_to != "none"
+        # Every fold begins at step 1 again, and W&B drops what lies before the last step that it was told.
+        self.rises = config.report_to == "wandb"
         if self.active:
             settings = {name: str(value) for name, value in config.identity().items()}
             accelerator.init_trackers("fdp", config=settings)
@@ -51,8 +53,13 @@ class RunTracker:
 
     def log(self, key: str, step: int, scalars: Mapping[str, float]) -> None:
         """Send the losses of one fold (those that the main process trains)."""
-        if self.active:
-            self.accelerator.log({f"{key}/{name}": value for name, value in scalars.items()}, step=step)
+        if not self.active:
+            return
+        values = {f"{key}/{name}": value for name, value in scalars.items()}
+        if self.rises:
+            self.accelerator.log({**values, f"{key}/step": step})
+        else:
+            self.accelerator.log(values, step=step)
 
     def log_results(self, results: Mapping[str, Any]) -> None:
         """Send the pooled figures and the counts of the confusion matrix."""

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 
 from training_fdp.config import parse_train_config
 from training_fdp.corpora import Corpora
@@ -98,7 +99,9 @@ def toy_corpus(monkeypatch):
         coded = [
             [] if units is None else [{"code": units[label], "side": "", "alternative": 0}] for label in table.labels
         ]
-        corpora = Corpora(dataset={"action_units": coded}, table=table, faces_may_be_published=faces)
+        corpora = Corpora(
+            dataset=Dataset.from_dict({"action_units": coded}), table=table, faces_may_be_published=faces
+        )
         for place in ("training_fdp.preparation", "training_fdp.corpora"):
             monkeypatch.setattr(f"{place}.load_corpora", lambda config: corpora)
         monkeypatch.setattr("training_fdp.preparation.prepare_clips", lambda *arguments: clips)

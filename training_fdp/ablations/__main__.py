@@ -26,18 +26,22 @@ def main() -> int:
     """Read the command line and run it; returns the exit code (`int`)."""
     options, rest = parse_arguments(sys.argv[1:])
     from training_fdp.comparison import write_block
+    from training_fdp.errors import TrainingError
     from training_fdp.preparation import end_processes
 
     from .running import ablation_table, choose_variants, run_variants
+    from .variants import REFERENCE
 
     results = run_variants(rest, choose_variants(options.variants, options.groups))
     end_processes()
     if not is_main_process():
         return 0
+    if REFERENCE not in results:
+        raise TrainingError("the table needs the reference, but no fold of it is finished; the messages above say why")
     table = ablation_table(results)
     print(table)  # noqa: T201 - the command line's own voice
     if options.docs is not None:
-        command = next(iter(results.values()))["command"] if results else ""
+        command = results[REFERENCE]["command"]
         write_block(
             options.docs,
             "ablations",

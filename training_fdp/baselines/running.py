@@ -29,8 +29,7 @@ from .registry import BASELINES, RELEASED
 
 # Of the settings of a training run, those that also decide a baseline's numbers.
 _SHARED_SETTINGS = (
-    "corpus", "label_set", "test_corpus", "protocol", "num_frames", "image_size", "epochs", "seed",
-    "processor_overrides", "corpus_options",
+    "corpus", "label_set", "test_corpus", "protocol", "seed", "processor_overrides", "corpus_options",
 )  # fmt: skip
 
 
@@ -90,6 +89,7 @@ def _run_baseline(prepared: PreparedRun, name: str, epochs: int, place: Path, ar
     settings = {key: value for key, value in config.identity().items() if key in _SHARED_SETTINGS}
     # A baseline takes FDP's input, its default sizes and, one of them, its motion: it moves with FDP's version.
     settings["network_version"] = NETWORK_VERSION
+    settings |= {"num_frames": prepared.model_config.num_frames, "image_size": prepared.model_config.image_size}
     identity = {**prepared.identity(), "settings": {"baseline": name, "baseline_epochs": epochs, **settings}}
     facts = run_facts(prepared, arguments)
     facts |= {
@@ -98,7 +98,7 @@ def _run_baseline(prepared: PreparedRun, name: str, epochs: int, place: Path, ar
         "preset": name,
         "init_from": None,
         "selection": "fixed",
-        "warnings": [f"{name} is told the {BASELINES[name].knows} of every clip"] if BASELINES[name].knows else [],
+        "warnings": prepared.warnings + _told(name),
     }
     store = RunStore(place)
     store.open(identity, facts)
@@ -125,6 +125,12 @@ def _run_baseline(prepared: PreparedRun, name: str, epochs: int, place: Path, ar
             _publish(store, key, record, outcome)
     results = write_report(store, keys_by_seed(store.read()), {})
     print(summary(results, place))  # noqa: T201 - the command line's own voice
+
+
+def _told(name: str) -> list[str]:
+    """What a baseline knows and no new video tells."""
+    known = BASELINES[name].knows
+    return [f"{name} is told the {known} of every clip"] if known else []
 
 
 def _record(
@@ -163,7 +169,7 @@ def _record(
         "num_train_clips": len(fold.train_indices),
         "num_test_clips": len(fold.test_indices),
         "steps": len(outcome.losses),
-        "selection": {"kind": "fixed"},
+        "selection": {"method": "fixed"},
         "input_statistics": None,
         "forward_batch_size": None,
         "predictions": predictions,
