@@ -234,26 +234,42 @@ class Anatomy:
             np.float32,
         )
 
+    def brow_line(self, x: FloatArray) -> FloatArray:
+        """Return the y of the brows' middle line at each x, beyond their ends too."""
+        along = (np.abs(x) - self.eye_x) / self.brow_length
+        return self.brow_y + self.brow_tilt * along - self.brow_arch * (1 - (along - 0.2) ** 2)
+
+    def lip_edges(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the y of the shut lips' upper and lower edge at each x; they meet where the lips end."""
+        line, _, _ = self.mouth_slit(0.0, 0.0).columns(x)
+        along = np.clip(1 - (x / (self.mouth_width * 0.98)) ** 2, 0, 1)
+        bow = 1 - 0.22 * bump(x, x * 0, 0, 0, 0.05, 1.0)
+        return line - self.upper_lip * along**0.6 * bow, line + self.lower_lip * along**0.7
+
     def landmarks(self) -> tuple[tuple[str, ...], FloatArray]:
-        """Return names and places (shut lids and lips) of the landmarks; sides are those of the image."""
+        """Return names and places (shut lids and lips) of the landmarks, where the paint has them.
+
+        Sides are those of the image.
+        """
         points: dict[str, tuple[float, float]] = {}
         for side, sign in (("left", -1.0), ("right", 1.0)):
-            brow_end = self.brow_length
-            points[f"brow_inner_{side}"] = (sign * (self.eye_x - brow_end), self.brow_y)
-            points[f"brow_middle_{side}"] = (sign * self.eye_x, self.brow_y - self.brow_arch)
-            points[f"brow_outer_{side}"] = (sign * (self.eye_x + brow_end), self.brow_y)
-            line = self.eye_y + 0.3 * self.aperture
-            points[f"eye_inner_{side}"] = (sign * (self.eye_x - self.eye_width), self.eye_y)
-            points[f"eye_outer_{side}"] = (sign * (self.eye_x + self.eye_width), self.eye_y)
-            points[f"upper_lid_{side}"] = (sign * self.eye_x, line - 1e-4)
-            points[f"lower_lid_{side}"] = (sign * self.eye_x, line + 1e-4)
+            lids = self.eye_slit(sign, 0.0, 0.0)
+            brow_x = sign * (self.eye_x + np.array([-1, 0, 1]) * self.brow_length)
+            for part, x, y in zip(("inner", "middle", "outer"), brow_x, self.brow_line(brow_x), strict=True):
+                points[f"brow_{part}_{side}"] = (x, y)
+            lid_x = sign * (self.eye_x + np.array([-1, 0, 1]) * self.eye_width)
+            inner, middle, outer = zip(lid_x, lids.columns(lid_x)[0], strict=True)
+            points[f"eye_inner_{side}"], points[f"eye_outer_{side}"] = inner, outer
+            points[f"upper_lid_{side}"] = (middle[0], middle[1] - 1e-4)
+            points[f"lower_lid_{side}"] = (middle[0], middle[1] + 1e-4)
             points[f"nose_wing_{side}"] = (sign * self.nose_width, self.nose_y)
             points[f"mouth_corner_{side}"] = (sign * self.mouth_width, self.mouth_y)
         points["nose_bridge"] = (0.0, self.eye_y)
         points["nose_tip"] = (0.0, self.nose_y - 0.03)
-        points["upper_lip_top"] = (0.0, self.mouth_y - self.upper_lip)
+        (top,), (bottom,) = self.lip_edges(np.zeros(1))
+        points["upper_lip_top"] = (0.0, top)
         points["upper_lip_rim"] = (0.0, self.mouth_y + self.mouth_bend - 1e-4)
         points["lower_lip_rim"] = (0.0, self.mouth_y + self.mouth_bend + 1e-4)
-        points["lower_lip_bottom"] = (0.0, self.mouth_y + self.lower_lip)
+        points["lower_lip_bottom"] = (0.0, bottom)
         points["chin"] = (0.0, self.chin_y - 0.03)
         return tuple(points), np.array(list(points.values()), np.float32)

@@ -87,7 +87,7 @@ def paint_skin(anatomy: Anatomy, x: FloatArray, y: FloatArray, seed: int) -> Ski
     tone *= 1 - 0.12 * bump(u, y, a.eye_x, a.eye_y, 0.26, 0.17)
     tone *= 1 - a.folds * (nasolabial(a, u, y) + bump(u, y, 0.9 * a.eye_x, a.eye_y + 0.13, 0.14, 0.018))
     tone *= 1 - 0.8 * a.folds * (0.5 + 0.5 * np.cos((y - a.brow_y) * 42)) * bump(x, y, 0, a.brow_y - 0.27, 0.45, 0.14)
-    beard_y = step_at(y - a.mouth_y + 0.15 - 0.3 * np.maximum(u - 0.45, 0) * -1, 0.12)
+    beard_y = step_at(y - a.mouth_y + 0.15 + 0.3 * np.maximum(u - 0.45, 0), 0.12)
     grain = 1 + 0.3 * smooth_noise(rng, size, (190, 170))
     tone *= 1 - a.stubble * beard_y * grain * (1 - bump(x, y, 0, a.mouth_y, 0.36, 0.12))
     tone = _paint_lips(a, x, y, tone, smooth_noise(rng, size, (30, 90)))
@@ -109,9 +109,7 @@ def paint_skin(anatomy: Anatomy, x: FloatArray, y: FloatArray, seed: int) -> Ski
 def _paint_lips(a: Anatomy, x: FloatArray, y: FloatArray, tone: FloatArray, creases: FloatArray) -> FloatArray:
     line, _, _ = a.mouth_slit(0.0, 0.0).columns(x)
     along = np.clip(1 - (x / (a.mouth_width * 0.98)) ** 2, 0, 1)
-    bow = 1 - 0.22 * bump(x, y * 0, 0, 0, 0.05, 1.0)
-    top = line - a.upper_lip * along**0.6 * bow
-    bottom = line + a.lower_lip * along**0.7
+    top, bottom = a.lip_edges(x)
     lip = step_at(y - top, 0.014) * step_at(bottom - y, 0.02) * (along > 0)
     lip = lip * (1 - 0.25 * (y > line))
     tone = tone * (1 - a.lip_contrast * lip * (1 + 0.12 * creases))
@@ -122,10 +120,9 @@ def _paint_lips(a: Anatomy, x: FloatArray, y: FloatArray, tone: FloatArray, crea
 def _paint_brows(a: Anatomy, x: FloatArray, y: FloatArray, tone: FloatArray, hairs: FloatArray) -> FloatArray:
     u = np.abs(x)
     along = (u - a.eye_x) / a.brow_length
-    middle = a.brow_y + a.brow_tilt * along - a.brow_arch * (1 - (along - 0.2) ** 2)
     thickness = a.brow_thickness * np.clip(1.1 - 0.45 * along, 0.4, 1.6)
     ends = step_at(1 - np.abs(along), 0.12)
-    cover = np.exp(-(np.abs((y - middle) / thickness) ** 2.5)) * ends
+    cover = np.exp(-(np.abs((y - a.brow_line(x)) / thickness) ** 2.5)) * ends
     cover = np.clip(cover * a.brow_density * (1 + 0.35 * hairs), 0, 0.97)
     return tone * (1 - cover) + 0.8 * a.hair_tone * cover
 

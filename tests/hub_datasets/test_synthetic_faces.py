@@ -1,12 +1,17 @@
 """The built-in face: what moves, by how much, and whether the truth about it is true."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
+from hub_datasets.synthetic import procedural_paint
 from hub_datasets.synthetic.faces import ACTION_UNITS, MIDLINE_ACTION_UNITS, FaceState, Light, rotation_matrix
 from hub_datasets.synthetic.procedural import ProceduralFaces, sample_maps
+from hub_datasets.synthetic.procedural_anatomy import PIXELS_PER_UNIT, Anatomy
+from hub_datasets.synthetic.procedural_paint import paint_skin
 
 SIZE = (128, 128)
 
@@ -136,6 +141,32 @@ def test_pixels_show_the_point_of_the_face_that_lies_there(face, yaw, pitch, sha
     off = np.hypot(seen_x - face._columns.numpy(), seen_y - face._rows.numpy())
     head = sample_maps(torch.from_numpy(face.skin.head)[None], x, y)[0].numpy() > 0.5
     assert (off[head] > 0.1).mean() < share
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_landmarks_lie_where_the_paint_is(seed, monkeypatch):
+    anatomy = dataclasses.replace(
+        Anatomy.draw(seed), brow_tilt=0.08, brow_arch=0.1, eye_tilt=-0.12, mouth_bend=0.03, brow_density=0.9,
+        folds=0.0, stubble=0.0, hairline_y=-1.2, fringe=0.0, skin_tone=0.5, hair_tone=0.05,
+    )  # fmt: skip
+    monkeypatch.setattr(procedural_paint, "smooth_noise", lambda rng, size, cells: np.zeros(size, np.float32))
+    names, points = anatomy.landmarks()
+    place = dict(zip(names, points, strict=True))
+    pixel = 1 / PIXELS_PER_UNIT
+
+    def column(name, reach):
+        x, y = place[name]
+        rows = np.linspace(y - reach, y + reach, 401, dtype=np.float32)
+        columns = np.array([x, x + 1e-3], np.float32)
+        return paint_skin(anatomy, *np.meshgrid(columns, rows), seed).albedo[:, 0], rows, y
+
+    for name in ("brow_inner", "brow_middle", "brow_outer", "eye_inner", "eye_outer"):
+        for side in ("left", "right"):
+            tones, rows, y = column(f"{name}_{side}", 2 * pixel)
+            assert rows[np.argmin(tones)] == pytest.approx(y, abs=0.3 * pixel), name
+    for name in ("upper_lip_top", "lower_lip_bottom"):
+        tones, rows, y = column(name, 1.2 * pixel)
+        assert rows[np.argmin(np.abs(tones - (tones.min() + tones.max()) / 2))] == pytest.approx(y, abs=0.3 * pixel)
 
 
 def test_no_motion_is_no_flow(face):
