@@ -1,17 +1,21 @@
 """Name the micro-expression in a video file or a folder of frames.
 
 Example:
-    python predict.py clip.avi frames/ --model OUT/folds/0 --output_dir answers
+    python predict.py clip.avi frames/ --model OUT/folds/sub01 --output_dir answers
 """
 
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from training_fdp.cli import run_main
 
 SPARK = "▁▂▃▄▅▆▇█"
+# Settings of the video processor that the network, or predicting itself, decides.
+SETTINGS_OF_THE_MODEL = ("num_frames", "size", "do_sample_frames", "return_metadata")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -20,6 +24,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="a video file or a folder of frames")
     parser.add_argument("--model", required=True, metavar="FOLDER_OR_REPO", help="checkpoint in Hub format")
     parser.add_argument("--output_dir", type=Path, metavar="OUT", help="write predictions.json and pictures here")
+    parser.add_argument(
+        "--processor_overrides",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="settings of the checkpoint's video processor to replace (`alignment=...`, as for train.py)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
     return parser.parse_args()
 
@@ -29,6 +40,34 @@ def sparkline(values: list[float]) -> str:
     low, high = min(values), max(values)
     span = (high - low) or 1.0
     return "".join(SPARK[round((value - low) / span * (len(SPARK) - 1))] for value in values)
+
+
+def override_settings(processor: Any, pairs: Sequence[str]) -> Any:
+    """Replace settings of a checkpoint's video processor.
+
+    Args:
+        processor (`FDPVideoProcessor`): As the checkpoint saved it; left as it is.
+        pairs (`Sequence[str]`): NAME=VALUE, read as train.py reads them.
+
+    Returns:
+        `FDPVideoProcessor`: With these settings.
+
+    Raises:
+        ConfigError: If a pair is none, or names a setting that the processor lacks or the network decides.
+    """
+    from training_fdp.config import TrainConfig
+    from training_fdp.errors import ConfigError
+
+    overrides = TrainConfig(processor_overrides=list(pairs)).pairs("processor_overrides")
+    if fixed := sorted(overrides.keys() & set(SETTINGS_OF_THE_MODEL)):
+        raise ConfigError(
+            f"--processor_overrides says how frames are read and faces found, but {', '.join(fixed)} belongs to the "
+            "network of --model; leave it out"
+        )
+    try:
+        return type(processor)(**{**processor.to_dict(), **overrides})
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"the video processor cannot be built with {overrides}: {error}") from None
 
 
 def main() -> None:
@@ -46,6 +85,8 @@ def main() -> None:
     if arguments.output_dir is not None:
         check_output_dir(arguments.output_dir)
     predictor = Predictor(arguments.model)
+    if arguments.processor_overrides:
+        predictor.processor = override_settings(predictor.processor, arguments.processor_overrides)
     progress = tqdm(arguments.inputs, desc="clips", unit="clip", delay=2, file=sys.stderr)
     predictions = [predictor.predict(source) for source in progress]
     if arguments.output_dir is not None:

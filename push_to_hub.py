@@ -1,7 +1,7 @@
 """Push one checkpoint to the Hugging Face Hub: one commit, private by default, with a card from its results.
 
 Example:
-    python push_to_hub.py --checkpoint OUT/folds/0 --repo_id me/fdp-casme2 --dry_run
+    python push_to_hub.py --checkpoint OUT/folds/sub01 --repo_id me/fdp-casme2 --dry_run
 """
 
 import argparse

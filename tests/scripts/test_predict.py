@@ -1,6 +1,8 @@
 """predict.py: one answer per clip, equal for equal pixels, and one sentence for what cannot be read."""
 
+import importlib.util
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import av
@@ -10,9 +12,14 @@ import torch
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
+from modeling_fdp.video_processing_fdp import FDPVideoProcessor
 from modeling_fdp.video_reading_fdp import VideoReadError
 from training_fdp.errors import ConfigError
 from training_fdp.prediction import Predictor, write_predictions
+
+_specification = importlib.util.spec_from_file_location("predict", Path(__file__).parents[2] / "predict.py")
+predict = importlib.util.module_from_spec(_specification)
+_specification.loader.exec_module(predict)
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +168,33 @@ def test_the_command_prints_one_json_document_and_writes_the_folder(run_script, 
     assert [item["input"] for item in document["predictions"]] == [str(clips.video), str(clips.frames)]
     assert document["predictions"][0]["scores"] == document["predictions"][1]["scores"]
     assert document == json.loads((out / "predictions.json").read_text())
+
+
+def test_the_command_replaces_settings_of_the_processor(run_script, model_folder, clips, tmp_path):
+    """A checkpoint that wants a table of landmarks answers for clips that have none, under another alignment."""
+    trained = copy_checkpoint(model_folder, tmp_path / "trained")
+    FDPVideoProcessor.from_pretrained(model_folder, alignment="precomputed").save_pretrained(trained)
+    refused = run_script("predict.py", clips.frames, "--model", trained)
+    assert refused.returncode == 2 and "needs a landmark table" in refused.stderr
+    given = ["--processor_overrides", "alignment=none", "missing_face=center"]
+    completed = run_script("predict.py", clips.frames, "--model", trained, "--json", *given)
+    assert completed.returncode == 0, completed.stderr
+    expected = Predictor(str(model_folder)).predict(str(clips.frames))
+    assert json.loads(completed.stdout)["predictions"][0]["scores"] == pytest.approx(expected.scores, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ("alignment", "takes NAME=VALUE, got 'alignment'"),
+        ("alinement=none", "alinement"),
+        ("alignment=yolo", "alignment is one of"),
+        ("num_frames=4", "num_frames belongs to the network"),
+    ],
+)
+def test_settings_that_the_processor_cannot_take_are_named(predictor, pair, message):
+    with pytest.raises(ConfigError, match=message):
+        predict.override_settings(predictor.processor, [pair])
 
 
 def test_the_command_refuses_bad_input_whole(run_script, model_folder, clips, tmp_path):
