@@ -125,6 +125,15 @@ def test_results_are_those_of_the_run_and_not_of_a_folder_that_happens_to_lie_ab
     final.rename(out / "other")
     stray.mkdir()
     assert find_results(stray) is None
+    assert find_results(out / "other") is None
+
+
+def test_a_checkpoint_of_another_name_is_not_called_one_of_the_folds(checkpoint):
+    other = checkpoint.with_name("something_else")
+    checkpoint.rename(other)
+    card = " ".join(prepare_publication(other, REPO_ID).card.split())
+    assert "bear the name of none of the models behind them" in card
+    assert "one of the models behind the figures" not in card
 
 
 def test_the_card_carries_the_pooled_figures_and_never_those_chosen_on_the_test_subject(checkpoint, results):
@@ -179,6 +188,21 @@ def test_the_card_tells_no_place_on_the_disk(checkpoint, tmp_path):
     assert "--data_dir DATA_DIR --output_dir OUT --seed 0" in card
 
 
+@pytest.mark.parametrize(
+    ("alignment", "says", "never_says"),
+    [
+        ("none", "finds and crops no face", "landmarks.parquet"),
+        ("precomputed", "`landmarks.csv` beside the clip", "finds and crops"),
+        ("box", "finds and crops the face with the backend `box`", "landmarks.csv"),
+    ],
+)
+def test_the_card_says_who_crops_the_face(checkpoint, alignment, says, never_says):
+    edit_json(checkpoint / "video_preprocessor_config.json", alignment=alignment)
+    card = " ".join(prepare_publication(checkpoint, REPO_ID).card.split())
+    assert says in card and never_says not in card
+    assert "shows the cropped" not in card and "show the cropped" not in card
+
+
 @pytest.mark.parametrize("place", ["/home/alice/yunet.onnx", r"C:\Users\alice\yunet.onnx", "~/alice/yunet.onnx"])
 def test_settings_tell_no_place_on_the_disk(checkpoint, hub, api, place):
     settings = checkpoint / "video_preprocessor_config.json"
@@ -204,6 +228,7 @@ def test_settings_tell_no_place_on_the_disk(checkpoint, hub, api, place):
             "train.py --corpus_options seed=1 face_model=/home/alice/faces --processor_overrides landmarks_path=~/a",
             "train.py --corpus_options seed=1 face_model=faces --processor_overrides landmarks_path=a",
         ),
+        ("train.py --data-dir private/people --init-from=a/b", "train.py --data_dir DATA_DIR --init_from=INIT_FROM"),
         (["/opt/venv/bin/accelerate", "launch", "train.py", "--data_dir", "../faces"], None),
     ],
 )
@@ -314,6 +339,13 @@ def test_a_public_repository_is_never_written_to_by_default(checkpoint, hub, api
     hub.create(REPO_ID, private=False)
     with pytest.raises(PublishError, match="--public"):
         push(prepare_publication(checkpoint, REPO_ID), api=api)
+    assert len(hub.repositories[REPO_ID].commits) == 1
+
+
+def test_a_private_repository_is_not_called_public(checkpoint, hub, api):
+    hub.create(REPO_ID, private=True)
+    with pytest.raises(PublishError, match="exists and is private"):
+        push(prepare_publication(checkpoint, REPO_ID), public=True, api=api)
     assert len(hub.repositories[REPO_ID].commits) == 1
 
 
