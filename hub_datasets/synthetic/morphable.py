@@ -134,10 +134,14 @@ class MorphableFace(Face):
         return np.stack([*eyes, points[30], points[48], points[54]])
 
     def flow(self, start: FaceState, end: FaceState) -> FloatArray:
-        """Return the true motion in pixels of every visible point, float32 `(height, width, 2)`."""
+        """Return the true motion of the skin in pixels, float32 `(height, width, 2)`.
+
+        Lids follow the gaze of both states; the eyeballs keep that of `start`, for their turn is no motion of skin.
+        """
         pixels, depth = self._project(self._posed(start), start)
         nearest = raster.visible_triangles(pixels, depth, self.triangles, *self.image_size_hw)
-        return raster.displacement(nearest, pixels, self._project(self._posed(end), end)[0], self.triangles)
+        moved, _ = self._project(self._posed(end, gaze_xy=start.gaze_xy), end)
+        return raster.displacement(nearest, pixels, moved, self.triangles)
 
     def _with_hair(self, shape: FloatArray, generic: FloatArray) -> FloatArray:
         """Return the mesh with the scalp pushed outwards where hair grows."""
@@ -203,8 +207,16 @@ class MorphableFace(Face):
             self._lid_shapes[name] = self.model.expressions[name] * np.array([1, -1, 1], np.float32)
         return self._lid_shapes[name]
 
-    def _posed(self, state: FaceState, chosen: NDArray[np.int32] | slice = slice(None)) -> FloatArray:
-        """Return vertices in head coordinates (y down) with all but the head's own motion."""
+    def _posed(
+        self,
+        state: FaceState,
+        chosen: NDArray[np.int32] | slice = slice(None),
+        gaze_xy: tuple[float, float] | None = None,
+    ) -> FloatArray:
+        """Return vertices in head coordinates (y down) with all but the head's own motion.
+
+        `gaze_xy` turns the eyeballs, and nothing else, otherwise than the state does.
+        """
         vertices = self.rest[chosen].copy()
         for (code, side), pixels in merge_midline(state.action_units).items():
             if pixels != 0:
@@ -213,7 +225,8 @@ class MorphableFace(Face):
             if weight > 0:
                 raster.add_offsets(vertices, np.float32(weight), self._lid_shape(name)[chosen])
         if isinstance(chosen, slice):
-            turn = rotation_matrix(GAZE_DEGREES * state.gaze_xy[0], GAZE_DEGREES * state.gaze_xy[1], 0.0)
+            right, down = state.gaze_xy if gaze_xy is None else gaze_xy
+            turn = rotation_matrix(GAZE_DEGREES * right, GAZE_DEGREES * down, 0.0)
             for ball, centre in zip(EYEBALLS, self.eye_centres, strict=True):
                 vertices[ball] = (vertices[ball] - centre) @ turn.T + centre
         return vertices
@@ -259,7 +272,9 @@ class MorphableFace(Face):
         gloss = self.look.oiliness * state.light.key * np.maximum(normals @ half, 0) ** 24
         # The lips shade what is behind them, the more the less they part.
         units = merge_midline(state.action_units)
-        parted = units.get((25, "L"), 0.0) + units.get((26, "L"), 0.0) + 0.5 * units.get((10, "L"), 0.0)
+        # Where both sides of the upper lip rise, the left one counts.
+        upper = units.get((10, "L")) or units.get((10, "R"), 0.0)
+        parted = units.get((25, "L"), 0.0) + units.get((26, "L"), 0.0) + 0.5 * upper
         lit[INSIDE_MOUTH] *= np.float32(np.clip(0.15 + 0.2 * parted, 0.15, 0.8))
         gloss[INSIDE_MOUTH] = 0
         gloss[EYEBALLS[0].start :] = 0.9 * state.light.key * np.maximum(normals[EYEBALLS[0].start :] @ half, 0) ** 300

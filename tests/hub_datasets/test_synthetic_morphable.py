@@ -218,6 +218,29 @@ def test_flow_at_landmarks_is_the_motion_of_the_landmarks(face):
 
 
 @needs_model
+def test_the_turn_of_the_eyeballs_is_no_motion_of_the_skin(face):
+    start = FaceState(gaze_xy=(-0.2, 0.0))
+    flow = np.hypot(*np.moveaxis(face.flow(start, FaceState(gaze_xy=(0.8, 0.6))), -1, 0))
+    for x, y in face.five_points(start)[:2]:
+        middle = slice(round(float(y)) - 1, round(float(y)) + 2), slice(round(float(x)) - 1, round(float(x)) + 2)
+        assert flow[middle].max() < 0.05, "the pupil carries no motion"
+    assert flow.max() > 0.2, "the lids follow the gaze"
+
+
+@needs_model
+def test_either_side_of_the_upper_lip_lights_the_mouth(face):
+    from hub_datasets.synthetic.morphable import INSIDE_MOUTH
+
+    def light_inside(**sides):
+        units = {(10, side): pixels for side, pixels in sides.items()}
+        lit, _ = face._light(face._posed(FaceState()), FaceState(action_units=units))
+        return lit[INSIDE_MOUTH].mean()
+
+    assert light_inside(R=2.0) == light_inside(L=2.0) > light_inside()
+    assert light_inside(L=1.0, R=2.0) == light_inside(L=1.0)
+
+
+@needs_model
 def test_a_blink_covers_the_eyes(face):
     light = Light(key=0.3, ambient=0.6)
     (x, y), _ = face.five_points(FaceState())[:2]
