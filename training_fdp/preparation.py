@@ -34,6 +34,8 @@ PROCESS_GROUP_TIMEOUT = timedelta(days=7)
 # The preset that changes nothing, for a checkpoint that states every setting itself.
 ALL_DEFAULTS = "base"
 RELEASED_PRESET = "released"
+# Frames this much wider than high are whole recordings (4 to 3 and wider); crops of faces are square or upright.
+RECORDING_ASPECT = 1.3
 
 Result = TypeVar("Result")
 
@@ -201,7 +203,11 @@ def prepare_run(config: TrainConfig, accelerator: Any) -> PreparedRun:
         accelerator,
         lambda: prepare_clips(corpora.dataset, processor, clip_cache_folder(config.cache_dir), config.num_proc),
     )
-    warnings += _departures_from_the_processor(config)
+    uncropped = _uncropped_recordings(corpora, processor)
+    if accelerator.is_main_process:
+        for said in uncropped:
+            logger.warning("%s", said)
+    warnings += uncropped + _departures_from_the_processor(config)
     return PreparedRun(
         config, accelerator, corpora, clips, processor, model_config, augmentation, folds, warnings, start
     )
@@ -303,6 +309,31 @@ def _check_classes(table: ClipTable, folds: Sequence[Fold], allow_missing: bool)
             )
         if untaught:
             warnings.append(f"fold {fold.fold_id} tests {', '.join(untaught)} without a training clip of it")
+    return warnings
+
+
+def _uncropped_recordings(corpora: Corpora, processor: Any) -> list[str]:
+    """Name the corpora of recorded people whose first clip is a whole recording that nothing crops."""
+    from modeling_fdp.video_reading_fdp import open_frames
+
+    if processor.alignment != "none" or not {"frames", "video"} <= set(corpora.dataset.column_names):
+        return []
+    first_rows: dict[str, int] = {}
+    for row, corpus in enumerate(corpora.table.corpora):
+        first_rows.setdefault(corpus, row)
+    warnings = []
+    for corpus, row in first_rows.items():
+        if corpora.people.get(corpus, "").startswith("rendered "):
+            continue
+        clip = corpora.dataset[row]
+        with open_frames(clip["video"] or clip["frames"][:1], backend=processor.video_backend) as frames:
+            height, width = frames.size_hw
+        if width >= RECORDING_ASPECT * height:
+            warnings.append(
+                f"the frames of {corpus} are whole recordings ({width} x {height} pixels) and alignment=none crops no "
+                "face from them; add --processor_overrides alignment=opencv landmark_model_path=FILE, or take a "
+                "package of cropped faces"
+            )
     return warnings
 
 
