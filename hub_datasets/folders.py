@@ -119,10 +119,14 @@ def list_frames(folder: Path, stem_pattern: str = "", suffixes: tuple[str, ...] 
 
 @dataclass(frozen=True)
 class FolderContent:
-    """One level of a folder: its sub-folders and its files, by case-folded name."""
+    """One level of a folder: its sub-folders and its files, by case-folded name.
+
+    Images are counted and not kept: a video of an hour is 100,000 of them, and [`list_frames`] reads those of a clip.
+    """
 
     folders: dict[str, Path]
     files: dict[str, Path]
+    num_images: int = 0
 
 
 class FolderTree:
@@ -140,17 +144,25 @@ class FolderTree:
     def content(self, folder: Path) -> FolderContent:
         """Sub-folders and files of a folder; a folder that cannot be listed counts as empty and is logged."""
         if folder not in self._content:
-            folders: dict[str, Path] = {}
-            files: dict[str, Path] = {}
+            kept: list[tuple[str, bool]] = []
+            num_images = 0
             try:
                 with os.scandir(folder) as entries:
-                    for entry in sorted(entries, key=lambda entry: entry.name):
-                        if not entry.name.startswith(".") and is_text(entry.name):
-                            target = folders if _is_folder(entry) else files
-                            target.setdefault(entry.name.casefold(), folder / entry.name)
+                    for entry in entries:
+                        if entry.name.startswith(".") or not is_text(entry.name):
+                            continue
+                        if (is_folder := _is_folder(entry)) or not _is_image(entry.name):
+                            kept.append((entry.name, is_folder))
+                        else:
+                            num_images += 1
             except OSError as error:
                 logger.warning("cannot list %s: %s", folder, error)
-            self._content[folder] = FolderContent(folders, files)
+                kept, num_images = [], 0
+            folders: dict[str, Path] = {}
+            files: dict[str, Path] = {}
+            for name, is_folder in sorted(kept):
+                (folders if is_folder else files).setdefault(name.casefold(), folder / name)
+            self._content[folder] = FolderContent(folders, files, num_images)
         return self._content[folder]
 
     def find_folder(self, start: Path, parts: Iterable[str | tuple[str, ...]]) -> Path | None:
@@ -254,6 +266,8 @@ class FolderTree:
         """What the root holds, in words, for error messages."""
         content = self.content(self.root)
         names = [f"{path.name}/" for path in content.folders.values()] + [path.name for path in content.files.values()]
+        if content.num_images:
+            names.insert(0, f"{content.num_images} image{'s' if content.num_images > 1 else ''}")
         if not names:
             return "the folder is empty"
         more = f" and {len(names) - limit} more" if len(names) > limit else ""
@@ -269,6 +283,10 @@ def is_text(path: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
 def _real_path(folder: Path) -> str | None:

@@ -96,7 +96,8 @@ class Face(ABC):
 
         Returns:
             `np.ndarray` of shape `(height, width, 2)`, float32: displacement (x, y) in pixels at each pixel of the
-            first image; 0 on the background. Eyeballs, teeth and occluders carry the motion of the skin around them.
+            first image; 0 on the background. Eyeballs, teeth and occluders have no motion of their own: they carry
+            that of the head or of the skin around them.
         """
 
     @property

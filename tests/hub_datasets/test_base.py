@@ -100,6 +100,18 @@ def test_symbolic_links_that_lead_back_end(tmp_path):
     assert [folder.relative_to(tmp_path).as_posix() for folder in walked] == [".", "a", "a/b"]
 
 
+def test_images_are_counted_and_not_kept(tmp_path):
+    for name in ("img1.jpg", "img2.PNG", "._img3.jpg", "sheet.csv", "clip.avi"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+    tree = FolderTree(tmp_path)
+    content = tree.content(tmp_path)
+    assert (set(content.folders), set(content.files), content.num_images) == (
+        {"folder.png"}, {"sheet.csv", "clip.avi"}, 2,
+    )  # fmt: skip
+    assert tree.summary() == "it holds 2 images, folder.png/, clip.avi, sheet.csv"
+
+
 # Cutting
 
 
