@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from multiprocessing import get_context
@@ -30,6 +32,7 @@ from .settings import GENERATOR_VERSION, CorpusSettings, RecordingPlan
 logger = logging.getLogger(__name__)
 
 TRUTH_FOLDER = "ground_truth"
+_ASIDE = re.compile(r"\.\d+\.(?P<name>.+)")
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,7 @@ def write_tree(settings: CorpusSettings, layout: TreeLayout, root: Path, num_pro
         _render_all(settings, layout, root, missing, num_proc)
         write_landmark_tables(layout, filed, root)
         _write_sheets_aside(settings, layout, filed, root)
+        _sweep(filed, root)
         _write_aside(root / MANIFEST, lambda path: path.write_text(_manifest(settings, layout), encoding="utf-8"))
         (root / f"{MANIFEST}.unfinished").unlink(missing_ok=True)
     except OSError as error:
@@ -189,8 +193,10 @@ def _render_all(
                     bar.update()
             except BrokenProcessPool as error:
                 raise CorpusError(
-                    f"a rendering process was ended from outside, most likely for want of memory, with {workers} at "
-                    "work: run it again with fewer processes; it goes on where it stopped."
+                    f"a rendering process ended without a word, with {workers} at work. A script that renders in "
+                    'several processes needs its work below `if __name__ == "__main__":`, since each process '
+                    "imports the script: put it there. Otherwise it was most likely want of memory: run it again with "
+                    "fewer processes; it goes on where it stopped."
                 ) from error
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
@@ -199,11 +205,35 @@ def _render_all(
 def _write_sheets_aside(settings: CorpusSettings, layout: TreeLayout, filed: list[FiledRecording], root: Path) -> None:
     """Write the sheets and put each in place in one step: another process may be reading them already."""
     aside = root / f".sheets.{os.getpid()}"
-    aside.mkdir(exist_ok=True)
-    layout.write_sheets(settings, filed, aside)
-    for path in aside.iterdir():
-        path.replace(root / path.name)
-    aside.rmdir()
+    try:
+        aside.mkdir(exist_ok=True)
+        layout.write_sheets(settings, filed, aside)
+        for path in aside.iterdir():
+            path.replace(root / path.name)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _sweep(filed: list[FiledRecording], root: Path) -> None:
+    """Remove what killed runs left of recordings that are all in place by now.
+
+    Another process may be writing one of them this moment, for nothing: [`render_recording`] takes it as done then.
+    """
+    names: dict[Path, set[str]] = {}
+    for recording in filed:
+        for path in (root / recording.folder, root / recording.truth):
+            names.setdefault(path.parent, set()).add(path.name)
+    for folder, own in names.items():
+        for leftover in folder.glob(".*"):
+            match = _ASIDE.fullmatch(leftover.name)
+            if match is None or match["name"] not in own:
+                continue
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+                continue
+            # Where it cannot be removed, it does no harm.
+            with suppress(OSError):
+                leftover.unlink()
 
 
 def _use_one_thread() -> None:
@@ -227,28 +257,50 @@ def render_recording(settings: CorpusSettings, layout: TreeLayout, root: Path, f
     face = _face(settings, filed.plan.face_seed)
     performance = settings.performance(filed.plan)
     folder = root / filed.folder
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}")
-    aside.mkdir(parents=True, exist_ok=True)
-    for position, frame in enumerate(film(face, performance)):
-        name = layout.frame_name(filed, filed.first_number + position)
-        (aside / name).write_bytes(jpeg_bytes(frame, performance.jpeg_quality))
+    aside = _aside(folder)
+    try:
+        aside.mkdir(parents=True, exist_ok=True)
+        for position, frame in enumerate(film(face, performance)):
+            name = layout.frame_name(filed, filed.first_number + position)
+            (aside / name).write_bytes(jpeg_bytes(frame, performance.jpeg_quality))
+        _rename(aside, folder)
+    except FileNotFoundError:
+        # Another process was faster, and swept.
+        if not truth.is_file():
+            raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    truth.parent.mkdir(parents=True, exist_ok=True)
+    _write_aside(truth, measure(face, performance).save)
+
+
+def _rename(aside: Path, folder: Path) -> None:
     try:
         aside.rename(folder)
     except OSError:
         # Another process was faster, or an interrupted run got this far: the frames are the same.
         if not folder.is_dir():
             raise
-        shutil.rmtree(aside)
-    truth.parent.mkdir(parents=True, exist_ok=True)
-    _write_aside(truth, measure(face, performance).save)
+
+
+def _aside(path: Path) -> Path:
+    """Return where this process writes what shall be put at `path` in one step; `_ASIDE` reads the names."""
+    # In front: numpy appends .npz to names that lack it.
+    return path.with_name(f".{os.getpid()}.{path.name}")
 
 
 def _write_aside(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file under another name and put it in place in one step."""
-    # numpy appends .npz to names that lack it.
-    aside = path.with_name(f".{os.getpid()}.{path.name}")
-    write(aside)
-    aside.replace(path)
+    aside = _aside(path)
+    try:
+        write(aside)
+        aside.replace(path)
+    except FileNotFoundError:
+        # Another process was faster, and swept.
+        if not path.is_file():
+            raise
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def events_of(filed: Iterable[FiledRecording]) -> Iterator[tuple[FiledRecording, Event]]:

@@ -179,9 +179,61 @@ def test_a_killed_process_is_one_sentence(tmp_path, monkeypatch):
             return future
 
     monkeypatch.setattr(tree, "ProcessPoolExecutor", KilledPool)
-    with pytest.raises(CorpusError, match="fewer processes"):
+    with pytest.raises(CorpusError, match=r'if __name__ == "__main__":.*fewer processes'):
         write_tree(SETTINGS, SyntheticLayout(), tmp_path, num_proc=2)
     assert not is_complete(tmp_path, SETTINGS, SyntheticLayout())
+
+
+def begun(root):
+    (root / f"{MANIFEST}.unfinished").write_text(f"synthetic {SETTINGS.digest()}")
+
+
+def hidden(root):
+    return sorted(path.name for path in root.rglob(".*"))
+
+
+def test_a_recording_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
+    def stop(face, performance):
+        yield np.zeros((32, 32), np.uint8)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tree, "film", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_tree(SETTINGS, SyntheticLayout(), tmp_path)
+    assert hidden(tmp_path) == []
+
+
+def test_what_a_killed_run_left_is_swept_before_the_tree_is_finished(tmp_path):
+    begun(tmp_path)
+    leftovers = [tmp_path / "recordings/s001/.4711.r001", tmp_path / "recordings/s002/.4711.r002"]
+    for folder in leftovers:
+        folder.mkdir(parents=True)
+        (folder / "00001.jpg").touch()
+    (tmp_path / "ground_truth").mkdir()
+    (tmp_path / "ground_truth/.4711.s001_r001.npz").touch()
+    (tmp_path / "recordings/s001/.DS_Store").touch()
+    write_tree(SETTINGS, SyntheticLayout(), tmp_path)
+    assert hidden(tmp_path) == [".DS_Store"]
+
+
+def test_a_living_process_whose_recording_another_one_finished_goes_on(tmp_path, monkeypatch):
+    begun(tmp_path)
+    film = tree.film
+
+    def overtaken(face, performance):
+        frames = film(face, performance)
+        yield next(frames)
+        with monkeypatch.context() as other:
+            other.setattr(tree, "film", film)
+            other.setattr(tree.os, "getpid", lambda: 4711)
+            write_tree(SETTINGS, SyntheticLayout(), tmp_path)
+        assert hidden(tmp_path) == []
+        yield from frames
+
+    monkeypatch.setattr(tree, "film", overtaken)
+    write_tree(SETTINGS, SyntheticLayout(), tmp_path)
+    assert is_complete(tmp_path, SETTINGS, SyntheticLayout())
+    assert hidden(tmp_path) == []
 
 
 def test_frames_without_ground_truth_are_taken_over(tmp_path):
