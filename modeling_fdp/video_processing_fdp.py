@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,57 +15,11 @@ from transformers.video_utils import VideoMetadata
 from .clip_alignment_fdp import AlignedClip, AlignmentSettings, align_clip
 from .frame_files_fdp import is_image_path
 from .frame_source_fdp import FrameSource
+from .processor_settings_fdp import FDPVideoProcessorKwargs, checked_key_frame, checked_setting
 from .video_decoders_fdp import VIDEO_BACKENDS
 from .video_reading_fdp import open_frames
 
 logger = logging.getLogger(__name__)
-
-
-class FDPVideoProcessorKwargs(TypedDict, total=False):
-    """Settings of `FDPVideoProcessor`; all of them are saved with it.
-
-    Attributes:
-        num_frames (`int`): Frames per clip that the model sees.
-        size (`dict[str, int]` or `int`): `{"height", "width"}` of the crops in pixels; one number for squares.
-        do_sample_frames (`bool`): Take `num_frames` frames, or keep all of them.
-        return_metadata (`bool`): Add `video_metadata` to the answer.
-        alignment (`str`):
-            Where the five landmarks come from: "none" (clips are cropped already, frames are stretched to `size`),
-            "precomputed" (a table), "opencv" (YuNet), "mediapipe", "dlib", or "box" (scikit-image's cascade).
-        alignment_mode (`str`): "per_clip", one transform for all frames, or "per_frame" as in the authors' release.
-        crop_scale (`float`): Side of the crop over the largest extent of the five points.
-        landmark_frames (`int`): per_clip: frames that are searched, evenly spread; the median of their points counts.
-        face (`str` or `int`): Where there are several: "largest", or a number counted from the left, from 0.
-        min_face_score (`float`): Faces that a detector trusts less are passed over.
-        missing_face (`str`): "error", "nearest" (frames without a face take the nearest one's) or "center".
-        registration (`str`):
-            Later frames to the first: "none", "translation", "similarity", or "auto" (similarity with "box").
-        landmark_model_path (`str`): Model file of "opencv", "mediapipe" or "dlib".
-        landmarks_path (`str`): Table of "precomputed"; by default `landmarks.parquet` or `.csv` beside the clip.
-        video_backend (`str`): "auto", "pyav", "decord", "torchcodec" or "opencv".
-        allow_truncated (`bool`): Warn, rather than fail, when a video is cut short.
-        fast_jpeg (`bool`):
-            Read the luma plane of JPEG frames as stored, and halve frames while decoding where the crop shrinks them
-            fourfold or more: about twice as fast, and equal to within one gray level for all but garish colours.
-    """
-
-    num_frames: int
-    size: dict[str, int] | int
-    do_sample_frames: bool
-    return_metadata: bool
-    alignment: str
-    alignment_mode: str
-    crop_scale: float
-    landmark_frames: int
-    face: str | int
-    min_face_score: float
-    missing_face: str
-    registration: str
-    landmark_model_path: str | None
-    landmarks_path: str | None
-    video_backend: str
-    allow_truncated: bool
-    fast_jpeg: bool
 
 
 # Keys that transformers itself writes into a saved processor.
@@ -118,14 +72,11 @@ class FDPVideoProcessor(BaseVideoProcessor):
     def __init__(self, **kwargs: Any) -> None:
         settings = {key: value for key, value in kwargs.items() if key not in _SERVICE_KEYS}
         self._check_known(settings, FDPVideoProcessorKwargs.__annotations__)
+        settings = {key: checked_setting(key, value) for key, value in settings.items()}
         size = settings.get("size")
         if isinstance(size, int):
             settings["size"] = {"height": size, "width": size}
         super().__init__(**settings)
-        if not self.size.get("height") or not self.size.get("width"):
-            raise ValueError(f"size needs a height and a width above 0, but got {size!r}; give both in pixels")
-        if not isinstance(self.num_frames, int) or self.num_frames < 1:
-            raise ValueError(f"num_frames must be a whole number from 1 on, but got {self.num_frames!r}; change it")
         if self.video_backend not in VIDEO_BACKENDS:
             raise ValueError(f"video_backend is one of {VIDEO_BACKENDS}, but got {self.video_backend!r}; choose one")
         # Wrong settings fail here, not at the first clip.
@@ -164,7 +115,9 @@ class FDPVideoProcessor(BaseVideoProcessor):
         Args:
             total (`int`): Frames in the clip.
             num_frames (`int`, *optional*): Frames to take; the processor's own number by default.
-            onset_index (`int`, *optional*, defaults to 0): First frame to take, 0-based.
+            onset_index (`int`, *optional*, defaults to 0):
+                First frame to take, 0-based. This and the other two may also be whole floats, or NaN where unknown, as
+                in tables with gaps.
             apex_index (`int`, *optional*): Frame to include; `None` or -1 where unknown.
             offset_index (`int`, *optional*, defaults to `total - 1`): Last frame to take.
 
@@ -175,9 +128,12 @@ class FDPVideoProcessor(BaseVideoProcessor):
             ValueError: If the clip is empty or the indices are out of order.
         """
         count = self.num_frames if num_frames is None else num_frames
-        first = 0 if onset_index is None else int(onset_index)
-        last = total - 1 if offset_index is None else int(offset_index)
-        apex = None if apex_index is None or apex_index == -1 else int(apex_index)
+        onset = checked_key_frame("onset_index", onset_index)
+        apex = checked_key_frame("apex_index", apex_index)
+        offset = checked_key_frame("offset_index", offset_index)
+        first = 0 if onset is None else onset
+        last = total - 1 if offset is None else offset
+        apex = None if apex == -1 else apex
         if count < 1 or total < 1:
             raise ValueError(f"sampling takes at least 1 frame of 1, but got {count} of {total}; check num_frames")
         if not 0 <= first <= last < total or not first <= (first if apex is None else apex) <= last:
@@ -397,11 +353,12 @@ _CALL_KEYS = (*_PER_CLIP_KEYS, "input_data_format", "device", "return_tensors")
 
 def _per_clip(key: str, value: Any, count: int) -> list[Any]:
     """Spread a call argument over the clips of a batch: one value each, or one for all."""
-    if value is None or isinstance(value, str | int | np.integer):
+    if isinstance(value, str) or not hasattr(value, "__len__") or getattr(value, "ndim", None) == 0:
         return [value] * count
-    depth = np.ndim(value[0]) if len(value) else 0
-    # A list of numbers selects frames, an array (5, 2) is one face; (num_frames, 5, 2) is that of the only clip.
-    one_clip = count == 1 and isinstance(value, np.ndarray | torch.Tensor)
+    depth = np.ndim(next(iter(value))) if len(value) else 0
+    # A list of numbers selects frames, an array (5, 2) is one face; (num_frames, 5, 2) is that of the only clip, but
+    # (1, 5, 2) is one face per clip, like (2, 5, 2) for two.
+    one_clip = count == 1 and isinstance(value, np.ndarray | torch.Tensor) and value.ndim == 3 and len(value) > 1
     if (key == "frame_numbers" and depth == 0) or (key == "landmarks" and (depth == 1 or one_clip)):
         return [value] * count
     if len(value) != count:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from PIL import Image
@@ -120,6 +121,8 @@ def test_arguments_per_clip(rgb):
         assert torch.equal(pixels(rgb, landmarks=given), expected)
     for given in (points, [points, points], np.stack([points, points])):
         assert torch.equal(pixels([rgb, rgb], landmarks=given)[1], expected[0])
+    for given in (points[None], torch.from_numpy(points[None]), np.repeat(points[None, None], 20, axis=1)):
+        assert torch.equal(pixels([rgb], landmarks=given), expected)
     assert torch.equal(pixels(rgb, frame_numbers=[list(range(5, 15))]), selected)
     with pytest.raises(ValueError, match="onset_index takes one value per clip"):
         processor([rgb, rgb], onset_index=[1, 2, 3])
@@ -190,7 +193,68 @@ def test_wrong_sampling_is_refused(wrong):
         FDPVideoProcessor().sample_indices(*wrong)
 
 
+@pytest.mark.parametrize("nothing", [None, float("nan"), np.float32("nan"), np.float64("nan")])
+def test_key_frames_from_a_table_may_be_whole_floats_and_gaps(rgb, nothing):
+    processor = FDPVideoProcessor(num_frames=3, return_metadata=True)
+
+    def frames(**given):
+        return [info.frames_indices for info in processor([rgb, rgb], **given)["video_metadata"]]
+
+    given = {"onset_index": 2.0, "apex_index": np.float64(4), "offset_index": np.array(10.0)}
+    assert frames(**given) == frames(onset_index=2, apex_index=4, offset_index=10) == [[2, 4, 10]] * 2
+    assert frames(apex_index=[nothing, 5.0]) == frames(apex_index=[-1, 5])
+    column = pandas.Series([5.0, nothing], index=[7, 8])
+    assert frames(apex_index=column) == frames(apex_index=[5, None])
+    assert frames(onset_index=nothing, apex_index=nothing, offset_index=nothing) == frames()
+
+
+@pytest.mark.parametrize("wrong", [2.5, float("inf"), "3", True, b"3"])
+def test_what_is_no_frame_is_named(rgb, wrong):
+    for name in ("onset_index", "apex_index", "offset_index"):
+        with pytest.raises(ValueError, match=f"{name} must be a whole number"):
+            FDPVideoProcessor()(rgb, **{name: [wrong]})
+
+
 # ---------------------------------------------------------------- settings
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("fast_jpeg", "false"),
+        ("allow_truncated", 1),
+        ("do_sample_frames", None),
+        ("num_frames", True),
+        ("num_frames", 8.0),
+        ("num_frames", 0),
+        ("size", 64.5),
+        ("size", {"height": 64, "width": 64.5}),
+        ("size", {"height": 64}),
+        ("size", 0),
+        ("size", True),
+        ("size", "64"),
+        ("landmark_frames", 2.5),
+        ("crop_scale", "2"),
+        ("crop_scale", float("nan")),
+        ("min_face_score", True),
+        ("alignment", 3),
+        ("video_backend", ["auto"]),
+        ("face", 1.0),
+        ("landmark_model_path", 5),
+    ],
+)
+def test_settings_of_the_wrong_type_are_refused(rgb, name, wrong):
+    with pytest.raises(ValueError, match=rf"{name} must be"):
+        FDPVideoProcessor(**{name: wrong})
+    if wrong is not None:
+        with pytest.raises(ValueError, match=rf"{name} must be"):
+            FDPVideoProcessor()(rgb, **{name: wrong})
+
+
+def test_paths_and_whole_numbers_are_settings_too(tmp_path):
+    processor = FDPVideoProcessor(landmarks_path=tmp_path / "points.csv", crop_scale=2, min_face_score=0)
+    processor.save_pretrained(tmp_path)
+    assert FDPVideoProcessor.from_pretrained(tmp_path).landmarks_path == str(tmp_path / "points.csv")
 
 
 def test_every_setting_is_saved_and_restored(tmp_path):

@@ -1,0 +1,117 @@
+"""Settings of the video processor and of one call: names, and values of the right type."""
+
+import math
+import os
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+
+class FDPVideoProcessorKwargs(TypedDict, total=False):
+    """Settings of `FDPVideoProcessor`; all of them are saved with it.
+
+    Attributes:
+        num_frames (`int`): Frames per clip that the model sees.
+        size (`dict[str, int]` or `int`): `{"height", "width"}` of the crops in pixels; one number for squares.
+        do_sample_frames (`bool`): Take `num_frames` frames, or keep all of them.
+        return_metadata (`bool`): Add `video_metadata` to the answer.
+        alignment (`str`):
+            Where the five landmarks come from: "none" (clips are cropped already, frames are stretched to `size`),
+            "precomputed" (a table), "opencv" (YuNet), "mediapipe", "dlib", or "box" (scikit-image's cascade).
+        alignment_mode (`str`): "per_clip", one transform for all frames, or "per_frame" as in the authors' release.
+        crop_scale (`float`): Side of the crop over the largest extent of the five points.
+        landmark_frames (`int`): per_clip: frames that are searched, evenly spread; the median of their points counts.
+        face (`str` or `int`): Where there are several: "largest", or a number counted from the left, from 0.
+        min_face_score (`float`): Faces that a detector trusts less are passed over.
+        missing_face (`str`): "error", "nearest" (frames without a face take the nearest one's) or "center".
+        registration (`str`):
+            Later frames to the first: "none", "translation", "similarity", or "auto" (similarity with "box").
+        landmark_model_path (`str`): Model file of "opencv", "mediapipe" or "dlib".
+        landmarks_path (`str`): Table of "precomputed"; by default `landmarks.parquet` or `.csv` beside the clip.
+        video_backend (`str`): "auto", "pyav", "decord", "torchcodec" or "opencv".
+        allow_truncated (`bool`): Warn, rather than fail, when a video is cut short.
+        fast_jpeg (`bool`):
+            Read the luma plane of JPEG frames as stored, and halve frames while decoding where the crop shrinks them
+            fourfold or more: about twice as fast, and equal to within one gray level for all but garish colours.
+    """
+
+    num_frames: int
+    size: dict[str, int] | int
+    do_sample_frames: bool
+    return_metadata: bool
+    alignment: str
+    alignment_mode: str
+    crop_scale: float
+    landmark_frames: int
+    face: str | int
+    min_face_score: float
+    missing_face: str
+    registration: str
+    landmark_model_path: str | None
+    landmarks_path: str | None
+    video_backend: str
+    allow_truncated: bool
+    fast_jpeg: bool
+
+
+def checked_setting(name: str, value: Any) -> Any:
+    """Check the type of a setting: a wrong one would be taken, act as another value and be saved.
+
+    Args:
+        name (`str`): One of `FDPVideoProcessorKwargs`.
+        value (`Any`): What was given for it.
+
+    Returns:
+        The value; a path as `str`.
+
+    Raises:
+        ValueError: If it is of another type. Ranges and names are checked where they are used.
+    """
+    kind = FDPVideoProcessorKwargs.__annotations__[name]
+    if kind is bool:
+        fits, rule = isinstance(value, bool), "True or False"
+    elif kind is int:
+        fits, rule = _is_whole(value), "a whole number from 1 on"
+    elif kind is float:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        fits, rule = number and math.isfinite(value), "a finite number"
+    elif name == "size":
+        sides = [value.get(side) for side in ("height", "width")] if isinstance(value, Mapping) else [value]
+        fits, rule = all(map(_is_whole, sides)), "a height and a width above 0, in whole pixels"
+    elif kind == str | None:
+        value = os.fspath(value) if isinstance(value, os.PathLike) else value
+        fits, rule = value is None or isinstance(value, str), "a path or None"
+    else:
+        # Names are compared with the known ones elsewhere; "face" is a number as well.
+        fits, rule = isinstance(value, kind), "a name"
+    if not fits:
+        raise ValueError(f"{name} must be {rule}, but got {value!r}; change it")
+    return value
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def checked_key_frame(name: str, value: Any) -> int | None:
+    """Bring the index of a key frame to `int`: tables with gaps hold whole floats, and NaN where nobody knows.
+
+    Args:
+        name (`str`): What the error calls it.
+        value (`Any`): A whole number of any type, NaN or `None`.
+
+    Returns:
+        `int` or `None`: 0-based; `None` where unknown.
+
+    Raises:
+        ValueError: If it is no whole number.
+    """
+    if getattr(value, "ndim", None) == 0:
+        value = value.item()
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not float(value).is_integer():
+        raise ValueError(
+            f"{name} must be a whole number, the 0-based index of a frame, or NaN or None where unknown, but got "
+            f"{value!r}; check the coding sheet"
+        )
+    return int(value)
