@@ -76,8 +76,9 @@ def toy_arguments():
     """The command line of a run on the toy corpus, with changes: OUT, then options."""
 
     def arguments(output_dir, *options):
+        length = () if "--epochs" in options else ("--max_steps", "4")
         return [
-            *("--corpus", "synthetic", "--output_dir", str(output_dir), "--protocol", "kfold2", "--max_steps", "4"),
+            *("--corpus", "synthetic", "--output_dir", str(output_dir), "--protocol", "kfold2", *length),
             *("--image_size", "32", "--num_frames", "4", "--batch_size", "6", "--augmentation", "none"),
             *("--checkpoint_steps", "1", "--no_final_model", "--model_overrides", *TOY_NETWORK),
             *options,

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from training_fdp.ablations import running
-from training_fdp.ablations.__main__ import parse_arguments
+from training_fdp.ablations.__main__ import main, parse_arguments
 from training_fdp.ablations.variants import REFERENCE, VARIANTS
 from training_fdp.augmentation import AugmentationConfig
 from training_fdp.batches import parse_augmentation
 from training_fdp.comparison import comparison_table, write_block
 from training_fdp.config import TrainConfig, parse_train_config
-from training_fdp.errors import ConfigError
+from training_fdp.errors import ConfigError, TrainingError
 from training_fdp.preparation import build_model_config, build_processor
 
 
@@ -157,6 +157,13 @@ def test_generated_block_is_replaced_and_what_people_wrote_stays(tmp_path):
     path.write_text("<!-- begin: ablations -->\nno end")
     with pytest.raises(ConfigError, match="holds one of them"):
         write_block(path, "ablations", "third")
+
+
+def test_a_table_without_its_reference_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(running, "run_variants", lambda arguments, names: {})
+    monkeypatch.setattr("sys.argv", ["ablations", "--variants", "rank_0"])
+    with pytest.raises(TrainingError, match="needs the reference, but no fold of it is finished"):
+        main()
 
 
 def test_own_options_are_split_from_those_of_train():

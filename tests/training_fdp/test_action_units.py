@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from datasets import Dataset
 
 from hub_datasets.action_units import parse_action_units
 from modeling_fdp import FDPForVideoClassification
@@ -129,8 +130,10 @@ def test_held_out_units_do_not_count(record, toy_corpus, toy_run, toy_clips, tmp
 
         toy_corpus(units=("4", "12", "1"))
         corpora = preparation.load_corpora(parse_train_config(["--corpus", "synthetic", "--output_dir", "x"]))
+        coded = list(corpora.dataset["action_units"])
         for row in rows:
-            corpora.dataset["action_units"][row] = [unit("17")]
+            coded[row] = [unit("17")]
+        corpora.dataset = Dataset.from_dict({"action_units": coded})
         assert toy_run(tmp_path / name, "--folds", "fold0") == 0
         return FDPForVideoClassification.from_pretrained(tmp_path / name / "folds" / "fold0")
 

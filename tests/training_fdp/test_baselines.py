@@ -1,5 +1,6 @@
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -244,13 +245,11 @@ def prepared(monkeypatch, tmp_path):
         class_names=["upper", "lower"],
     )
 
-    class ModelConfig:
-        num_frames = 5
-
     def prepare(config, accelerator):
         folds = make_folds(table, config.protocol)
         corpora = Corpora(dataset=None, table=table, faces_may_be_published=False)
-        return PreparedRun(config, None, corpora, clips, Processor(), ModelConfig(), None, folds, [])
+        sizes = SimpleNamespace(num_frames=config.num_frames or 5, image_size=16)
+        return PreparedRun(config, None, corpora, clips, Processor(), sizes, None, folds, ["2 clips were left out"])
 
     monkeypatch.setattr(running, "prepare_run", prepare)
     monkeypatch.setattr(running, "build_accelerator", lambda config: None)
@@ -262,7 +261,9 @@ def test_run_writes_the_main_programs_files_and_is_resumed_not_repeated(prepared
     results = running.run_baselines(prepared, names, epochs=8)
     assert results["apex_flow_logistic"]["metrics"]["uf1"] > results["class_prior"]["metrics"]["uf1"]
     assert results["difference_cnn"]["metrics"]["uf1"] > 0.9
-    assert results["apex_flow_logistic"]["warnings"] == ["apex_flow_logistic is told the apex of every clip"]
+    assert results["apex_flow_logistic"]["warnings"] == [
+        "2 clips were left out", "apex_flow_logistic is told the apex of every clip"
+    ]  # fmt: skip
     place = tmp_path / "out" / "difference_cnn"
     written = json.loads((place / "results.json").read_text())
     assert written["metrics"]["uf1"] == results["difference_cnn"]["metrics"]["uf1"]
@@ -283,6 +284,9 @@ def test_run_writes_the_main_programs_files_and_is_resumed_not_repeated(prepared
     assert set(again) == set(names), "the table holds what lies in OUT"
     with pytest.raises(ConfigError, match="other settings"):
         running.run_baselines(prepared, ["difference_cnn"], epochs=9)
+    with pytest.raises(ConfigError, match="--num_frames was 5, now 4"):
+        running.run_baselines([*prepared, "--num_frames", "4"], ["difference_cnn"], epochs=8)
+    running.run_baselines([*prepared, "--epochs", "3"], ["difference_cnn"], epochs=8)
 
 
 def test_the_release_is_trained_by_the_main_program_with_its_own_recipe(prepared, monkeypatch, tmp_path):

@@ -115,6 +115,15 @@ def test_second_run_prepares_nothing(corpus, processor, tmp_path, monkeypatch):
     assert all(torch.equal(a["frames"], b["frames"]) for a, b in zip(first, again, strict=True))
 
 
+def test_others_may_read_a_shared_cache(corpus, processor, tmp_path):
+    before = os.umask(0o022)
+    try:
+        clips = prepare_clips(corpus, processor, tmp_path, num_proc=1)
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in clips.paths} == {0o644}
+
+
 def test_labels_come_from_the_rows_and_not_from_the_cache(corpus, processor, tmp_path, monkeypatch):
     prepare_clips(corpus, processor, tmp_path / "cache", num_proc=1)
     prepared = count_preparations(monkeypatch)

@@ -72,6 +72,8 @@ def test_every_recipe_can_be_read(name):
         ([*BASE, "--test_corpus", "samm"], "test_corpus"),
         ([*BASE, "--released_test_statistics"], "train_statistics"),
         ([*BASE, "--selection", "inner", "--no_refit", "--report_literature_selection"], "refit"),
+        ([*BASE, "--init_from", "x", "--max_steps", "0", "--selection", "inner"], "no step to select"),
+        ([*BASE, "--init_from", "x", "--max_steps", "0", "--report_literature_selection"], "no step to select"),
     ],
 )
 def test_bad_settings_are_one_sentence(arguments, named):
@@ -112,10 +114,34 @@ def test_pairs():
         parse_train_config([*BASE, "--model_overrides", "nothing"]).pairs("model_overrides")
 
 
+@pytest.mark.parametrize(
+    ("text", "arguments", "max_steps"),
+    [
+        ("seed: 1", [], 500),
+        ("epochs: 40", [], None),
+        ("max_steps: null", [], None),
+        ("max_steps: 7", [], 7),
+        ("max_steps: 7", ["--epochs", "3"], None),
+        ("epochs: 40", ["--max_steps", "9"], 9),
+        ("{epochs: 40, max_steps: 7}", [], 7),
+    ],
+)
+def test_the_last_source_says_how_long(tmp_path, text, arguments, max_steps):
+    (tmp_path / "own.yaml").write_text(text)
+    config = parse_train_config([*BASE, "--recipe", "released", "--config", str(tmp_path / "own.yaml"), *arguments])
+    assert config.max_steps == max_steps
+
+
+def test_exponents_are_numbers():
+    config = parse_train_config([*BASE, "--model_overrides", "rank_loss_weight=1e-3", "a=2.5E+2", "b=1e", "c=e3"])
+    assert config.pairs("model_overrides") == {"rank_loss_weight": 0.001, "a": 250.0, "b": "1e", "c": "e3"}
+
+
 def test_augmentation_text():
     assert not parse_augmentation("none").is_temporal
     changed = parse_augmentation("default,flip=0,phase=0.25")
     assert changed.flip == 0 and changed.phase == 0.25 and changed.shift == parse_augmentation("default").shift
-    for text in ("wild", "flip", "flip=high", "flip=3", "shift=0.1,nothing=1"):
+    assert parse_augmentation("phase=0.5,reverse_offset_phase=True").reverse_offset_phase is True
+    for text in ("wild", "flip", "flip=high", "flip=3", "shift=0.1,nothing=1", "reverse_offset_phase=ture"):
         with pytest.raises(ConfigError):
             parse_augmentation(text)

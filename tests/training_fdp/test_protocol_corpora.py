@@ -107,6 +107,19 @@ def test_a_checkpoint_of_one_corpus_has_seen_the_people_of_its_sister(downloads)
         check_unseen(start, corpora, [fold])
 
 
+def test_another_package_is_another_run_and_a_moved_tree_is_not(tmp_path):
+    def identity(variant, place):
+        root = make_fake_corpus("casme2", tmp_path / place, variant, frame_size=1)
+        return load_corpora(TrainConfig(corpus=["casme2"], data_dir=[str(root)], label_set="5class")).identity()
+
+    cropped = identity("2014", "here")
+    assert identity("2014", "elsewhere") == cropped
+    for variant in ("2014-selected", "2014-raw"):
+        other = identity(variant, variant)
+        assert other["class_names"] == cropped["class_names"]
+        assert other["sources"] != cropped["sources"] and other["clips"] != cropped["clips"]
+
+
 def test_two_rendered_trees_of_the_same_faces_are_refused(tmp_path):
     def run_of(seed):
         place = tmp_path / f"casme2_{seed}"

@@ -61,6 +61,8 @@ def test_each_corpus_of_a_composite_has_its_own_figures():
     assert pooled["metrics"]["accuracy"] == 0.5
     assert {name: found["uf1"] for name, found in pooled["per_corpus"].items()} == {"casme2": 1.0, "samm": 0.0}
     assert "per_corpus" not in pool_records({0: found[:1]}, ["no", "yes"])
+    cut_short = pool_records({0: found, 1: found[:1]}, ["no", "yes"])
+    assert {name: own["uf1"] for name, own in cut_short["per_corpus"].items()} == {"casme2": 1.0, "samm": 0.0}
 
 
 def test_the_literature_figure_needs_every_fold():

@@ -94,6 +94,13 @@ def test_changed_clips_in_an_old_out_are_refused(toy_run, toy_corpus, toy_clips,
         toy_run(tmp_path / "OUT")
 
 
+def test_a_corrected_action_unit_in_an_old_out_is_refused(toy_run, toy_corpus, tmp_path):
+    toy_run(tmp_path / "OUT")
+    toy_corpus(units=["1", "4", "12"])
+    with pytest.raises(ConfigError, match="clips was"):
+        toy_run(tmp_path / "OUT")
+
+
 def test_a_folder_of_something_else_is_left_alone(toy_run, tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(ConfigError, match="not a run's"):
@@ -137,6 +144,18 @@ def test_a_failing_fold_does_not_take_the_others(toy_run, tmp_path, monkeypatch,
     monkeypatch.setattr(FoldTrainer, "train", train)
     assert toy_run(tmp_path / "OUT") == 0
     assert read_results(tmp_path / "OUT")["complete"]
+
+
+def test_an_error_in_a_shared_fold_ends_the_process(toy_run, tmp_path, monkeypatch):
+    """The others wait for this one: going on with the next fold would leave them waiting for days."""
+
+    def fail(self):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(FoldTrainer, "train", fail)
+    monkeypatch.setattr("training_fdp.loop.FoldContext.shares_fold", True)
+    with pytest.raises(OSError, match="No space left"):
+        toy_run(tmp_path / "OUT")
 
 
 @pytest.mark.parametrize("broken", ["training_fdp.storage.os.fsync", "training_fdp.fold_record.publish_folder"])
@@ -332,3 +351,20 @@ def test_a_changed_preset_raises_the_version_of_the_networks():
     networks = {name: {field: values[field] for field in sorted(own)} for name, values in presets.items()}
     digest = hashlib.sha256(json.dumps(networks, sort_keys=True).encode()).hexdigest()[:12]
     assert (NETWORK_VERSION, digest) == (4, "adbddc66665d")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--frame_sampling", "apex", "--augmentation", "default"), "time_jitter=0,speed=0,phase=0"),
+        (("--frame_sampling", "released_stride", "--augmentation", "phase=0.5"), "at random"),
+        (
+            ("--augmentation", "mixup=0.5", "--num_frames", "8", "--model_overrides", "label_smoothing=0.1"),
+            "mixed labels",
+        ),
+        (("--augmentation", "mixup=0.5", "--num_frames", "8", "--model_overrides", "focal_gamma=2"), "mixed labels"),
+    ],
+)
+def test_an_option_that_another_one_would_silence_is_refused(toy_run, tmp_path, options, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        toy_run(tmp_path / "OUT", *options)

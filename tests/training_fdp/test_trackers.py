@@ -35,6 +35,18 @@ def test_an_unknown_or_missing_tracker_is_one_sentence(monkeypatch):
         check_tracker("tensorboard")
 
 
+def test_steps_of_a_second_fold_are_not_lost():
+    """W&B drops what is logged for a step before the last one; every fold begins at step 1."""
+    accelerator = RecordingAccelerator()
+    tracker = RunTracker(accelerator, TrainConfig(corpus=["x"], report_to="wandb"))
+    for key in ("fold0", "fold1"):
+        tracker.log(key, 10, {"loss": 0.5})
+    assert accelerator.logged == [
+        (None, {"fold0/loss": 0.5, "fold0/step": 10}),
+        (None, {"fold1/loss": 0.5, "fold1/step": 10}),
+    ]
+
+
 def test_only_numbers_leave():
     accelerator = RecordingAccelerator()
     tracker = RunTracker(accelerator, TrainConfig(corpus=["x"], report_to="tensorboard"))
