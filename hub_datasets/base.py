@@ -171,7 +171,7 @@ class CorpusBuilder(CorpusScanner, datasets.GeneratorBasedBuilder):
         if unknown:
             raise CorpusOptionError(
                 f"{self.NAME} has the options {', '.join(self.options)}, but {', '.join(sorted(unknown))} was given: "
-                "leave it out."
+                "choose among these, or leave it out."
             )
 
     def _fingerprint(self, scan: Scan, layout: Layout) -> str:

@@ -46,6 +46,7 @@ class Custom(CorpusBuilder):
     NAME = "custom"
     TITLE = "Your own recordings"
     ACCESS_PAGE = "nowhere: these are your own recordings"
+    REMEDY = "These are your own recordings: point data_dir at the folder of their CSV file, or at the file itself."
     LICENSE = "Yours. Faces are personal data: publish nothing without consent."
     EXPECTED_TREE = """\
 clips.csv            path,subject,label,onset,apex,offset,action_units,fps   (the last five are optional)

@@ -6,28 +6,25 @@ class CorpusError(RuntimeError):
 
 
 class DatasetNotFoundError(CorpusError, FileNotFoundError):
-    """The licensed download is not where the caller said; the corpora are never downloaded by this package."""
+    """The corpus is not where the caller said; none is ever downloaded by this package."""
 
     @classmethod
     def for_corpus(
-        cls, *, name: str, root: str, found: str, expected_tree: str, access_page: str
+        cls, *, name: str, root: str, found: str, expected_tree: str, remedy: str
     ) -> "DatasetNotFoundError":
-        """Compose the message that says where to look, what should be there and where access is requested.
+        """Compose the message that says where was looked, what should be there and what to do next.
 
         Args:
             name (`str`): Name of the corpus on command lines.
             root (`str`): The folder that was searched.
             found (`str`): What was there instead, in words.
-            expected_tree (`str`): The layout of the official download.
-            access_page (`str`): Page or address where the licence is requested.
+            expected_tree (`str`): The layout of the corpus on disk.
+            remedy (`str`): How to get the corpus there, a sentence.
 
         Returns:
             `DatasetNotFoundError`: ready to be raised.
         """
-        return cls(
-            f"{name} was not found in data_dir={root!r}: {found}. The corpus is licensed and never downloaded: "
-            f"point data_dir at your own copy, or request access at {access_page}. Expected layout:\n{expected_tree}"
-        )
+        return cls(f"{name} was not found in data_dir={root!r}: {found}. {remedy} Expected layout:\n{expected_tree}")
 
 
 class SheetError(CorpusError, ValueError):

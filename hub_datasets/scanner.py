@@ -66,6 +66,7 @@ class CorpusScanner:
     LICENSE: ClassVar[str] = "Licensed per researcher; frames and annotations must not be redistributed."
     CITATION: ClassVar[str] = ""
     EXPECTED_TREE: ClassVar[str] = ""
+    REMEDY: ClassVar[str] = ""  # how to get a corpus that is no licensed download, a sentence
     PACKAGES: ClassVar[tuple[Package, ...]] = ()  # in order of preference
     SHEETS: ClassVar[tuple[SheetFile, ...]] = ()  # in order of preference within a role
     LABEL_SETS: ClassVar[tuple[LabelSet, ...]] = ()  # the first is the default
@@ -143,9 +144,13 @@ class CorpusScanner:
 
     @classmethod
     def not_found(cls, root: str, found: str) -> DatasetNotFoundError:
-        """Error that names the root, what was found, what was expected and where access is requested."""
+        """Error that names the root, what was found, what was expected and how to get it."""
+        licensed = (
+            "The corpus is licensed and never downloaded: point data_dir at your own copy, or request access at "
+            f"{cls.ACCESS_PAGE}."
+        )
         return DatasetNotFoundError.for_corpus(
-            name=cls.NAME, root=root, found=found, expected_tree=cls.EXPECTED_TREE, access_page=cls.ACCESS_PAGE
+            name=cls.NAME, root=root, found=found, expected_tree=cls.EXPECTED_TREE, remedy=cls.REMEDY or licensed
         )
 
     def discover(self, root: Path) -> Layout:

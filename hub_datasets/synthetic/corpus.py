@@ -26,7 +26,6 @@ _COLUMNS = ("Subject", "Recording", "Onset", "Apex", "Offset", "Fps", "Action Un
 SHEET = "clips.csv"
 # Options of the builder that are whole numbers, numbers, and one of several words.
 _WHOLE = ("num_subjects", "clips_per_subject", "seed", "size", "render_processes")
-_RENDERING = (*_WHOLE, "fps", "face_model", "difficulty", "mix")
 _DEFAULT_CLIPS_PER_SUBJECT = 12
 
 
@@ -89,6 +88,10 @@ class Synthetic(CorpusBuilder):
     TITLE = "Synthetic micro-expressions with exact ground truth"
     FPS = 100.0
     ACCESS_PAGE = "nowhere: python -m hub_datasets generate --layout synthetic renders it"
+    REMEDY = (
+        "It is rendered and never downloaded: leave data_dir out to have it rendered, or point data_dir at a tree of "
+        "`python -m hub_datasets generate --layout synthetic`."
+    )
     LICENSE = "Apache-2.0 like the generator; frames show rendered faces of nobody."
     EXPECTED_TREE = f"{SHEET}\nrecordings/s001/r001/00001.jpg\nrecordings/s001/{TABLE}\n{TRUTH_FOLDER}/s001_r001.npz"
     PACKAGES = (Package("frames", r"", r"s\d{3,4}"),)
@@ -104,6 +107,7 @@ class Synthetic(CorpusBuilder):
         LabelSet("9class", _EMOTIONS, identity_labels(_EMOTIONS), "every emotion that has a prototype"),
     )
     OPTIONS: ClassVar[dict[str, tuple[str, ...]]] = {
+        **dict.fromkeys((*_WHOLE, "fps", "face_model"), ()),
         "difficulty": tuple(DIFFICULTIES),
         "mix": tuple(MIXES),
     }
@@ -128,13 +132,16 @@ class Synthetic(CorpusBuilder):
                 ) from error
         return options
 
+    def _chosen(self) -> dict[str, str]:
+        return {name: value for name, value in self.options.items() if value != ANY}
+
     def settings(self) -> CorpusSettings:
         """Return the settings that the options ask for.
 
         Raises:
             CorpusOptionError: one of them is out of its range.
         """
-        chosen = {name: value for name, value in self.options.items() if value != ANY}
+        chosen = self._chosen()
         num_subjects = int(chosen.get("num_subjects", CorpusSettings.num_subjects))
         size = int(chosen.get("size", CorpusSettings.size_hw[0]))
         return CorpusSettings(
@@ -158,7 +165,7 @@ class Synthetic(CorpusBuilder):
             CorpusError: the cache cannot be written.
         """
         if data_dir is not None:
-            of_rendering = [name for name in _RENDERING if self.options.get(name, ANY) != ANY]
+            of_rendering = [name for name in self.OPTIONS if name in self._chosen()]
             if of_rendering:
                 raise CorpusOptionError(
                     f"a tree given as data_dir is read as it was rendered, but {', '.join(of_rendering)} was given "
@@ -171,7 +178,7 @@ class Synthetic(CorpusBuilder):
         settings.family()
         cache = Path(cache_dir if cache_dir is not None else datasets.config.HF_DATASETS_CACHE).expanduser().resolve()
         root = cache / "synthetic_frames" / settings.digest()
-        write_tree(settings, SyntheticLayout(), root, num_proc=int(self.options.get("render_processes", "1")))
+        write_tree(settings, SyntheticLayout(), root, num_proc=int(self._chosen().get("render_processes", 1)))
         return root
 
     def read_records(self, layout: Layout) -> list[ClipRecord]:

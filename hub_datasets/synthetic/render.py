@@ -52,7 +52,6 @@ class GroundTruth:
         """Write everything into one compressed `.npz`; flow is rounded to float16 (0.002 px below 4 px)."""
         np.savez_compressed(
             path,
-            allow_pickle=False,
             event_frames=np.array([(event.onset, event.apex, event.offset) for event in self.events], np.int32),
             event_emotions=np.array([event.emotion for event in self.events]),
             event_action_units=np.array([event.action_units_text() for event in self.events]),
@@ -175,11 +174,17 @@ def render_clip(
 
     Raises:
         ValueError: neither emotion nor action units were given, or one of them is unknown.
+        CorpusOptionError: a setting is out of the range that corpora have, too.
     """
     if not emotion and action_units is None:
         raise ValueError("a clip needs an emotion or action units, but neither was given: pass emotion='happiness'.")
     from .procedural import ProceduralFaces
+    from .settings import CorpusSettings
 
+    # Checks what was given; nothing else of it is needed.
+    CorpusSettings(
+        size_hw=(size, size), fps=fps, difficulty=difficulty, duration_s=duration_s, neutral_s=neutral_s, speech=speech
+    )
     face = (family or ProceduralFaces()).face(subject_seed, (size, size))
     performance = plan_performance(
         (subject_seed, seed),

@@ -125,6 +125,19 @@ def test_options_of_the_rendering_are_refused_for_a_tree_that_is_there(options, 
     assert all(name in str(error.value) for name in options)
 
 
+def test_an_unknown_option_is_told_all_that_there_are(tmp_path):
+    with pytest.raises(CorpusOptionError, match="num_subject was given: choose among these") as error:
+        load_corpus("synthetic", cache_dir=tmp_path, num_subject=3)
+    known = ("num_subjects", "clips_per_subject", "seed", "size", "fps", "difficulty", "mix", "face_model", "package")
+    assert all(f"{name}," in str(error.value) for name in known)
+
+
+def test_a_tree_that_is_not_there_is_no_licensed_one(tmp_path):
+    with pytest.raises(DatasetNotFoundError, match="leave data_dir out to have it rendered") as error:
+        Synthetic(data_dir=tmp_path / "absent")
+    assert "licensed" not in str(error.value) and "nowhere" not in str(error.value)
+
+
 def test_a_missing_face_model_leaves_nothing_behind(tmp_path):
     with pytest.raises(DatasetNotFoundError, match="no such folder"):
         load_corpus("synthetic", cache_dir=tmp_path / "cache", face_model=tmp_path / "absent")

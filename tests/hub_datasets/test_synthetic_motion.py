@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hub_datasets.action_units import parse_action_units
+from hub_datasets.errors import CorpusOptionError
 from hub_datasets.synthetic.faces import ACTION_UNITS
 from hub_datasets.synthetic.motion import CURVE_KEYS, DIFFICULTIES, LARGEST_YAW, _gaze, plan_performance
 from hub_datasets.synthetic.prototypes import MIXES, PROTOTYPES, deal_emotions, draw_combination, parse_combination
@@ -169,6 +170,8 @@ def test_render_clip_gives_frames_and_truth(tmp_path):
         np.testing.assert_allclose(arrays["flow"], truth.flow, atol=2e-3)
         assert arrays["event_emotions"].tolist() == ["surprise"]
         assert arrays["curve_names"][0] == "L1"
+        assert set(arrays.files) >= {"curves", "pose", "blink", "gaze", "landmark_names", "identity", "fps"}
+        assert "allow_pickle" not in arrays.files
         assert not [name for name in arrays.files if arrays[name].dtype == object]
 
 
@@ -188,6 +191,20 @@ def test_the_apex_differs_most_from_the_onset():
 def test_render_clip_needs_something_to_show():
     with pytest.raises(ValueError, match="needs an emotion or action units"):
         render_clip(1)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"difficulty": "brutal"}, "difficulty is one of mild, medium, hard, but 'brutal'"),
+        ({"size": 1}, "32 to 4096 pixels"),
+        ({"fps": 0}, "fps must be 10 to"),
+        ({"duration_s": (0.4, 0.2)}, "shortest first"),
+    ],
+)
+def test_render_clip_refuses_what_a_corpus_refuses(setting, message):
+    with pytest.raises(CorpusOptionError, match=message):
+        render_clip(1, "disgust", **setting)
 
 
 def test_flicker_and_exposure_reach_the_frames():
