@@ -12,6 +12,7 @@ from hub_datasets.records import (
     as_frame_number,
     as_subject_number,
     as_text,
+    identity_labels,
     normalise_emotion,
 )
 from hub_datasets.sheets import header_with, read_sheet, require_columns
@@ -61,7 +62,7 @@ SAMM_Micro_FACS_Codes_v2.xlsx          (only for the label sets of emotions)"""
         LabelSet(
             "type",
             _TYPES,
-            {name: name for name in _TYPES},
+            identity_labels(_TYPES),
             "micro- or macro-expression",
             (Expected({"micro": 159, "macro": 343}),),
             attribute="type",
@@ -69,7 +70,7 @@ SAMM_Micro_FACS_Codes_v2.xlsx          (only for the label sets of emotions)"""
         LabelSet(
             "5class",
             _FIVE,
-            {name: name for name in _FIVE},
+            identity_labels(_FIVE),
             "the five classes of SAMM, micro-expressions only",
             (Expected(dict(zip(_FIVE, (15, 26, 57, 12, 26), strict=True)), 27),),
         ),

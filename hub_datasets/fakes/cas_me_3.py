@@ -166,7 +166,7 @@ def _rows(variant: str, rng: random.Random) -> list[Row]:
     clips_of: dict[str, int] = {}
     for subject, emotion in dealt:
         place = clips_of[subject] = clips_of.get(subject, -1) + 1
-        # The videos f and g of a subject hold its clips; the first has as many as any video of the corpus.
+        # The videos g and h of a subject hold its clips; the first has as many as any video of the corpus.
         video, onset = "gh"[place // _MOST_CLIPS_OF_A_VIDEO], 4000 + 10 * place
         rows.append((int(subject), video, onset, onset + place % 3, onset + 2, emotion))
     objective = _objective_classes(len(rows), rng)
