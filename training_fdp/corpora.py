@@ -1,6 +1,7 @@
 """From the names on a command line to the clips of a run: rows, columns, pixels, and what may be shown of them."""
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -93,13 +94,12 @@ def load_corpora(config: TrainConfig) -> Corpora:
                     f"{said}; complete the download, or leave such clips out with --allow_lost_clips true"
                 )
             warnings.append(f"{said}; they were left out")
-        if builder.is_rendered:
-            rendered = _rendered_people(name, Path(builder.config.data_dir))
-            _check_other_faces(rendered, people.values())
-            people |= dict.fromkeys(rows.unique("corpus"), rendered)
-        elif builder.PEOPLE:
+        rendered = {corpus: _rendered_people(corpus, root) for corpus, root in builder.rendered_roots.items()}
+        people |= rendered
+        if builder.PEOPLE and name not in rendered:
             people[name] = prefixes[name] = builder.PEOPLE
         parts.append(rows.filter(lambda label: label is not None, input_columns="label"))
+    _check_other_faces(people.values())
     class_names = parts[0].features["label"].names
     for position, (name, _) in enumerate([*train, *test]):
         found = parts[position].features["label"].names
@@ -143,9 +143,9 @@ def _rendered_people(name: str, folder: Path) -> str:
     return f"rendered {name}, {kind} faces of seed {settings.get('seed')}"
 
 
-def _check_other_faces(rendered: str, others: Iterable[str]) -> None:
+def _check_other_faces(people: Iterable[str]) -> None:
     """Refuse two rendered trees of the same faces: whoever is held out of one would be learnt from the other."""
-    for other in others:
+    for other, rendered in itertools.combinations(people, 2):
         if same_faces(rendered, other):
             raise ConfigError(
                 f"corpora of one run must show other people, but {rendered} has the faces of {other}; render one of "
