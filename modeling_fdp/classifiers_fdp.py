@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .configuration_fdp import FDPConfig
+from .configuration_fdp import POOLED_CELLS, FDPConfig
 from .frame_encoder_fdp import FDPConvNormReLU
 
 
@@ -37,7 +37,7 @@ class FDPFullyConnectedClassifier(nn.Module):
 
     def __init__(self, config: FDPConfig, num_labels: int) -> None:
         super().__init__()
-        cells = config.image_size // config.feature_stride // 3
+        cells = config.image_size // config.feature_stride // POOLED_CELLS
         self.hidden = nn.Linear(config.representation_size * cells**2, config.classifier_hidden_size)
         self.dropout = nn.Dropout(config.classifier_dropout)
         self.seen_size = config.classifier_hidden_size
@@ -45,6 +45,6 @@ class FDPFullyConnectedClassifier(nn.Module):
 
     def forward(self, representation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(batch_size, representation_size, height, width) -> (batch_size, num_labels) and what the last layer saw."""
-        hidden_states = F.max_pool2d(representation, 3).flatten(1)
+        hidden_states = F.max_pool2d(representation, POOLED_CELLS).flatten(1)
         hidden_states = self.dropout(F.relu(self.hidden(hidden_states)))
         return self.output(hidden_states), hidden_states

@@ -109,6 +109,21 @@ def test_unknown_preset_and_misspelt_field_are_refused():
         ("tiny", {"drop_path_rate": 1.0}, r"\[0, 1\), but 1.0"),
         ("tiny", {"rank_loss_weight": -0.5}, "not be negative, but -0.5"),
         ("small", {"local_depths": [0, 1, 1, 1], "global_depths": [0, 1, 1, 1]}, "stage 0 has neither"),
+        ("tiny", {"stem_strides": [2, 0]}, r"`stem_strides` must be numbers from 1 on, but \[2, 0\]"),
+        ("tiny", {"stem_channels": [0, 64]}, r"`stem_channels` must be numbers from 1 on"),
+        ("tiny", {"key_value_strides": [0, 1]}, r"`key_value_strides` must be numbers from 1 on, but \[0, 1\]"),
+        ("tiny", {"key_value_strides": [2, 0]}, r"`key_value_strides` must be numbers from 1 on, but \[2, 0\]"),
+        ("tiny", {"local_depths": [-1, 1], "global_depths": [2, 1]}, r"`local_depths` must be numbers from 0 on"),
+        ("tiny", {"attention_head_dim": 0}, "`attention_head_dim` must be at least 1, but 0"),
+        ("tiny", {"classifier_grid_size": 0}, "`classifier_grid_size` must be at least 1, but 0"),
+        ("tiny", {"local_mlp_ratio": 0.0}, "`local_mlp_ratio` must be above 0"),
+        ("tiny", {"classifier": "fully_connected", "image_size": 16}, "3 x 3 cells, but the map has 2"),
+        (
+            "tiny",
+            {"image_size": 66, "stem_strides": [2, 1], "stage_strides": [1, 1], "key_value_strides": [1, 1]},
+            "multiple of 4 pixels.*but 66",
+        ),
+        ("tiny", {"class_weights": [1, -2], "num_labels": 2}, r"not be negative, but \[1, -2\]"),
         ("tiny", {"temporal_pooling": "mean"}, "temporal_pooling"),
         ("tiny", {"num_frames": "8"}, "num_frames"),
     ],
@@ -116,6 +131,17 @@ def test_unknown_preset_and_misspelt_field_are_refused():
 def test_contradictions_are_named_with_both_numbers(preset, overrides, message):
     with pytest.raises(ValueError, match=message):
         FDPConfig.from_preset(preset, **overrides)
+
+
+def test_class_weights_may_be_whole_numbers(tmp_path):
+    config = FDPConfig.from_preset("tiny", num_labels=2, class_weights=[1, 2.5])
+    config.save_pretrained(tmp_path)
+    assert FDPConfig.from_pretrained(tmp_path).class_weights == [1, 2.5]
+
+
+def test_sides_of_frames_without_motion_need_no_multiple_of_four():
+    strides = {"stem_strides": [2, 1], "stage_strides": [1, 1], "key_value_strides": [1, 1]}
+    assert FDPConfig.from_preset("tiny", reference="none", image_size=66, **strides).stage_sizes() == [33, 33]
 
 
 def test_plain_construction_is_checked_too():

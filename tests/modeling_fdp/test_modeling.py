@@ -433,7 +433,7 @@ class TestClassificationLoss:
 
     def test_options_reach_the_model(self, small_model, clips):
         plain = small_model("tiny")
-        weighted = small_model("tiny", class_weights=[1.0, 1.0, 9.0])
+        weighted = small_model("tiny", class_weights=[1, 1, 9])
         named = plain(clips(), labels=LABELS, class_weights=torch.tensor([1.0, 1.0, 9.0])).losses["classification"]
         assert torch.equal(weighted(clips(), labels=LABELS).losses["classification"], named)
         assert not torch.equal(plain(clips(), labels=LABELS).losses["classification"], named)
