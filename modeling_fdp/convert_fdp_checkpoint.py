@@ -2,7 +2,9 @@
 
     python -m modeling_fdp.convert_fdp_checkpoint SRC.pth DST --labels surprise happiness disgust repression others
 
-The released code saves bare state dicts of its class `FDP`; this maps their 438 keys to the preset `released`.
+The released code saves bare state dicts of its class `FDP`; this maps their 438 keys to the preset `released`. The
+network equals theirs, what it is shown does not: the folder's video processor spreads the frames evenly and scales
+pixels by x / 127.5 - 1; the released code takes frames by a stride and scales them by the statistics of a split.
 """
 
 import argparse
@@ -80,9 +82,9 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
     """Reads a `.pth` without running any code that it may hold.
 
     Args:
-        path (`str` or `Path`): file that `torch.save` wrote: a state dict, bare or under `state_dict` or `model`, with
-        or
-            without the `module.` prefix of data-parallel training.
+        path (`str` or `Path`):
+            file that `torch.save` wrote: a state dict, bare or under `state_dict` or `model`, with or without the
+            `module.` prefix of data-parallel training.
 
     Returns:
         `dict[str, torch.Tensor]`: tensors by their names, on the CPU.
@@ -168,6 +170,15 @@ def convert_state_dict(
     return model.eval()
 
 
+def _check_destination(path: Path) -> None:
+    """Refuse what cannot become a folder, before the conversion: transformers would only log it."""
+    for place in (path, *path.parents):
+        if place.exists():
+            if not place.is_dir():
+                raise CheckpointError(f"The destination must be a folder, but {place} is a file; choose another name.")
+            return
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Converts one checkpoint.
 
@@ -183,6 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--labels", nargs="+", help="class names in the order of the checkpoint's outputs")
     options = parser.parse_args(arguments)
     try:
+        _check_destination(options.destination)
         model = convert_state_dict(read_state_dict(options.source), options.labels)
     except (CheckpointError, FileNotFoundError) as error:
         sys.stderr.write(f"error: {error}\n")
@@ -192,7 +204,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         num_frames=model.config.num_frames, size={"height": model.config.image_size, "width": model.config.image_size}
     )
     processor.save_pretrained(options.destination)
-    sys.stdout.write(f"{options.source} -> {options.destination}\n")
+    sys.stdout.write(
+        f"{options.source} -> {options.destination}\n"
+        "The network is that of the released code; the video processor beside it prepares clips in its own way "
+        "(frames evenly spread, x / 127.5 - 1), not in theirs (a stride, statistics of a split): answers differ.\n"
+    )
     return 0
 
 

@@ -199,6 +199,8 @@ def test_command_line_writes_a_folder_that_the_hub_takes(small_state_dict, tmp_p
     assert torch.equal(model.fdp.pooling.convolution.weight, small_state_dict["mer.conv3d.weight"])
     assert FDPVideoProcessor.from_pretrained(tmp_path / "hub").num_frames == 8
     assert (tmp_path / "hub" / "modeling_fdp.py").is_file()
+    said = capsys.readouterr().out
+    assert "prepares clips in its own way" in said and "answers differ" in said
 
 
 def test_command_line_says_what_is_wrong_in_one_sentence(tmp_path, capsys):
@@ -206,6 +208,18 @@ def test_command_line_says_what_is_wrong_in_one_sentence(tmp_path, capsys):
     error = capsys.readouterr().err
     assert error.startswith("error: ") and "absent.pth" in error and error.count("\n") == 1
     assert not (tmp_path / "hub").exists()
+
+
+@pytest.mark.parametrize("below", ["", "hub"])
+def test_a_destination_that_is_a_file_is_refused_before_any_work(tmp_path, capsys, monkeypatch, below):
+    (tmp_path / "taken").write_text("mine")
+    monkeypatch.setattr(
+        "modeling_fdp.convert_fdp_checkpoint.read_state_dict", lambda path: pytest.fail("read before the check")
+    )
+    assert main([str(tmp_path / "released.pth"), str(tmp_path / "taken" / below)]) == 2
+    error = capsys.readouterr().err
+    assert "must be a folder, but" in error and "taken is a file" in error and error.count("\n") == 1
+    assert (tmp_path / "taken").read_text() == "mine"
 
 
 def test_module_runs_as_a_command(monkeypatch, capsys):
