@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,10 +20,18 @@ def keep_running_statistics(checkpoint: Callable, model: nn.Module) -> Callable:
         model (`nn.Module`): holds the batch norms.
 
     Returns:
-        `Callable`: to be used in its place. The reentrant form takes no contexts and is returned as it is.
+        `Callable`: to be used in its place. The reentrant form takes no contexts and is returned as it is, with a
+            warning.
     """
     keywords = getattr(checkpoint, "keywords", {})
-    if keywords.get("use_reentrant", True) or "context_fn" in keywords:
+    if keywords.get("use_reentrant", True):
+        warnings.warn(
+            "checkpointing must leave batch norm's running statistics alone, but use_reentrant=True counts every "
+            "batch twice; set use_reentrant=False",
+            stacklevel=2,
+        )
+        return checkpoint
+    if "context_fn" in keywords:
         return checkpoint
 
     def contexts() -> tuple[Any, Any]:

@@ -139,9 +139,9 @@ class FDPPreTrainedModel(PreTrainedModel):
         self, enable: bool = True, gradient_checkpointing_func: Callable = checkpoint, *args: Any, **kwargs: Any
     ) -> None:
         """The blocks hold batch norms, which the generic form would update twice per step."""
-        super()._set_gradient_checkpointing(
-            enable, keep_running_statistics(gradient_checkpointing_func, self), *args, **kwargs
-        )
+        if enable:
+            gradient_checkpointing_func = keep_running_statistics(gradient_checkpointing_func, self)
+        super()._set_gradient_checkpointing(enable, gradient_checkpointing_func, *args, **kwargs)
 
 
 class FDPModel(FDPPreTrainedModel):

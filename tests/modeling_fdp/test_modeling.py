@@ -1,6 +1,7 @@
 """What every transformers model must survive, and what FDP promises; each preset's structure at a small size."""
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -103,6 +104,16 @@ class TestEveryPreset:
             assert torch.equal(ours, theirs)
         norms = [module for module in checkpointed.modules() if isinstance(module, torch.nn.BatchNorm2d)]
         assert all(norm.momentum == 0.1 for norm in norms)
+
+    def test_checkpointing_that_counts_batches_twice_is_warned_of(self, model):
+        checkpointed = copy.deepcopy(model)
+        with pytest.warns(UserWarning, match="set use_reentrant=False") as caught:
+            checkpointed.activation_checkpointing_enable({"use_reentrant": True})
+        assert len(caught) == 1, [str(warning.message) for warning in caught]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            checkpointed.activation_checkpointing_enable({"use_reentrant": False})
+            checkpointed.activation_checkpointing_disable()
 
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
     def test_half_precision_loads_and_stays_near(self, model, clips, tmp_path, dtype):
