@@ -53,7 +53,7 @@ class StoredClips:
         return {"frames": frames, **keys, "label": index % NUM_CLASSES, "clip_id": str(index), "subject": "s"}
 
 
-def build_trainer(folder: Path, num_clips: int, preset: str, max_steps: int) -> Any:
+def build_trainer(folder: Path, num_clips: int, preset: str, max_steps: int, on_cpu: bool = False) -> Any:
     """Return the trainer of one fold on stored clips, nine tenths of them for training."""
     from accelerate import Accelerator
 
@@ -73,7 +73,7 @@ def build_trainer(folder: Path, num_clips: int, preset: str, max_steps: int) -> 
     table = ClipTable([str(number) for number in range(num_clips)], ["noise"] * num_clips, subjects, labels, names)
     config = TrainConfig(corpus=["noise"], preset=preset, max_steps=max_steps, eval_batch_size=16)
     model_config = FDPConfig.from_preset(preset, num_labels=NUM_CLASSES)
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    accelerator = Accelerator(cpu=on_cpu or not torch.cuda.is_available())
     context = FoldContext(
         config=config,
         accelerator=accelerator,
@@ -88,7 +88,7 @@ def build_trainer(folder: Path, num_clips: int, preset: str, max_steps: int) -> 
 
 
 def measure_loading(preset: str, steps: int) -> None:
-    """Print the share of the steps' time that `ClipBatches.load` takes."""
+    """Print the share of the steps' time that `ClipBatches.load` takes, on the CPU and from a warm page cache."""
     from torch.profiler import ProfilerActivity, profile, record_function
 
     from training_fdp.batches import ClipBatches
@@ -113,7 +113,8 @@ def measure_loading(preset: str, steps: int) -> None:
         patch.object(StageTrainer, "_step", recorded_step),
         profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiler,
     ):
-        trainer = build_trainer(Path(folder), 246, preset, steps + warm_up)
+        # A card works on while the next clips are loaded; what is measured here is the work of loading them.
+        trainer = build_trainer(Path(folder), 246, preset, steps + warm_up, on_cpu=True)
         trainer._train(trainer.config.batch_size)
     events = {event.key: event for event in profiler.key_averages()}
     step_seconds = events["training step"].cpu_time_total / 1e6 / steps

@@ -1,12 +1,16 @@
 """The state of an unfinished fold on disk."""
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
 from training_fdp.errors import TrainingError
 from training_fdp.storage import write_atomically
+
+# What torch's unpickler meets in bytes that are no checkpoint.
+DAMAGED = (RuntimeError, EOFError, ValueError, OSError, UnpicklingError, LookupError, TypeError, AttributeError)
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -25,7 +29,7 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
         return None
     try:
         return torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, ValueError, OSError) as error:
+    except DAMAGED as error:
         reason = " ".join(str(error).split())[:200]
         raise TrainingError(
             f"the checkpoint {path} cannot be read ({reason}); delete it to start the fold again"

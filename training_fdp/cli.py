@@ -71,7 +71,9 @@ def _is_file_system_refusal(error: Exception) -> bool:
 def _sentence(error: Exception) -> str:
     """The message on one line, without the quoting that some errors add."""
     if isinstance(error, OSError) and error.errno is not None and error.strerror:
-        return f"{error.strerror}: {error.filename}; free some space there or choose another folder"
+        # A write into an open file that finds no room does not say which.
+        place = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror}{place}; free some space there or choose another folder"
     return " ".join(str(error).split())
 
 

@@ -153,9 +153,18 @@ class AlignedClips:
         Returns:
             `dict`: `frames` uint8 (num_frames, height, width), `onset_index`, `apex_index` (-1 where unknown),
             `offset_index` (0-based), `label` (-1 where unknown), `clip_id`, `subject`.
+
+        Raises:
+            TrainingError: The file is damaged or gone.
         """
-        # A copy: the map is read-only, which tensors cannot be.
-        frames = torch.from_numpy(np.array(np.load(self.paths[index], mmap_mode="r")))
+        try:
+            # A copy: the map is read-only, which tensors cannot be.
+            frames = torch.from_numpy(np.array(np.load(self.paths[index], mmap_mode="r")))
+        except (ValueError, EOFError, OSError) as error:
+            raise TrainingError(
+                f"the prepared clip {self.paths[index]} cannot be read ({error}), as after a crash of the machine; "
+                "delete the file, and the next run prepares the clip again"
+            ) from error
         key_frames = {name: values[index] for name, values in self._key_frames.items()}
         return {
             "frames": frames,

@@ -9,7 +9,7 @@ import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from training_fdp.config import NO_PROTOCOL
 from training_fdp.errors import PublishError
 from training_fdp.metrics import chance_level, metrics_from_confusion_matrix
+from training_fdp.places import without_folder
 
 TEMPLATE = Path(__file__).parent / "templates" / "model_card.md"
 # Key in `results.json` -> name on the card, metric type of the Hub's model index.
@@ -269,16 +270,8 @@ def public_command(command: str | Sequence[str]) -> str:
             hidden = not equals
         elif token.startswith("--") or not hidden:
             hidden = False
-            public.append(_without_folder(token))
+            public.append(without_folder(token))
     return shlex.join(public)
-
-
-def _without_folder(token: str) -> str:
-    """Cut an absolute path down to its last part; it may also be the value of NAME=VALUE."""
-    if PurePath(token).is_absolute():
-        return PurePath(token).name
-    name, equals, value = token.partition("=")
-    return f"{name}{equals}{PurePath(value).name}" if value.startswith(("/", "~")) else token
 
 
 def _card_data(subject: CardSubject, results: Mapping[str, Any] | None) -> ModelCardData:

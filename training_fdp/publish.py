@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub import CommitOperationAdd, HfApi, get_token
@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 
 from training_fdp.errors import PublishError
 from training_fdp.model_card import CardSubject, build_model_card, read_results
+from training_fdp.places import without_folders
 from training_fdp.protocols import FINAL_FOLD
 
 logger = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ def prepare_publication(checkpoint: Path, repo_id: str) -> Publication:
     processor: dict[str, Any] = {}
     for path in settings:
         if path.name != "config.json":
-            processor |= _without_places(_read_json(path))
+            processor |= without_folders(_read_json(path))
     subject = CardSubject(
         repo_id=repo_id,
         checkpoint=checkpoint.resolve().name,
@@ -112,7 +113,7 @@ def prepare_publication(checkpoint: Path, repo_id: str) -> Publication:
     rewritten = {}
     for path in settings:
         content = _read_json(path)
-        if (cleaned := _without_places(content)) != content:
+        if (cleaned := without_folders(content)) != content:
             rewritten[path.name] = (json.dumps(cleaned, indent=2, sort_keys=True) + "\n").encode()
     return Publication(repo_id, tuple(files), str(build_model_card(subject, results)), results_path, rewritten)
 
@@ -278,22 +279,6 @@ def _class_names(config: dict[str, Any], checkpoint: Path) -> tuple[str, ...]:
     if not names:
         raise PublishError(f"{checkpoint / 'config.json'} has no id2label, so a label would be a bare number; add it.")
     return tuple(names[key] for key in sorted(names, key=int))
-
-
-def _without_places(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings in which an absolute path is reduced to its file name: a reader has another disk."""
-    return {
-        name: _file_name(value) if isinstance(value, str) and _is_absolute(value) else value
-        for name, value in settings.items()
-    }
-
-
-def _is_absolute(text: str) -> bool:
-    return PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute() or text.startswith("~")
-
-
-def _file_name(text: str) -> str:
-    return PureWindowsPath(text).name
 
 
 def _read_json(path: Path) -> dict[str, Any]:

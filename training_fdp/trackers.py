@@ -1,10 +1,11 @@
-"""Trackers by name. They get scalars and confusion counts, never a frame: a tracker may be a public web page."""
+"""Trackers by name. They get numbers and settings, never a frame or a place: a tracker may be a public web page."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from training_fdp.config import TrainConfig
 from training_fdp.errors import ConfigError
+from training_fdp.places import without_folders
 
 
 def check_tracker(name: str) -> str | None:
@@ -39,7 +40,7 @@ class RunTracker:
         # Every fold begins at step 1 again, and W&B drops what lies before the last step that it was told.
         self.rises = config.report_to == "wandb"
         if self.active:
-            settings = {name: str(value) for name, value in config.identity().items()}
+            settings = {name: str(value) for name, value in without_folders(config.identity()).items()}
             accelerator.init_trackers("fdp", config=settings)
 
     def close(self) -> None:

@@ -20,7 +20,8 @@ SHARED = Path(os.environ.get("FDP_SHARED", Path(__file__).resolve().parents[3] /
 MODEL = SHARED / "assets" / "ict_face_model_light"
 SIZE = (128, 128)
 
-raster = pytest.importorskip("hub_datasets.synthetic.raster", reason="numba is not installed", exc_type=ImportError)
+pytest.importorskip("numba", reason="numba is not installed: it comes with the extra [synthesis]")
+raster = importlib.import_module("hub_datasets.synthetic.raster")
 needs_model = pytest.mark.skipif(not MODEL.is_dir(), reason=f"no face model at {MODEL}")
 
 

@@ -1,7 +1,9 @@
 """Errors on a command line: one sentence and exit code 2 for the user's, a traceback for ours."""
 
 import errno
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hub_datasets.errors import CorpusError
@@ -40,6 +42,20 @@ def test_a_user_error_is_one_sentence(kind, capsys):
 def test_a_disk_that_refuses_is_a_user_error(number, capsys):
     assert leave(OSError(number, "No space left", "/somewhere/file")) == 2
     assert "/somewhere/file" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+@pytest.mark.parametrize("write", [lambda file: np.save(file, np.ones(9)), lambda file: file.write(b"text")])
+def test_a_full_disk_is_named_as_what_it_is(write, capsys):
+    def main():
+        with open("/dev/full", "wb") as file:
+            write(file)
+
+    with pytest.raises(SystemExit) as left:
+        run_main(main)
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: No space left on device") and "None" not in said
 
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), RuntimeError("a bug"), OSError(errno.EBADF, "a bug")])

@@ -171,6 +171,32 @@ def test_run_that_broke_off_keeps_its_clips(corpus, processor, tmp_path, monkeyp
     assert [path.name for path in folder.glob(".*.part")] == [".fresh.part"]
 
 
+def test_a_kill_while_a_clip_is_written_leaves_none_behind(corpus, processor, tmp_path, monkeypatch):
+    def die_halfway(file, values):
+        file.write(b"half a clip")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training_fdp.clips.np.save", die_halfway)
+        with pytest.raises(KeyboardInterrupt):
+            prepare_clips(corpus, processor, tmp_path / "cache", num_proc=1)
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("kept", [0, 60, 500])
+def test_a_damaged_clip_is_named_and_prepared_again_once_it_is_deleted(corpus, processor, tmp_path, kept):
+    """A cache is not brought to the disk file by file: a machine that loses its power may cut some."""
+    clips = prepare_clips(corpus, processor, tmp_path, num_proc=1)
+    frames = clips[1]["frames"]
+    content = clips.paths[1].read_bytes()
+    assert len(content) > kept
+    clips.paths[1].write_bytes(content[:kept])
+    with pytest.raises(TrainingError, match=rf"{clips.paths[1].name} cannot be read.*delete the file"):
+        clips[1]
+    clips.paths[1].unlink()
+    assert torch.equal(prepare_clips(corpus, processor, tmp_path, num_proc=1)[1]["frames"], frames)
+
+
 def test_errors_of_worker_processes_keep_their_type(corpus, processor, tmp_path):
     Path(corpus[3]["frames"][1]).unlink()
     with pytest.raises(VideoReadError, match=r"img1\.png"):

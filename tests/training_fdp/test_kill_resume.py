@@ -7,15 +7,16 @@ import random
 import signal
 import time
 
-import numpy as np
 import pytest
 import torch
 from accelerate import debug_launcher
 from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
 from torch.multiprocessing import ProcessRaisedException
 
 from training_fdp.config import parse_train_config
 from training_fdp.errors import ConfigError
+from training_fdp.loop import StageTrainer
 from training_fdp.runs import run
 
 ROUNDS = 10
@@ -60,6 +61,7 @@ def test_ten_kills_at_random_moments_give_equal_bits(toy_run, toy_arguments, tmp
             os.kill(process.pid, signal.SIGKILL)
             kills += 1
         process.join()
+        assert process.exitcode in (0, -signal.SIGKILL), "the run failed by itself"
     assert kills == ROUNDS, "the run was over before it could be killed"
     assert toy_run(tmp_path / "killed", *OPTIONS) == 0
     assert _outcome(tmp_path / "killed") == reference
@@ -108,6 +110,75 @@ def test_killed_while_a_checkpoint_is_saved(toy_run, toy_arguments, tmp_path, mo
     assert _outcome(tmp_path / "killed") == _outcome(tmp_path / "whole")
     leftovers = [path for path in (tmp_path / "killed").rglob("*") if ".tmp" in path.name]
     assert leftovers == []
+
+
+@pytest.mark.parametrize(("dies_at", "refit"), [(3, "--refit"), (3, "--no_refit"), (8, "--refit")])
+def test_a_selection_goes_on_where_it_was_killed(toy_run, toy_arguments, tmp_path, dies_at, refit):
+    """At the third checkpoint the steps are being selected, at the eighth those that count are under way."""
+
+    def child(arguments):
+        import training_fdp.checkpoints as checkpoints
+
+        saves = []
+        save = checkpoints.torch.save
+
+        def counted_save(state, file):
+            saves.append(state["stage"])
+            if len(saves) == dies_at:
+                assert state["stage"] == ("select" if dies_at == 3 else "fit")
+                os.kill(os.getpid(), signal.SIGKILL)
+            save(state, file)
+
+        checkpoints.torch.save = counted_save
+        _run_here(arguments)
+
+    options = ("--selection", "inner", "--eval_steps", "1", "--patience", "9", "--max_steps", "6", "--folds", "fold0")
+    options = (*options, refit)
+    toy_run(tmp_path / "whole", *options)
+    process = multiprocessing.get_context("fork").Process(
+        target=child, args=(toy_arguments(tmp_path / "killed", *options),)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert toy_run(tmp_path / "killed", *options) == 0
+    assert _outcome(tmp_path / "killed") == _outcome(tmp_path / "whole")
+    selections = [
+        json.loads((tmp_path / name / "folds" / "fold0" / "fold.json").read_text())["selection"]
+        for name in ("killed", "whole")
+    ]
+    assert selections[0] == selections[1]
+
+
+@pytest.mark.parametrize("content", [b"", b"random bytes", "half", "foreign"])
+def test_a_checkpoint_that_cannot_be_gone_on_from_is_refused(
+    toy_run, toy_arguments, tmp_path, capsys, content, monkeypatch
+):
+    """It costs its own fold, by name; the others are trained."""
+    kept = []
+    save = torch.save
+
+    def keep(state, file):
+        kept.append(state)
+        save(state, file)
+
+    monkeypatch.setattr("training_fdp.checkpoints.torch.save", keep)
+    assert toy_run(tmp_path / "other", "--folds", "fold0") == 0
+    checkpoint = tmp_path / "OUT" / "unfinished" / "fold0" / "checkpoint.pt"
+    checkpoint.parent.mkdir(parents=True)
+    save(kept[0], checkpoint)
+    (tmp_path / "OUT" / "run.json").write_bytes((tmp_path / "other" / "run.json").read_bytes())
+    if content == "foreign":
+        save({**kept[0], "identity": "another run's"}, checkpoint)
+    else:
+        whole = checkpoint.read_bytes()
+        checkpoint.write_bytes(whole[: len(whole) // 2] if content == "half" else content)
+    assert toy_run(tmp_path / "OUT") == 1
+    said = capsys.readouterr().err
+    assert "fold0: TrainingError: the checkpoint" in said and "delete it to start" in said
+    assert (tmp_path / "OUT" / "folds" / "fold1" / "fold.json").exists()
+    checkpoint.unlink()
+    assert toy_run(tmp_path / "OUT") == 0
 
 
 def test_killed_while_the_record_is_written(toy_run, toy_arguments, tmp_path):
@@ -162,12 +233,22 @@ def test_no_process_waits_for_one_that_could_not_begin(
     assert not (tmp_path / "OUT").exists()
 
 
-def test_processes_that_share_a_fold_learn_from_the_whole_batch(toy_run, toy_arguments, tmp_path, two_processes):
-    """One step of DDP on two halves is one step on the whole batch, when no layer looks across the batch."""
-    options = ("--parallelism", "ddp", "--optimizer", "sgd", "--max_steps", "3", "--folds", "fold0")
-    two_processes(_run_here, toy_arguments(tmp_path / "two", *options))
+def test_processes_that_share_a_fold_learn_from_the_whole_batch(
+    toy_run, toy_arguments, tmp_path, two_processes, monkeypatch
+):
+    """Steps of two processes on halves of a batch are steps on the whole of it.
+
+    Batch norm and dropout are at rest: they look across the batch, of which each process sees its own part.
+    """
+    monkeypatch.setattr(StageTrainer, "_set_mode", lambda self, model, epoch: model.eval())
+    options = ("--optimizer", "sgd", "--lr_schedule", "constant", "--max_steps", "3", "--folds", "fold0")
+    two_processes(_run_here, toy_arguments(tmp_path / "two", "--parallelism", "ddp", *options))
     AcceleratorState._reset_state(True)
     toy_run(tmp_path / "one", *options)
-    outcomes = [_outcome(tmp_path / name)[0]["loss"] for name in ("one", "two")]
-    # Batch norm does look across the batch, so the losses are near each other and not equal.
-    assert np.allclose(*outcomes, rtol=0.2) and len(outcomes[1]) == 3
+    toy_run(tmp_path / "half", *options, "--batch_size", "3")
+    one, two, half = (
+        load_file(tmp_path / name / "folds" / "fold0" / "model.safetensors") for name in ("one", "two", "half")
+    )
+    assert all(torch.allclose(one[name], two[name], rtol=0, atol=1e-6) for name in one)
+    assert not all(torch.allclose(one[name], half[name], rtol=0, atol=1e-4) for name in one)
+    assert _outcome(tmp_path / "two")[0]["loss"] == pytest.approx(_outcome(tmp_path / "one")[0]["loss"], rel=1e-5)

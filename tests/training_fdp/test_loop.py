@@ -1,6 +1,7 @@
 """One fold: what a step learns from, how training is ended, and what each switch changes."""
 
 import copy
+import dataclasses
 import itertools
 
 import numpy as np
@@ -12,15 +13,22 @@ from modeling_fdp import FDPConfig
 from training_fdp.averaging import MovingAverage
 from training_fdp.batches import ClipBatches, StepSampler
 from training_fdp.config import TrainConfig
+from training_fdp.evaluation import Evaluator
 from training_fdp.fold import FoldTrainer
 from training_fdp.loop import StageTrainer, training_losses
 from training_fdp.optimization import balanced_class_weights, build_optimizer, learning_rate_factor
+from training_fdp.protocols import ClipTable
 from training_fdp.randomness import mixed_seed
 
 # Probabilities of the run without options, computed by whoever needs it first.
 PLAIN = []
 # The option replaces the toy network: what is left is a preset on frames too few for motion.
 OTHER_POOLING = ("--model_overrides", "reference=first_frame_pixels", "temporal_pooling=rank_weighted")
+
+
+def same_weights(one, other, atol=0.0):
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.allclose(a.double(), b.double(), rtol=0, atol=atol) for a, b in pairs)
 
 
 @pytest.fixture
@@ -104,14 +112,34 @@ def test_seeds_are_mixed():
     assert mixed_seed(1, 23) != mixed_seed(12, 3) and mixed_seed(0, "a") == mixed_seed(0, "a") >= 0
 
 
-def test_accumulated_passes_are_one_batch(trained):
-    """Without layers that look across the batch the gradients are equal; batch norm keeps the losses only near."""
-    whole, _ = trained("--batch_size", "6", "--max_steps", "2", name="whole")
-    parts, trainer = trained(
-        "--batch_size", "3", "--gradient_accumulation_steps", "2", "--max_steps", "2", name="parts"
-    )
+def test_accumulated_passes_are_one_batch(trained, monkeypatch):
+    """With batch norm and dropout at rest no layer looks across the batch, and three steps end at the same weights."""
+    monkeypatch.setattr(StageTrainer, "_set_mode", lambda self, model, epoch: model.eval())
+    options = ("--optimizer", "sgd", "--max_steps", "3", "--lr_schedule", "constant")
+    whole, _ = trained(*options, "--batch_size", "6", name="whole")
+    parts, trainer = trained(*options, "--batch_size", "3", "--gradient_accumulation_steps", "2", name="parts")
+    half, _ = trained(*options, "--batch_size", "3", name="half")
     assert trainer.forward_batch_size == 3
-    assert parts.curve["loss"][0] == pytest.approx(whole.curve["loss"][0], rel=0.2)
+    assert same_weights(whole.model, parts.model, atol=1e-6)
+    assert not same_weights(whole.model, half.model, atol=1e-4)
+    assert parts.curve["loss"] == pytest.approx(whole.curve["loss"], rel=1e-5)
+
+
+def test_rare_classes_weigh_more(trained, toy_corpus, toy_clips):
+    """A class with half as many clips counts twice in the first loss, which the same weights give."""
+    clips, table = toy_clips(num_subjects=6)
+    kept = [row for row, label in enumerate(table.labels) if label != 2 or row % 2]
+    columns = ("clip_ids", "corpora", "subjects", "labels")
+    uneven = {name: [getattr(table, name)[row] for row in kept] for name in columns}
+    toy_corpus([clips[row] for row in kept], ClipTable(**uneven, class_names=table.class_names))
+    plain, trainer = trained("--max_steps", "1", "--batch_size", "8", name="plain")
+    weighted, _ = trained("--max_steps", "1", "--batch_size", "8", "--class_weighting", "balanced", name="weighted")
+    labels = [trainer.context.table.labels[row] for row in trainer.fold.train_indices]
+    counts = np.bincount(labels, minlength=3)
+    assert len(set(counts)) > 1
+    assert trainer._stage_trainer()._class_weights(labels) is None
+    assert weighted.curve["classification"] != plain.curve["classification"]
+    assert weighted.curve["rank"] == plain.curve["rank"]
 
 
 def test_memory_that_runs_out_splits_the_batch(trained, monkeypatch):
@@ -147,8 +175,22 @@ def test_inner_selection_stops_early_and_never_sees_the_test_subjects(trained, m
     )["step"]  # fmt: skip
     looks = len(outcome.selection["looks"])
     assert looks == min(outcome.steps + 2, 12)
-    kept, _ = trained(*options, "--no_refit", name="kept")
-    assert kept.steps == outcome.steps and kept.selection["looks"] == outcome.selection["looks"]
+
+
+def test_without_a_refit_the_weights_of_the_best_look_are_kept(trained, monkeypatch):
+    seen = []
+    judge = FoldTrainer._judge
+
+    def spy(self, model, rows, statistics):
+        seen.append(copy.deepcopy(model).eval())
+        return judge(self, model, rows, statistics)
+
+    monkeypatch.setattr(FoldTrainer, "_judge", spy)
+    options = ("--selection", "inner", "--eval_steps", "1", "--patience", "3", "--max_steps", "12", "--no_refit")
+    kept, _ = trained(*options)
+    assert kept.steps == kept.selection["steps"] < len(seen), "the last look must not be the best one"
+    assert same_weights(kept.model, seen[kept.steps - 1])
+    assert not same_weights(kept.model, seen[-1])
 
 
 def test_the_refit_repeats_the_selected_course_of_the_rate(trained, monkeypatch):
@@ -241,3 +283,38 @@ def test_frames_as_the_release_takes_them(toy_clips):
 
     assert indices(clips, frame_sampling="released_stride") == [0, 2, 4, 6]
     assert indices(short, frame_sampling="released_stride") == [0, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--class_weighting", "balanced", "--ema_decay", "0.5", "--augmentation", "mixup=0.5,static_face_mix=0.5"],
+        ["--sampling", "balanced", "--selection", "inner", "--normalization", "train_statistics"],
+    ],
+)
+def test_held_out_clips_choose_nothing(trained, toy_corpus, toy_clips, monkeypatch, options):
+    """Other pixels and labels of the held-out clips give the same model to the last bit, and the same mean image."""
+    means = []
+    mean_target = Evaluator.mean_target
+
+    def spy(self, *arguments):
+        means.append(mean_target(self, *arguments))
+        return means[-1]
+
+    monkeypatch.setattr(Evaluator, "mean_target", spy)
+
+    def outcome(name, rows=()):
+        clips, table = toy_clips(num_subjects=6)
+        labels = list(table.labels)
+        for row in rows:
+            clips[row]["frames"] = 255 - clips[row]["frames"]
+            labels[row] = clips[row]["label"] = (labels[row] + 1) % 3
+        toy_corpus(clips, dataclasses.replace(table, labels=labels))
+        return trained(*options, name=name)
+
+    plain, trainer = outcome("plain")
+    held_out, _ = outcome("held_out", trainer.fold.test_indices)
+    learnt, _ = outcome("learnt", trainer.fold.train_indices[:6])
+    assert same_weights(plain.model, held_out.model) and plain.statistics == held_out.statistics
+    assert plain.curve == held_out.curve and np.array_equal(means[0], means[1])
+    assert not same_weights(plain.model, learnt.model) and not np.array_equal(means[0], means[2])

@@ -185,7 +185,8 @@ def test_evaluate_metric_by_path_pools_batches_offline(monkeypatch, tmp_path):
 
 
 def test_evaluate_metrics_of_images_and_ranks(tmp_path):
-    hub_metrics = pytest.importorskip("training_fdp.hub_metrics")
+    from training_fdp import hub_metrics
+
     generator = np.random.default_rng(3)
     targets, images = generator.random((2, 3, 16, 16)).astype(np.float32)
     quality = hub_metrics.DynamicImageQuality(cache_dir=str(tmp_path)).compute(

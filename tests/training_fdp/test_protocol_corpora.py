@@ -71,6 +71,10 @@ def test_classes_in_another_order_are_told_by_name(downloads, tmp_path):
     order, rows = emotions(rendered)
     assert order != own_order and sorted(order) == sorted(own_order)
     assert emotions(both) == (order, rows | real)
+    # One licensed corpus among rendered ones is enough: no face is drawn, and the figures are not called synthetic.
+    mixed, alone = load_corpora(both), load_corpora(rendered)
+    assert not mixed.faces_may_be_published and not mixed.is_rendered
+    assert alone.faces_may_be_published and alone.is_rendered
 
 
 def test_a_corpus_that_filmed_the_people_of_another_one_holds_them_out_together(downloads):

@@ -49,7 +49,11 @@ def test_steps_of_a_second_fold_are_not_lost():
 
 def test_only_numbers_leave():
     accelerator = RecordingAccelerator()
-    tracker = RunTracker(accelerator, TrainConfig(corpus=["x"], report_to="tensorboard"))
+    places = {
+        "processor_overrides": ["alignment=precomputed", "landmarks_path=/home/alice/sub07.csv"],
+        "corpus_options": ["face_model=~/alice/faces"],
+    }
+    tracker = RunTracker(accelerator, TrainConfig(corpus=["x"], report_to="tensorboard", **places))
     tracker.log("fold0", 10, {"loss": 0.5, "rank": 0.1})
     tracker.log_results(
         {
@@ -63,3 +67,4 @@ def test_only_numbers_leave():
     assert sent["pooled/uf1"] == 0.8 and sent["confusion/no/yes"] == 1
     assert all(isinstance(value, int | float) for _, values in accelerator.logged for value in values.values())
     assert all(isinstance(value, str) for value in accelerator.started[1].values())
+    assert "alice" not in str(accelerator.started) and "landmarks_path=sub07.csv" in str(accelerator.started)
