@@ -7,15 +7,11 @@ Example:
 import argparse
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from training_fdp.cli import run_main
 
 SPARK = "▁▂▃▄▅▆▇█"
-# Settings of the video processor that the network, or predicting itself, decides.
-SETTINGS_OF_THE_MODEL = ("num_frames", "size", "do_sample_frames", "return_metadata")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -42,34 +38,6 @@ def sparkline(values: list[float]) -> str:
     return "".join(SPARK[round((value - low) / span * (len(SPARK) - 1))] for value in values)
 
 
-def override_settings(processor: Any, pairs: Sequence[str]) -> Any:
-    """Replace settings of a checkpoint's video processor.
-
-    Args:
-        processor (`FDPVideoProcessor`): As the checkpoint saved it; left as it is.
-        pairs (`Sequence[str]`): NAME=VALUE, read as train.py reads them.
-
-    Returns:
-        `FDPVideoProcessor`: With these settings.
-
-    Raises:
-        ConfigError: If a pair is none, or names a setting that the processor lacks or the network decides.
-    """
-    from training_fdp.config import TrainConfig
-    from training_fdp.errors import ConfigError
-
-    overrides = TrainConfig(processor_overrides=list(pairs)).pairs("processor_overrides")
-    if fixed := sorted(overrides.keys() & set(SETTINGS_OF_THE_MODEL)):
-        raise ConfigError(
-            f"--processor_overrides says how frames are read and faces found, but {', '.join(fixed)} belongs to the "
-            "network of --model; leave it out"
-        )
-    try:
-        return type(processor)(**{**processor.to_dict(), **overrides})
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"the video processor cannot be built with {overrides}: {error}") from None
-
-
 def main() -> None:
     """Load the model once, answer for each input, then print and write."""
     arguments = parse_arguments()
@@ -84,9 +52,7 @@ def main() -> None:
     transformers_logging.disable_progress_bar()
     if arguments.output_dir is not None:
         check_output_dir(arguments.output_dir)
-    predictor = Predictor(arguments.model)
-    if arguments.processor_overrides:
-        predictor.processor = override_settings(predictor.processor, arguments.processor_overrides)
+    predictor = Predictor(arguments.model, arguments.processor_overrides)
     progress = tqdm(arguments.inputs, desc="clips", unit="clip", delay=2, file=sys.stderr)
     predictions = [predictor.predict(source) for source in progress]
     if arguments.output_dir is not None:

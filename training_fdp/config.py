@@ -254,19 +254,33 @@ class TrainConfig:
         }
 
     def pairs(self, name: str) -> dict[str, Any]:
-        """Return a NAME=VALUE option as a `dict`; values are read as YAML scalars (`8`, `0.5`, `true`, `text`).
+        """Return a NAME=VALUE option as a `dict`; see [`read_pairs`]."""
+        return read_pairs(name, getattr(self, name))
 
-        Raises:
-            ConfigError: an entry without `=`.
-        """
-        values = {}
-        for item in getattr(self, name):
-            key, separator, value = item.partition("=")
-            if not separator or not key:
-                raise ConfigError(f"--{name} takes NAME=VALUE, got '{item}'; write the name, = and the value")
-            # YAML 1.1 reads 1e-3, without a dot, as text.
-            values[key] = float(value) if EXPONENT_PATTERN.fullmatch(value) else yaml.safe_load(value)
-        return values
+
+def read_pairs(option: str, items: Sequence[str]) -> dict[str, Any]:
+    """Read the values of a NAME=VALUE option as YAML scalars (`8`, `0.5`, `1e-3`, `true`, `text`).
+
+    Args:
+        option (`str`):
+            Its name, for the error.
+        items (`Sequence[str]`):
+            What was given.
+
+    Returns:
+        `dict`: values by name.
+
+    Raises:
+        ConfigError: an entry without `=`.
+    """
+    values: dict[str, Any] = {}
+    for item in items:
+        name, separator, value = item.partition("=")
+        if not separator or not name:
+            raise ConfigError(f"--{option} takes NAME=VALUE, got '{item}'; write the name, = and the value")
+        # YAML 1.1 reads 1e-3, without a dot, as text.
+        values[name] = float(value) if EXPONENT_PATTERN.fullmatch(value) else yaml.safe_load(value)
+    return values
 
 
 def parse_train_config(arguments: Sequence[str]) -> TrainConfig:

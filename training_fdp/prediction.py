@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from modeling_fdp.video_processing_fdp import FDPVideoProcessor
+from training_fdp.config import read_pairs
 from training_fdp.errors import ConfigError
 from training_fdp.metrics import rank_quality
 from training_fdp.pretrained import checkpoint_source, load_pretrained, loading_refused
@@ -30,6 +31,8 @@ from training_fdp.storage import write_json
 logger = logging.getLogger(__name__)
 
 PREDICTIONS_NAME = "predictions.json"
+# Settings of the video processor that the network, or predicting itself, decides.
+SETTINGS_OF_THE_MODEL = frozenset({"num_frames", "size", "do_sample_frames", "return_metadata"})
 
 
 @dataclass
@@ -70,21 +73,39 @@ class Prediction:
         return content
 
 
+def _overridden(processor: FDPVideoProcessor, pairs: Sequence[str]) -> FDPVideoProcessor:
+    """Replace settings of a checkpoint's video processor."""
+    overrides = read_pairs("processor_overrides", pairs)
+    if fixed := sorted(overrides.keys() & SETTINGS_OF_THE_MODEL):
+        raise ConfigError(
+            f"--processor_overrides says how frames are read and faces found, but {', '.join(fixed)} belongs to the "
+            "network of --model; leave it out"
+        )
+    try:
+        return FDPVideoProcessor(**{**processor.to_dict(), **overrides})
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"the video processor cannot be built with {overrides}: {error}") from None
+
+
 class Predictor:
     """A checkpoint that answers for clips.
 
     Args:
         model (`str`): Folder in Hub format, or a repository `namespace/name`.
+        processor_overrides (`Sequence[str]`, *optional*): NAME=VALUE settings of its video processor to replace, read
+            as `train.py` reads them.
 
     Raises:
-        ConfigError: If there is no such checkpoint, or it is not one of FDP's.
+        ConfigError: If there is no such checkpoint, or it is not one of FDP's, or a setting is one that the processor
+            lacks or that the network decides.
     """
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, processor_overrides: Sequence[str] = ()) -> None:
         self.name = model
         self.model = load_pretrained(model, "--model")
         with loading_refused(model, "--model"):
-            self.processor = FDPVideoProcessor.from_pretrained(checkpoint_source(model, "--model"))
+            processor = FDPVideoProcessor.from_pretrained(checkpoint_source(model, "--model"))
+        self.processor = _overridden(processor, processor_overrides)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model.to(self.device).eval()
 

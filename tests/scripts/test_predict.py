@@ -192,9 +192,9 @@ def test_the_command_replaces_settings_of_the_processor(run_script, model_folder
         ("num_frames=4", "num_frames belongs to the network"),
     ],
 )
-def test_settings_that_the_processor_cannot_take_are_named(predictor, pair, message):
+def test_settings_that_the_processor_cannot_take_are_named(model_folder, pair, message):
     with pytest.raises(ConfigError, match=message):
-        predict.override_settings(predictor.processor, [pair])
+        Predictor(str(model_folder), [pair])
 
 
 def test_the_command_refuses_bad_input_whole(run_script, model_folder, clips, tmp_path):
