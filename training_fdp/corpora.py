@@ -3,9 +3,11 @@
 import hashlib
 import itertools
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -43,8 +45,9 @@ class Corpora:
     people: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
 
+    @cached_property
     def identity(self) -> dict[str, Any]:
-        """Return what of the clips decides the numbers of a run (`dict`), wherever they lie.
+        """What of the clips decides the numbers of a run (`dict`), wherever they lie.
 
         `clips` is a digest of which there are, whose, what they are called, which frames they have, and of what the
         sheet says of their key frames and action units; `sources` names sheets and packages.
@@ -55,7 +58,7 @@ class Corpora:
         if self.dataset is not None:
             known = [name for name in _DECISIVE_COLUMNS if name in self.dataset.column_names]
             for row in self.dataset.select_columns(known):
-                files = [PurePath(path).name for path in row.get("frames") or []]
+                files = [os.path.basename(path) for path in row.get("frames") or []]
                 content.update(json.dumps({**row, "frames": files}, sort_keys=True, default=str).encode())
         return {"clips": content.hexdigest(), "sources": self.sources, "class_names": list(table.class_names)}
 

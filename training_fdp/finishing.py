@@ -52,7 +52,7 @@ def report_if_finished(config: TrainConfig, arguments: Sequence[str]) -> int | N
         return None
     from training_fdp.corpora import load_corpora  # listing a corpus is the last thing to do, not the first
 
-    if {"settings": facts["identity"]["settings"], **load_corpora(config).identity()} != facts["identity"]:
+    if {"settings": facts["identity"]["settings"], **load_corpora(config).identity} != facts["identity"]:
         return None
     return finish(store, keys, {}) if is_main_process() else 0
 

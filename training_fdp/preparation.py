@@ -75,7 +75,7 @@ class PreparedRun:
 
     def identity(self) -> dict[str, Any]:
         """Return everything that decides the numbers (`dict`): settings, clips and classes."""
-        return {"settings": self.settings, **self.corpora.identity()}
+        return {"settings": self.settings, **self.corpora.identity}
 
 
 def build_accelerator(config: TrainConfig) -> Accelerator:

@@ -114,7 +114,7 @@ def test_a_checkpoint_of_one_corpus_has_seen_the_people_of_its_sister(downloads)
 def test_another_package_is_another_run_and_a_moved_tree_is_not(tmp_path):
     def identity(variant, place):
         root = make_fake_corpus("casme2", tmp_path / place, variant, frame_size=1)
-        return load_corpora(TrainConfig(corpus=["casme2"], data_dir=[str(root)], label_set="5class")).identity()
+        return load_corpora(TrainConfig(corpus=["casme2"], data_dir=[str(root)], label_set="5class")).identity
 
     cropped = identity("2014", "here")
     assert identity("2014", "elsewhere") == cropped
