@@ -187,11 +187,9 @@ class StageTrainer:
 
     def planned_steps(self, rows: Sequence[int]) -> int:
         """Return the length of the schedule (`int`, optimiser steps) of a training on these clips."""
-        return (
-            self._sampler(rows).steps_for(self.config.epochs)
-            if self.config.max_steps is None
-            else self.config.max_steps
-        )
+        if self.config.max_steps is not None:
+            return self.config.max_steps
+        return self._sampler(rows).steps_for(self.config.epochs)
 
     def _sampler(self, rows: Sequence[int]) -> StepSampler:
         clips_per_step = self.config.batch_size * self.config.gradient_accumulation_steps

@@ -34,6 +34,14 @@ def _run_here(arguments):
     run(parse_train_config(arguments), arguments)
 
 
+def _run_until_killed(child, arguments):
+    """Runs `child(arguments)`, which kills itself, in a forked process."""
+    process = multiprocessing.get_context("fork").Process(target=child, args=(arguments,))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
 def _outcome(folder):
     curve = json.loads((folder / "folds" / "fold0" / "training_curve.json").read_text())
     record = json.loads((folder / "folds" / "fold0" / "fold.json").read_text())
@@ -100,12 +108,7 @@ def test_killed_while_a_checkpoint_is_saved(toy_run, toy_arguments, tmp_path, mo
 
     options = ("--max_steps", "5", "--folds", "fold0")
     toy_run(tmp_path / "whole", *options)
-    process = multiprocessing.get_context("fork").Process(
-        target=child, args=(toy_arguments(tmp_path / "killed", *options),)
-    )
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    _run_until_killed(child, toy_arguments(tmp_path / "killed", *options))
     assert toy_run(tmp_path / "killed", *options) == 0
     assert _outcome(tmp_path / "killed") == _outcome(tmp_path / "whole")
     leftovers = [path for path in (tmp_path / "killed").rglob("*") if ".tmp" in path.name]
@@ -135,12 +138,7 @@ def test_a_selection_goes_on_where_it_was_killed(toy_run, toy_arguments, tmp_pat
     options = ("--selection", "inner", "--eval_steps", "1", "--patience", "9", "--max_steps", "6", "--folds", "fold0")
     options = (*options, refit)
     toy_run(tmp_path / "whole", *options)
-    process = multiprocessing.get_context("fork").Process(
-        target=child, args=(toy_arguments(tmp_path / "killed", *options),)
-    )
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    _run_until_killed(child, toy_arguments(tmp_path / "killed", *options))
     assert toy_run(tmp_path / "killed", *options) == 0
     assert _outcome(tmp_path / "killed") == _outcome(tmp_path / "whole")
     selections = [
@@ -189,12 +187,7 @@ def test_killed_while_the_record_is_written(toy_run, toy_arguments, tmp_path):
         _run_here(arguments)
 
     options = ("--folds", "fold0")
-    process = multiprocessing.get_context("fork").Process(
-        target=child, args=(toy_arguments(tmp_path / "OUT", *options),)
-    )
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    _run_until_killed(child, toy_arguments(tmp_path / "OUT", *options))
     assert not (tmp_path / "OUT" / "folds" / "fold0").exists()
     assert toy_run(tmp_path / "OUT", *options) == 0
     assert (tmp_path / "OUT" / "folds" / "fold0" / "model.safetensors").exists()
