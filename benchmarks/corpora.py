@@ -7,7 +7,6 @@ import argparse
 import csv
 import json
 import os
-import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+from memory import peak_resident_bytes
 
 from hub_datasets import get_builder_class
 from hub_datasets.fake import FrameWriter
@@ -61,9 +61,9 @@ def measure(clip_count: int, frame_count: int, num_proc: int | None) -> dict[str
         root, cache = Path(folder) / "corpus", Path(folder) / "cache"
         root.mkdir()
         write_seconds, _ = timed(lambda: write_tree(root, clip_count, frame_count))
-        before = _peak_mib()
+        before = peak_resident_bytes() / 2**20
         list_seconds, builder = timed(lambda: builder_class(data_dir=root, cache_dir=cache))
-        after = _peak_mib()
+        after = peak_resident_bytes() / 2**20
         prepare_seconds, dataset = timed(lambda: builder.prepare(num_proc=num_proc))
         again = builder_class(data_dir=root, cache_dir=cache)
         again_seconds, _ = timed(lambda: again.prepare())
@@ -77,12 +77,8 @@ def measure(clip_count: int, frame_count: int, num_proc: int | None) -> dict[str
             "load_from_cache_s": round(again_seconds, 2),
             "ms_per_row": round(1000 * row_seconds / max(1, len(dataset) // 10), 3),
             "listing_memory_mib": round(after - before, 1),
-            "peak_memory_mib": round(_peak_mib(), 1),
+            "peak_memory_mib": round(peak_resident_bytes() / 2**20, 1),
         }
-
-
-def _peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:

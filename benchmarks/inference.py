@@ -12,7 +12,6 @@ in one run, so that a busy machine slows them alike; the best of the rounds is r
 import argparse
 import json
 import platform
-import resource
 import statistics
 import sys
 import time
@@ -20,6 +19,7 @@ import unittest.mock
 from collections.abc import Callable
 
 import torch
+from memory import peak_resident_bytes
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 from torch.utils.flop_counter import FlopCounterMode
@@ -147,7 +147,7 @@ def training_memory(arguments: argparse.Namespace) -> dict[str, object]:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     labels = torch.zeros(arguments.batch_size, dtype=torch.long, device=arguments.device)
     clips = random_clips(model, arguments.batch_size)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    before = peak_resident_bytes()
     dtype = torch.bfloat16 if arguments.dtype == "float32" and not arguments.no_autocast else DTYPES[arguments.dtype]
     # The first step, on two clips, makes the optimizer's state; the second is the one that counts.
     for batch_size in (2, arguments.batch_size):
@@ -159,7 +159,7 @@ def training_memory(arguments: argparse.Namespace) -> dict[str, object]:
     if arguments.device == "cuda":
         peak, source = torch.cuda.max_memory_allocated(), "torch.cuda.max_memory_allocated"
     else:
-        peak, source = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "peak resident set of the process"
+        peak, source = peak_resident_bytes(), "peak resident set of the process"
     row = {
         "preset": preset,
         "batch_size": arguments.batch_size,

@@ -8,8 +8,6 @@ CUDA streams or stacked by torch.func. Clips are noise: only their number and si
 
 import argparse
 import os
-import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -20,6 +18,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from memory import peak_resident_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
 # CASME II: 67 frames on average (fact sheet on corpora, section 2).
@@ -141,9 +140,7 @@ def train_and_print_memory(preset: str, num_clips: int, steps: int) -> None:
     """Train and predict one fold, then print the highest resident memory of this process in MiB."""
     with tempfile.TemporaryDirectory() as folder:
         build_trainer(Path(folder), num_clips, preset, steps).train()
-    # Linux counts in KiB, macOS in bytes.
-    unit = 2**20 if platform.system() == "Darwin" else 2**10
-    print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit:.0f}")
+    print(f"{peak_resident_bytes() / 2**20:.0f}")
 
 
 def measure_folds(preset: str, processes: int, epochs: int) -> None:
