@@ -9,7 +9,7 @@ from training_fdp.comparison import comparison_table
 from training_fdp.config import TrainConfig, parse_train_config
 from training_fdp.errors import ConfigError
 from training_fdp.finishing import report_if_finished
-from training_fdp.preparation import build_model_config
+from training_fdp.preparation import build_model_config, build_processor
 from training_fdp.report import RESULTS_NAME
 from training_fdp.runs import run
 from training_fdp.storage import read_json
@@ -62,8 +62,18 @@ def variant_arguments(config: TrainConfig, variant: Variant, place: Path) -> lis
     return arguments
 
 
+def repeats_reference(config: TrainConfig, variant: TrainConfig) -> bool:
+    """Return whether a variant sets what the reference has anyway (`bool`), so that its run would be the same.
+
+    With `--init_from` the checkpoint holds half of the settings, and every variant counts as another one.
+    """
+    return config.init_from is None and _training(config) == _training(variant)
+
+
 def run_variants(arguments: Sequence[str], names: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Run variants one after the other into OUT/<name>/; what is finished there is not run again.
+
+    A variant that the reference is already, such as `size_tiny` of the preset `tiny`, gets no row.
 
     Args:
         arguments (`Sequence[str]`): Options of `train.py`: the reference.
@@ -76,8 +86,11 @@ def run_variants(arguments: Sequence[str], names: Iterable[str]) -> dict[str, di
     root = Path(str(config.output_dir))
     for name in names:
         changed = [*arguments, *variant_arguments(config, VARIANTS[name], root / name)]
-        logger.warning("ablation %s", name)
         variant = parse_train_config(changed)
+        if name != REFERENCE and repeats_reference(config, variant):
+            logger.warning("ablation %s is the reference itself and is not run again", name)
+            continue
+        logger.warning("ablation %s", name)
         code = report_if_finished(variant, changed)
         if run(variant, changed) if code is None else code:
             logger.warning("ablation %s lacks folds; the same command runs only these", name)
@@ -118,6 +131,15 @@ def ablation_table(results: Mapping[str, Mapping[str, Any]]) -> str:
     table = comparison_table(rows, titles, REFERENCE, columns)
     inflated = [_literature(found) for found in rows.values() if "best_on_test_subject" in found]
     return "\n\n".join([table, *inflated])
+
+
+def _training(config: TrainConfig) -> tuple[dict[str, Any], ...]:
+    """What decides the numbers of a run from scratch, however its command line spells it."""
+    model = build_model_config(config, ("any",))
+    processor = build_processor(config, model)
+    spelled = {"num_frames", "image_size", "model_overrides", "processor_overrides"}
+    settings = {name: value for name, value in config.identity().items() if name not in spelled}
+    return settings, model.to_dict(), processor.to_dict()
 
 
 def _literature(results: Mapping[str, Any]) -> str:
