@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-from memory import peak_resident_bytes
+from peak_memory import peak_resident_bytes
 
 from hub_datasets import get_builder_class
 from hub_datasets.fake import FrameWriter

@@ -19,7 +19,7 @@ import unittest.mock
 from collections.abc import Callable
 
 import torch
-from memory import peak_resident_bytes
+from peak_memory import peak_resident_bytes
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 from torch.utils.flop_counter import FlopCounterMode
@@ -138,12 +138,19 @@ def compare_loop(arguments: argparse.Namespace) -> dict[str, object]:
     return {"rows": rows, "largest_difference_of_logits": difference}
 
 
+def checkpoint_activations(model: FDPForVideoClassification, settings: dict[str, bool]) -> None:
+    """Turns checkpointing on; transformers 5.23 has renamed the method."""
+    renamed = hasattr(model, "activation_checkpointing_enable")
+    enable = model.activation_checkpointing_enable if renamed else model.gradient_checkpointing_enable
+    enable(settings)
+
+
 def training_memory(arguments: argparse.Namespace) -> dict[str, object]:
     """Takes two training steps (AdamW, autocast, checkpointing) and reads the peak of the device or the process."""
     (preset,) = arguments.preset or ("base",)
     model = build(preset, arguments.device).train()
     if not arguments.no_checkpointing:
-        model.activation_checkpointing_enable()
+        checkpoint_activations(model, {"use_reentrant": False})
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     labels = torch.zeros(arguments.batch_size, dtype=torch.long, device=arguments.device)
     clips = random_clips(model, arguments.batch_size)
@@ -183,7 +190,7 @@ def estimate_training_memory(arguments: argparse.Namespace) -> dict[str, object]
     with FakeTensorMode(), unittest.mock.patch("torch.compiler.is_compiling", return_value=True):
         model = FDPForVideoClassification(FDPConfig.from_preset(preset, num_labels=5)).train()
         if not arguments.no_checkpointing:
-            model.activation_checkpointing_enable({"use_reentrant": False, "preserve_rng_state": False})
+            checkpoint_activations(model, {"use_reentrant": False, "preserve_rng_state": False})
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
         clips = random_clips(model, arguments.batch_size)
         labels = torch.zeros(arguments.batch_size, dtype=torch.long)

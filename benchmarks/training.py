@@ -18,7 +18,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from memory import peak_resident_bytes
+from peak_memory import peak_resident_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
 # CASME II: 67 frames on average (fact sheet on corpora, section 2).

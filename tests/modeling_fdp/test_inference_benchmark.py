@@ -13,7 +13,10 @@ SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "inference.py"
 def benchmark():
     spec = importlib.util.spec_from_file_location("inference_benchmark", SCRIPT)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    # A script finds what lies beside it.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPT.parent)
+        spec.loader.exec_module(module)
     return module
 
 

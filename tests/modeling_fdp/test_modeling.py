@@ -29,6 +29,12 @@ def model(request, small_model):
     return small_model(request.param)
 
 
+def switch_checkpointing(model, state, *arguments):
+    """transformers 5.23 called `gradient_checkpointing_enable` `activation_checkpointing_enable`."""
+    kind = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
+    getattr(model, f"{kind}_checkpointing_{state}")(*arguments)
+
+
 class TestEveryPreset:
     def test_shapes_and_ranges(self, model, clips):
         outputs = model(clips(), labels=LABELS)
@@ -94,7 +100,7 @@ class TestEveryPreset:
     def test_checkpointing_changes_neither_gradients_nor_statistics(self, small_config, clips, request, model):
         plain = copy.deepcopy(model).train()
         checkpointed = copy.deepcopy(model).train()
-        checkpointed.activation_checkpointing_enable()
+        switch_checkpointing(checkpointed, "enable")
         assert checkpointed.is_gradient_checkpointing
         for network in (plain, checkpointed):
             network(clips(), labels=LABELS).loss.backward()
@@ -108,12 +114,12 @@ class TestEveryPreset:
     def test_checkpointing_that_counts_batches_twice_is_warned_of(self, model):
         checkpointed = copy.deepcopy(model)
         with pytest.warns(UserWarning, match="set use_reentrant=False") as caught:
-            checkpointed.activation_checkpointing_enable({"use_reentrant": True})
+            switch_checkpointing(checkpointed, "enable", {"use_reentrant": True})
         assert len(caught) == 1, [str(warning.message) for warning in caught]
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            checkpointed.activation_checkpointing_enable({"use_reentrant": False})
-            checkpointed.activation_checkpointing_disable()
+            switch_checkpointing(checkpointed, "enable", {"use_reentrant": False})
+            switch_checkpointing(checkpointed, "disable")
 
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
     def test_half_precision_loads_and_stays_near(self, model, clips, tmp_path, dtype):
