@@ -38,7 +38,7 @@ def _write_video(path, frames, codec="mjpeg", pix_fmt="yuvj420p", rate=30, rotat
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = pix_fmt
         if rotation is not None:
-            if not hasattr(stream.codec_context, "set_display_rotation"):
+            if not hasattr(stream, "set_display_rotation"):
                 pytest.skip("PyAV writes rotated videos from 18.1 on")
             stream.set_display_rotation(rotation)
         if timestamps_ms is not None:
