@@ -100,8 +100,8 @@ class FDPConfig(PreTrainedConfig):
             How frames become one dynamic representation: `"temporal_convolution"` (one learned kernel per channel over
             the true time axis, what the released code meant), `"rank_weighted"`, `"closed_form"`, `"score_weighted"`
             or `"interleaved_convolution"` (the released reshape). The paper pools "rank features" by an equation that
-            is unknown; on rendered faces the convolution reached a UF1 of 0.844 (three seeds) and the rank-weighted
-            sum 0.794 (three seeds, `docs/results.md`), so it is the default, and the rank scorer works through its loss.
+            is unknown; on rendered faces the convolution reached a UF1 of 0.844 and the rank-weighted sum 0.794
+            (three seeds each, `docs/results.md`), so it is the default, and the rank scorer works through its loss.
         representation_multiplier (`int`, *optional*, defaults to 1):
             Channels of the dynamic representation per channel of a frame's map; only the convolutions can raise it
             (released code: 8 filters on one channel).
