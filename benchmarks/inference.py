@@ -1,9 +1,9 @@
-"""Size and speed of the presets, the released network batched against its frame loop, and memory while training.
+"""Size and speed of the presets, the released network batched against its frame loop, memory and speed of training.
 
     python benchmarks/inference.py                                   # table: parameters, MACs, clips/s
     python benchmarks/inference.py --compare-loop                    # released: frames in one batch or in a loop
-    python benchmarks/inference.py --training-memory --preset base --batch-size 36 --device cuda
-    python benchmarks/inference.py --training-memory --estimate --preset base --batch-size 36     # without a GPU
+    python benchmarks/inference.py --training --batch-size 36 --device cuda          # memory and speed of training
+    python benchmarks/inference.py --training --estimate --preset base --batch-size 36            # without a GPU
 
 Pixels are random: the time of a convolution does not depend on them. All timed alternatives of a comparison take turns
 in one run, so that a busy machine slows them alike; the best of the rounds is reported, and the median beside it.
@@ -145,9 +145,20 @@ def checkpoint_activations(model: FDPForVideoClassification, settings: dict[str,
     enable(settings)
 
 
-def training_memory(arguments: argparse.Namespace) -> dict[str, object]:
-    """Takes two training steps (AdamW, autocast, checkpointing) and reads the peak of the device or the process."""
-    (preset,) = arguments.preset or ("base",)
+def training_cost(arguments: argparse.Namespace) -> dict[str, object]:
+    """Trains each preset for a few steps (AdamW, autocast, checkpointing): highest memory, and speed."""
+    presets = arguments.preset or PRESETS
+    if arguments.device == "cpu" and len(presets) > 1:
+        raise SystemExit(
+            f"on a CPU the peak is that of the process, which never falls: name one --preset, not {len(presets)}"
+        )
+    return {"rows": [train_a_preset(preset, arguments) for preset in presets]}
+
+
+def train_a_preset(preset: str, arguments: argparse.Namespace) -> dict[str, object]:
+    """Measures one preset: the peak over its first full step, clips per second over the rounds that follow."""
+    if arguments.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     model = build(preset, arguments.device).train()
     if not arguments.no_checkpointing:
         checkpoint_activations(model, {"use_reentrant": False})
@@ -156,27 +167,32 @@ def training_memory(arguments: argparse.Namespace) -> dict[str, object]:
     clips = random_clips(model, arguments.batch_size)
     before = peak_resident_bytes()
     dtype = torch.bfloat16 if arguments.dtype == "float32" and not arguments.no_autocast else DTYPES[arguments.dtype]
-    # The first step, on two clips, makes the optimizer's state; the second is the one that counts.
-    for batch_size in (2, arguments.batch_size):
+
+    def step(batch_size: int) -> None:
         with torch.autocast(arguments.device, dtype=dtype, enabled=not arguments.no_autocast):
             loss = model(clips[:batch_size], labels=labels[:batch_size]).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
+
+    # The first step, on two clips, makes the optimizer's state; the second is the one whose memory counts.
+    for batch_size in (2, arguments.batch_size):
+        step(batch_size)
     if arguments.device == "cuda":
         peak, source = torch.cuda.max_memory_allocated(), "torch.cuda.max_memory_allocated"
     else:
         peak, source = peak_resident_bytes(), "peak resident set of the process"
-    row = {
+    taken = [seconds(lambda: step(arguments.batch_size), arguments.device) for _ in range(arguments.rounds)]
+    return {
         "preset": preset,
         "batch_size": arguments.batch_size,
         "autocast": "off" if arguments.no_autocast else str(dtype).removeprefix("torch."),
         "checkpointing": not arguments.no_checkpointing,
         "peak_gib": round(peak / GIB, 2),
         "of_which_before_the_first_step_gib": round(before / GIB, 2) if arguments.device == "cpu" else None,
+        "median_clips_per_s": round(arguments.batch_size / statistics.median(taken), 1),
         "source": source,
     }
-    return {"rows": [row]}
 
 
 def estimate_training_memory(arguments: argparse.Namespace) -> dict[str, object]:
@@ -237,24 +253,24 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--channels-last", action="store_true", help="lay the weights out for CPUs first")
     parser.add_argument("--compare-loop", action="store_true", help="released network: batched against a frame loop")
-    parser.add_argument("--training-memory", action="store_true", help="peak memory of training one preset")
-    parser.add_argument("--estimate", action="store_true", help="with --training-memory: add sizes up, run nothing")
-    parser.add_argument("--no-checkpointing", action="store_true", help="with --training-memory")
-    parser.add_argument("--no-autocast", action="store_true", help="with --training-memory: full precision")
+    parser.add_argument("--training", action="store_true", help="peak memory and speed of training")
+    parser.add_argument("--estimate", action="store_true", help="with --training: add sizes up, run nothing")
+    parser.add_argument("--no-checkpointing", action="store_true", help="with --training")
+    parser.add_argument("--no-autocast", action="store_true", help="with --training: full precision")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     measure = preset_table
     if arguments.compare_loop:
         measure = compare_loop
-    elif arguments.training_memory:
-        measure = estimate_training_memory if arguments.estimate else training_memory
+    elif arguments.training:
+        measure = estimate_training_memory if arguments.estimate else training_cost
     result = measure(arguments)
     result["machine"] = {
         "device": arguments.device,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "processor": platform.machine(),
+        "processor": torch.cuda.get_device_name() if arguments.device == "cuda" else platform.machine(),
     }
     print(json.dumps(result) if arguments.json else f"{render(result)}\n\n{result['machine']}")
     return 0

@@ -77,7 +77,9 @@ def run(config: TrainConfig, arguments: Sequence[str] = ()) -> int:
     code = 0
     if accelerator.is_main_process:
         code = finish(store, [job.key for job in jobs], failures, tracker)
-    accelerator.wait_for_everyone()
+    # All wait for the main process and end as it does. `wait_for_everyone()` would name the card of this process's
+    # number, which does not exist where several processes share a card.
+    code = broadcast_object_list([code])[0]
     tracker.close()
     return code
 

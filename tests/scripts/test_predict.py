@@ -61,7 +61,7 @@ def test_scores_are_those_of_the_model(predictor, clips):
     assert prediction.score == max(prediction.scores.values()) == prediction.scores[prediction.label]
     pixel_values = predictor.processor(str(clips.frames), return_tensors="pt")["pixel_values"]
     with torch.inference_mode():
-        output = predictor.model(pixel_values=pixel_values)
+        output = predictor.model(pixel_values=pixel_values.to(predictor.device))
     assert list(prediction.scores.values()) == pytest.approx(output.logits[0].softmax(-1).tolist(), abs=1e-6)
     assert prediction.rank_scores == pytest.approx(output.rank_scores[0].tolist(), abs=1e-6)
     assert len(prediction.frame_indices) == predictor.model.config.num_frames

@@ -196,8 +196,9 @@ def test_networks_are_seeded_and_leave_the_global_generator_alone(name):
     assert torch.equal(torch.get_rng_state(), before)
     again = classifier.fit_predict(frames, labels, [], frames, 2, seed=1)
     other = classifier.fit_predict(frames, labels, [], frames, 2, seed=2)
-    np.testing.assert_array_equal(first.probabilities, again.probabilities)
-    assert not np.array_equal(first.probabilities, other.probabilities)
+    # On a card the pooling of these networks adds up in any order.
+    np.testing.assert_allclose(first.probabilities, again.probabilities, rtol=1e-5 if torch.cuda.is_available() else 0)
+    assert not np.allclose(first.probabilities, other.probabilities, rtol=1e-4)
     assert len(first.losses) == 2
 
 

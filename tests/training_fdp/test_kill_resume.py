@@ -19,6 +19,7 @@ from training_fdp.errors import ConfigError
 from training_fdp.loop import StageTrainer
 from training_fdp.runs import run
 
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="a forked process cannot use its parent's card")
 ROUNDS = 10
 # A little of everything that a checkpoint must carry: drop path, a moving average, accumulation, augmentation.
 OPTIONS = (

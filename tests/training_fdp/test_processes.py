@@ -7,7 +7,9 @@ import socket
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
 
 from training_fdp.config import TrainConfig, parse_train_config
 from training_fdp.errors import ConfigError
@@ -58,6 +60,7 @@ def _two_runs_here(rank, port, commands):
     end_processes()
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a forked process cannot use its parent's card")
 def test_two_processes_run_one_command_after_the_other(toy_corpus, toy_arguments, tmp_path):
     """As the ablations do under a launcher: the group of processes outlives the first run."""
     commands = [toy_arguments(tmp_path / name, "--max_steps", "1") for name in ("first", "second")]
@@ -93,6 +96,27 @@ def test_processes_share_a_card_and_do_not_talk_over_nccl(one_card):
     assert accelerator.device == torch.device("cuda", 0) and one_card == [torch.device("cuda", 0)]
     assert accelerator.local_process_index == 3
     assert torch.distributed.get_backend() == "gloo"
+
+
+def test_a_run_ends_without_a_barrier_that_names_a_card(toy_run, tmp_path, monkeypatch):
+    """Accelerate's names the card of the process's number, which processes that share one card do not have."""
+
+    def barrier(self):
+        raise RuntimeError("CUDA error: invalid device ordinal")
+
+    monkeypatch.setattr(Accelerator, "wait_for_everyone", barrier)
+    assert toy_run(tmp_path / "OUT", "--max_steps", "1") == 0
+
+
+def test_a_run_repeats_its_bits(toy_run, tmp_path):
+    """On a card too, when one is visible: attention and pooling there have gradients that add up in any order."""
+    network = ("--preset", "small", "--num_frames", "8", "--model_overrides", "local_depths=[1,1,1,1]")
+    outcomes = []
+    for name in ("one", "other"):
+        assert toy_run(tmp_path / name, "--folds", "fold0", *network) == 0
+        outcomes.append(load_file(tmp_path / name / "folds" / "fold0" / "model.safetensors"))
+    one, other = outcomes
+    assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
 def test_a_shared_fold_needs_a_card_for_each_process(one_card):

@@ -365,7 +365,8 @@ def test_pipeline_calls_the_processor_with_its_own_keywords(folder, write_video,
     answers = [classify(source, top_k=3) for source in (str(folder), video)]
     assert len(answers[0]) == 3 and answers[0] == answers[1]
     with torch.no_grad():
-        scores = model(**processor(str(folder), return_tensors="pt")).logits[0].softmax(-1)
+        inputs = processor(str(folder), return_tensors="pt").to(model.device)
+        scores = model(**inputs).logits[0].softmax(-1)
     assert max(answer["score"] for answer in answers[0]) == pytest.approx(scores.max().item(), abs=1e-6)
 
 
