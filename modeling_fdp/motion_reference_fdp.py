@@ -109,7 +109,9 @@ def motion_channels(frames: torch.Tensor, difference_gain: float, num_moments: i
         planes = frames.squeeze(2)
         side = planes.shape[-1]
         fit = torch.tensor(pulse_and_drift(planes.shape[1], num_moments), device=planes.device, dtype=planes.dtype)
-        difference = torch.einsum("kmt,bthw->bmkhw", fit, planes - planes[:, :1]).flatten(1, 2)
+        # Not by einsum: torch 2.11 exports the strides of its result for one size of the batch only.
+        curves = fit.transpose(0, 1).flatten(0, 1) @ (planes - planes[:, :1]).flatten(2)
+        difference = curves.unflatten(2, planes.shape[2:])
         motion = motion_behind(planes.mean(1, keepdim=True), difference)
         # What is left of the head's motion, which the fit of all frames shows better than any of them.
         motion = motion - affine_field(affine_motion(motion), side // STRIDE)
