@@ -64,7 +64,8 @@ def read_mutants(content, name, folder, numbers, backend, results, log_path):
 
 
 def run_mutants(content, name, folder, numbers, backend):
-    context = multiprocessing.get_context("fork")
+    # Not by fork: a lock that a thread of this process holds would stay locked in the child, and look like a hang.
+    context = multiprocessing.get_context("spawn")
     results = context.SimpleQueue()
     log_path = folder.with_suffix(".log")
     arguments = (content, name, str(folder), numbers, backend, results, str(log_path))
