@@ -27,13 +27,15 @@ def comparison_table(
             where there is none.
 
     Returns:
-        `str`: One line per method, mean and deviation over seeds; guessing by the class shares comes first.
+        `str`: One line per method, mean and deviation over seeds, those with missing folds marked; guessing by the
+        class shares comes first.
     """
     header = ["method", *_COLUMNS.values(), "95% interval of UF1", "seeds"]
     base = results[reference]["metrics"]["uf1"] if reference is not None and reference in results else None
     if base is not None:
         header.append("UF1 points")
-    chance = next(iter(results.values()))["chance"]["prior"]
+    # Where folds are missing, so are clips.
+    chance = max(results.values(), key=lambda found: found["complete"])["chance"]["prior"]
     rows = [["guessing by the class shares", *(f"{chance[name]:.3f}" for name in _COLUMNS), "", ""]]
     for key, found in results.items():
         num_seeds = len(found["per_seed"])
@@ -42,7 +44,8 @@ def comparison_table(
             for name in _COLUMNS
         ]
         low, high = found["interval"]["uf1"]
-        rows.append([titles.get(key, key), *cells, f"{low:.3f} to {high:.3f}", str(num_seeds)])
+        title = titles.get(key, key) + ("" if found["complete"] else " (folds missing)")
+        rows.append([title, *cells, f"{low:.3f} to {high:.3f}", str(num_seeds)])
         if base is not None:
             rows[-1].append("" if key == reference else f"{100 * (found['metrics']['uf1'] - base):+.1f}")
     if base is not None:

@@ -157,6 +157,13 @@ def test_comparison_puts_chance_first_and_shows_no_deviation_for_one_seed():
     assert len({line.count("|") for line in lines}) == 1
 
 
+def test_a_comparison_marks_missing_folds_and_takes_chance_from_all_clips():
+    half = {**fake_results(0.4, complete=False), "chance": {"prior": dict.fromkeys(fake_results(0.4)["metrics"], 0.3)}}
+    lines = comparison_table({"half": half, "whole": fake_results(0.6)}, {}).splitlines()
+    assert lines[2].startswith("| guessing by the class shares | 0.200 |")
+    assert lines[3].startswith("| half (folds missing) | 0.400") and lines[4].startswith("| whole | 0.600")
+
+
 def test_generated_block_is_replaced_and_what_people_wrote_stays(tmp_path):
     path = tmp_path / "docs" / "results.md"
     write_block(path, "ablations", "first")

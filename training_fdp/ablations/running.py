@@ -112,15 +112,10 @@ def ablation_table(results: Mapping[str, Mapping[str, Any]]) -> str:
         results (`Mapping[str, Mapping]`): Contents of results.json by name of the variant.
 
     Returns:
-        `str`: The table, variants with missing folds marked, and below it what choosing epochs by test clips inflates.
+        `str`: The table, and below it what choosing epochs by test clips inflates.
     """
     rows = {name: results[name] for name in VARIANTS if name in results}
-    titles = {
-        name: (f"{VARIANTS[name].group}: " if name != REFERENCE else "")
-        + VARIANTS[name].title
-        + ("" if found["complete"] else " (folds missing)")
-        for name, found in rows.items()
-    }
+    titles = {name: (f"{VARIANTS[name].group}: " if name != REFERENCE else "") + VARIANTS[name].title for name in rows}
     images, ranks = {}, {}
     for name, found in rows.items():
         if image := found["dynamic_image"]:

@@ -45,7 +45,7 @@ def main() -> int:
     from training_fdp.comparison import comparison_table, write_block
     from training_fdp.preparation import end_processes
 
-    from .registry import BASELINES
+    from .registry import BASELINES, RELEASED, RELEASED_TITLE
     from .running import run_baselines
 
     results = run_baselines(rest, options.baselines, options.baseline_epochs)
@@ -54,6 +54,7 @@ def main() -> int:
         name: baseline.title + (f" (told the {baseline.knows})" if baseline.knows else "")
         for name, baseline in BASELINES.items()
     }
+    titles[RELEASED] = RELEASED_TITLE
     table = comparison_table(results, titles)
     print(table)  # noqa: T201 - the command line's own voice
     if options.docs is not None:

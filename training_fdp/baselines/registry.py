@@ -108,3 +108,4 @@ BASELINES: dict[str, Baseline] = {
 }
 # Trained by the main program with its own recipe, since it is a preset of the model.
 RELEASED = "fdp_released"
+RELEASED_TITLE = "FDP, network and training as released"
