@@ -44,15 +44,6 @@ np.savez(
 
 
 @pytest.fixture
-def one_thread():
-    """The other process computes on one thread; the order of sums, and so the last bit, depends on their number."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
 def frames(tmp_path):
     """A short clip as a folder of frames."""
     folder = tmp_path / "frames"
