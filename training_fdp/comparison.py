@@ -7,6 +7,8 @@ from typing import Any
 from training_fdp.errors import ConfigError
 from training_fdp.storage import write_text
 
+# Figures stand in one table only where these agree.
+_SAME_CLIPS = ("corpus", "test_corpus", "label_set", "protocol")
 _COLUMNS = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy", "f1_weighted": "weighted F1"}
 
 
@@ -29,7 +31,11 @@ def comparison_table(
     Returns:
         `str`: One line per method, mean and deviation over seeds, those with missing folds marked; guessing by the
         class shares comes first.
+
+    Raises:
+        ConfigError: two methods ran on other clips or by another protocol.
     """
+    _require_same_clips(results)
     header = ["method", *_COLUMNS.values(), "95% interval of UF1", "seeds"]
     base = results[reference]["metrics"]["uf1"] if reference is not None and reference in results else None
     if base is not None:
@@ -56,6 +62,21 @@ def comparison_table(
             row.append(cells_by_name.get(key, ""))
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _require_same_clips(results: Mapping[str, Mapping[str, Any]]) -> None:
+    first, *others = results
+    for name in others:
+        facts = list(_SAME_CLIPS)
+        # Where folds are missing, so are clips.
+        if results[first]["complete"] and results[name]["complete"]:
+            facts.append("class_counts")
+        for fact in facts:
+            if results[name][fact] != results[first][fact]:
+                raise ConfigError(
+                    f"a table compares methods on the same clips, but {fact} of {first} is {results[first][fact]} and "
+                    f"of {name} {results[name][fact]}; give each corpus and protocol an --output_dir of its own"
+                )
 
 
 def write_block(path: Path, name: str, text: str) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 from .faces import ACTION_UNITS, MIDLINE_ACTION_UNITS
 
 # Combinations per emotion with their weights. The combinations are those of the FACS investigator's guide as the
-# coding sheets of CASME II and SAMM use them; the weights are our choice. Emotions overlap on purpose (4, 14, 12, 15
-# and 17 stand under several): the field's corpora do too, so that no classifier can be perfect.
+# coding sheets of CASME II and SAMM use them; the weights are our choice. Emotions share units and, on purpose, some
+# whole combinations (4+7, 14, 15+17, 17+24, 20, 23): the field's corpora do too, so that no classifier can be perfect.
 PROTOTYPES: dict[str, tuple[tuple[float, str], ...]] = {
     "happiness": ((4, "12"), (4, "6+12"), (1, "6+7+12"), (1, "12+25"), (1, "L12"), (1, "R12")),
     "surprise": ((4, "1+2"), (3, "1+2+5"), (2, "1+2+25"), (1, "1+2+5+26"), (1, "5+25"), (1, "2")),

@@ -163,7 +163,8 @@ def _claim(root: Path, settings: CorpusSettings, layout: TreeLayout) -> None:
         owner = f"{layout.name} {settings.digest()}"
         if claim.is_file() and claim.read_text(encoding="utf-8") == owner:
             return
-        if any(root.iterdir()):
+        # A run killed while it wrote the claim leaves its name aside.
+        if not all(_ASIDE.fullmatch(path.name) for path in root.iterdir()):
             raise CorpusError(
                 f"a corpus needs a folder of its own, but {root} holds other files or a corpus of other settings: "
                 "give an empty folder, or the settings that it was begun with."

@@ -229,6 +229,12 @@ def test_what_a_killed_run_left_is_swept_before_the_tree_is_finished(tmp_path):
     assert hidden(tmp_path) == [".DS_Store"]
 
 
+def test_a_run_killed_while_it_claimed_its_folder_can_be_repeated(tmp_path):
+    (tmp_path / f".4711.{MANIFEST}.unfinished").touch()
+    write_tree(SETTINGS, SyntheticLayout(), tmp_path)
+    assert is_complete(tmp_path, SETTINGS, SyntheticLayout())
+
+
 def test_a_living_process_whose_recording_another_one_finished_goes_on(tmp_path, monkeypatch):
     begun(tmp_path)
     film = tree.film

@@ -19,6 +19,11 @@ def fake_results(uf1, deviation=0.01, complete=True, num_seeds=2):
     figures = {"uf1": uf1, "uar": uf1, "accuracy": uf1 + 0.1, "f1_weighted": uf1}
     return {
         "complete": complete,
+        "corpus": ["synthetic"],
+        "test_corpus": [],
+        "label_set": "5class",
+        "protocol": "kfold2",
+        "class_counts": {"happiness": 3, "others": 9},
         "metrics": figures,
         "per_seed": [{}] * num_seeds,
         "deviation": {name: {"mean": 0.0, "std": deviation} for name in figures},
@@ -26,7 +31,6 @@ def fake_results(uf1, deviation=0.01, complete=True, num_seeds=2):
         "chance": {"prior": dict.fromkeys(figures, 0.2)},
         "dynamic_image": {"mse": 0.003, "mse_constant": 0.004},
         "rank": {"kendall_tau": 0.9},
-        "command": "accelerate launch train.py --corpus synthetic",
     }
 
 
@@ -162,6 +166,15 @@ def test_a_comparison_marks_missing_folds_and_takes_chance_from_all_clips():
     lines = comparison_table({"half": half, "whole": fake_results(0.6)}, {}).splitlines()
     assert lines[2].startswith("| guessing by the class shares | 0.200 |")
     assert lines[3].startswith("| half (folds missing) | 0.400") and lines[4].startswith("| whole | 0.600")
+
+
+@pytest.mark.parametrize("fact", ["corpus", "test_corpus", "label_set", "protocol", "class_counts"])
+def test_methods_on_other_clips_are_not_compared(fact):
+    other = {**fake_results(0.6), fact: "another"}
+    with pytest.raises(ConfigError, match=f"{fact} of a is .* and of b another"):
+        comparison_table({"a": fake_results(0.4), "b": other}, {})
+    if fact == "class_counts":
+        comparison_table({"a": fake_results(0.4), "b": {**other, "complete": False}}, {})
 
 
 def test_generated_block_is_replaced_and_what_people_wrote_stays(tmp_path):

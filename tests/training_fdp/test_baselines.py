@@ -309,6 +309,12 @@ def test_the_release_is_trained_by_the_main_program_with_its_own_recipe(prepared
     assert not config.final_model
 
 
+def test_several_processes_are_refused_before_each_of_them_trains_the_same(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="in one process, but 2 were launched"):
+        running.run_baselines(["--corpus", "synthetic", "--output_dir", str(tmp_path)], ["class_prior"], 1)
+
+
 def test_unknown_baseline_is_refused_before_anything_is_loaded(tmp_path):
     arguments = ["--corpus", "synthetic", "--output_dir", str(tmp_path)]
     with pytest.raises(ConfigError, match="choose among class_prior"):

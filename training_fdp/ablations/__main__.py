@@ -41,12 +41,7 @@ def main() -> int:
     table = ablation_table(results)
     print(table)  # noqa: T201 - the command line's own voice
     if options.docs is not None:
-        command = results[REFERENCE]["command"]
-        write_block(
-            options.docs,
-            "ablations",
-            f"Made by `python -m training_fdp.ablations`; the reference is\n\n```\n{command}\n```\n\n{table}",
-        )
+        write_block(options.docs, "ablations", table)
     return 0
 
 

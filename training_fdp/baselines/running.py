@@ -3,6 +3,7 @@
 A finished fold is never run again, and results.json, predictions.csv and report.md have the main program's form.
 """
 
+import os
 import shlex
 import time
 from collections.abc import Sequence
@@ -46,7 +47,7 @@ def run_baselines(arguments: Sequence[str], names: Sequence[str], epochs: int) -
         `dict`: By name the content of results.json, of every baseline that lies in OUT, whenever it was run.
 
     Raises:
-        ConfigError: an option or a baseline that does not exist.
+        ConfigError: an option or a baseline that does not exist, or several processes.
     """
     unknown = sorted(set(names) - {*BASELINES, RELEASED})
     if unknown:
@@ -54,6 +55,12 @@ def run_baselines(arguments: Sequence[str], names: Sequence[str], epochs: int) -
     config = parse_train_config(arguments)
     if config.protocol == NO_PROTOCOL:
         raise ConfigError("--protocol none holds nobody out, so a baseline has nothing to predict; choose another")
+    processes = os.environ.get("WORLD_SIZE", "1")
+    if processes != "1":
+        raise ConfigError(
+            f"baselines run in one process, but {processes} were launched; start them by `python -m "
+            "training_fdp.baselines`"
+        )
     prepared = prepare_run(config, build_accelerator(config))
     root = Path(str(config.output_dir))
     for name in names:
