@@ -185,6 +185,8 @@ def _result_fields(subject: CardSubject, results: Mapping[str, Any]) -> dict[str
     elif only_synthetic(results):
         weights_licence = "Apache-2.0, as the code; they were trained on rendered faces only."
         corpus_licence = "rendered by a program; no person was recorded."
+        if any("face_model=" in option for option in (results.get("settings") or {}).get("corpus_options", [])):
+            corpus_licence += " The faces are those of a morphable model, ICT-FaceKit (ICT-VGL, MIT licence)."
     else:
         weights_licence = "research use, under the terms of the corpora that they were trained on."
         corpus_licence = "licensed per researcher by its owners and not part of this repository; ask them for access."

@@ -244,6 +244,13 @@ def test_a_final_model_is_told_from_the_benchmarked_ones(checkpoint):
     assert "trained on all subjects" in prepare_publication(final, REPO_ID).card
 
 
+def test_whose_face_model_was_rendered_is_said(checkpoint, tmp_path):
+    assert "ICT-FaceKit" not in prepare_publication(checkpoint, REPO_ID).card
+    edit_json(tmp_path / "OUT" / "results.json", settings={"corpus_options": ["face_model=/home/alice/model"]})
+    card = prepare_publication(checkpoint, REPO_ID).card
+    assert "ICT-FaceKit (ICT-VGL, MIT licence)" in card and "alice" not in card
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
