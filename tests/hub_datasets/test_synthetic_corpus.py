@@ -358,6 +358,17 @@ def test_the_loaders_of_real_corpora_read_generated_trees(layout, label_set, sub
     assert "8 usable, 8 of them with all frames missing frames 0 surplus frames 0" in report
 
 
+def test_every_layout_holds_the_same_frames_under_the_same_settings(tmp_path):
+    """So one corpus can be trained on under one name and tested under another."""
+    words = ["--num_subjects", "2", "--clips", "3", "--fps", "60", "--size", "48", "48", "--mix", "casme2"]
+    words += ["--duration_s", "0.1", "0.2", "--difficulty", "mild"]
+    frames = {}
+    for layout in ("synthetic", "casme2", "samm"):
+        assert generate(tmp_path / layout, "--layout", layout, *words) == 0
+        frames[layout] = sorted(path.read_bytes() for path in (tmp_path / layout).rglob("*.jpg"))
+    assert frames["synthetic"] and frames["synthetic"] == frames["casme2"] == frames["samm"]
+
+
 @pytest.mark.parametrize(("layout", "label_set"), [("synthetic", "9class"), ("casme2", "7class"), ("samm", "8class")])
 def test_a_rendered_tree_below_the_root_is_told_from_recorded_people(layout, label_set, tmp_path):
     root = tmp_path / "downloads" / "generated" / layout
