@@ -49,7 +49,11 @@ OF_THE_REFERENCE = {
 }
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+PRETRAINED = [name for name, variant in VARIANTS.items() if variant.pretraining is not None]
+FROM_SCRATCH = [name for name in VARIANTS if name not in PRETRAINED]
+
+
+@pytest.mark.parametrize("name", FROM_SCRATCH)
 def test_every_variant_can_be_built_and_only_some_are_the_reference(name, tmp_path):
     reference = parse_train_config(BASE)
     changed = parse_train_config([*BASE, *running.variant_arguments(reference, VARIANTS[name], tmp_path)])
@@ -98,7 +102,8 @@ def test_depths_fit_the_stages_of_the_reference(preset, depths):
 
 
 def test_choosing_by_name_and_group_always_brings_the_reference():
-    assert running.choose_variants([], []) == list(VARIANTS)
+    assert running.choose_variants([], []) == FROM_SCRATCH, "hours of pretraining are asked for by name"
+    assert running.choose_variants([], ["pretraining"]) == [REFERENCE, *PRETRAINED]
     assert running.choose_variants(["rank_0"], []) == [REFERENCE, "rank_0"]
     assert running.choose_variants([], ["first frame"]) == [
         REFERENCE,
@@ -133,6 +138,46 @@ def test_runs_go_into_their_own_folders_and_what_lies_there_is_tabled(tmp_path, 
     assert lines[4].startswith("| rank hinge: weight 0 | 0.450 ± 0.010 ")
     assert lines[4].endswith("| 2 | -5.0 | 0.75 | 0.900 |")
     assert len({line.count("|") for line in lines}) == 1
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_pretraining_renders_other_people_for_the_same_network(name, tmp_path):
+    arguments = [*BASE, "--label_set", "5class", "--preset", "small", "--seeds", "0", "1", "--epochs", "20"]
+    reference = parse_train_config(arguments)
+    pretraining = VARIANTS[name].pretraining
+    options = ["face_model=model", "seed=3"]
+    first = parse_train_config(running.pretraining_arguments(reference, pretraining, options, tmp_path / "first"))
+    rendered = first.pairs("corpus_options")
+    assert rendered["face_model"] == "model" and rendered["seed"] == pretraining.seed
+    assert rendered["num_subjects"] * rendered["clips_per_subject"] == pretraining.num_clips
+    assert (first.protocol, first.preset, first.label_set, first.seeds) == ("none", "small", "5class", [])
+    assert first.model_overrides == reference.model_overrides and first.final_model
+
+    changed = parse_train_config([*arguments, *running.variant_arguments(reference, VARIANTS[name], tmp_path / name)])
+    assert changed.init_from == str(running.pretraining_place(pretraining, tmp_path) / "final")
+    if name.endswith("_trained"):
+        assert changed.max_steps is None and changed.seeds == [0, 1]
+        assert changed.learning_rate < reference.learning_rate
+    else:
+        assert changed.max_steps == 0 and changed.seeds == [0], "without training every seed gives the same figure"
+
+
+def test_pretraining_comes_first_and_a_variant_waits_for_it(tmp_path, monkeypatch, caplog):
+    places, fails = [], set()
+
+    def run(config, arguments):
+        places.append(Path(config.output_dir).name)
+        return int(places[-1] in fails)
+
+    monkeypatch.setattr(running, "run", run)
+    arguments = ["--corpus", "synthetic", "--output_dir", str(tmp_path)]
+    running.run_variants(arguments, ["pretraining_1000"], ["difficulty=mild"])
+    assert places == ["pretrained_1000", "pretraining_1000"]
+    places.clear()
+    fails.add("pretrained_1000")
+    running.run_variants(arguments, ["pretraining_1000"], ["difficulty=mild"])
+    assert places == ["pretrained_1000"]
+    assert "ablation pretraining_1000 waits for it" in caplog.text
 
 
 def test_tables_name_what_is_incomplete_and_what_selection_inflates():
@@ -193,14 +238,16 @@ def test_generated_block_is_replaced_and_what_people_wrote_stays(tmp_path):
 
 
 def test_a_table_without_its_reference_is_one_sentence(monkeypatch):
-    monkeypatch.setattr(running, "run_variants", lambda arguments, names: {})
+    monkeypatch.setattr(running, "run_variants", lambda *arguments: {})
     monkeypatch.setattr("sys.argv", ["ablations", "--variants", "rank_0"])
     with pytest.raises(TrainingError, match="needs the reference, but no fold of it is finished"):
         main()
 
 
 def test_own_options_are_split_from_those_of_train():
-    options, rest = parse_arguments(["--groups", "pooling", "--corpus", "synthetic", "--docs", "docs/results.md"])
+    words = ["--groups", "pooling", "--corpus", "synthetic", "--pretraining_options", "fps=60", "size=128"]
+    options, rest = parse_arguments([*words, "--docs", "docs/results.md"])
+    assert options.pretraining_options == ["fps=60", "size=128"]
     assert options.groups == ["pooling"]
     assert str(options.docs) == "docs/results.md"
     assert rest == ["--corpus", "synthetic"]

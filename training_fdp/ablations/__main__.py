@@ -18,6 +18,14 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[
     )
     parser.add_argument("--variants", nargs="+", default=[], metavar="NAME", help="only these; default: all")
     parser.add_argument("--groups", nargs="+", default=[], metavar="NAME", help="only these questions")
+    parser.add_argument(
+        "--pretraining_options",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="options of the synthetic corpus that the group `pretraining` learns first, for example "
+        "face_model=FACES difficulty=medium fps=60 size=128; this group takes hours and runs only when named",
+    )
     parser.add_argument("--docs", type=Path, help="Markdown file whose block `ablations` takes the table")
     return parser.parse_known_args(arguments)
 
@@ -32,7 +40,7 @@ def main() -> int:
     from .running import ablation_table, choose_variants, run_variants
     from .variants import REFERENCE
 
-    results = run_variants(rest, choose_variants(options.variants, options.groups))
+    results = run_variants(rest, choose_variants(options.variants, options.groups), options.pretraining_options)
     end_processes()
     if not is_main_process():
         return 0

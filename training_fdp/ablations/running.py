@@ -6,21 +6,24 @@ from pathlib import Path
 from typing import Any
 
 from training_fdp.comparison import comparison_table
-from training_fdp.config import TrainConfig, parse_train_config
+from training_fdp.config import NO_PROTOCOL, TrainConfig, parse_train_config
 from training_fdp.errors import ConfigError
 from training_fdp.finishing import report_if_finished
 from training_fdp.preparation import build_model_config, build_processor
+from training_fdp.protocols import FINAL_FOLD
 from training_fdp.report import RESULTS_NAME
 from training_fdp.runs import run
 from training_fdp.storage import read_json
 
-from .variants import REFERENCE, VARIANTS, Variant
+from .variants import REFERENCE, VARIANTS, Pretraining, Variant
 
 logger = logging.getLogger(__name__)
 
 
 def choose_variants(names: Sequence[str], groups: Sequence[str]) -> list[str]:
     """Return the variants to run (`list[str]`): those named and those of the groups, the reference always first.
+
+    What renders and learns clips of other people first takes hours, and is chosen by name or group only.
 
     Raises:
         ConfigError: a variant or a group that does not exist.
@@ -33,7 +36,7 @@ def choose_variants(names: Sequence[str], groups: Sequence[str]) -> list[str]:
             f"variants {', '.join(VARIANTS)}"
         )
     if not names and not groups:
-        return list(VARIANTS)
+        return [name for name, variant in VARIANTS.items() if variant.pretraining is None]
     wanted = {REFERENCE, *names, *(name for name, variant in VARIANTS.items() if variant.group in groups)}
     return [name for name in VARIANTS if name in wanted]
 
@@ -51,15 +54,47 @@ def variant_arguments(config: TrainConfig, variant: Variant, place: Path) -> lis
         "output_dir": str(place),
         "final_model": False,
     }
-    arguments: list[str] = []
-    for name, value in settings.items():
-        values = value if isinstance(value, list) else [value]
-        if values:
-            arguments += [
-                f"--{name}",
-                *(str(item).lower() if isinstance(item, bool) else str(item) for item in values),
-            ]
-    return arguments
+    if variant.pretraining is not None:
+        settings["init_from"] = str(pretraining_place(variant.pretraining, place.parent) / FINAL_FOLD)
+        if variant.settings.get("max_steps") == 0:
+            settings["seeds"] = [config.seed]  # nothing is drawn, so that seeds would repeat one figure
+    return _as_arguments(settings)
+
+
+def pretraining_place(pretraining: Pretraining, root: Path) -> Path:
+    """Return the folder (`Path`) in OUT where a pretraining runs."""
+    return root / f"pretrained_{pretraining.num_clips}"
+
+
+def pretraining_arguments(
+    config: TrainConfig, pretraining: Pretraining, options: Sequence[str], place: Path
+) -> list[str]:
+    """Return the command line (`list[str]`) of the run that a variant takes its weights from.
+
+    The network, its input and what the machine needs are the reference's, the training is that of docs/results.md.
+
+    Args:
+        config (`TrainConfig`): The reference.
+        pretraining (`Pretraining`): Which clips.
+        options (`Sequence[str]`): Options of the synthetic corpus as NAME=VALUE (`face_model=...`, `difficulty=...`).
+        place (`Path`): Its OUT.
+    """
+    kept = (
+        "label_set", "preset", "num_frames", "image_size", "model_overrides", "processor_overrides", "seed",
+        "cache_dir", "num_proc", "mixed_precision", "eval_batch_size", "checkpoint_steps",
+    )  # fmt: skip
+    people = {"num_subjects": pretraining.num_clips // 10, "clips_per_subject": 10, "seed": pretraining.seed}
+    settings = {
+        "corpus": ["synthetic"],
+        "corpus_options": [*options, *_pairs(people)],
+        "protocol": NO_PROTOCOL,
+        "epochs": pretraining.epochs,
+        "batch_size": 32,
+        "learning_rate": 2e-3,
+        **{name: getattr(config, name) for name in kept},
+        "output_dir": str(place),
+    }
+    return _as_arguments(settings)
 
 
 def repeats_reference(config: TrainConfig, variant: TrainConfig) -> bool:
@@ -70,7 +105,9 @@ def repeats_reference(config: TrainConfig, variant: TrainConfig) -> bool:
     return config.init_from is None and _training(config) == _training(variant)
 
 
-def run_variants(arguments: Sequence[str], names: Iterable[str]) -> dict[str, dict[str, Any]]:
+def run_variants(
+    arguments: Sequence[str], names: Iterable[str], pretraining_options: Sequence[str] = ()
+) -> dict[str, dict[str, Any]]:
     """Run variants one after the other into OUT/<name>/; what is finished there is not run again.
 
     A variant that the reference is already, such as `size_tiny` of the preset `tiny`, gets no row.
@@ -78,6 +115,8 @@ def run_variants(arguments: Sequence[str], names: Iterable[str]) -> dict[str, di
     Args:
         arguments (`Sequence[str]`): Options of `train.py`: the reference.
         names (`Iterable[str]`): Keys of `VARIANTS`.
+        pretraining_options (`Sequence[str]`, *optional*): Options of the synthetic corpus that variants with a
+            pretraining learn first, as NAME=VALUE.
 
     Returns:
         `dict`: By name the content of results.json, of every variant with a finished fold.
@@ -85,16 +124,28 @@ def run_variants(arguments: Sequence[str], names: Iterable[str]) -> dict[str, di
     config = parse_train_config(arguments)
     root = Path(str(config.output_dir))
     for name in names:
+        pretraining = VARIANTS[name].pretraining
+        if pretraining is not None:
+            place = pretraining_place(pretraining, root)
+            first = pretraining_arguments(config, pretraining, pretraining_options, place)
+            if _run_unfinished(first):
+                logger.warning("%s is unfinished, and ablation %s waits for it; run it again", place.name, name)
+                continue
         changed = [*arguments, *variant_arguments(config, VARIANTS[name], root / name)]
-        variant = parse_train_config(changed)
-        if name != REFERENCE and repeats_reference(config, variant):
+        if name != REFERENCE and pretraining is None and repeats_reference(config, parse_train_config(changed)):
             logger.warning("ablation %s is the reference itself and is not run again", name)
             continue
         logger.warning("ablation %s", name)
-        code = report_if_finished(variant, changed)
-        if run(variant, changed) if code is None else code:
+        if _run_unfinished(changed):
             logger.warning("ablation %s lacks folds; the same command runs only these", name)
     return read_variants(root)
+
+
+def _run_unfinished(arguments: Sequence[str]) -> int:
+    """Run the main program unless it has nothing left to do; return its exit code."""
+    config = parse_train_config(arguments)
+    code = report_if_finished(config, arguments)
+    return run(config, arguments) if code is None else code
 
 
 def read_variants(root: Path) -> dict[str, dict[str, Any]]:
@@ -143,6 +194,19 @@ def _literature(results: Mapping[str, Any]) -> str:
         f"`best_on_test_subject`: choosing each fold's epoch on its own test clips turns UF1 {honest:.3f} into "
         f"{chosen:.3f} ({100 * (chosen - honest):+.1f} points) without any better model."
     )
+
+
+def _as_arguments(settings: Mapping[str, Any]) -> list[str]:
+    """Write settings as options of `train.py`; what is `None` or empty is left out."""
+    arguments: list[str] = []
+    for name, value in settings.items():
+        values = value if isinstance(value, list) else [value]
+        if values and value is not None:
+            arguments += [
+                f"--{name}",
+                *(str(item).lower() if isinstance(item, bool) else str(item) for item in values),
+            ]
+    return arguments
 
 
 def _pairs(overrides: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,21 @@ REFERENCE = "reference"
 
 
 @dataclass(frozen=True)
+class Pretraining:
+    """A run on rendered clips of other people that comes first and gives a variant its weights.
+
+    Args:
+        num_clips (`int`): How many, ten of each person, the classes alike often.
+        seed (`int`): Of the rendered people.
+        epochs (`int`): Passes over them.
+    """
+
+    num_clips: int
+    seed: int
+    epochs: int
+
+
+@dataclass(frozen=True)
 class Variant:
     """One row of the table.
 
@@ -18,6 +33,7 @@ class Variant:
         model (`Mapping[str, Any]`): Fields of `FDPConfig` that differ.
         processor (`Mapping[str, Any]`): Settings of the video processor that differ.
         global_depth (`int`, *optional*): Global blocks in every stage, however many stages the reference has.
+        pretraining (`Pretraining`, *optional*): Where the weights come from that training starts from.
     """
 
     group: str
@@ -26,6 +42,7 @@ class Variant:
     model: Mapping[str, Any] = field(default_factory=dict)
     processor: Mapping[str, Any] = field(default_factory=dict)
     global_depth: int | None = None
+    pretraining: Pretraining | None = None
 
 
 # One number per frame cell, as the release has it, so that its reshape and the true time axis differ in nothing else.
@@ -53,6 +70,22 @@ def _augmentation_variants() -> dict[str, Variant]:
     for title, pairs in _AUGMENTATIONS.items():
         name = f"augmentation_{pairs.partition('=')[0]}" + ("_backwards" if "reverse" in pairs else "")
         variants[name] = Variant("augmentation", f"only {title}", {"augmentation": pairs})
+    return variants
+
+
+# As many steps with 30,000 clips as with 10,000.
+_PRETRAININGS = (Pretraining(1_000, 9101, 30), Pretraining(10_000, 9100, 6), Pretraining(30_000, 9103, 2))
+
+
+def _pretraining_variants() -> dict[str, Variant]:
+    variants = {}
+    for first in _PRETRAININGS:
+        title = f"{first.num_clips:,} rendered clips of other people"
+        name = f"pretraining_{first.num_clips}"
+        variants[name] = Variant("pretraining", f"{title} and no training", {"max_steps": 0}, pretraining=first)
+        variants[f"{name}_trained"] = Variant(
+            "pretraining", f"{title}, then training", {"learning_rate": 3e-4}, pretraining=first
+        )
     return variants
 
 
@@ -124,4 +157,5 @@ VARIANTS: dict[str, Variant] = {
     "pixels_64": Variant("input", "64 pixels", {"image_size": 64}),
     "pixels_96": Variant("input", "96 pixels", {"image_size": 96}),
     "pixels_128": Variant("input", "128 pixels", {"image_size": 128}),
+    **_pretraining_variants(),
 }
