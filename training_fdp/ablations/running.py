@@ -102,7 +102,7 @@ def repeats_reference(config: TrainConfig, variant: TrainConfig) -> bool:
 
     With `--init_from` the checkpoint holds half of the settings, and every variant counts as another one.
     """
-    return config.init_from is None and _training(config) == _training(variant)
+    return config.init_from is None and variant.init_from is None and _training(config) == _training(variant)
 
 
 def run_variants(
@@ -132,7 +132,7 @@ def run_variants(
                 logger.warning("%s is unfinished, and ablation %s waits for it; run it again", place.name, name)
                 continue
         changed = [*arguments, *variant_arguments(config, VARIANTS[name], root / name)]
-        if name != REFERENCE and pretraining is None and repeats_reference(config, parse_train_config(changed)):
+        if name != REFERENCE and repeats_reference(config, parse_train_config(changed)):
             logger.warning("ablation %s is the reference itself and is not run again", name)
             continue
         logger.warning("ablation %s", name)
