@@ -235,6 +235,15 @@ def test_videomae_takes_stacked_gray_frames():
     assert sum(weight.numel() for weight in network.parameters()) < 1.2e6
 
 
+def test_videomae_learns_its_training_clips():
+    clips = make_clips(num_subjects=2, size=32)
+    frames, labels = inputs.raw_frames(clips, Processor(), 4), np.array([clip["label"] for clip in clips])
+    outcome = BASELINES["videomae"].classifier(20).fit_predict(frames, labels, [], frames, 2, seed=0)
+    assert len(outcome.losses) == 60, "three times as many epochs as the others"
+    assert outcome.losses[0] > 0.5
+    assert (outcome.probabilities.argmax(1) == labels).all()
+
+
 @pytest.fixture
 def prepared(monkeypatch, tmp_path):
     clips = make_clips()
