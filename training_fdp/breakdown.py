@@ -1,0 +1,138 @@
+"""`python -m training_fdp.breakdown`: what makes rendered clips hard, by their ground truth."""
+
+import argparse
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from training_fdp.cli import run_main, say
+from training_fdp.errors import ConfigError
+
+# A row of the table holds at least so many clips.
+MIN_CLIPS = 4
+# A lid that closes at least so far, of 0 to 1, is a blink that a viewer notices.
+BLINK = 0.3
+NUM_PARTS = 3
+
+
+def clip_facts(data_dir: Path, clip_ids: Sequence[str]) -> pd.DataFrame:
+    """Read what the ground truth of a corpus in the layout `synthetic` says of clips.
+
+    Args:
+        data_dir (`Path`): The corpus, with `ground_truth/`.
+        clip_ids (`Sequence[str]`): `"synthetic/SUBJECT/RECORDING/ONSET"`, onset counted from 1.
+
+    Returns:
+        `pandas.DataFrame`: By clip: `motion`, the peak of the strongest action unit in pixels of a frame 128 wide;
+        `turn`, how far yaw or pitch, the greater of the two, differ between onset and offset in degrees; `blink`,
+        whether the eyes close; `units`, such as `"4+7"`; `emotion`.
+
+    Raises:
+        ConfigError: A clip has no ground truth there.
+    """
+    return pd.DataFrame([_facts(data_dir, clip_id) for clip_id in clip_ids], index=pd.Index(clip_ids, name="clip_id"))
+
+
+def _facts(data_dir: Path, clip_id: str) -> dict[str, object]:
+    found = re.fullmatch(r"synthetic/([^/]+)/([^/]+)/(\d+)", clip_id)
+    if found is None:
+        raise ConfigError(
+            f"only clips of the corpus synthetic have a ground truth to be found by name, but this run has {clip_id}; "
+            "give runs on --corpus synthetic"
+        )
+    subject, recording, onset = found.groups()
+    path = data_dir / "ground_truth" / f"{subject}_{recording}.npz"
+    try:
+        truth = dict(np.load(path))
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"the ground truth of {clip_id} must be {path}, which is missing; give the rendered corpus of these "
+            "predictions, in the layout synthetic, as --data_dir"
+        ) from error
+    events = np.flatnonzero(truth["event_frames"][:, 0] + 1 == int(onset))
+    if len(events) != 1:
+        raise ConfigError(f"{path} has no event that begins at frame {onset}; give the corpus of these predictions")
+    first, _, last = truth["event_frames"][events[0]]
+    units = set(re.findall(r"\d+", str(truth["event_action_units"][events[0]])))
+    return {
+        "motion": truth["curves"][first : last + 1].max(),
+        "turn": np.abs(truth["pose"][last, :2] - truth["pose"][first, :2]).max(),
+        "blink": truth["blink"][first : last + 1].max() > BLINK,
+        "units": "+".join(sorted(units, key=int)),
+        "emotion": str(truth["event_emotions"][events[0]]),
+    }
+
+
+def breakdown_table(accuracy: Mapping[str, pd.Series], facts: pd.DataFrame) -> str:
+    """Lay out the accuracy of several runs by groups of clips as Markdown.
+
+    Args:
+        accuracy (`Mapping[str, pandas.Series]`): By run, how often each clip was right, 0 to 1.
+        facts (`pandas.DataFrame`): Of the same clips; see [`clip_facts`].
+
+    Returns:
+        `str`: One line per third of motion and of turn, with and without a blink, and per action units and emotion
+        that at least `MIN_CLIPS` clips share.
+    """
+    groups: list[tuple[str, pd.Index]] = [("all", facts.index)]
+    for name, unit in (("motion", "px"), ("turn", "degrees")):
+        parts = pd.qcut(facts[name], NUM_PARTS, labels=False, duplicates="drop")
+        for _, values in facts[name].groupby(parts):
+            groups.append((f"{name} {values.min():.2f} to {values.max():.2f} {unit}", values.index))
+    groups += [("a blink", facts.index[facts["blink"]]), ("no blink", facts.index[~facts["blink"]])]
+    for (units, emotion), alike in facts.groupby(["units", "emotion"]):
+        if len(alike) >= MIN_CLIPS:
+            groups.append((f"units {units}, {emotion}", alike.index))
+    header = ["clips", "number", *accuracy]
+    rows = [
+        [name, str(len(clips)), *(f"{found[clips].mean():.2f}" for found in accuracy.values())]
+        for name, clips in groups
+        if len(clips)
+    ]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, ["---"] * len(header), *rows])
+
+
+def run_accuracy(run: Path) -> pd.Series:
+    """Read how often a run was right about each clip, over its seeds.
+
+    Args:
+        run (`Path`): Folder with predictions.csv.
+
+    Returns:
+        `pandas.Series`: 0 to 1 by `clip_id`, sorted.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    path = run / "predictions.csv"
+    try:
+        predictions = pd.read_csv(path)
+    except FileNotFoundError as error:
+        raise ConfigError(f"a run has a predictions.csv, but {path} is missing; give the OUT of a run") from error
+    return (predictions["label"] == predictions["prediction"]).groupby(predictions["clip_id"]).mean()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the command line, print the table; returns the exit code (`int`)."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training_fdp.breakdown",
+        description="Accuracy of runs on a rendered corpus by motion, head turn, blinks and action units.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="OUT", help="Runs on the same clips.")
+    parser.add_argument("--data_dir", type=Path, required=True, help="The rendered corpus, in the layout synthetic.")
+    options = parser.parse_args(arguments)
+    accuracy = {str(run): run_accuracy(run) for run in options.runs}
+    first = accuracy[str(options.runs[0])]
+    for name, found in accuracy.items():
+        if not found.index.equals(first.index):
+            raise ConfigError(f"runs are compared on the same clips, but {options.runs[0]} and {name} have other ones")
+    say(breakdown_table(accuracy, clip_facts(options.data_dir, list(first.index))))
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)
