@@ -73,8 +73,8 @@ class TrainConfig:
     init_from: str | None = _option(
         None,
         "Start every fold, and the final model, from the weights of this checkpoint in Hub format: a folder or "
-        "NAMESPACE/NAME. The network is then the checkpoint's. Rule of thumb, tried on rendered faces alone: a third to "
-        "a tenth of the --learning_rate that trains from nothing (adamw: 3e-4 to 1e-4) and fewer --epochs; let "
+        "NAMESPACE/NAME. The network is then the checkpoint's. Rule of thumb, tried on rendered faces alone: a third "
+        "to a tenth of the --learning_rate that trains from nothing (adamw: 3e-4 to 1e-4) and fewer --epochs; let "
         "--selection inner choose the steps rather than the held-out subjects.",
     )
     num_frames: int | None = _option(None, "Frames per clip; the preset's otherwise.")
