@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hub_datasets.synthetic.tree import TRUTH_FOLDER
 from training_fdp.cli import run_main, say
 from training_fdp.errors import ConfigError
 
@@ -26,9 +27,9 @@ def clip_facts(data_dir: Path, clip_ids: Sequence[str]) -> pd.DataFrame:
         clip_ids (`Sequence[str]`): `"synthetic/SUBJECT/RECORDING/ONSET"`, onset counted from 1.
 
     Returns:
-        `pandas.DataFrame`: By clip: `motion`, the peak of the strongest action unit in pixels of a frame 128 wide;
+        `pandas.DataFrame`: By clip: `motion`, the peak of its strongest action unit in pixels of a frame 128 wide;
         `turn`, how far yaw or pitch, the greater of the two, differ between onset and offset in degrees; `blink`,
-        whether the eyes close; `units`, such as `"4+7"`; `emotion`.
+        whether the lids shut by more than `BLINK` at some frame; `units`, such as `"4+7"`; `emotion`.
 
     Raises:
         ConfigError: A clip has no ground truth there.
@@ -44,9 +45,10 @@ def _facts(data_dir: Path, clip_id: str) -> dict[str, object]:
             "give runs on --corpus synthetic"
         )
     subject, recording, onset = found.groups()
-    path = data_dir / "ground_truth" / f"{subject}_{recording}.npz"
+    path = data_dir / TRUTH_FOLDER / f"{subject}_{recording}.npz"
     try:
-        truth = dict(np.load(path))
+        with np.load(path) as archive:
+            truth = dict(archive)
     except FileNotFoundError as error:
         raise ConfigError(
             f"the ground truth of {clip_id} must be {path}, which is missing; give the rendered corpus of these "
@@ -57,8 +59,10 @@ def _facts(data_dir: Path, clip_id: str) -> dict[str, object]:
         raise ConfigError(f"{path} has no event that begins at frame {onset}; give the corpus of these predictions")
     first, _, last = truth["event_frames"][events[0]]
     units = set(re.findall(r"\d+", str(truth["event_action_units"][events[0]])))
+    # Of both sides, L4 and R4; a mouth that speaks meanwhile is another unit's.
+    shown = [name[1:] in units for name in truth["curve_names"]]
     return {
-        "motion": truth["curves"][first : last + 1].max(),
+        "motion": truth["curves"][first : last + 1, shown].max(),
         "turn": np.abs(truth["pose"][last, :2] - truth["pose"][first, :2]).max(),
         "blink": truth["blink"][first : last + 1].max() > BLINK,
         "units": "+".join(sorted(units, key=int)),
@@ -74,18 +78,23 @@ def breakdown_table(accuracy: Mapping[str, pd.Series], facts: pd.DataFrame) -> s
         facts (`pandas.DataFrame`): Of the same clips; see [`clip_facts`].
 
     Returns:
-        `str`: One line per third of motion and of turn, with and without a blink, and per action units and emotion
-        that at least `MIN_CLIPS` clips share.
+        `str`: One line per third of motion and of turn, with and without a blink, per action units and emotion that
+        at least `MIN_CLIPS` clips share, and of the rest.
     """
     groups: list[tuple[str, pd.Index]] = [("all", facts.index)]
     for name, unit in (("motion", "px"), ("turn", "degrees")):
-        parts = pd.qcut(facts[name], NUM_PARTS, labels=False, duplicates="drop")
+        # By rank, so that equal values make parts too.
+        parts = pd.qcut(facts[name].rank(method="first"), min(NUM_PARTS, len(facts)), labels=False)
         for _, values in facts[name].groupby(parts):
             groups.append((f"{name} {values.min():.2f} to {values.max():.2f} {unit}", values.index))
     groups += [("a blink", facts.index[facts["blink"]]), ("no blink", facts.index[~facts["blink"]])]
+    rare = facts.index[:0]
     for (units, emotion), alike in facts.groupby(["units", "emotion"]):
         if len(alike) >= MIN_CLIPS:
             groups.append((f"units {units}, {emotion}", alike.index))
+        else:
+            rare = rare.union(alike.index)
+    groups.append(("other units", rare))
     header = ["clips", "number", *accuracy]
     rows = [
         [name, str(len(clips)), *(f"{found[clips].mean():.2f}" for found in accuracy.values())]

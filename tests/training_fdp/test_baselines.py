@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -235,13 +236,20 @@ def test_videomae_takes_stacked_gray_frames():
     assert sum(weight.numel() for weight in network.parameters()) < 1.2e6
 
 
-def test_videomae_learns_its_training_clips():
+@pytest.mark.parametrize(("num_frames", "image_size"), [(5, 32), (4, 40)])
+def test_videomae_does_not_leave_out_a_part_of_its_input(num_frames, image_size):
+    with pytest.raises(ConfigError, match=f"an even number of frames .*{num_frames} of {image_size}"):
+        networks.VideoMAEClassifier(num_frames, image_size, num_labels=3)
+
+
+def test_videomae_trains_three_times_as_long_and_learns_soon_since_grays_are_scaled():
+    assert BASELINES["videomae"].classifier(40).epochs == 120
     clips = make_clips(num_subjects=2, size=32)
     frames, labels = inputs.raw_frames(clips, Processor(), 4), np.array([clip["label"] for clip in clips])
-    outcome = BASELINES["videomae"].classifier(20).fit_predict(frames, labels, [], frames, 2, seed=0)
-    assert len(outcome.losses) == 60, "three times as many epochs as the others"
-    assert outcome.losses[0] > 0.5
-    assert (outcome.probabilities.argmax(1) == labels).all()
+    outcome = BASELINES["videomae"].classifier(7).fit_predict(frames, labels, [], frames, 2, seed=0)
+    assert len(outcome.losses) == 21
+    # Without the scale 0.68 of the 0.69 that guessing costs.
+    assert outcome.losses[-1] < 0.5
 
 
 @pytest.fixture
@@ -297,6 +305,9 @@ def test_run_writes_the_main_programs_files_and_is_resumed_not_repeated(prepared
     with pytest.raises(ConfigError, match="--num_frames was 5, now 4"):
         running.run_baselines([*prepared, "--num_frames", "4"], ["difference_cnn"], epochs=8)
     running.run_baselines([*prepared, "--epochs", "3"], ["difference_cnn"], epochs=8)
+    monkeypatch.setitem(BASELINES, "difference_cnn", replace(BASELINES["difference_cnn"], version=2))
+    with pytest.raises(ConfigError, match="--baseline_version"):
+        running.run_baselines(prepared, ["difference_cnn"], epochs=8)
 
 
 def test_the_release_is_trained_by_the_main_program_with_its_own_recipe(prepared, monkeypatch, tmp_path):

@@ -40,6 +40,35 @@ def test_facts_are_those_of_the_clips_own_event(rendered):
     assert facts["turn"].between(0, 15).all()
 
 
+def test_facts_are_of_the_clip_alone(tmp_path):
+    """Two events; what lies between them, the roll of the head and a mouth that speaks are larger and do not count."""
+    curves = np.zeros((20, 4))
+    curves[2:6, 0] = [0.5, 1.0, 1.5, 2.0]  # its strongest frame is the last one
+    curves[2:6, 3] = 5.0
+    curves[6:12, 0] = 4.0
+    curves[12:16, 1] = 0.7
+    blink = np.zeros(20)
+    blink[4], blink[5], blink[8], blink[13] = 0.2, 0.35, 1.0, 0.25
+    pose = np.zeros((20, 6))
+    pose[2, :3], pose[5, :3], pose[9, :3] = (1.0, -1.0, 0.0), (0.0, 1.5, 7.0), (9.0, 9.0, 9.0)
+    (tmp_path / "ground_truth").mkdir()
+    np.savez(
+        tmp_path / "ground_truth" / "s001_r001.npz",
+        event_frames=[[2, 4, 5], [12, 13, 15]],
+        event_emotions=["disgust", "happiness"],
+        event_action_units=["9B+L4A", "12C"],
+        curve_names=["L4", "R12", "L9", "R26"],
+        curves=curves,
+        pose=pose,
+        blink=blink,
+    )
+    facts = clip_facts(tmp_path, ["synthetic/s001/r001/3", "synthetic/s001/r001/13"])
+    assert facts.to_dict("records") == [
+        {"motion": 2.0, "turn": 2.5, "blink": True, "units": "4+9", "emotion": "disgust"},
+        {"motion": 0.7, "turn": 0.0, "blink": False, "units": "12", "emotion": "happiness"},
+    ]
+
+
 def test_table_counts_and_averages_the_clips_of_each_group():
     facts = pd.DataFrame(
         {
@@ -66,7 +95,19 @@ def test_table_counts_and_averages_the_clips_of_each_group():
         "| a blink | 1 | 1.00 | 0.00 |",
         "| no blink | 8 | 0.44 | 0.56 |",
         "| units 12, happiness | 4 | 0.50 | 0.50 |",
+        "| other units | 5 | 0.50 | 0.50 |",
     ]
+
+
+def test_clips_that_are_all_alike_still_have_rows():
+    facts = pd.DataFrame(
+        {"motion": [1.0] * 2, "turn": [0.0] * 2, "blink": [False] * 2, "units": ["9"] * 2, "emotion": ["disgust"] * 2},
+        index=["a", "b"],
+    )
+    table = breakdown_table({"run": pd.Series([1.0, 0.0], index=facts.index)}, facts)
+    assert table.count("| motion 1.00 to 1.00 px | 1 |") == 2
+    assert "| no blink | 2 | 0.50 |" in table
+    assert "a blink" not in table
 
 
 def test_accuracy_of_a_clip_is_its_mean_over_seeds(tmp_path):

@@ -33,7 +33,10 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[
         "GPU and runs only when named",
     )
     parser.add_argument(
-        "--baseline_epochs", type=int, default=DEFAULT_EPOCHS, help="epochs of the networks (%(default)s)"
+        "--baseline_epochs",
+        type=int,
+        default=DEFAULT_EPOCHS,
+        help="epochs of the networks (%(default)s), three times as many for videomae",
     )
     parser.add_argument("--docs", type=Path, help="Markdown file whose block `baselines` takes the table")
     return parser.parse_known_args(arguments)

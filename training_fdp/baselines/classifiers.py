@@ -132,7 +132,8 @@ class LogisticClassifier(Classifier):
 class NetworkClassifier(Classifier):
     """A network trained for a fixed number of epochs: AdamW, one-cycle rate, balanced cross-entropy, mirrored clips.
 
-    The same schedule for every network, never one that looked at a test subject; on an accelerator where there is one.
+    The same schedule for every network, VideoMAE's being three times as long, and never one that looked at a test
+    subject; on an accelerator where there is one.
 
     Args:
         build (`Callable`): `build(sample_shape, num_labels)` gives a network for inputs of shape `(batch_size,

@@ -7,6 +7,7 @@ from torchvision.models import resnet18
 from modeling_fdp import FDPConfig
 from modeling_fdp.configuration_fdp import MOTION_CHANNELS
 from modeling_fdp.motion_reference_fdp import motion_channels, stabilize
+from training_fdp.errors import ConfigError
 
 
 class PlainConvNet(nn.Module):
@@ -105,6 +106,9 @@ class VideoMAEClassifier(nn.Module):
         num_frames (`int`): Frames per clip, an even number.
         image_size (`int`): Image side in pixels, a multiple of 16.
         num_labels (`int`): Number of classes.
+
+    Raises:
+        ConfigError: Other numbers, of which the network would leave out the rest without a word.
     """
 
     # Brings gray values to about unit deviation, as VideoMAE's own processor does. Without it the network hardly
@@ -113,6 +117,11 @@ class VideoMAEClassifier(nn.Module):
 
     def __init__(self, num_frames: int, image_size: int, num_labels: int) -> None:
         super().__init__()
+        if num_frames % 2 or image_size % 16:
+            raise ConfigError(
+                f"videomae takes an even number of frames and a multiple of 16 pixels, but there are {num_frames} of "
+                f"{image_size}; change --num_frames and --image_size or leave it out by --baselines"
+            )
         # Imported here: transformers takes seconds, and most baselines do without.
         from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 

@@ -97,6 +97,8 @@ def _run_baseline(prepared: PreparedRun, name: str, epochs: int, place: Path, ar
     # A baseline takes FDP's input, its default sizes and, one of them, its motion: it moves with FDP's version.
     settings["network_version"] = NETWORK_VERSION
     settings |= {"num_frames": prepared.model_config.num_frames, "image_size": prepared.model_config.image_size}
+    if BASELINES[name].version > 1:  # the first version has no number, since folders of before numbers have none
+        settings["baseline_version"] = BASELINES[name].version
     identity = {**prepared.identity(), "settings": {"baseline": name, "baseline_epochs": epochs, **settings}}
     facts = run_facts(prepared, arguments)
     facts |= {
