@@ -10,6 +10,7 @@ import pandas as pd
 
 from hub_datasets.synthetic.tree import TRUTH_FOLDER
 from training_fdp.cli import run_main, say
+from training_fdp.comparison import markdown_table
 from training_fdp.errors import ConfigError
 
 # A row of the table holds at least so many clips.
@@ -101,7 +102,7 @@ def breakdown_table(accuracy: Mapping[str, pd.Series], facts: pd.DataFrame) -> s
         for name, clips in groups
         if len(clips)
     ]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, ["---"] * len(header), *rows])
+    return markdown_table(header, rows)
 
 
 def run_accuracy(run: Path) -> pd.Series:

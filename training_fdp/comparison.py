@@ -1,6 +1,6 @@
 """Tables of several runs on the same clips, and their place in a Markdown file that people edit too."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +60,12 @@ def comparison_table(
         header.append(heading)
         for key, row in zip(["", *results], rows, strict=True):
             row.append(cells_by_name.get(key, ""))
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+    return markdown_table(header, rows)
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown (`str`) of a header and rows of as many cells."""
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, ["---"] * len(header), *rows])
 
 
 def _require_same_clips(results: Mapping[str, Mapping[str, Any]]) -> None:
