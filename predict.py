@@ -45,7 +45,7 @@ def main() -> None:
     from tqdm import tqdm
     from transformers.utils import logging as transformers_logging
 
-    from training_fdp.prediction import Predictor, check_output_dir, predictions_document, write_predictions
+    from training_fdp.hub.prediction import Predictor, check_output_dir, predictions_document, write_predictions
 
     # What matters of transformers' table of loaded weights is checked by Predictor and said in one sentence.
     transformers_logging.set_verbosity_error()

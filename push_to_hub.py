@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 
 from training_fdp.cli import run_main
-from training_fdp.publish import CARD_NAME, Publication, prepare_publication, push
+from training_fdp.hub.publish import CARD_NAME, Publication, prepare_publication, push
 
 
 def parse_arguments() -> argparse.Namespace:

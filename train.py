@@ -9,15 +9,15 @@ from training_fdp.cli import run_main
 def main() -> int:
     """Read the command line and run it; returns the exit code (`int`)."""
     from training_fdp.config import parse_train_config
-    from training_fdp.finishing import report_if_finished
+    from training_fdp.runs.finish import report_if_finished
 
     arguments = sys.argv[1:]
     config = parse_train_config(arguments)
     code = report_if_finished(config, arguments)
     if code is not None:
         return code
-    from training_fdp.preparation import end_processes
-    from training_fdp.runs import run
+    from training_fdp.runs.prepare import end_processes
+    from training_fdp.runs.run import run
 
     code = run(config, arguments)
     end_processes()

@@ -17,11 +17,11 @@ import torch
 from PIL import Image
 
 from hub_datasets.base import clip_features
-from modeling_fdp.face_alignment_fdp import crop_transform, warp_frames
-from modeling_fdp.landmark_backends_fdp import LANDMARK_COLUMNS
-from modeling_fdp.video_processing_fdp import FDPVideoProcessor
-from modeling_fdp.video_reading_fdp import open_frames
-from training_fdp.clips import prepare_clips
+from processing_fdp.clip_reading_fdp import open_frames
+from processing_fdp.crop_geometry_fdp import crop_transform, warp_frames
+from processing_fdp.face_detectors_fdp import LANDMARK_COLUMNS
+from processing_fdp.video_processing_fdp import FDPVideoProcessor
+from training_fdp.data.aligned_clips import prepare_clips
 
 HEIGHT, WIDTH = 480, 640
 # A face of about 280 pixels in a frame of 640 x 480, as CASME II has it: eyes 112 pixels apart, slightly tilted.

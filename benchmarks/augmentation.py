@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from training_fdp.augmentation import AugmentationConfig, build_augmentation, sample_augmented_indices
+from training_fdp.data.augmentation import AugmentationConfig, build_augmentation, sample_augmented_indices
 
 OPTIONS = {
     "none": AugmentationConfig(),

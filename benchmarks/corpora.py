@@ -17,7 +17,7 @@ import datasets
 from peak_memory import peak_resident_bytes
 
 from hub_datasets import get_builder_class
-from hub_datasets.fake import FrameWriter
+from tests.fakes.fake import FrameWriter
 
 _CLIPS_PER_SUBJECT = 25
 

@@ -60,7 +60,7 @@ def make_batch(config: Any, batch_size: int, seed: int, device: torch.device) ->
 
 def training_loss(output: Any, batch: Batch, config: Any) -> torch.Tensor:
     """Return the model's own loss (0-d), made outside so that torch.func can map over it."""
-    from modeling_fdp.rank_pooling_fdp import rank_hinge_loss
+    from modeling_fdp.temporal_pooling_fdp import rank_hinge_loss
 
     _, labels, target = batch
     loss = config.classification_loss_weight * F.cross_entropy(output.logits, labels)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
-from hub_datasets.synthetic.faces import FaceFamily
-from hub_datasets.synthetic.motion import plan_performance
-from hub_datasets.synthetic.procedural import ProceduralFaces
-from hub_datasets.synthetic.render import film, jpeg_bytes, measure
+from rendered_faces.faces import FaceFamily
+from rendered_faces.film import film, jpeg_bytes, measure
+from rendered_faces.motion import plan_performance
+from rendered_faces.procedural.face import ProceduralFaces
 
 SIZES = ((128, 128), (340, 280))
 
@@ -73,7 +73,7 @@ def main() -> None:
     torch.set_num_threads(1)
     families: list[FaceFamily] = [ProceduralFaces()]
     if args.face_model is not None:
-        from hub_datasets.synthetic.morphable import MorphableFaces
+        from rendered_faces.morphable.face import MorphableFaces
 
         families.append(MorphableFaces(args.face_model))
     rows = [time_family(family, size_hw, args.frames) for family in families for size_hw in SIZES]

@@ -56,14 +56,14 @@ def build_trainer(folder: Path, num_clips: int, preset: str, max_steps: int, on_
     """Return the trainer of one fold on stored clips, nine tenths of them for training."""
     from accelerate import Accelerator
 
+    from evaluation_fdp.protocols import ClipTable, make_folds
     from modeling_fdp import FDPConfig, FDPForVideoClassification
-    from modeling_fdp.video_processing_fdp import FDPVideoProcessor
-    from training_fdp.augmentation import AugmentationConfig, build_augmentation
-    from training_fdp.batches import ClipBatches
+    from processing_fdp.video_processing_fdp import FDPVideoProcessor
     from training_fdp.config import TrainConfig
-    from training_fdp.fold import FoldTrainer
-    from training_fdp.loop import FoldContext
-    from training_fdp.protocols import ClipTable, make_folds
+    from training_fdp.data.augmentation import AugmentationConfig, build_augmentation
+    from training_fdp.data.batches import ClipBatches
+    from training_fdp.folds.fold import FoldTrainer
+    from training_fdp.folds.loop import FoldContext
 
     clips = StoredClips(folder / "clips", num_clips)
     subjects = [f"s{number % 10}" for number in range(num_clips)]
@@ -90,8 +90,8 @@ def measure_loading(preset: str, steps: int) -> None:
     """Print the share of the steps' time that `ClipBatches.load` takes, on the CPU and from a warm page cache."""
     from torch.profiler import ProfilerActivity, profile, record_function
 
-    from training_fdp.batches import ClipBatches
-    from training_fdp.loop import StageTrainer
+    from training_fdp.data.batches import ClipBatches
+    from training_fdp.folds.loop import StageTrainer
 
     warm_up = 2
     load, step = ClipBatches.load, StageTrainer._step
@@ -145,7 +145,7 @@ def train_and_print_memory(preset: str, num_clips: int, steps: int) -> None:
 
 def measure_folds(preset: str, processes: int, epochs: int) -> None:
     """Print the wall time of 26-fold leave-one-subject-out on 246 clips, and of the finished run once more."""
-    from hub_datasets.fake import make_fake_corpus
+    from tests.fakes.fake import make_fake_corpus
 
     with tempfile.TemporaryDirectory() as folder:
         data = make_fake_corpus("casme2", Path(folder) / "CASME II", full_size=True, frame_size=IMAGE_SIZE)

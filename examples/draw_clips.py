@@ -9,9 +9,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 
-from hub_datasets.synthetic.render import render_clip
-from modeling_fdp import FDPForVideoClassification, FDPVideoProcessor
+from modeling_fdp import FDPForVideoClassification
 from modeling_fdp.dynamic_image_fdp import dynamic_image_target
+from processing_fdp import FDPVideoProcessor
+from rendered_faces.film import render_clip
 
 # Faces that nobody chose by result: the first seeds, one emotion each. No corpus uses seeds this low.
 CLIPS = ((1, "disgust"), (2, "happiness"), (3, "surprise"))

@@ -1,4 +1,4 @@
-"""Corpora on the command line: `python -m hub_datasets list`, `describe`, `check`, `fake` and `generate`."""
+"""Corpora on the command line: `python -m hub_datasets list`, `describe`, `check` and `generate`."""
 
 import argparse
 import inspect
@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from hub_datasets.check import EXIT_UNUSABLE, CheckReport, check_corpus
 from hub_datasets.errors import CorpusError, CorpusOptionError
-from hub_datasets.fake import FAKE_CORPORA, fake_variants, make_fake_corpus
 from hub_datasets.registry import CORPUS_NAMES, get_builder_class
 from hub_datasets.synthetic.generate import add_generate_arguments, run_generate
 
@@ -61,14 +60,6 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true", help="print JSON")
     check.set_defaults(run=run_check)
 
-    fake = commands.add_parser("fake", help="write a small fake download in the true layout")
-    fake.add_argument("name", metavar="NAME", choices=FAKE_CORPORA)
-    fake.add_argument("--output_dir", required=True, help="folder to fill")
-    fake.add_argument("--variant", help="sheet version or package")
-    fake.add_argument("--full_size", action="store_true", help="all rows, with frames of one pixel")
-    fake.add_argument("--seed", type=int, default=0)
-    fake.set_defaults(run=run_fake)
-
     generate = commands.add_parser(
         "generate",
         help="render the synthetic corpus",
@@ -105,9 +96,6 @@ def run_describe(options: argparse.Namespace) -> int:
     for erratum in builder_class.ERRATA:
         print(f"  {erratum.clip} {erratum.field}: {erratum.reason} ({erratum.source})")
     print(f"\nExpected tree:\n{builder_class.EXPECTED_TREE}")
-    variants = ", ".join(fake_variants(options.name)) if options.name in FAKE_CORPORA else ""
-    if variants:
-        print(f"\nFake downloads to try: {variants}")
     return 0
 
 
@@ -128,20 +116,6 @@ def _option(text: str) -> tuple[str, str]:
     if not equals:
         raise CorpusOptionError(f"--option takes KEY=VALUE, but {text!r} was given: write e.g. package=cropped.")
     return name, value
-
-
-def run_fake(options: argparse.Namespace) -> int:
-    """Write a fake download and print how to look at it."""
-    root = make_fake_corpus(
-        options.name,
-        options.output_dir,
-        options.variant,
-        full_size=options.full_size,
-        frame_size=1 if options.full_size else 16,
-        seed=options.seed,
-    )
-    print(f"python -m hub_datasets check {options.name} --data_dir {root}")
-    return 0
 
 
 if __name__ == "__main__":

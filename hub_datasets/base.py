@@ -1,8 +1,9 @@
 """The skeleton that every corpus follows: find the download, read the sheet, repair, cut, and hand out clip rows.
 
 A corpus file declares facts (packages, sheets, label sets, errata) and turns its sheet into [`ClipRecord`]s.
-Everything else happens once: discovery, frame listing, errata and notes in [`hub_datasets.scanner`], rows, cache key
-and features here. No pixel is read: rows hold paths, so nothing that could be pushed to a Hub contains a face.
+Everything else happens once: discovery, frame listing, errata and notes in [`hub_datasets.scanning.scanner`], rows,
+cache key and features here. No pixel is read: rows hold paths, so nothing that could be pushed to a Hub contains a
+face.
 """
 
 import hashlib
@@ -17,10 +18,10 @@ from typing import Any, ClassVar
 import datasets
 from datasets import ClassLabel, Features, List, Value
 
-from hub_datasets.action_units import parse_action_units
 from hub_datasets.errors import CorpusOptionError
-from hub_datasets.resolve import ResolvedClip, Scan, rendered_root
-from hub_datasets.scanner import ANY, CorpusScanner, Layout
+from hub_datasets.scanning.action_units import parse_action_units
+from hub_datasets.scanning.cutting import ResolvedClip, Scan, rendered_root
+from hub_datasets.scanning.scanner import ANY, CorpusScanner, Layout
 
 _BUILDER_ARGUMENTS = frozenset(inspect.signature(datasets.DatasetBuilder.__init__).parameters) - {"config_kwargs"}
 _SKELETON_VERSION = datasets.Version("1.0.0")

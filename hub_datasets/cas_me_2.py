@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from hub_datasets.base import ANY, CorpusBuilder, Layout
 from hub_datasets.errors import SheetError
-from hub_datasets.folders import VIDEO_SUFFIXES
 from hub_datasets.records import (
     ClipRecord,
     Expected,
@@ -19,7 +18,8 @@ from hub_datasets.records import (
     identity_labels,
     normalise_emotion,
 )
-from hub_datasets.sheets import read_sheet
+from hub_datasets.scanning.folders import VIDEO_SUFFIXES
+from hub_datasets.scanning.sheets import read_sheet
 
 _FOUR = ("positive", "negative", "surprise", "others")
 _SELF_REPORTED = {

@@ -9,7 +9,6 @@ from datasets import List, Value
 
 from hub_datasets.base import ANY, CorpusBuilder, Layout
 from hub_datasets.errors import UnknownLabelSetError
-from hub_datasets.folders import list_frames
 from hub_datasets.records import (
     OBJECTIVE_CLASSES,
     ClipRecord,
@@ -25,8 +24,9 @@ from hub_datasets.records import (
     identity_labels,
     normalise_emotion,
 )
-from hub_datasets.resolve import ResolvedClip
-from hub_datasets.sheets import read_sheet, require_columns
+from hub_datasets.scanning.cutting import ResolvedClip
+from hub_datasets.scanning.folders import list_frames
+from hub_datasets.scanning.sheets import read_sheet, require_columns
 
 _SEVEN = ("disgust", "surprise", "others", "fear", "anger", "sadness", "happiness")
 _WORDS = {**identity_labels(_SEVEN), "sad": "sadness", "happy": "happiness"}

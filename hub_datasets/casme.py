@@ -8,7 +8,6 @@ import pandas as pd
 
 from hub_datasets.base import CorpusBuilder, Layout
 from hub_datasets.errors import SheetError
-from hub_datasets.folders import FrameListing
 from hub_datasets.records import (
     ClipRecord,
     Erratum,
@@ -23,8 +22,9 @@ from hub_datasets.records import (
     identity_labels,
     normalise_emotion,
 )
-from hub_datasets.resolve import choose_interval
-from hub_datasets.sheets import read_sheet, require_columns
+from hub_datasets.scanning.cutting import choose_interval
+from hub_datasets.scanning.folders import FrameListing
+from hub_datasets.scanning.sheets import read_sheet, require_columns
 
 _SUBJECT = r"sub\d{1,2}"
 _FOUR = ("disgust", "repression", "surprise", "tense")

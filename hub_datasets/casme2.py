@@ -16,7 +16,7 @@ from hub_datasets.records import (
     identity_labels,
     normalise_emotion,
 )
-from hub_datasets.sheets import read_sheet, require_columns
+from hub_datasets.scanning.sheets import read_sheet, require_columns
 
 _SUBJECT = r"sub\d{1,2}"
 # FDP's label order (fact sheet, section 2).

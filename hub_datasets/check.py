@@ -8,9 +8,9 @@ from typing import Any
 from PIL import Image
 
 from hub_datasets.base import CorpusBuilder
-from hub_datasets.folders import parallel_map
-from hub_datasets.resolve import LostClip, ResolvedClip
-from hub_datasets.videos import probe_video
+from hub_datasets.scanning.cutting import LostClip, ResolvedClip
+from hub_datasets.scanning.folders import parallel_map
+from hub_datasets.scanning.video_files import probe_video
 
 EXIT_USABLE, EXIT_LOSSES, EXIT_UNUSABLE = 0, 1, 2
 

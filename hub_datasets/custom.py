@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 from hub_datasets.base import ANY, CorpusBuilder, Layout
 from hub_datasets.errors import CorpusOptionError, SheetError
-from hub_datasets.folders import VIDEO_SUFFIXES, FolderTree
 from hub_datasets.records import ClipRecord, LabelSet, Package, SheetFile, as_frame_number, as_text, identity_labels
-from hub_datasets.resolve import LostClip, ResolvedClip
-from hub_datasets.sheets import read_sheet
-from hub_datasets.videos import probe_video
+from hub_datasets.scanning.cutting import LostClip, ResolvedClip
+from hub_datasets.scanning.folders import VIDEO_SUFFIXES, FolderTree
+from hub_datasets.scanning.sheets import read_sheet
+from hub_datasets.scanning.video_files import probe_video
 
 # Column names that are understood, whatever their case, blanks or underscores.
 _COLUMNS = {

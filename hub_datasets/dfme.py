@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from datasets import Value
 
 from hub_datasets.base import ANY, CorpusBuilder, Layout
-from hub_datasets.folders import FolderTree
 from hub_datasets.records import (
     ClipRecord,
     Expected,
@@ -22,8 +21,9 @@ from hub_datasets.records import (
     identity_labels,
     normalise_emotion,
 )
-from hub_datasets.resolve import ResolvedClip
-from hub_datasets.sheets import read_sheet, require_columns
+from hub_datasets.scanning.cutting import ResolvedClip
+from hub_datasets.scanning.folders import FolderTree
+from hub_datasets.scanning.sheets import read_sheet, require_columns
 
 _SEVEN = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 _POLARITY = {**dict.fromkeys(_SEVEN, "negative"), "happiness": "positive", "surprise": "surprise"}

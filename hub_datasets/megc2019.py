@@ -9,7 +9,6 @@ from typing import ClassVar
 from hub_datasets.base import ANY, CorpusBuilder, Layout
 from hub_datasets.casme2 import Casme2
 from hub_datasets.errors import DatasetNotFoundError
-from hub_datasets.folders import FolderTree
 from hub_datasets.records import (
     OBJECTIVE_CLASSES,
     Expected,
@@ -18,8 +17,9 @@ from hub_datasets.records import (
     as_subject_number,
     identity_labels,
 )
-from hub_datasets.resolve import ResolvedClip, Scan
 from hub_datasets.samm import Samm
+from hub_datasets.scanning.cutting import ResolvedClip, Scan
+from hub_datasets.scanning.folders import FolderTree
 from hub_datasets.smic import Smic
 
 _CLASSES = ("negative", "positive", "surprise")

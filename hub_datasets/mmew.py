@@ -3,8 +3,6 @@
 from pathlib import Path
 
 from hub_datasets.base import CorpusBuilder, Layout
-from hub_datasets.folders import FrameListing
-from hub_datasets.numbering import number_from_clip_start, numbering_remarks
 from hub_datasets.records import (
     ClipRecord,
     Erratum,
@@ -19,8 +17,10 @@ from hub_datasets.records import (
     identity_labels,
     normalise_emotion,
 )
-from hub_datasets.resolve import Scan, correct, is_wrong
-from hub_datasets.sheets import read_sheet, require_columns
+from hub_datasets.scanning.cutting import Scan, correct, is_wrong
+from hub_datasets.scanning.folders import FrameListing
+from hub_datasets.scanning.frame_numbering import number_from_clip_start, numbering_remarks
+from hub_datasets.scanning.sheets import read_sheet, require_columns
 
 _SEVEN = ("happiness", "surprise", "disgust", "anger", "fear", "sadness", "others")
 _FOUR = ("happiness", "surprise", "disgust", "others")

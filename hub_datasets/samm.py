@@ -17,7 +17,7 @@ from hub_datasets.records import (
     identity_labels,
     normalise_emotion,
 )
-from hub_datasets.sheets import header_with, read_sheet, require_columns
+from hub_datasets.scanning.sheets import header_with, read_sheet, require_columns
 
 _SUBJECT = r"\d{3}"
 # FDP's label order (fact sheet, section 3).

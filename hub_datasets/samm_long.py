@@ -15,7 +15,7 @@ from hub_datasets.records import (
     identity_labels,
     normalise_emotion,
 )
-from hub_datasets.sheets import header_with, read_sheet, require_columns
+from hub_datasets.scanning.sheets import header_with, read_sheet, require_columns
 
 _SUBJECT_VIDEO = r"\d{3}_\d{1,2}"
 _TYPES = ("micro", "macro")

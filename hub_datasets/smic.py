@@ -18,7 +18,7 @@ from hub_datasets.records import (
     identity_labels,
     normalise_emotion,
 )
-from hub_datasets.sheets import header_with, read_sheet, require_columns
+from hub_datasets.scanning.sheets import header_with, read_sheet, require_columns
 
 _SUBJECT = r"s\d{1,2}"
 _CLIP = re.compile(r"s0*(\d{1,2})_(ne|po|sur)_0*(\d{1,3})", re.IGNORECASE)

@@ -1,6 +1,6 @@
-"""FDP in Hugging Face form. Importing this package registers its classes with the auto classes of transformers."""
+"""The FDP network in Hugging Face form; importing it registers the network with the auto classes of transformers."""
 
-from transformers import AutoConfig, AutoModel, AutoModelForVideoClassification, AutoVideoProcessor
+from transformers import AutoConfig, AutoModel, AutoModelForVideoClassification
 
 from .configuration_fdp import FDPConfig
 from .dynamic_image_fdp import dynamic_image, dynamic_image_phases, rank_pooling_weights
@@ -11,12 +11,10 @@ from .modeling_fdp import (
     FDPPreTrainedModel,
     FDPVideoClassifierOutput,
 )
-from .video_processing_fdp import FDPVideoProcessor
 
 AutoConfig.register(FDPConfig.model_type, FDPConfig)
 AutoModel.register(FDPConfig, FDPModel)
 AutoModelForVideoClassification.register(FDPConfig, FDPForVideoClassification)
-AutoVideoProcessor.register(FDPConfig, FDPVideoProcessor)
 
 __all__ = [
     "FDPConfig",
@@ -25,7 +23,6 @@ __all__ = [
     "FDPModelOutput",
     "FDPPreTrainedModel",
     "FDPVideoClassifierOutput",
-    "FDPVideoProcessor",
     "dynamic_image",
     "dynamic_image_phases",
     "rank_pooling_weights",

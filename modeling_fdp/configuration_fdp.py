@@ -19,7 +19,7 @@ AUTO_MAP = {
     "AutoVideoProcessor": "video_processing_fdp.FDPVideoProcessor",
 }
 SEGNET_TOTAL_STRIDE = 32
-# What `motion_reference_fdp` makes of a clip: channels, pixels of the frame per cell, and frames that it needs.
+# What `motion_fdp` makes of a clip: channels, pixels of the frame per cell, and frames that it needs.
 MOTION_CHANNELS, MOTION_STRIDE, MOTION_LEAST_FRAMES = 6, 2, 5
 # The side of its frames must be a multiple of this: the head is held still on coarser pictures first.
 MOTION_SIDE = MOTION_STRIDE**2
@@ -45,7 +45,7 @@ class FDPConfig(PreTrainedConfig):
         reference (`str`, *optional*, defaults to `"first_frame_motion"`):
             What a frame is compared with before it is judged: `"none"` (paper and released code),
             `"first_frame_motion"` (the head is held still, every pixel is fitted over time by a pulse and a drift, and
-            the encoder sees these and the motion of the skin behind them; see `motion_reference_fdp`),
+            the encoder sees these and the motion of the skin behind them; see `motion_fdp`),
             `"first_frame_pixels"` (the plain difference alone) or `"first_frame_features"` (the first frame's
             features are subtracted after the encoder). Our choice: identity dominates raw frames, and the reference
             to the first frame is the largest single gain in honest logs (fact sheet, section 5.2); what motion adds

@@ -1,16 +1,10 @@
-"""Turns a state dict of the authors' code into a folder in Hub format.
+"""Maps the state dicts that the authors' code saves (class `FDP`, 438 keys) to the preset `released`.
 
-    python -m modeling_fdp.convert_fdp_checkpoint SRC.pth DST --labels surprise happiness disgust repression others
-
-The released code saves bare state dicts of its class `FDP`; this maps their 438 keys to the preset `released`. The
-network equals theirs, what it is shown does not: the folder's video processor spreads the frames evenly and scales
-pixels by x / 127.5 - 1; the released code takes frames by a stride and scales them by the statistics of a split.
+`convert_checkpoint.py` is the command line around it.
 """
 
-import argparse
 import pickle
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +13,6 @@ import torch
 
 from .configuration_fdp import FDPConfig
 from .modeling_fdp import FDPForVideoClassification
-from .video_processing_fdp import FDPVideoProcessor
 
 SEGNET_LAYERS = (2, 2, 3, 3, 3)
 MAX_NAMED_KEYS = 5
@@ -168,49 +161,3 @@ def convert_state_dict(
         )
     model.load_state_dict(converted)
     return model.eval()
-
-
-def _check_destination(path: Path) -> None:
-    """Refuse what cannot become a folder, before the conversion: transformers would only log it."""
-    for place in (path, *path.parents):
-        if place.exists():
-            if not place.is_dir():
-                raise CheckpointError(f"The destination must be a folder, but {place} is a file; choose another name.")
-            return
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Converts one checkpoint.
-
-    Args:
-        arguments (`Sequence[str]`, *optional*): command line without the program's name.
-
-    Returns:
-        `int`: 0, or 2 after an error that the user can mend.
-    """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path, help="state dict of the authors' code, .pth")
-    parser.add_argument("destination", type=Path, help="folder to write: config, weights, code, video processor")
-    parser.add_argument("--labels", nargs="+", help="class names in the order of the checkpoint's outputs")
-    options = parser.parse_args(arguments)
-    try:
-        _check_destination(options.destination)
-        model = convert_state_dict(read_state_dict(options.source), options.labels)
-    except (CheckpointError, FileNotFoundError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    model.save_pretrained(options.destination)
-    processor = FDPVideoProcessor(
-        num_frames=model.config.num_frames, size={"height": model.config.image_size, "width": model.config.image_size}
-    )
-    processor.save_pretrained(options.destination)
-    sys.stdout.write(
-        f"{options.source} -> {options.destination}\n"
-        "The network is that of the released code; the video processor beside it prepares clips in its own way "
-        "(frames evenly spread, x / 127.5 - 1), not in theirs (a stride, statistics of a split): answers differ.\n"
-    )
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

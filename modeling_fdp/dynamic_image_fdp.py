@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 
 from .configuration_fdp import FDPConfig
-from .motion_reference_fdp import stabilize
+from .motion_fdp import stabilize
 
 NO_MOTION = 0.5
 # Rounding errors of the weighted sum stay below this; one gray level is at least 0.003 with eight frames.

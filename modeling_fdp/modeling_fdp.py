@@ -15,15 +15,15 @@ from transformers.utils import ModelOutput, TransformersKwargs
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
-from .checkpointing_fdp import keep_running_statistics
-from .classifiers_fdp import FDPConvolutionalClassifier, FDPFullyConnectedClassifier
+from .classification_fdp import FDPConvolutionalClassifier, FDPFullyConnectedClassifier
 from .configuration_fdp import FDPConfig
 from .dynamic_image_decoder_fdp import FDPImageOutput, FDPLightDecoder, FDPSegNetDecoder
 from .dynamic_image_fdp import dynamic_image_target, rank_pooling_weights
 from .frame_encoder_fdp import FDPAttention, FDPFrameEncoder, FDPStage
+from .gradient_checkpointing_fdp import keep_running_statistics
 from .losses_fdp import action_unit_loss, classification_loss
-from .motion_reference_fdp import motion_channels, stabilize
-from .rank_pooling_fdp import (
+from .motion_fdp import motion_channels, stabilize
+from .temporal_pooling_fdp import (
     FDPRankScorer,
     FDPTemporalPooling,
     closed_form_rank_scores,

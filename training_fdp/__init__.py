@@ -1,1 +1,1 @@
-"""Placeholder docstring, replaced by the room."""
+"""Training: corpora, folds, the loop, runs, and what becomes of a checkpoint."""

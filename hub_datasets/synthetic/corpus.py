@@ -11,11 +11,11 @@ import datasets
 from hub_datasets.base import ANY, CorpusBuilder, Layout
 from hub_datasets.errors import CorpusOptionError
 from hub_datasets.records import ClipRecord, LabelSet, Package, SheetFile, as_frame_number, as_text, identity_labels
-from hub_datasets.sheets import read_sheet, require_columns
+from hub_datasets.scanning.sheets import read_sheet, require_columns
+from rendered_faces.motion import DIFFICULTIES
+from rendered_faces.prototypes import MIXES
 
 from .landmark_tables import TABLE
-from .motion import DIFFICULTIES
-from .prototypes import MIXES
 from .settings import CorpusSettings
 from .tree import TRUTH_FOLDER, FiledRecording, TreeLayout, events_of, write_tree
 

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rendered_faces.motion import DIFFICULTIES
+from rendered_faces.prototypes import MIXES
+
 from .layouts import LAYOUTS
-from .motion import DIFFICULTIES
-from .prototypes import MIXES
 from .settings import CorpusSettings
 from .tree import write_tree
 

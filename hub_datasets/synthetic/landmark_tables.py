@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from .faces import FloatArray
+from rendered_faces.faces import FloatArray
 
 if TYPE_CHECKING:
     from .tree import FiledRecording, TreeLayout

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from hub_datasets.errors import CorpusOptionError
-from hub_datasets.fake import write_workbook
+from hub_datasets.scanning.sheets import write_workbook
+from rendered_faces.motion import Event
+from rendered_faces.prototypes import parse_combination
 
 from .corpus import SyntheticLayout
-from .motion import Event
-from .prototypes import parse_combination
 from .settings import CorpusSettings, RecordingPlan
 from .tree import TRUTH_FOLDER, FiledRecording, TreeLayout, events_of
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from hub_datasets.errors import CorpusOptionError, DatasetNotFoundError
-
-from .faces import FaceFamily
-from .motion import DIFFICULTIES, Performance, plan_performance
-from .prototypes import MIXES, deal_emotions
-from .render import subject_light
+from hub_datasets.errors import CorpusError, CorpusOptionError, DatasetNotFoundError
+from rendered_faces.errors import FaceModelNotFoundError, RenderingError, RenderingOptionError
+from rendered_faces.faces import FaceFamily, subject_light
+from rendered_faces.film import check_recording
+from rendered_faces.motion import Performance, plan_performance
+from rendered_faces.prototypes import MIXES, deal_emotions
 
 # Raise it whenever the same settings would give other pixels or another truth: caches are then rendered anew.
 # 7: gaze shifts come in time order, heads turn 15 degrees at most, the built-in renderer takes more steps where the
@@ -66,29 +66,21 @@ class CorpusSettings:
             ("num_subjects", 1, 9_999),
             ("num_clips", 1, 10_000_000),
             ("seed", 0, 2**63 - 1),
-            ("fps", 10, 1000),
             ("events_per_recording", 1, 1000),
-            ("neutral_s", 0, 600),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
                 raise CorpusOptionError(
                     f"{name} must be {low} to {high}, but {value} was given: choose within that range."
                 )
-        if not all(32 <= side <= 4096 for side in self.size_hw):
+        try:
+            check_recording(self.size_hw, self.fps, self.difficulty, self.duration_s, self.neutral_s)
+        except RenderingOptionError as error:
+            raise CorpusOptionError(str(error)) from error
+        if self.mix not in MIXES:
             raise CorpusOptionError(
-                f"frames are 32 to 4096 pixels high and wide, but {self.size_hw} was given: choose within that range."
+                f"mix is one of {', '.join(MIXES)}, but {self.mix!r} was given: choose one of them."
             )
-        if not 0.02 <= self.duration_s[0] <= self.duration_s[1] <= 5:
-            raise CorpusOptionError(
-                f"events last 0.02 to 5 seconds, shortest first, but {self.duration_s} was given: give two such "
-                "numbers."
-            )
-        for name, table in (("difficulty", DIFFICULTIES), ("mix", MIXES)):
-            if getattr(self, name) not in table:
-                raise CorpusOptionError(
-                    f"{name} is one of {', '.join(table)}, but {getattr(self, name)!r} was given: choose one of them."
-                )
 
     def digest(self) -> str:
         """Return a short digest of the settings and of the generator's version."""
@@ -118,14 +110,20 @@ class CorpusSettings:
 
         Raises:
             DatasetNotFoundError: `face_model` is no folder with a morphable model.
+            CorpusError: its rasteriser is not installed.
         """
         if self.face_model is None:
-            from .procedural import ProceduralFaces
+            from rendered_faces.procedural.face import ProceduralFaces
 
             return ProceduralFaces()
-        from .morphable import MorphableFaces
+        try:
+            from rendered_faces.morphable.face import MorphableFaces
 
-        return MorphableFaces(Path(self.face_model))
+            return MorphableFaces(Path(self.face_model))
+        except FaceModelNotFoundError as error:
+            raise DatasetNotFoundError(str(error)) from error
+        except RenderingError as error:
+            raise CorpusError(str(error)) from error
 
     def recordings(self) -> Iterator[RecordingPlan]:
         """Yield what is to be filmed, subject by subject."""

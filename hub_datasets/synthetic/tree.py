@@ -22,11 +22,11 @@ from datasets.utils import tqdm
 
 from hub_datasets.errors import CorpusError
 from hub_datasets.records import RENDERED_MANIFEST as MANIFEST
+from rendered_faces.faces import Face
+from rendered_faces.film import film, jpeg_bytes, measure
+from rendered_faces.motion import Event
 
-from .faces import Face
 from .landmark_tables import TABLES_VERSION, write_landmark_tables
-from .motion import Event
-from .render import film, jpeg_bytes, measure
 from .settings import GENERATOR_VERSION, CorpusSettings, RecordingPlan
 
 logger = logging.getLogger(__name__)

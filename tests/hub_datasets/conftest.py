@@ -6,8 +6,8 @@ from collections import Counter
 import datasets
 import pytest
 
-from hub_datasets.fake import make_fake_corpus
 from hub_datasets.registry import get_builder_class
+from tests.fakes.fake import make_fake_corpus
 
 
 @pytest.fixture(autouse=True, scope="session")

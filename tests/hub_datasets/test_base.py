@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from hub_datasets import Casme2, DatasetNotFoundError, SheetError, UnknownLabelSetError, load_corpus
 from hub_datasets.base import clip_features
 from hub_datasets.errors import CorpusError, CorpusOptionError
-from hub_datasets.folders import FrameListing
 from hub_datasets.records import (
     RENDERED_MANIFEST,
     ClipRecord,
@@ -30,7 +29,8 @@ from hub_datasets.records import (
     as_text,
     normalise_emotion,
 )
-from hub_datasets.resolve import LostClip, apply_errata, cut_clip
+from hub_datasets.scanning.cutting import LostClip, apply_errata, cut_clip
+from hub_datasets.scanning.folders import FrameListing
 
 
 def record(**changes):

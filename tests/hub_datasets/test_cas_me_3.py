@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from hub_datasets import CasMe3, DatasetNotFoundError, UnknownLabelSetError, load_corpus
-from hub_datasets.sheets import read_sheet
+from hub_datasets.scanning.sheets import read_sheet
 
 
 def by_key(found):

@@ -4,8 +4,8 @@ from collections import Counter
 import pytest
 
 from hub_datasets import Casme, SheetError, load_corpus
-from hub_datasets.fake import fake_variants
-from hub_datasets.sheets import read_sheet
+from hub_datasets.scanning.sheets import read_sheet
+from tests.fakes.fake import fake_variants
 
 
 def by_id(builder):

@@ -5,8 +5,7 @@ import shutil
 import pytest
 
 from hub_datasets import DatasetNotFoundError, Dfme, load_corpus
-from hub_datasets.fake import write_workbook
-from hub_datasets.sheets import read_sheet
+from hub_datasets.scanning.sheets import read_sheet, write_workbook
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hub_datasets import (
     load_corpus,
 )
 from hub_datasets.check import check_corpus
-from hub_datasets.fake import FAKE_CORPORA
+from tests.fakes.fake import FAKE_CORPORA
 
 CORPORA = [name for name in FAKE_CORPORA if name != "custom"]  # custom data has label sets and a sheet of its own
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from modeling_fdp.classifiers_fdp import _average_over_grid
+from modeling_fdp.classification_fdp import _average_over_grid
 
 
 @pytest.mark.parametrize(("side", "grid_size"), [(8, 4), (12, 4), (4, 4), (9, 4), (7, 2)])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from modeling_fdp import FDPConfig, FDPForVideoClassification, FDPVideoProcessor
+from modeling_fdp import FDPConfig, FDPForVideoClassification
 from modeling_fdp.convert_fdp_checkpoint import (
     CheckpointError,
     convert_key,
@@ -18,6 +18,7 @@ from modeling_fdp.convert_fdp_checkpoint import (
     main,
     read_state_dict,
 )
+from processing_fdp import FDPVideoProcessor
 
 
 def fixture_value(key, shape, seed=1):
@@ -213,9 +214,7 @@ def test_command_line_says_what_is_wrong_in_one_sentence(tmp_path, capsys):
 @pytest.mark.parametrize("below", ["", "hub"])
 def test_a_destination_that_is_a_file_is_refused_before_any_work(tmp_path, capsys, monkeypatch, below):
     (tmp_path / "taken").write_text("mine")
-    monkeypatch.setattr(
-        "modeling_fdp.convert_fdp_checkpoint.read_state_dict", lambda path: pytest.fail("read before the check")
-    )
+    monkeypatch.setattr("convert_checkpoint.read_state_dict", lambda path: pytest.fail("read before the check"))
     assert main([str(tmp_path / "released.pth"), str(tmp_path / "taken" / below)]) == 2
     error = capsys.readouterr().err
     assert "must be a folder, but" in error and "taken is a file" in error and error.count("\n") == 1
@@ -223,8 +222,8 @@ def test_a_destination_that_is_a_file_is_refused_before_any_work(tmp_path, capsy
 
 
 def test_module_runs_as_a_command(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["convert_fdp_checkpoint", "--help"])
-    monkeypatch.delitem(sys.modules, "modeling_fdp.convert_fdp_checkpoint")
+    monkeypatch.setattr(sys, "argv", ["convert_checkpoint", "--help"])
+    monkeypatch.delitem(sys.modules, "convert_checkpoint")
     with pytest.raises(SystemExit) as caught:
-        runpy.run_module("modeling_fdp.convert_fdp_checkpoint", run_name="__main__")
+        runpy.run_module("convert_checkpoint", run_name="__main__")
     assert caught.value.code == 0 and "--labels" in capsys.readouterr().out

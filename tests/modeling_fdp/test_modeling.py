@@ -11,8 +11,8 @@ from transformers import AutoModel, AutoModelForVideoClassification
 from modeling_fdp import FDPForVideoClassification, FDPModel, dynamic_image
 from modeling_fdp.dynamic_image_decoder_fdp import unpool
 from modeling_fdp.losses_fdp import classification_loss
-from modeling_fdp.motion_reference_fdp import stabilize
-from modeling_fdp.rank_pooling_fdp import (
+from modeling_fdp.motion_fdp import stabilize
+from modeling_fdp.temporal_pooling_fdp import (
     closed_form_rank_scores,
     rank_hinge_loss,
     rank_pair_weights,

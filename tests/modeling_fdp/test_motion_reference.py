@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from modeling_fdp.motion_reference_fdp import (
+from modeling_fdp.motion_fdp import (
     affine_field,
     affine_motion,
     enlarge,

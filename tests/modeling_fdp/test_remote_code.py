@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import modeling_fdp
-from modeling_fdp import FDPVideoProcessor
+import processing_fdp
+from processing_fdp import FDPVideoProcessor
 
 PROGRAM = """
 import importlib.abc, json, sys
@@ -97,18 +98,20 @@ def test_saving_only_the_features_still_serves_every_class(saved, tmp_path):
     assert (tmp_path / "frame_encoder_fdp.py").is_file()
 
 
-SHIPPED = sorted(Path(modeling_fdp.__file__).parent.glob("*_fdp.py"))
+SHIPPED = [
+    path for room in (modeling_fdp, processing_fdp) for path in sorted(Path(room.__file__).parent.glob("*_fdp.py"))
+]
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_shipped_files_avoid_what_breaks_remote_code(path):
     tree = ast.parse(path.read_text())
-    own = {file.stem for file in SHIPPED}
+    own = {file.stem for file in path.parent.glob("*_fdp.py")}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
             assert node.level == 1 and node.module in own, "only one-dot imports of files in this folder"
         if isinstance(node, ast.ImportFrom) and not node.level:
-            assert node.module.split(".")[0] not in ("modeling_fdp", "hub_datasets", "training_fdp")
+            assert node.module.split(".")[0] not in ("modeling_fdp", "processing_fdp", "hub_datasets", "training_fdp")
             assert node.module != "__future__", "transformers reads the annotation of the config as a class"
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance":
             names = {getattr(name, "id", "") for name in ast.walk(node.args[1])}
@@ -118,7 +121,8 @@ def test_shipped_files_avoid_what_breaks_remote_code(path):
 def test_every_shipped_file_of_the_model_is_copied(saved):
     folder, _ = saved
     needed = {path.name for path in SHIPPED} & {path.name for path in folder.glob("*.py")}
-    for name in ("modeling_fdp.py", "configuration_fdp.py", "frame_encoder_fdp.py", "rank_pooling_fdp.py"):
+    for name in ("modeling_fdp.py", "configuration_fdp.py", "frame_encoder_fdp.py", "temporal_pooling_fdp.py"):
         assert name in needed
+    sources = {path.name: path for path in SHIPPED}
     for path in folder.glob("*.py"):
-        assert path.read_text() == (Path(modeling_fdp.__file__).parent / path.name).read_text()
+        assert path.read_text() == sources[path.name].read_text()

@@ -135,7 +135,7 @@ def model_folder(tmp_path_factory):
     import torch
 
     from modeling_fdp import FDPConfig, FDPForVideoClassification
-    from modeling_fdp.video_processing_fdp import FDPVideoProcessor
+    from processing_fdp.video_processing_fdp import FDPVideoProcessor
 
     torch.manual_seed(0)
     labels = dict(enumerate(CLASS_NAMES))

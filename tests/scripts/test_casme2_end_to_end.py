@@ -12,9 +12,9 @@ import openpyxl
 import pytest
 from PIL import Image
 
-from hub_datasets.fake import make_fake_corpus
-from training_fdp.prediction import Predictor
-from training_fdp.publish import prepare_publication
+from tests.fakes.fake import make_fake_corpus
+from training_fdp.hub.prediction import Predictor
+from training_fdp.hub.publish import prepare_publication
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--preset", "tiny", "--image_size", "32", "--num_frames", "6", "--augmentation", "none", "--num_proc", "1"]

@@ -8,7 +8,7 @@ import datasets
 import numpy as np
 import pytest
 
-from modeling_fdp.video_processing_fdp import FDPVideoProcessor
+from processing_fdp.video_processing_fdp import FDPVideoProcessor
 
 ROOT = Path(__file__).resolve().parents[2]
 CHOSEN = {"clip_id": "a", "action_units": [{"side": "", "code": "12", "intensity": "C"}]}

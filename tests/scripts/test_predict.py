@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
-from modeling_fdp.video_processing_fdp import FDPVideoProcessor
-from modeling_fdp.video_reading_fdp import VideoReadError
+from processing_fdp.clip_reading_fdp import VideoReadError
+from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.errors import ConfigError
-from training_fdp.prediction import Predictor, write_predictions
+from training_fdp.hub.prediction import Predictor, write_predictions
 
 _specification = importlib.util.spec_from_file_location("predict", Path(__file__).parents[2] / "predict.py")
 predict = importlib.util.module_from_spec(_specification)

@@ -10,8 +10,8 @@ import yaml
 from safetensors.numpy import save_file
 
 from training_fdp.errors import PublishError
-from training_fdp.model_card import public_command
-from training_fdp.publish import find_results, prepare_publication, push
+from training_fdp.hub.model_card import public_command
+from training_fdp.hub.publish import find_results, prepare_publication, push
 
 REPO_ID = "tester/fdp-synthetic"
 EXPECTED_FILES = {

@@ -57,7 +57,7 @@ def frames(tmp_path):
 
 def test_pushed_and_loaded_by_a_stranger(hub, run_script, script_environment, model_folder, results, frames, tmp_path):
     from modeling_fdp import FDPForVideoClassification
-    from modeling_fdp.video_processing_fdp import FDPVideoProcessor
+    from processing_fdp.video_processing_fdp import FDPVideoProcessor
 
     checkpoint = tmp_path / "OUT" / "folds" / "0"
     shutil.copytree(model_folder, checkpoint)

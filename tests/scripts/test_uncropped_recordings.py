@@ -5,12 +5,12 @@ import pytest
 from datasets import Dataset
 from PIL import Image
 
-from modeling_fdp import FDPVideoProcessor
-from training_fdp import preparation
+from evaluation_fdp.protocols import ClipTable
+from processing_fdp import FDPVideoProcessor
 from training_fdp.config import parse_train_config
-from training_fdp.corpora import Corpora
-from training_fdp.preparation import _uncropped_recordings, build_accelerator, prepare_run
-from training_fdp.protocols import ClipTable
+from training_fdp.data.corpora import Corpora
+from training_fdp.runs import prepare as preparation
+from training_fdp.runs.prepare import _uncropped_recordings, build_accelerator, prepare_run
 
 
 def corpora_of(folder, size_hw, **details):

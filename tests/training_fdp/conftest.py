@@ -5,9 +5,9 @@ import pytest
 import torch
 from datasets import Dataset
 
+from evaluation_fdp.protocols import ClipTable
 from training_fdp.config import parse_train_config
-from training_fdp.corpora import Corpora
-from training_fdp.protocols import ClipTable
+from training_fdp.data.corpora import Corpora
 
 CLASS_NAMES = ["negative", "positive", "surprise"]
 CORNERS = [(4, 4), (4, 20), (20, 12)]
@@ -112,9 +112,9 @@ def toy_corpus(monkeypatch):
         corpora = Corpora(
             dataset=Dataset.from_dict({"action_units": coded}), table=table, faces_may_be_published=faces
         )
-        for place in ("training_fdp.preparation", "training_fdp.corpora"):
+        for place in ("training_fdp.runs.prepare", "training_fdp.data.corpora"):
             monkeypatch.setattr(f"{place}.load_corpora", lambda config: corpora)
-        monkeypatch.setattr("training_fdp.preparation.prepare_clips", lambda *arguments: clips)
+        monkeypatch.setattr("training_fdp.runs.prepare.prepare_clips", lambda *arguments: clips)
 
     install()
     return install
@@ -125,8 +125,8 @@ def toy_run(toy_corpus, toy_arguments, monkeypatch):
     """Runs on the toy corpus in this process: OUT and options, returns the exit code. Its pictures are empty files:
     drawing them takes longer than training, and `test_report.py` draws them.
     """
-    monkeypatch.setattr("training_fdp.figures._save", lambda path, size, draw: path.write_bytes(b""))
-    from training_fdp.runs import run
+    monkeypatch.setattr("evaluation_fdp.figures._save", lambda path, size, draw: path.write_bytes(b""))
+    from training_fdp.runs.run import run
 
     def go(output_dir, *options):
         arguments = toy_arguments(output_dir, *options)

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from evaluation_fdp.comparison import comparison_table, write_block
 from training_fdp.ablations import running
 from training_fdp.ablations.__main__ import main, parse_arguments
 from training_fdp.ablations.variants import REFERENCE, VARIANTS
-from training_fdp.augmentation import AugmentationConfig
-from training_fdp.batches import parse_augmentation
-from training_fdp.comparison import comparison_table, write_block
 from training_fdp.config import TrainConfig, parse_train_config
+from training_fdp.data.augmentation import AugmentationConfig
+from training_fdp.data.batches import parse_augmentation
 from training_fdp.errors import ConfigError, TrainingError
-from training_fdp.preparation import build_model_config, build_processor
+from training_fdp.runs.prepare import build_model_config, build_processor
 
 
 def fake_results(uf1, deviation=0.01, complete=True, num_seeds=2):

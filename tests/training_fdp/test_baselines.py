@@ -9,15 +9,15 @@ import torch
 from scipy.ndimage import gaussian_filter, map_coordinates
 from torch import nn
 
+from evaluation_fdp.protocols import ClipTable, make_folds
 from training_fdp.baselines import classifiers, inputs, networks, running
 from training_fdp.baselines.__main__ import parse_arguments
 from training_fdp.baselines.optical_flow import tv_l1_flow
 from training_fdp.baselines.registry import BASELINES
 from training_fdp.config import TrainConfig
-from training_fdp.corpora import Corpora
+from training_fdp.data.corpora import Corpora
 from training_fdp.errors import ConfigError
-from training_fdp.preparation import PreparedRun
-from training_fdp.protocols import ClipTable, make_folds
+from training_fdp.runs.prepare import PreparedRun
 
 
 class Processor:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hub_datasets.errors import CorpusError
-from modeling_fdp.video_reading_fdp import VideoReadError
+from processing_fdp.clip_reading_fdp import VideoReadError
 from training_fdp.cli import run_main
 from training_fdp.errors import ConfigError, PublishError, TrainingError
 

@@ -7,8 +7,8 @@ import pytest
 from accelerate.commands.launch import launch_command_parser
 from torch.distributed.run import get_args_parser
 
-from training_fdp.batches import parse_augmentation
 from training_fdp.config import EXECUTION_FIELDS, RECIPES_FOLDER, TrainConfig, load_recipe, parse_train_config
+from training_fdp.data.batches import parse_augmentation
 from training_fdp.errors import ConfigError
 
 BASE = ["--corpus", "synthetic", "--output_dir", "OUT"]

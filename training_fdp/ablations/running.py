@@ -5,15 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from training_fdp.comparison import comparison_table
+from evaluation_fdp.atomic_files import read_json
+from evaluation_fdp.comparison import comparison_table
+from evaluation_fdp.protocols import FINAL_FOLD
+from evaluation_fdp.report import RESULTS_NAME
 from training_fdp.config import NO_PROTOCOL, TrainConfig, parse_train_config
 from training_fdp.errors import ConfigError
-from training_fdp.finishing import report_if_finished
-from training_fdp.preparation import build_model_config, build_processor
-from training_fdp.protocols import FINAL_FOLD
-from training_fdp.report import RESULTS_NAME
-from training_fdp.runs import run
-from training_fdp.storage import read_json
+from training_fdp.runs.finish import report_if_finished
+from training_fdp.runs.prepare import build_model_config, build_processor
+from training_fdp.runs.run import run
 
 from .variants import REFERENCE, VARIANTS, Pretraining, Variant
 

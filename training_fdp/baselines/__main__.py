@@ -45,8 +45,8 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[
 def main() -> int:
     """Read the command line and run it; returns the exit code (`int`)."""
     options, rest = parse_arguments(sys.argv[1:])
-    from training_fdp.comparison import comparison_table, write_block
-    from training_fdp.preparation import end_processes
+    from evaluation_fdp.comparison import comparison_table, write_block
+    from training_fdp.runs.prepare import end_processes
 
     from .registry import BASELINES, RELEASED, RELEASED_TITLE
     from .running import run_baselines

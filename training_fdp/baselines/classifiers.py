@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from training_fdp.augmentation import AugmentationConfig, build_augmentation
+from training_fdp.data.augmentation import AugmentationConfig, build_augmentation
 
 # What maps inputs to probabilities, one row per clip, and the training loss of each epoch.
 Fitted = tuple[Callable[[torch.Tensor], NDArray[np.float64]], list[float]]

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from modeling_fdp import FDPConfig
 from modeling_fdp.dynamic_image_fdp import rank_pooling_weights
-from modeling_fdp.motion_reference_fdp import motion_channels, stabilize
+from modeling_fdp.motion_fdp import motion_channels, stabilize
 
 from .optical_flow import tv_l1_flow
 

@@ -6,7 +6,7 @@ from torchvision.models import resnet18
 
 from modeling_fdp import FDPConfig
 from modeling_fdp.configuration_fdp import MOTION_CHANNELS
-from modeling_fdp.motion_reference_fdp import motion_channels, stabilize
+from modeling_fdp.motion_fdp import motion_channels, stabilize
 from training_fdp.errors import ConfigError
 
 

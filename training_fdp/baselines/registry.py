@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from training_fdp.augmentation import AugmentationConfig
+from training_fdp.baselines import inputs
+from training_fdp.data.augmentation import AugmentationConfig
 
-from . import inputs
 from .classifiers import Classifier, ClassPrior, LogisticClassifier, NetworkClassifier
 from .networks import (
     DifferenceConvNet,

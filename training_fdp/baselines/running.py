@@ -14,16 +14,16 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from evaluation_fdp.atomic_files import fresh_folder, publish_folder, read_json, write_json
+from evaluation_fdp.fold_records import CURVE_NAME, RECORD_NAME, RECORD_VERSION, read_record, versions
+from evaluation_fdp.protocols import ClipTable, Fold, select_folds
+from evaluation_fdp.report import RESULTS_NAME, summary, write_report
+from evaluation_fdp.run_folder import NETWORK_VERSION, RunStore, identity_digest
 from training_fdp.config import NO_PROTOCOL, parse_train_config
 from training_fdp.errors import ConfigError, TrainingError
-from training_fdp.finishing import fold_key, keys_by_seed
-from training_fdp.fold_record import CURVE_NAME, RECORD_NAME, RECORD_VERSION, read_record, versions
-from training_fdp.preparation import PreparedRun, build_accelerator, prepare_run
-from training_fdp.protocols import ClipTable, Fold, select_folds
-from training_fdp.report import RESULTS_NAME, summary, write_report
-from training_fdp.run_store import NETWORK_VERSION, RunStore, identity_digest
-from training_fdp.runs import run, run_facts
-from training_fdp.storage import fresh_folder, publish_folder, read_json, write_json
+from training_fdp.runs.finish import fold_key, keys_by_seed
+from training_fdp.runs.prepare import PreparedRun, build_accelerator, prepare_run
+from training_fdp.runs.run import run, run_facts
 
 from .classifiers import Outcome
 from .registry import BASELINES, RELEASED

@@ -1,0 +1,1 @@
+"""From predictions to results.json, report and figures: protocols, metrics, records of folds. No torch."""

@@ -1,0 +1,103 @@
+"""The report's pictures. Drawn without a display; written so that a reader never meets half a file."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from evaluation_fdp.atomic_files import write_atomically
+
+DOTS_PER_INCH = 110
+# Curves of single folds hide each other; their mean is drawn over them.
+CURVE_ALPHA = 0.35
+
+
+def draw_confusion_matrix(path: Path, matrix: Sequence[Sequence[int]], class_names: Sequence[str], title: str) -> None:
+    """Draw counts on shades of recall: rows are the truth, columns the predictions."""
+    counts = np.asarray(matrix)
+    recall = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+    def draw(figure: Any) -> None:
+        axes = figure.subplots()
+        image = axes.imshow(recall, cmap="Blues", vmin=0, vmax=1)
+        for row, column in np.ndindex(counts.shape):
+            color = "white" if recall[row, column] > 0.5 else "black"
+            axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=color)
+        axes.set_xticks(range(len(class_names)), class_names, rotation=45, ha="right")
+        axes.set_yticks(range(len(class_names)), class_names)
+        axes.set(xlabel="prediction", ylabel="truth", title=title)
+        figure.colorbar(image, label="share of the true class")
+
+    side = 2.5 + 0.6 * len(class_names)
+    _save(path, (side + 1.2, side), draw)
+
+
+def draw_subject_accuracy(path: Path, correct: Mapping[str, tuple[int, int]]) -> None:
+    """Draw each subject's share of right predictions, with the number of its clips."""
+    subjects = sorted(correct, key=lambda subject: (-correct[subject][0] / correct[subject][1], subject))
+    shares = [correct[subject][0] / correct[subject][1] for subject in subjects]
+
+    def draw(figure: Any) -> None:
+        axes = figure.subplots()
+        axes.bar(range(len(subjects)), shares, color="#4472a8")
+        for position, subject in enumerate(subjects):
+            axes.text(position, shares[position] + 0.01, str(correct[subject][1]), ha="center", fontsize=7)
+        axes.set_xticks(range(len(subjects)), subjects, rotation=90, fontsize=7)
+        axes.set(ylim=(0, 1.08), ylabel="accuracy", title="Held-out subjects (numbers: clips)")
+
+    _save(path, (max(5.0, 0.28 * len(subjects)), 3.6), draw)
+
+
+def draw_training_curves(path: Path, curves: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+    """Draw the loss and its parts over the steps: a line per fold, their mean, each part in its own panel."""
+    # A checkpoint that was judged as it is has no steps: its panel stays empty.
+    names = [name for name in next(iter(curves.values())) if name != "learning_rate"] or ["loss"]
+
+    def draw(figure: Any) -> None:
+        panels = figure.subplots(1, len(names), squeeze=False)[0]
+        for axes, name in zip(panels, names, strict=True):
+            lines = [np.asarray(curve.get(name, [])) for curve in curves.values()]
+            for values in lines:
+                axes.plot(np.arange(1, len(values) + 1), values, color="#4472a8", alpha=CURVE_ALPHA, linewidth=0.8)
+            shared = min(len(values) for values in lines)
+            mean = np.mean([values[:shared] for values in lines], axis=0)
+            axes.plot(np.arange(1, shared + 1), mean, color="#1d3557", linewidth=1.2)
+            axes.set(
+                title=name.replace("_", " "), xlabel="step", yscale="log" if _positive(curves, name) else "linear"
+            )
+
+    _save(path, (3.4 * len(names), 3.0), draw)
+
+
+def draw_clips(path: Path, clips: Sequence[Mapping[str, Any]]) -> None:
+    """Draw, for a few clips, the dynamic image to construct, the constructed one and the rank curve."""
+
+    def draw(figure: Any) -> None:
+        grid = figure.subplots(len(clips), 3, squeeze=False)
+        for (target, constructed, rank), clip in zip(grid, clips, strict=True):
+            target.imshow(clip["targets"], cmap="gray", vmin=0, vmax=1)
+            target.set_title(str(clip["clip_ids"]), fontsize=7)
+            if "constructed" in clip:
+                constructed.imshow(clip["constructed"], cmap="gray", vmin=0, vmax=1)
+            constructed.set_title("constructed", fontsize=7)
+            scores = clip["rank_scores"]
+            rank.plot(np.arange(1, len(scores) + 1), scores, marker="o", color="#4472a8")
+            rank.set_title(f"{clip['labels']}, predicted {clip['predictions']}", fontsize=7)
+            rank.set_ylabel("rank score", fontsize=7)
+            for axes in (target, constructed):
+                axes.axis("off")
+
+    _save(path, (7.0, 2.2 * len(clips)), draw)
+
+
+def _positive(curves: Mapping[str, Mapping[str, Sequence[float]]], name: str) -> bool:
+    return all(min(curve.get(name, [1.0]), default=1.0) > 0 for curve in curves.values())
+
+
+def _save(path: Path, size: tuple[float, float], draw: Callable[[Any], None]) -> None:
+    # Not pyplot's: its figures stay in memory until they are closed, and it looks for a display.
+    figure = Figure(figsize=size, layout="constrained")
+    draw(figure)
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=DOTS_PER_INCH))

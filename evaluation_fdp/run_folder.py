@@ -1,0 +1,128 @@
+"""OUT on disk: what the run is, its finished folds, and the place where unfinished ones work."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evaluation_fdp.atomic_files import read_json, write_json
+from evaluation_fdp.fold_records import read_record
+from evaluation_fdp.protocols import FINAL_FOLD
+from training_fdp.config import TrainConfig
+from training_fdp.errors import ConfigError
+
+RUN_NAME = "run.json"
+SAMPLES_FOLDER = "samples"
+WEIGHTS_NAME = "model.safetensors"
+# Raise it whenever a preset or a default of FDPConfig changes: the settings of a run name the preset, and folds of two
+# networks must not meet in one OUT. A constant, because building the configuration takes longer than reporting a
+# finished run.
+NETWORK_VERSION = 4
+# Longer lists of differences help nobody.
+SHOWN_DIFFERENCES = 4
+
+
+def run_settings(config: TrainConfig, start_digest: str | None) -> dict[str, Any]:
+    """Return the settings that decide the numbers (`dict`); a checkpoint counts by its weights, wherever it lies."""
+    settings = config.identity() | {"network_version": NETWORK_VERSION}
+    return settings if start_digest is None else settings | {"init_from": f"sha256 {start_digest}"}
+
+
+def identity_digest(identity: Mapping[str, Any]) -> str:
+    """Return the digest (`str`) of everything that decides the numbers of a run."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+
+
+class RunStore:
+    """One OUT folder.
+
+    Args:
+        root (`Path`): The folder; it may not exist yet.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def open(self, identity: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+        """Begin a run here, or go on with the one that is here.
+
+        Args:
+            identity (`Mapping`): What decides the numbers.
+            facts (`Mapping`): What reports say about the run; see `training_fdp.runs.run`.
+
+        Raises:
+            ConfigError: the folder holds something else, or a run with other settings.
+        """
+        if self._is_foreign():
+            raise ConfigError(
+                f"{self.root} holds files that are not a run's; give --output_dir a new or an empty folder"
+            )
+        if (self.root / RUN_NAME).exists():
+            found = self.read()["identity"]
+            differences = _differences(found, dict(identity))
+            if differences:
+                raise ConfigError(
+                    f"{self.root} holds a run with other settings ({'; '.join(differences)}); give another "
+                    "--output_dir or repeat the old settings"
+                )
+        self.root.mkdir(parents=True, exist_ok=True)
+        write_json(self.root / RUN_NAME, {"identity": identity, **facts})
+
+    def read(self) -> dict[str, Any]:
+        """Read what the run is.
+
+        Raises:
+            ConfigError: the folder holds no run.
+        """
+        path = self.root / RUN_NAME
+        if not path.exists():
+            raise ConfigError(f"{self.root} holds no run ({RUN_NAME} is missing); give the --output_dir of a training")
+        return read_json(path)
+
+    def place(self, key: str) -> Path:
+        """Return the folder (`Path`) of a fold's record; the final model's lies beside `folds/`."""
+        return self.root / FINAL_FOLD if key == FINAL_FOLD else self.root / "folds" / key
+
+    def work_folder(self, key: str) -> Path:
+        """Return the folder (`Path`) in which an unfinished fold works."""
+        return self.root / "unfinished" / key
+
+    def clear_work(self, key: str) -> None:
+        """Remove what an unfinished fold needed; the parent goes with the last one."""
+        shutil.rmtree(self.work_folder(key), ignore_errors=True)
+        parent = self.root / "unfinished"
+        if parent.exists() and not any(parent.iterdir()):
+            parent.rmdir()
+
+    def records(self, keys_by_seed: Mapping[int, Sequence[str]]) -> dict[int, list[dict[str, Any]]]:
+        """Return the finished folds (`dict` of `list[dict]`) of each seed, in the order of the protocol.
+
+        Seeds without a finished fold are left out.
+        """
+        identity = identity_digest(self.read()["identity"])
+        found = {
+            seed: [record for key in keys if (record := read_record(self.place(key), identity)) is not None]
+            for seed, keys in keys_by_seed.items()
+        }
+        return {seed: records for seed, records in found.items() if records}
+
+    def _is_foreign(self) -> bool:
+        if self.root.is_file():
+            return True
+        return self.root.is_dir() and not (self.root / RUN_NAME).exists() and any(self.root.iterdir())
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Name what differs between two identities, settings one by one."""
+    pairs = {f"--{name}": (value, new["settings"].get(name)) for name, value in old["settings"].items()}
+    pairs |= {f"--{name}": (None, value) for name, value in new["settings"].items() if name not in old["settings"]}
+    # Runs of before knew no sources.
+    sources = old.get("sources", {})
+    pairs |= {f"download of {name}": (sources.get(name), variant) for name, variant in new["sources"].items()}
+    pairs["clips"] = (old["clips"][:8], new["clips"][:8])
+    pairs["classes"] = (old["class_names"], new["class_names"])
+    found = [f"{name} was {was}, now {now}" for name, (was, now) in pairs.items() if was != now]
+    shown = found[:SHOWN_DIFFERENCES]
+    return [*shown, f"and {len(found) - len(shown)} more"] if len(found) > len(shown) else shown

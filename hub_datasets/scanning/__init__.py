@@ -1,0 +1,1 @@
+"""Tools for meeting a download: folders, sheets, frame numbering, action units."""

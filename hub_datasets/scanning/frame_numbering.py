@@ -1,0 +1,48 @@
+"""Two ways to number frames, told apart by the frames on disk: in the whole recording, or from the clip's start."""
+
+from hub_datasets.records import ClipRecord
+from hub_datasets.scanning.cutting import Scan
+from hub_datasets.scanning.folders import FrameListing
+
+_NUMBERING, _RECORDING = "numbering", "recording"
+
+
+def number_from_clip_start(record: ClipRecord, listing: FrameListing) -> None:
+    """Move a record to frames that count from 0 or 1 where its sheet counts in the whole recording.
+
+    Nothing happens where the interval lies within the frames. The move is sure where the folder holds as many frames
+    as the interval has, and [`numbering_remarks`] tells of it once; otherwise the clip takes the whole folder and
+    loses its apex.
+
+    Args:
+        record (`ClipRecord`): moved in place.
+        listing (`FrameListing`): frames of a folder that holds the clip and nothing else.
+    """
+    if record.onset is None or record.offset is None or not listing.numbers or listing.numbers[0] > 1:
+        return
+    first, last = listing.numbers[0], listing.numbers[-1]
+    if record.onset <= last and record.offset <= last:
+        return
+    length = record.offset - record.onset + 1
+    written = f"{record.onset}..{record.offset}"
+    if length == last - first + 1:
+        shift = record.onset - first
+        record.onset, record.offset = first, last
+        if record.apex is not None:
+            record.apex -= shift
+        record.attributes[_NUMBERING] = _RECORDING
+    elif record.onset > last:
+        record.onset, record.apex, record.offset = first, None, last
+        record.notes.append(
+            f"the frames {written} do not exist, the folder holds {first}..{last}: all were taken, without apex"
+        )
+
+
+def numbering_remarks(scan: Scan) -> list[str]:
+    """What was found about the numbering of a download: one sentence, or none where sheet and files agree."""
+    moved = sum(clip.record.attributes.get(_NUMBERING) == _RECORDING for clip in scan.clips)
+    if not moved:
+        return []
+    return [
+        f"{moved} of {len(scan.clips)} clips: the sheet counts frames in the recording, the files count from the clip"
+    ]

@@ -1,0 +1,1 @@
+"""Rendered faces: their motion, their light and the film of a performance. Knows no corpus."""

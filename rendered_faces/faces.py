@@ -1,0 +1,152 @@
+"""What every synthetic face can do, whichever way it is made."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Maps and pictures are float32; scripts and small vectors may be float64.
+FloatArray = NDArray[np.floating[Any]]
+
+# The action units that both kinds of face can move (FACS numbers).
+ACTION_UNITS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 24, 25, 26)
+# These have no left and right half: chin, lip tightening and jaw act on the whole mouth.
+MIDLINE_ACTION_UNITS = (17, 23, 24, 25, 26)
+# Motion is given in pixels of a frame this wide, about the width that most papers work at.
+REFERENCE_WIDTH = 128
+
+
+@dataclass(frozen=True)
+class Light:
+    """One key light over an ambient floor.
+
+    Args:
+        direction (`tuple` of three `float`): towards the light; x to the image's right, y down, z to the camera.
+        key (`float`): strength of the key light, about 0.3 to 1.
+        ambient (`float`): strength of the light from everywhere, about 0.2 to 0.6.
+    """
+
+    direction: tuple[float, float, float] = (-0.3, -0.5, 0.8)
+    key: float = 0.7
+    ambient: float = 0.4
+
+
+@dataclass(frozen=True)
+class FaceState:
+    """Everything that moves: one instant of one face.
+
+    Args:
+        action_units (`Mapping` from `(code, side)` to `float`): largest skin motion that the action unit causes, in
+            pixels of a frame 128 pixels wide. `side` is `"L"` or `"R"`, the subject's own; an action unit of the
+            midline may be given on either or both sides and the larger value counts.
+        blink (`float`): 0 open, 1 closed.
+        gaze_xy (`tuple` of two `float`): pupil offset, 1 is as far as the eye turns; x to the image's right, y down.
+        yaw, pitch, roll (`float`): head rotation in degrees; positive yaw turns to the image's right, positive pitch
+            looks down, positive roll is clockwise in the image.
+        shift_xy (`tuple` of two `float`): head translation in pixels of a frame 128 pixels wide.
+        scale (`float`): size of the head, 1 is the framing of the corpus.
+        light (`Light`): the lighting.
+    """
+
+    action_units: Mapping[tuple[int, str], float] = field(default_factory=dict)
+    blink: float = 0.0
+    gaze_xy: tuple[float, float] = (0.0, 0.0)
+    yaw: float = 0.0
+    pitch: float = 0.0
+    roll: float = 0.0
+    shift_xy: tuple[float, float] = (0.0, 0.0)
+    scale: float = 1.0
+    light: Light = field(default_factory=Light)
+
+
+class Face(ABC):
+    """One identity, framed in images of one size.
+
+    Args:
+        image_size_hw (`tuple` of two `int`): height and width of the images in pixels.
+    """
+
+    landmark_names: tuple[str, ...]
+
+    def __init__(self, image_size_hw: tuple[int, int]) -> None:
+        self.image_size_hw = image_size_hw
+        # The head fits into the shorter side.
+        self.pixel_scale = min(image_size_hw) / REFERENCE_WIDTH
+
+    @abstractmethod
+    def render(self, state: FaceState) -> FloatArray:
+        """Return the luminance of one frame, float32 of shape `(height, width)` in [0, 1], before any camera."""
+
+    @abstractmethod
+    def landmarks(self, state: FaceState) -> FloatArray:
+        """Return the landmarks named in `landmark_names`, float32 `(num_landmarks, 2)`, pixels (x, y)."""
+
+    @abstractmethod
+    def five_points(self, state: FaceState) -> FloatArray:
+        """Return left eye, right eye, nose tip, left and right mouth corner (sides of the image), `(5, 2)` pixels."""
+
+    @abstractmethod
+    def flow(self, start: FaceState, end: FaceState) -> FloatArray:
+        """Return the true motion of the skin seen in `start` until `end`.
+
+        Returns:
+            `np.ndarray` of shape `(height, width, 2)`, float32: displacement (x, y) in pixels at each pixel of the
+            first image; 0 on the background. Eyeballs, teeth and occluders have no motion of their own: they carry
+            that of the head or of the skin around them.
+        """
+
+    @property
+    @abstractmethod
+    def identity(self) -> FloatArray:
+        """The numbers that make this face differ from others, float32 of shape `(num_parameters,)`."""
+
+
+class FaceFamily(ABC):
+    """A way to make faces: a seed in, an identity out."""
+
+    name: str
+
+    @abstractmethod
+    def face(self, seed: int, image_size_hw: tuple[int, int]) -> Face:
+        """Return the identity that belongs to `seed`; the same seed always gives the same face."""
+
+
+def rotation_matrix(yaw: float, pitch: float, roll: float) -> FloatArray:
+    """Return the head rotation for x to the right, y down, z to the camera.
+
+    Args:
+        yaw (`float`): degrees, positive to the image's right.
+        pitch (`float`): degrees, positive down.
+        roll (`float`): degrees, positive clockwise in the image.
+
+    Returns:
+        `np.ndarray` of shape `(3, 3)`, float32: columns are the images of the head's axes.
+    """
+    cos_yaw, cos_pitch, cos_roll = np.cos(np.deg2rad([yaw, pitch, roll]))
+    sin_yaw, sin_pitch, sin_roll = np.sin(np.deg2rad([yaw, pitch, roll]))
+    around_y = np.array([[cos_yaw, 0, sin_yaw], [0, 1, 0], [-sin_yaw, 0, cos_yaw]])
+    around_x = np.array([[1, 0, 0], [0, cos_pitch, sin_pitch], [0, -sin_pitch, cos_pitch]])
+    around_z = np.array([[cos_roll, -sin_roll, 0], [sin_roll, cos_roll, 0], [0, 0, 1]])
+    return (around_z @ around_x @ around_y).astype(np.float32)
+
+
+def subject_light(subject_seed: int) -> Light:
+    """Return the mean lighting of a subject: corpora film each subject in one session."""
+    rng = np.random.default_rng([0x116, subject_seed])
+    angle = rng.uniform(-1.0, 1.0)
+    direction = (float(np.sin(angle)), float(rng.uniform(-0.7, 0.0)), 0.9)
+    return Light(direction, key=float(rng.uniform(0.45, 0.8)), ambient=float(rng.uniform(0.25, 0.5)))
+
+
+def merge_midline(action_units: Mapping[tuple[int, str], float]) -> dict[tuple[int, str], float]:
+    """Return the action units with those of the midline under side `"L"` only, at the larger of both values."""
+    merged: dict[tuple[int, str], float] = {}
+    for (code, side), pixels in action_units.items():
+        key = (code, "L") if code in MIDLINE_ACTION_UNITS else (code, side)
+        merged[key] = max(merged.get(key, 0.0), pixels)
+    return merged

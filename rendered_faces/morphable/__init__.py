@@ -1,0 +1,1 @@
+"""Faces of a morphable model (ICT-FaceKit) that the user brings."""

@@ -1,0 +1,227 @@
+"""Paint for the morphable model: skin, brows, lips, hair and eyes over the front view of the generic mesh.
+
+Every vertex carries its place on the generic face as texture coordinates, so that one recipe in generic coordinates
+fits all identities: the mesh takes the paint along. Units are the model's (about 1 cm), x to the image's right, y
+down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+
+import numpy as np
+
+from rendered_faces.faces import FloatArray
+from rendered_faces.painting import bump, smooth_noise, step_at
+
+# What the skin's texture covers, in model units.
+LEFT, RIGHT, TOP, BOTTOM = -13.0, 13.0, -15.5, 20.0
+
+
+@dataclass(frozen=True)
+class Complexion:
+    """The painted part of an identity; tones in [0, 1], lengths in model units."""
+
+    skin_tone: float
+    mottle: float
+    freckles: float
+    moles: float
+    brow_thickness: float
+    brow_density: float
+    brow_lift: float
+    lip_contrast: float
+    eye_shadow: float
+    stubble: float
+    hair_tone: float
+    hair_volume: float
+    hairline: float
+    fringe: float
+    parting: float
+    iris_tone: float
+    iris_radius: float
+    oiliness: float
+    background: float
+    background_slope: float
+    glasses: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Complexion:
+        """Return a random complexion."""
+
+        def between(low: float, high: float) -> float:
+            return float(rng.uniform(low, high))
+
+        skin_tone = between(0.2, 0.58)
+        return cls(
+            skin_tone=skin_tone,
+            mottle=between(0.02, 0.05),
+            freckles=max(0.0, between(-0.5, 0.3)),
+            moles=float(rng.integers(0, 5)),
+            brow_thickness=between(0.3, 0.55),
+            brow_density=between(0.35, 0.9),
+            brow_lift=between(-0.2, 0.35),
+            lip_contrast=between(0.12, 0.4),
+            eye_shadow=between(0.05, 0.25),
+            stubble=max(0.0, between(-0.4, 0.3)),
+            hair_tone=between(0.03, 0.45) * (0.4 + 0.6 * skin_tone),
+            hair_volume=between(0.3, 1.4),
+            hairline=between(9.3, 11.5),
+            fringe=max(0.0, between(-2.0, 3.0)),
+            parting=between(-3.5, 3.5),
+            iris_tone=between(0.06, 0.35),
+            iris_radius=between(0.56, 0.64),
+            oiliness=between(0.02, 0.12),
+            background=between(0.2, 0.85),
+            background_slope=between(-0.15, 0.15),
+            glasses=float(rng.random() < 0.12),
+        )
+
+    def vector(self) -> FloatArray:
+        """Return all numbers, float32 of shape `(num_parameters,)`."""
+        return np.asarray(astuple(self), np.float32)
+
+
+def texture_grid(texels_per_unit: float) -> tuple[FloatArray, FloatArray]:
+    """Return generic coordinates x and y of the texels, float32 arrays of the texture's shape."""
+    width = round((RIGHT - LEFT) * texels_per_unit) + 1
+    height = round((BOTTOM - TOP) * texels_per_unit) + 1
+    x, y = np.meshgrid(np.linspace(LEFT, RIGHT, width), np.linspace(TOP, BOTTOM, height))
+    return x.astype(np.float32), y.astype(np.float32)
+
+
+def hair_cover(look: Complexion, x: FloatArray, y: FloatArray) -> FloatArray:
+    """Return where hair grows on the front view, 0 to 1."""
+    fringe = look.fringe * np.exp(-(((x - look.parting) / 5.0) ** 2))
+    # The hairline falls towards the temples and runs down before the ears.
+    line = look.hairline - 0.03 * x**2 - 0.012 * np.maximum(np.abs(x) - 4.5, 0) ** 3 * 10 - fringe
+    forehead = step_at(-y - np.maximum(line, 1.0), 0.5)
+    return forehead * step_at(np.where(-y < 4.2, 7.9 - np.abs(x), 1.0), 0.2)
+
+
+def paint_skin(look: Complexion, landmarks: FloatArray, x: FloatArray, y: FloatArray, seed: int) -> FloatArray:
+    """Return the albedo of skin, brows, lips and hair.
+
+    Args:
+        look (`Complexion`): what to paint.
+        landmarks (`np.ndarray` of shape `(68, 2)`): places on the generic face.
+        x (`np.ndarray` of shape `(texture_height, texture_width)`): generic coordinates of the texels.
+        y (`np.ndarray` of shape `(texture_height, texture_width)`): the same.
+        seed (`int`): of the identity, for the noise.
+
+    Returns:
+        `np.ndarray` of shape `(texture_height, texture_width)`, float32 in [0, 1].
+    """
+    rng = np.random.default_rng([0x5C2, seed])
+    size = (x.shape[0], x.shape[1])
+    tone = np.full_like(x, look.skin_tone)
+    tone *= 1 + look.mottle * (smooth_noise(rng, size, (40, 30)) + 0.8 * smooth_noise(rng, size, (110, 80)))
+    tone *= 1 + 0.6 * look.mottle * smooth_noise(rng, size, (260, 190))
+    tone *= 1 - look.freckles * np.clip(smooth_noise(rng, size, (190, 140)) - 1.3, 0, 1)
+    for _ in range(int(look.moles)):
+        mole_x, mole_y, radius = rng.uniform(-6, 6), rng.uniform(-8, 7), rng.uniform(0.08, 0.18)
+        tone *= 1 - 0.55 * bump(x, y, mole_x, mole_y, radius, radius)
+    for corner_a, corner_b in ((36, 39), (42, 45)):
+        eye_x, eye_y = (landmarks[corner_a] + landmarks[corner_b]) / 2
+        tone *= 1 - look.eye_shadow * bump(x, y, eye_x, eye_y, 2.3, 1.5)
+    # Blood: cheeks, nose and lips are a little darker than the rest.
+    tone *= 1 - 0.06 * (bump(np.abs(x), y, 4.6, 1.0, 2.0, 1.8) + bump(x, y, 0, 0.3, 1.3, 1.2))
+    for side in (-1, 1):
+        tone *= 1 - 0.5 * bump(x, y, side * 0.62, landmarks[33, 1] - 0.12, 0.36, 0.2)
+    beard = step_at(y - 1.8 + 0.35 * np.clip(np.abs(x) - 4, -2, 3), 1.0) * step_at(8.5 - y, 1.5)
+    tone *= 1 - look.stubble * beard * (1 + 0.3 * smooth_noise(rng, size, (280, 210)))
+    tone = _paint_lips(look, landmarks, x, y, tone, smooth_noise(rng, size, (50, 190)))
+    tone = _paint_lashes(landmarks, x, y, tone)
+    tone = _paint_brows(look, landmarks, x, y, tone, smooth_noise(rng, size, (230, 190)))
+    cover = hair_cover(look, x, y + 0.3 * smooth_noise(rng, size, (20, 90)))
+    strands = smooth_noise(rng, size, (26, 230)) + 0.6 * smooth_noise(rng, size, (60, 230))
+    tone = tone * (1 - cover) + look.hair_tone * np.clip(1 + 0.3 * strands, 0.3, 2) * cover
+    return np.clip(tone, 0.01, 0.95).astype(np.float32)
+
+
+def _paint_lips(
+    look: Complexion, landmarks: FloatArray, x: FloatArray, y: FloatArray, tone: FloatArray, creases: FloatArray
+) -> FloatArray:
+    upper, lower = landmarks[48:55], landmarks[[48, 59, 58, 57, 56, 55, 54]]
+    inside = (x > upper[0, 0]) & (x < upper[-1, 0])
+    top, bottom = np.interp(x, upper[:, 0], upper[:, 1]), np.interp(x, lower[:, 0], lower[:, 1])
+    lip = step_at(y - top + 0.05, 0.13) * step_at(bottom + 0.08 - y, 0.16) * inside
+    return tone * (1 - look.lip_contrast * lip * (1 + 0.1 * creases))
+
+
+def _paint_lashes(landmarks: FloatArray, x: FloatArray, y: FloatArray, tone: FloatArray) -> FloatArray:
+    for start in (36, 42):
+        eye = landmarks[start : start + 6]
+        upper, lower = eye[[0, 1, 2, 3]], eye[[0, 5, 4, 3]]
+        upper, lower = upper[np.argsort(upper[:, 0])], lower[np.argsort(lower[:, 0])]
+        along = step_at(x - upper[0, 0] + 0.1, 0.15) * step_at(upper[-1, 0] + 0.1 - x, 0.15)
+        above = np.exp(-(((y - np.interp(x, upper[:, 0], upper[:, 1])) / 0.13) ** 2))
+        below = np.exp(-(((y - np.interp(x, lower[:, 0], lower[:, 1])) / 0.09) ** 2))
+        tone = tone * (1 - 0.75 * along * above) * (1 - 0.3 * along * below)
+    return tone
+
+
+def _paint_brows(
+    look: Complexion, landmarks: FloatArray, x: FloatArray, y: FloatArray, tone: FloatArray, hairs: FloatArray
+) -> FloatArray:
+    for brow in (landmarks[17:22], landmarks[22:27]):
+        left, right = brow[0, 0] - 0.2, brow[-1, 0] + 0.2
+        middle = np.interp(x, brow[:, 0], brow[:, 1]) - look.brow_lift
+        # Thick at the nose, thin at the temple.
+        inner = np.clip(1 - np.abs(x) / np.abs(brow[:, 0]).max(), 0, 1)
+        thickness = look.brow_thickness * (0.55 + 0.75 * inner)
+        cover = np.exp(-(np.abs((y - middle) / thickness) ** 2.5)) * step_at(x - left, 0.35) * step_at(right - x, 0.35)
+        cover = np.clip(cover * look.brow_density * (1 + 0.35 * hairs), 0, 0.97)
+        tone = tone * (1 - cover) + 0.8 * look.hair_tone * cover
+    return tone
+
+
+def paint_eye(look: Complexion, radius: float, size: int) -> FloatArray:
+    """Return the albedo of an eyeball seen from the front.
+
+    Args:
+        look (`Complexion`): whose iris.
+        radius (`float`): of the eyeball, model units.
+        size (`int`): texels along each side; the ball's outline touches the border.
+
+    Returns:
+        `np.ndarray` of shape `(size, size)`, float32.
+    """
+    axis = np.linspace(-radius, radius, size, dtype=np.float32)
+    x, y = np.meshgrid(axis, axis)
+    distance = np.hypot(x, y) / look.iris_radius
+    rays = 1 + 0.12 * np.cos(np.arctan2(y, x) * 17) * np.clip(1 - distance, 0, 1)
+    iris = look.iris_tone * rays * (0.75 + 0.4 * distance) * (1 - 0.4 * step_at(distance - 0.86, 0.08))
+    white = 0.62 * (1 - 0.25 * np.clip(np.abs(x) / 1.4, 0, 1) ** 2)
+    ball = white + (iris - white) * step_at(1 - distance, 0.07)
+    ball = ball + (0.02 - ball) * step_at(0.4 - distance, 0.06)
+    return ball.astype(np.float32)
+
+
+def furrows(landmarks: FloatArray, x: FloatArray, y: FloatArray) -> dict[tuple[int, str], FloatArray]:
+    """Return the lines that action units draw into the skin and that the mesh is too coarse for.
+
+    Args:
+        landmarks (`np.ndarray` of shape `(68, 2)`): places on the generic face.
+        x (`np.ndarray` of shape `(texture_height, texture_width)`): generic coordinates of the texels.
+        y (`np.ndarray` of shape `(texture_height, texture_width)`): the same.
+
+    Returns:
+        `dict` of `(code, side)` to `np.ndarray`: darkening for one reference pixel of motion, float32.
+    """
+    lines = {}
+    for side, sign in (("L", 1.0), ("R", -1.0)):
+        u = x * np.float32(sign)
+        brow_y = float(landmarks[[19, 24], 1].mean())
+        fold = np.clip((y - landmarks[31, 1] + 0.5) / (landmarks[48, 1] - landmarks[31, 1]), 0, 1)
+        nasolabial = np.exp(-(((u - 1.7 - 1.7 * fold) / 0.2) ** 2))
+        nasolabial *= step_at(fold - 0.15, 0.15) * step_at(0.9 - fold, 0.15)
+        across = 0.5 + 0.5 * np.cos((y - brow_y) * 5)
+        lines[1, side] = 0.035 * across**3 * bump(u, y, 1.6, brow_y - 2.6, 1.8, 1.5)
+        lines[2, side] = 0.03 * across**3 * bump(u, y, 4.2, brow_y - 2.4, 1.5, 1.3)
+        lines[4, side] = 0.06 * bump(u, y, 0.65, brow_y + 0.8, 0.22, 1.0)
+        lines[6, side] = 0.04 * (0.5 + 0.5 * np.cos((y + 3.2) * 9)) ** 2 * bump(u, y, 5.9, -3.2, 0.8, 1.2)
+        lines[9, side] = 0.05 * (0.5 + 0.5 * np.cos((y + 3.4) * 8)) ** 2 * bump(u, y, 0.6, -3.4, 0.7, 1.0)
+        lines[10, side] = 0.05 * nasolabial
+        lines[12, side] = 0.05 * nasolabial
+        lines[14, side] = 0.07 * bump(u, y, abs(float(landmarks[54, 0])) + 0.6, float(landmarks[54, 1]), 0.25, 0.5)
+    return {key: line.astype(np.float32) for key, line in lines.items()}

@@ -1,0 +1,59 @@
+"""`--protocol none`: one model of all subjects for others to start from, and not one figure."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from training_fdp.config import parse_train_config
+from training_fdp.errors import ConfigError
+from training_fdp.hub.model_card import CardSubject, build_model_card, read_results
+
+SCHEMA = Path(__file__).resolve().parents[2] / "evaluation_fdp" / "results.schema.json"
+OPTIONS = ("--protocol", "none", "--final_model")
+
+
+def test_one_model_of_everybody_and_no_figure(toy_run, toy_corpus, toy_clips, tmp_path, capsys):
+    toy_corpus(*toy_clips(num_subjects=1))
+    out = tmp_path / "OUT"
+    assert toy_run(out, *OPTIONS) == 0
+    assert "nothing is benchmarked; final/ was trained on all 3 clips of 1 subjects" in capsys.readouterr().out
+    names = {path.name for path in out.iterdir()}
+    assert names == {"run.json", "results.json", "report.md", "training_curves.png", "final"}
+    results = read_results(out / "results.json")
+    schema = json.loads(SCHEMA.read_text())
+    jsonschema.validate(results, schema)
+    assert results["complete"] and not {"metrics", "confusion_matrix", "folds"} & results.keys()
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**results, "protocol": "loso"}, schema)
+    assert "UF1" not in (out / "report.md").read_text()
+    record = json.loads((out / "final" / "fold.json").read_text())
+    assert record["seen_subjects"] == {"toy": ["s00"]} and record["benchmarked"] is False
+    assert toy_run(tmp_path / "unused", "--collect", str(out)) == 0
+
+
+def test_collecting_before_it_is_trained_says_so(toy_run, tmp_path, capsys, monkeypatch):
+    from training_fdp.folds.fold import FoldTrainer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FoldTrainer, "train", lambda self: (_ for _ in ()).throw(RuntimeError("out of power")))
+        assert toy_run(tmp_path / "OUT", *OPTIONS) == 1
+    assert "missing: fold final: RuntimeError: out of power" in capsys.readouterr().err
+    assert toy_run(tmp_path / "unused", "--collect", str(tmp_path / "OUT")) == 1
+    assert not (tmp_path / "OUT" / "results.json").exists()
+
+
+def test_the_card_claims_nothing(toy_run, tmp_path):
+    toy_run(tmp_path / "OUT", *OPTIONS)
+    results = read_results(tmp_path / "OUT" / "results.json")
+    card = build_model_card(CardSubject("me/start", "final", tuple(results["class_names"])), results)
+    text = str(card)
+    assert "Nothing was measured" in text and "UF1" not in text and "held-out subject took part" not in text
+    assert "--protocol none" in text and card.data.eval_results is None
+
+
+@pytest.mark.parametrize("options", [("--no_final_model",), ("--folds", "1/2"), ("--seeds", "1")])
+def test_what_leaves_nothing_to_train_is_refused(options):
+    with pytest.raises(ConfigError, match="trains final/ alone"):
+        parse_train_config(["--corpus", "synthetic", "--output_dir", "OUT", "--protocol", "none", *options])

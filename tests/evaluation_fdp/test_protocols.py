@@ -1,0 +1,173 @@
+"""Splits: no subject on two sides, every clip held out once, whatever the corpus looks like."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluation_fdp.protocols import (
+    ClipTable,
+    Fold,
+    check_folds,
+    final_fold,
+    folder_name,
+    inner_split,
+    make_folds,
+    select_folds,
+    untaught_classes,
+)
+from training_fdp.errors import ProtocolError
+
+
+def table_of(subjects, labels=None, corpora=None):
+    labels = [0] * len(subjects) if labels is None else labels
+    return ClipTable(
+        [f"clip{row}" for row in range(len(subjects))],
+        ["toy"] * len(subjects) if corpora is None else corpora,
+        subjects,
+        labels,
+        ["a", "b", "c"],
+    )
+
+
+def test_leave_one_subject_out():
+    folds = make_folds(table_of(["s1", "s2", "s1", "s3"]), "loso")
+    assert [fold.fold_id for fold in folds] == ["s1", "s2", "s3"]
+    assert folds[0].test_indices == (0, 2) and folds[0].train_indices == (1, 3)
+    assert folds[0].test_subjects == ("s1",) and folds[0].train_subjects == ("s2", "s3")
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2)), min_size=2, max_size=60),
+    st.sampled_from(["loso", "kfold2", "kfold3", "kfold5", "holdout", "megc2019"]),
+)
+def test_every_split_is_honest(rows, protocol):
+    table = table_of([f"s{subject}" for subject, _ in rows], [label for _, label in rows])
+    num_subjects = len(set(table.subjects))
+    parts = int(protocol[5:]) if protocol.startswith("kfold") else 2
+    if num_subjects < parts:
+        with pytest.raises(ProtocolError):
+            make_folds(table, protocol)
+        return
+    folds = make_folds(table, protocol)
+    tested = Counter(row for fold in folds for row in fold.test_indices)
+    if protocol != "holdout":
+        assert sorted(tested) == list(range(len(rows)))
+    assert set(tested.values()) == {1}
+    for fold in folds:
+        assert not set(fold.train_subjects) & set(fold.test_subjects)
+        assert sorted(fold.train_indices + fold.test_indices) == list(range(len(rows)))
+    assert folds == make_folds(table, protocol)
+
+
+def test_folds_do_not_depend_on_the_order_of_the_clips():
+    subjects = [f"s{number % 7}" for number in range(30)]
+    labels = [number % 3 for number in range(30)]
+    there = make_folds(table_of(subjects, labels), "kfold3")
+    back = make_folds(table_of(subjects[::-1], labels[::-1]), "kfold3")
+    assert [fold.test_subjects for fold in there] == [fold.test_subjects for fold in back]
+
+
+def test_groups_have_like_class_counts():
+    """Eight subjects of one class, two of the other: a fold without the rare class would be a bad deal."""
+    subjects = [f"s{number}" for number in range(10) for _ in range(4)]
+    labels = [int(number >= 8) for number in range(10) for _ in range(4)]
+    for fold in make_folds(table_of(subjects, labels), "kfold2"):
+        assert Counter(labels[row] for row in fold.test_indices) == {0: 16, 1: 4}
+
+
+def test_cross_corpus_never_trains_on_a_test_corpus():
+    corpora = ["casme2", "casme2", "samm", "smic", "samm"]
+    table = table_of([f"{corpus}-{row}" for row, corpus in enumerate(corpora)], corpora=corpora)
+    folds = make_folds(table, "cross_corpus", ["samm", "smic"])
+    assert [(fold.fold_id, fold.train_indices, fold.test_indices) for fold in folds] == [
+        ("samm", (0, 1), (2, 4)),
+        ("smic", (0, 1), (3,)),
+    ]
+    assert final_fold(table, ["samm", "smic"]).train_indices == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("subjects", "protocol", "named"),
+    [
+        (["s1", "s1"], "loso", "all clips are of one, s1"),
+        (["s1", "s2"], "kfold5", "there are 2 subjects"),
+        (["s1", "s2"], "kfold1", "between 2"),
+        (["s 1", "s:1"], "loso", "two folds are called"),
+        ([], "loso", "no clip"),
+    ],
+)
+def test_what_cannot_be_split_is_refused(subjects, protocol, named):
+    with pytest.raises(ProtocolError, match=named):
+        make_folds(table_of(subjects), protocol)
+
+
+def test_clip_names_must_be_unique():
+    with pytest.raises(ProtocolError, match="clip1 occurs twice"):
+        ClipTable(["clip1", "clip1"], ["x"] * 2, ["a", "b"], [0, 0], ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "named"),
+    [((0, 1), (2,), "both sides"), ((0, 1), (), "both sides need some"), ((), (3,), "both sides need some")],
+)
+def test_the_run_time_check_finds_dishonest_folds(train, test, named):
+    table = table_of(["s1", "s2", "s2", "s3"])
+    with pytest.raises(ProtocolError, match=named):
+        check_folds(table, [Fold("f", train, test, (), ())])
+
+
+def test_the_run_time_check_finds_a_clip_that_is_tested_twice():
+    table = table_of(["s1", "s2", "s3"])
+    folds = [Fold("f", (0,), (2,), (), ()), Fold("g", (1,), (2,), (), ())]
+    with pytest.raises(ProtocolError, match="clip2 is tested by two folds"):
+        check_folds(table, folds)
+
+
+def test_inner_split_takes_whole_training_subjects():
+    table = table_of([f"s{number % 6}" for number in range(24)])
+    fold = make_folds(table, "loso")[0]
+    inside, aside = inner_split(table, fold, 0.4, seed=3)
+    assert sorted(inside + aside) == list(fold.train_indices)
+    groups = [{table.subjects[row] for row in rows} for rows in (inside, aside)]
+    assert not groups[0] & groups[1] and len(groups[1]) == 2
+    assert inner_split(table, fold, 0.4, seed=3) == (inside, aside)
+    assert any(inner_split(table, fold, 0.4, seed=seed) != (inside, aside) for seed in range(5))
+    with pytest.raises(ProtocolError, match="two training subjects"):
+        inner_split(table_of(["s1", "s2"]), make_folds(table_of(["s1", "s2"]), "loso")[0], 0.5, seed=0)
+
+
+def test_the_released_list_of_subjects_lacks_one():
+    table = table_of(["sub17", "sub18", "sub19"], corpora=["casme2"] * 3)
+    folds = make_folds(table, "loso", released_subject_list=True)
+    assert [fold.fold_id for fold in folds] == ["sub17", "sub19"]
+    assert all("sub18" in fold.train_subjects for fold in folds)
+    with pytest.raises(ProtocolError, match="released_subject_list"):
+        make_folds(table_of(["s1", "s2"]), "loso", released_subject_list=True)
+
+
+def test_selecting_folds():
+    folds = make_folds(table_of(["s1", "s2", "s3"]), "loso")
+    assert select_folds(folds, "all") == folds
+    assert [fold.fold_id for fold in select_folds(folds, "s3, s1")] == ["s1", "s3"]
+    for wanted in ("s4", "", "s1,,s9"):
+        with pytest.raises(ProtocolError, match="s1,s2,s3"):
+            select_folds(folds, wanted)
+    parts = [select_folds(folds, f"{number}/2") for number in (1, 2)]
+    assert [[fold.fold_id for fold in part] for part in parts] == [["s1", "s3"], ["s2"]]
+    assert select_folds(folds, "7/9") == []
+    for wanted in ("0/2", "3/2"):
+        with pytest.raises(ProtocolError, match="K from 1 to N"):
+            select_folds(folds, wanted)
+
+
+def test_untaught_classes():
+    table = table_of(["s1", "s1", "s2"], [0, 2, 0])
+    first, second = make_folds(table, "loso")
+    assert untaught_classes(table, first) == ["c"] and untaught_classes(table, second) == []
+
+
+def test_folder_names_are_safe():
+    assert folder_name("../etc/passwd") == "etc-passwd"
+    assert folder_name("spNO.1") == "spNO.1" and folder_name("...") == "unnamed"

@@ -1,0 +1,283 @@
+"""The morphable model: its two forms on disk, its rasteriser, and its faces where the model is at hand."""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hub_datasets.synthetic
+from hub_datasets import load_corpus
+from rendered_faces.errors import FaceModelNotFoundError, RenderingError
+from rendered_faces.faces import ACTION_UNITS, MIDLINE_ACTION_UNITS, FaceState, Light
+from rendered_faces.film import render_clip
+from rendered_faces.morphable import model as face_model
+from rendered_faces.morphable.model import NEEDED_EXPRESSIONS, NEUTRAL, read_face_model
+
+SHARED = Path(os.environ.get("FDP_SHARED", Path(__file__).resolve().parents[3] / "shared"))
+MODEL = SHARED / "assets" / "ict_face_model_light"
+SIZE = (128, 128)
+
+pytest.importorskip("numba", reason="numba is not installed: it comes with the extra [synthesis]")
+raster = importlib.import_module("rendered_faces.morphable.raster")
+needs_model = pytest.mark.skipif(not MODEL.is_dir(), reason=f"no face model at {MODEL}")
+
+
+def write_obj(path, vertices, faces=()):
+    lines = ["# a comment", *(f"v {x:.9f} {y:.9f} {z:.9f}" for x, y, z in vertices), "vt 0.5 0.5"]
+    lines += ["f " + " ".join(f"{corner + 1}/1/1" for corner in face) for face in faces]
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def clone(tmp_path, monkeypatch):
+    """A clone of ICT-FaceKit with a mesh of five vertices instead of 26,719."""
+    monkeypatch.setattr(face_model.datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(face_model, "NUM_DRAWN_VERTICES", 5)
+    monkeypatch.setattr(face_model, "NUM_DRAWN_POLYGONS", 2)
+    folder = tmp_path / "ICT-FaceKit" / "FaceXModel"
+    folder.mkdir(parents=True)
+    neutral = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0.5, 2, 0.125]], float)
+    write_obj(folder / NEUTRAL, neutral, [(0, 1, 2, 3), (3, 2, 4), (0, 1, 4)])
+    for index in range(2):
+        write_obj(folder / f"identity{index:03d}.obj", neutral + (index + 1) * 0.25)
+    for index, name in enumerate(NEEDED_EXPRESSIONS):
+        write_obj(folder / f"{name}.obj", neutral + np.array([0, index * 0.125, 0]))
+    return tmp_path / "ICT-FaceKit"
+
+
+def test_obj_files_become_offsets(clone):
+    model = read_face_model(clone)
+    assert model.vertices.shape == (5, 3)
+    # A quad is two triangles, a triangle one; the third polygon is not drawn.
+    assert model.triangles.tolist() == [[0, 1, 2], [3, 2, 4], [0, 2, 3]]
+    assert model.polygons.tolist() == [0, 1, 0]
+    np.testing.assert_allclose(model.identity, np.stack([np.full((5, 3), 0.25), np.full((5, 3), 0.5)]))
+    last = NEEDED_EXPRESSIONS[-1]
+    np.testing.assert_allclose(model.expressions[last][:, 1], 0.125 * (len(NEEDED_EXPRESSIONS) - 1))
+    assert model.landmarks.tolist() == list(face_model.LANDMARKS_68)
+
+
+def test_obj_files_are_read_once(clone, monkeypatch):
+    first = read_face_model(clone)
+    monkeypatch.setattr(face_model, "_read_obj", None)
+    again = read_face_model(clone / "FaceXModel")
+    np.testing.assert_array_equal(again.identity, first.identity)
+
+
+def test_a_changed_model_is_read_again(clone):
+    read_face_model(clone)
+    write_obj(clone / "FaceXModel" / "identity000.obj", np.full((5, 3), 3.0))
+    assert read_face_model(clone).identity[0].max() == 3
+
+
+@pytest.mark.parametrize("name", [NEUTRAL, "jawOpen.obj", "identity001.obj"])
+def test_a_damaged_file_is_named(clone, name):
+    (clone / "FaceXModel" / name).write_text("v 1 2\n")
+    with pytest.raises(FaceModelNotFoundError, match=name):
+        read_face_model(clone)
+
+
+def test_a_missing_shape_is_named(clone):
+    (clone / "FaceXModel" / "eyeBlink_L.obj").unlink()
+    with pytest.raises(FaceModelNotFoundError, match=r"eyeBlink_L\.obj"):
+        read_face_model(clone)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a zip archive"])
+def test_a_folder_without_a_model_says_what_is_wanted(tmp_path, content):
+    if content is not None:
+        (tmp_path / "model.npz").write_bytes(content)
+    with pytest.raises(FaceModelNotFoundError, match="clone ICT-VGL/ICT-FaceKit"):
+        read_face_model(tmp_path)
+
+
+def test_an_npz_of_another_kind_is_refused(tmp_path):
+    np.savez(tmp_path / "model.npz", weights=np.zeros(3))
+    with pytest.raises(FaceModelNotFoundError, match="of another kind"):
+        read_face_model(tmp_path)
+
+
+def square(left, top, size, depth):
+    """Two triangles that face the camera (y down)."""
+    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32) * size + np.array([left, top], np.float32)
+    return corners, np.full(4, depth, np.float32), np.array([[0, 1, 2], [0, 2, 3]], np.int32)
+
+
+def test_a_square_covers_its_pixels_once_and_without_cracks():
+    pixels, depth, triangles = square(2.5, 3.5, 10, 1.0)
+    nearest = raster.visible_triangles(pixels, depth, triangles, 20, 20)
+    covered = nearest >= 0
+    assert covered.sum() == 100
+    assert covered[4:14, 3:13].all()
+
+
+def test_the_nearer_surface_hides_the_farther_one():
+    near, near_depth, triangles = square(4, 4, 8, 2.0)
+    far, far_depth, _ = square(0, 0, 16, 1.0)
+    for order in (0, 1):
+        surfaces = [(near, near_depth), (far, far_depth)][:: 1 - 2 * order]
+        pixels, depth = (np.concatenate(parts) for parts in zip(*surfaces, strict=True))
+        nearest = raster.visible_triangles(pixels, depth, np.concatenate((triangles, triangles + 4)), 16, 16)
+        assert nearest[8, 8] // 2 == order
+        assert nearest[1, 1] // 2 == 1 - order
+
+
+def test_a_surface_that_turns_its_back_is_not_seen():
+    pixels, depth, triangles = square(2, 2, 8, 1.0)
+    assert (raster.visible_triangles(pixels, depth, np.ascontiguousarray(triangles[:, ::-1]), 16, 16) < 0).all()
+
+
+def test_texture_and_light_are_linear_over_a_triangle():
+    pixels, depth, triangles = square(-0.5, -0.5, 8, 1.0)
+    nearest = raster.visible_triangles(pixels, depth, triangles, 8, 8)
+    texture = np.tile(np.arange(9, dtype=np.float32), (9, 1))
+    uv = np.array([[0, 0], [8, 0], [8, 8], [0, 8]], np.float32)
+    light = np.array([1, 1, 2, 2], np.float32)
+    background = np.full((8, 8), 9, np.float32)
+    picture = raster.shade(nearest, pixels, triangles, light, 0 * light, uv, texture, 1, background)
+    columns, rows = np.meshgrid(np.arange(8) + 0.5, np.arange(8) + 0.5)
+    np.testing.assert_allclose(picture, np.minimum(columns, 7.99) * (1 + rows / 8), atol=1e-3)
+
+
+def test_a_pixel_is_the_mean_of_its_samples():
+    pixels, depth, triangles = square(-0.5, -0.5, 3, 1.0)
+    nearest = raster.visible_triangles(pixels, depth, triangles, 4, 4)
+    ones = np.ones(4, np.float32)
+    picture = raster.shade(
+        nearest, pixels, triangles, ones, 0 * ones, np.zeros((4, 2), np.float32), np.ones((3, 3), np.float32), 2,
+        np.zeros((2, 2), np.float32),
+    )  # fmt: skip
+    np.testing.assert_allclose(picture, [[1, 0.5], [0.5, 0.25]])
+
+
+def test_flow_of_a_moving_square_is_its_motion():
+    pixels, depth, triangles = square(2, 2, 10, 1.0)
+    nearest = raster.visible_triangles(pixels, depth, triangles, 16, 16)
+    flow = raster.displacement(nearest, pixels, pixels * np.float32(1.1) + np.float32(0.5), triangles)
+    rows, columns = np.nonzero(nearest >= 0)
+    expected = np.stack((columns, rows), axis=1) * 0.1 + 0.5
+    np.testing.assert_allclose(flow[rows, columns], expected, atol=1e-5)
+    assert not flow[nearest < 0].any()
+
+
+def test_normals_point_outwards():
+    pixels, depth, triangles = square(0, 0, 1, 0.0)
+    vertices = np.concatenate((pixels, depth[:, None]), axis=1)
+    np.testing.assert_allclose(raster.vertex_normals(vertices, triangles), np.tile((0, 0, 1), (4, 1)))
+
+
+@pytest.fixture(scope="module")
+def family():
+    from rendered_faces.morphable.face import MorphableFaces
+
+    return MorphableFaces(MODEL)
+
+
+@pytest.fixture(scope="module")
+def face(family):
+    return family.face(3, SIZE)
+
+
+def both(code, pixels):
+    return FaceState(action_units={(code, "L"): pixels, (code, "R"): pixels})
+
+
+@needs_model
+def test_a_seed_is_an_identity(family, face):
+    again, other = family.face(3, SIZE), family.face(4, SIZE)
+    np.testing.assert_array_equal(face.render(FaceState()), again.render(FaceState()))
+    assert np.abs(face.render(FaceState()) - other.render(FaceState())).mean() > 0.02
+    assert np.abs(face.five_points(FaceState()) - other.five_points(FaceState())).max() > 1
+
+
+@needs_model
+@pytest.mark.parametrize("code", ACTION_UNITS)
+def test_an_action_unit_moves_the_skin_by_as_many_pixels_as_it_says(face, code):
+    flow = np.hypot(*np.moveaxis(face.flow(FaceState(), both(code, 2.0)), -1, 0))
+    assert 1.2 < flow.max() < 2.8
+    assert (flow > 0.4).mean() < 0.35
+
+
+@needs_model
+@pytest.mark.parametrize("code", [code for code in ACTION_UNITS if code not in MIDLINE_ACTION_UNITS])
+def test_the_left_side_of_the_subject_is_the_right_of_the_image(face, code):
+    flow = np.hypot(*np.moveaxis(face.flow(FaceState(), FaceState(action_units={(code, "L"): 2.0})), -1, 0))
+    assert flow[:, 64:].sum() > 4 * flow[:, :64].sum()
+
+
+@needs_model
+def test_flow_at_landmarks_is_the_motion_of_the_landmarks(face):
+    start, end = FaceState(), FaceState(action_units={(12, "L"): 3.0}, yaw=2, shift_xy=(0.5, -0.5))
+    flow, places, after = face.flow(start, end), face.landmarks(start), face.landmarks(end)
+    # Nose ridge: nothing hides it and the skin is smooth.
+    for index in range(27, 31):
+        x, y = places[index]
+        np.testing.assert_allclose(flow[round(float(y)), round(float(x))], after[index] - places[index], atol=0.25)
+
+
+@needs_model
+def test_the_turn_of_the_eyeballs_is_no_motion_of_the_skin(face):
+    start = FaceState(gaze_xy=(-0.2, 0.0))
+    flow = np.hypot(*np.moveaxis(face.flow(start, FaceState(gaze_xy=(0.8, 0.6))), -1, 0))
+    for x, y in face.five_points(start)[:2]:
+        middle = slice(round(float(y)) - 1, round(float(y)) + 2), slice(round(float(x)) - 1, round(float(x)) + 2)
+        assert flow[middle].max() < 0.05, "the pupil carries no motion"
+    assert flow.max() > 0.2, "the lids follow the gaze"
+
+
+@needs_model
+def test_either_side_of_the_upper_lip_lights_the_mouth(face):
+    from rendered_faces.morphable.face import INSIDE_MOUTH
+
+    def light_inside(**sides):
+        units = {(10, side): pixels for side, pixels in sides.items()}
+        lit, _ = face._light(face._posed(FaceState()), FaceState(action_units=units))
+        return lit[INSIDE_MOUTH].mean()
+
+    assert light_inside(R=2.0) == light_inside(L=2.0) > light_inside()
+    assert light_inside(L=1.0, R=2.0) == light_inside(L=1.0)
+
+
+@needs_model
+def test_a_blink_covers_the_eyes(face):
+    light = Light(key=0.3, ambient=0.6)
+    (x, y), _ = face.five_points(FaceState())[:2]
+    window = (slice(round(y) - 4, round(y) + 5), slice(round(x) - 7, round(x) + 8))
+    opened = face.render(FaceState(light=light))[window]
+    shut = face.render(FaceState(blink=1, light=light))[window]
+    # Pupils, whites and their contrast go away.
+    assert shut.std() < 0.75 * opened.std()
+
+
+@needs_model
+def test_clips_of_the_model_render_like_built_in_ones(family):
+    clip = render_clip(9, "disgust", size=48, family=family, duration_s=(0.05, 0.08))
+    again = render_clip(9, "disgust", size=48, family=family, duration_s=(0.05, 0.08))
+    np.testing.assert_array_equal(clip.frames, again.frames)
+    assert clip.truth.landmarks.shape[1:] == (68, 2)
+    assert np.abs(clip.truth.flow).max() > 0.3
+
+
+@needs_model
+def test_a_corpus_of_the_model_is_rendered_and_told_from_the_built_in_one(tmp_path):
+    options = {"num_subjects": 1, "clips_per_subject": 1, "size": 32, "fps": 30, "cache_dir": tmp_path}
+    rows = load_corpus("synthetic", face_model=MODEL, **options)
+    built_in = load_corpus("synthetic", **options)
+    assert len(rows) == len(built_in) == 1
+    assert set(rows[0]["frames"]).isdisjoint(built_in[0]["frames"])
+    (truth,) = Path(rows[0]["frames"][0]).parents[3].glob("ground_truth/*.npz")
+    with np.load(truth) as arrays:
+        assert arrays["landmarks"].shape == (len(rows[0]["frames"]), 68, 2)
+        assert 0 < np.abs(arrays["flow"]).max() < 2
+
+
+def test_without_numba_the_error_names_the_extra(monkeypatch):
+    for name in ("rendered_faces.morphable.face", "rendered_faces.morphable.raster"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.delattr(hub_datasets.synthetic, "raster")
+    monkeypatch.setitem(sys.modules, "numba", None)
+    with pytest.raises(RenderingError, match=r"fdp-micro-expression\[synthesis\]"):
+        importlib.import_module("rendered_faces.morphable.face")

@@ -1,0 +1,179 @@
+"""From corpus names to the clips of a run, on fake downloads in the true layouts."""
+
+import dataclasses
+
+import datasets
+import pytest
+
+from evaluation_fdp.protocols import make_folds
+from hub_datasets.errors import CorpusError
+from hub_datasets.synthetic.corpus import SyntheticLayout
+from hub_datasets.synthetic.layouts import LAYOUTS
+from hub_datasets.synthetic.settings import CorpusSettings
+from hub_datasets.synthetic.tree import write_tree
+from tests.fakes.fake import make_fake_corpus
+from training_fdp.config import TrainConfig
+from training_fdp.data.corpora import clip_cache_folder, load_corpora
+from training_fdp.errors import ConfigError, ProtocolError
+from training_fdp.methods.starting_weights import Initialization, check_unseen, subjects_by_corpus
+
+NAMES = ("casme2", "samm", "samm_long", "megc2019")
+
+
+@pytest.fixture(scope="module")
+def downloads(tmp_path_factory):
+    root = tmp_path_factory.mktemp("downloads")
+    return {name: str(make_fake_corpus(name, root / name, frame_size=1)) for name in NAMES}
+
+
+@pytest.fixture(autouse=True)
+def rows_in_a_temporary_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "rows")
+
+
+def test_cross_corpus(downloads):
+    config = TrainConfig(
+        corpus=["casme2"],
+        data_dir=[downloads["casme2"]],
+        test_corpus=["samm"],
+        test_data_dir=[downloads["samm"]],
+        protocol="cross_corpus",
+        label_set="3class",
+    )
+    corpora = load_corpora(config)
+    table = corpora.table
+    assert not corpora.faces_may_be_published
+    assert set(table.corpora) == {"casme2", "samm"}
+    assert all(subject.startswith(f"{corpus}-") for subject, corpus in zip(table.subjects, table.corpora, strict=True))
+    (fold,) = make_folds(table, config.protocol, config.test_corpus)
+    assert {table.corpora[row] for row in fold.train_indices} == {"casme2"}
+    assert {table.corpora[row] for row in fold.test_indices} == {"samm"}
+    with pytest.raises(ConfigError, match="need the same classes"):
+        load_corpora(dataclasses.replace(config, label_set="5class"))
+
+
+def test_classes_in_another_order_are_told_by_name(downloads, tmp_path):
+    def emotions(config):
+        corpora = load_corpora(config)
+        names = corpora.table.class_names
+        return names, {
+            clip: names[label] for clip, label in zip(corpora.table.clip_ids, corpora.table.labels, strict=True)
+        }
+
+    alone = TrainConfig(corpus=["casme2"], data_dir=[downloads["casme2"]], label_set="5class")
+    settings = CorpusSettings(num_subjects=1, num_clips=5, size_hw=(32, 32), mix="5class")
+    write_tree(settings, SyntheticLayout(), tmp_path / "tree")
+    rendered = TrainConfig(corpus=["synthetic"], data_dir=[str(tmp_path / "tree")], label_set="5class")
+    both = dataclasses.replace(
+        rendered, protocol="cross_corpus", test_corpus=["casme2"], test_data_dir=[downloads["casme2"]]
+    )
+    own_order, real = emotions(alone)
+    order, rows = emotions(rendered)
+    assert order != own_order and sorted(order) == sorted(own_order)
+    assert emotions(both) == (order, rows | real)
+    # One licensed corpus among rendered ones is enough: no face is drawn, and the figures are not called synthetic.
+    mixed, alone = load_corpora(both), load_corpora(rendered)
+    assert not mixed.faces_may_be_published and not mixed.is_rendered
+    assert alone.faces_may_be_published and alone.is_rendered
+
+
+def test_a_corpus_that_filmed_the_people_of_another_one_holds_them_out_together(downloads):
+    both = TrainConfig(
+        corpus=["samm", "samm_long"], data_dir=[downloads["samm"], downloads["samm_long"]], label_set="3class"
+    )
+    corpora = load_corpora(both)
+    subjects = {
+        corpus: {subject for subject, found in zip(corpora.table.subjects, corpora.table.corpora, strict=True)
+                 if found == corpus}
+        for corpus in both.corpus
+    }  # fmt: skip
+    shared = subjects["samm"] & subjects["samm_long"]
+    assert shared, "the two downloads show the same people"
+    for fold in make_folds(corpora.table, "loso"):
+        if set(fold.test_subjects) & shared:
+            assert {corpora.table.corpora[row] for row in fold.test_indices} == {"samm", "samm_long"}
+    everyone = subjects_by_corpus(corpora, range(len(corpora.table.clip_ids)))
+    assert everyone == {"samm": sorted(subject.removeprefix("samm-") for subject in set.union(*subjects.values()))}
+
+    across = dataclasses.replace(
+        both, corpus=["samm"], data_dir=[downloads["samm"]], protocol="cross_corpus",
+        test_corpus=["samm_long"], test_data_dir=[downloads["samm_long"]],
+    )  # fmt: skip
+    with pytest.raises(ProtocolError, match=r"subjects \['samm-.* on both sides of fold samm_long"):
+        make_folds(load_corpora(across).table, across.protocol, across.test_corpus)
+
+
+def test_a_checkpoint_of_one_corpus_has_seen_the_people_of_its_sister(downloads):
+    corpora = load_corpora(TrainConfig(corpus=["samm_long"], data_dir=[downloads["samm_long"]], label_set="3class"))
+    fold = make_folds(corpora.table, "loso")[0]
+    start = Initialization("first", "0" * 64, None, {}, {"samm": [*fold.test_subjects]})
+    with pytest.raises(ProtocolError, match="was trained on samm, subject"):
+        check_unseen(start, corpora, [fold])
+
+
+def test_another_package_is_another_run_and_a_moved_tree_is_not(tmp_path):
+    def identity(variant, place):
+        root = make_fake_corpus("casme2", tmp_path / place, variant, frame_size=1)
+        return load_corpora(TrainConfig(corpus=["casme2"], data_dir=[str(root)], label_set="5class")).identity
+
+    cropped = identity("2014", "here")
+    assert identity("2014", "elsewhere") == cropped
+    for variant in ("2014-selected", "2014-raw"):
+        other = identity(variant, variant)
+        assert other["class_names"] == cropped["class_names"]
+        assert other["sources"] != cropped["sources"] and other["clips"] != cropped["clips"]
+
+
+def test_two_rendered_trees_of_the_same_faces_are_refused(tmp_path):
+    def run_of(seed):
+        place = tmp_path / f"casme2_{seed}"
+        if not place.exists():
+            write_tree(dataclasses.replace(settings, seed=seed), LAYOUTS["casme2"](), place)
+        return TrainConfig(
+            corpus=["synthetic"], data_dir=[str(tmp_path / "tree")], label_set="5class", protocol="cross_corpus",
+            test_corpus=["casme2"], test_data_dir=[str(place)],
+        )  # fmt: skip
+
+    settings = CorpusSettings(num_subjects=1, num_clips=5, size_hw=(32, 32), mix="5class", seed=3)
+    write_tree(settings, SyntheticLayout(), tmp_path / "tree")
+    assert len(load_corpora(run_of(4)).people) == 2
+    with pytest.raises(ConfigError, match=r"must show other people.*--seed"):
+        load_corpora(run_of(3))
+
+
+def test_the_composite_is_left_one_subject_out_over_its_parts(downloads):
+    config = TrainConfig(corpus=["megc2019"], data_dir=[downloads["megc2019"]], protocol="megc2019")
+    table = load_corpora(config).table
+    assert set(table.corpora) == {"casme2", "samm", "smic"}
+    folds = make_folds(table, config.protocol)
+    assert len(folds) == len(set(table.subjects))
+    assert {fold.fold_id.split("-")[0] for fold in folds} == {"casme2", "samm", "smic"}
+
+
+def test_folders_and_corpora_must_pair_up(downloads):
+    with pytest.raises(ConfigError, match="one folder per corpus"):
+        load_corpora(TrainConfig(corpus=["casme2"], data_dir=[downloads["casme2"], downloads["samm"]]))
+
+
+def test_options_are_for_every_corpus_or_for_one(downloads):
+    config = TrainConfig(
+        corpus=["casme2", "samm"], data_dir=[downloads["casme2"], downloads["samm"]], label_set="3class"
+    )
+    with pytest.raises(CorpusError, match=r"samm was not found.*no package 'cropped'"):
+        load_corpora(dataclasses.replace(config, corpus_options=["package=cropped"]))
+    with pytest.raises(CorpusError, match="option package of casme2"):
+        load_corpora(dataclasses.replace(config, corpus_options=["casme2.package=nothing"]))
+    both = load_corpora(dataclasses.replace(config, corpus_options=["casme2.package=cropped"]))
+    assert set(both.table.corpora) == {"casme2", "samm"}
+    with pytest.raises(ConfigError, match="gives package to smic, but the corpora are casme2, samm"):
+        load_corpora(dataclasses.replace(config, corpus_options=["smic.package=cropped"]))
+
+
+def test_a_corpus_error_passes_through():
+    with pytest.raises(CorpusError):
+        load_corpora(TrainConfig(corpus=["atlantis"]))
+
+
+def test_where_aligned_clips_are_kept(tmp_path):
+    assert clip_cache_folder(str(tmp_path)) == tmp_path
+    assert clip_cache_folder(None).parent == tmp_path / "rows"

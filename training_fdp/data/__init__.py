@@ -1,0 +1,1 @@
+"""Corpora, aligned clips, batches and augmentation."""

@@ -1,0 +1,286 @@
+"""Aligned clips on disk: every clip is read, aligned and resized once, then memory-mapped by all later runs.
+
+`python -m training_fdp.data --corpus NAME --data_dir DIR` fills the cache without training.
+"""
+
+import contextlib
+import gc
+import hashlib
+import json
+import logging
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import torch
+from pyarrow import parquet
+from tqdm import tqdm
+
+from evaluation_fdp.atomic_files import name_beside
+from processing_fdp.face_detectors_fdp import LANDMARK_COLUMNS, find_landmark_file
+from training_fdp.errors import ConfigError, TrainingError
+
+logger = logging.getLogger(__name__)
+
+# Raise when the same inputs and settings give other pixels than before.
+CACHE_VERSION = 1
+_STALE_SECONDS = 24 * 3600
+# Settings that choose among prepared frames, or only speak of them: changing them prepares nothing again.
+_SETTINGS_AFTER_PREPARATION = frozenset({"num_frames", "do_sample_frames", "return_metadata", "auto_map"})
+# Files whose content decides the pixels, beside the frames themselves.
+_FILE_SETTINGS = ("landmark_model_path", "landmarks_path")
+
+
+def _stamp(path: str) -> tuple[str, int, int]:
+    """Path, size and modification time of a file; a missing file or folder has size -1."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return path, -1, 0
+    return path, status.st_size, status.st_mtime_ns
+
+
+def _settings_digest(processor: Any) -> str:
+    settings = {key: value for key, value in processor.to_dict().items() if key not in _SETTINGS_AFTER_PREPARATION}
+    files = [_stamp(settings[key]) for key in _FILE_SETTINGS if settings.get(key)]
+    text = json.dumps([CACHE_VERSION, settings, files], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _clip_digest(settings_digest: str, row: dict[str, Any], has_table_beside: bool = False) -> str:
+    files = [_stamp(row["video"])] if row["video"] else [_stamp(path) for path in row["frames"]]
+    numbers = list(row["frame_numbers"] or []) if row["video"] else []
+    table = find_landmark_file(row["video"] or os.path.dirname(row["frames"][0])) if has_table_beside else None
+    tables = [] if table is None else [_stamp(table)]
+    # The clip's name finds its landmarks in a landmark file, so it belongs to the input.
+    text = json.dumps([settings_digest, row["clip_id"], files, numbers, *tables])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _write_array(path: Path, values: np.ndarray) -> None:
+    """Write all or nothing: a killed run leaves no half clip under the final name."""
+    with _replacing(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, values)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Hand out a temporary name that takes the place of `path` once all went well.
+
+    Not brought to the disk file by file, as results are: a cache can be filled again.
+    """
+    temporary = name_beside(path, ".part")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _remove_stale_parts(folder: Path) -> None:
+    """Clear away what killed runs left; a running neighbour's files are younger than a day."""
+    for part in folder.glob(".*.part"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - part.stat().st_mtime > _STALE_SECONDS:
+                part.unlink()
+
+
+def _landmarks_path(path: Path) -> Path:
+    return path.with_suffix(".landmarks.npy")
+
+
+def _prepare_one(processor: Any, row: dict[str, Any], path: Path) -> None:
+    source = row["video"] or row["frames"]
+    numbers = row["frame_numbers"] if row["video"] else None
+    clip = processor.align_clip(source, frame_numbers=numbers, clip_id=row["clip_id"])
+    if clip.track is not None:
+        # (count, 1 + 10): frame_index, then x and y of the five points.
+        points = clip.track.points.reshape(len(clip.track.points), 10)
+        _write_array(_landmarks_path(path), np.column_stack([clip.track.frame_indices, points]))
+    _write_array(path, clip.frames.cpu().numpy())
+
+
+_worker_processor: Any = None
+
+
+def _start_worker(processor: Any) -> None:
+    global _worker_processor
+    _worker_processor = processor
+    # One process per core already; more threads would only wait for each other.
+    torch.set_num_threads(1)
+
+
+def _work(row: dict[str, Any], path: Path) -> None:
+    _prepare_one(_worker_processor, row, path)
+
+
+class AlignedClips:
+    """Prepared clips of a dataset, read from the cache when they are asked for.
+
+    Labels and subjects come from the dataset's rows, so another label set uses the same cache.
+
+    Args:
+        dataset (`datasets.Dataset`): Rows as `hub_datasets.base` describes them.
+        paths (`Sequence[Path]`): One `.npy` file per row: uint8 (num_frames, height, width).
+    """
+
+    def __init__(self, dataset: Any, paths: Sequence[Path]) -> None:
+        self.paths = list(paths)
+        self.clip_ids: list[str] = list(dataset["clip_id"])
+        self.subjects: list[str] = list(dataset["subject"])
+        self.labels: list[int] = [-1 if label is None else int(label) for label in dataset["label"]]
+        self._key_frames = {
+            name: [-1 if index is None else int(index) for index in dataset[name]]
+            for name in ("onset_index", "apex_index", "offset_index")
+        }
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Read one clip.
+
+        Args:
+            index (`int`): Row of the dataset.
+
+        Returns:
+            `dict`: `frames` uint8 (num_frames, height, width), `onset_index`, `apex_index` (-1 where unknown),
+            `offset_index` (0-based), `label` (-1 where unknown), `clip_id`, `subject`.
+
+        Raises:
+            TrainingError: The file is damaged or gone.
+        """
+        try:
+            # A copy: the map is read-only, which tensors cannot be.
+            frames = torch.from_numpy(np.array(np.load(self.paths[index], mmap_mode="r")))
+        except (ValueError, EOFError, OSError) as error:
+            raise TrainingError(
+                f"the prepared clip {self.paths[index]} cannot be read ({error}), as after a crash of the machine; "
+                "delete the file, and the next run prepares the clip again"
+            ) from error
+        key_frames = {name: values[index] for name, values in self._key_frames.items()}
+        return {
+            "frames": frames,
+            **key_frames,
+            "label": self.labels[index],
+            "clip_id": self.clip_ids[index],
+            "subject": self.subjects[index],
+        }
+
+    def write_landmarks(self, path: str | os.PathLike[str]) -> int:
+        """Write the landmarks that the clips were cropped by, in the form that `alignment="precomputed"` reads.
+
+        Args:
+            path (`str` or `os.PathLike`): Parquet file.
+
+        Returns:
+            `int`: Clips that have landmarks; without any, nothing is written.
+        """
+        columns: dict[str, list[Any]] = {name: [] for name in LANDMARK_COLUMNS}
+        count = 0
+        for clip_id, clip_path in zip(self.clip_ids, self.paths, strict=True):
+            if not _landmarks_path(clip_path).exists():
+                continue
+            count += 1
+            for values in np.load(_landmarks_path(clip_path)):
+                columns["clip_id"].append(clip_id)
+                columns["frame_index"].append(int(values[0]))
+                for name, value in zip(LANDMARK_COLUMNS[2:], values[1:], strict=True):
+                    columns[name].append(float(value))
+        if count:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            with _replacing(Path(path)) as temporary:
+                parquet.write_table(pyarrow.table(columns), temporary)
+        return count
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self[index] for index in range(len(self)))
+
+
+def prepare_clips(
+    dataset: Any,
+    processor: Any,
+    cache_dir: str | os.PathLike[str],
+    num_proc: int | None = None,
+    desc: str = "Aligning clips",
+) -> AlignedClips:
+    """Read, align and resize every clip of a dataset, or find it in the cache.
+
+    A clip is prepared again when its files (path, size, modification time), its landmark table, its frame numbers or
+    the settings of the processor that decide pixels have changed. Clips that were prepared before a run broke off are
+    kept.
+
+    Args:
+        dataset (`datasets.Dataset`): Rows as `hub_datasets.base` describes them.
+        processor ([`FDPVideoProcessor`]): Prepares the clips.
+        cache_dir (`str` or `os.PathLike`): Folder of the cache; made where missing.
+        num_proc (`int`, *optional*, defaults to the machine's cores): Processes.
+        desc (`str`, *optional*, defaults to `"Aligning clips"`): Title of the progress bar.
+
+    Returns:
+        `AlignedClips`: One entry per row, in the order of the dataset.
+
+    Raises:
+        VideoReadError: A clip cannot be read.
+        FaceNotFoundError: A clip has no face and the processor's policy is to stop.
+        TrainingError: A process that prepared clips died.
+    """
+    if num_proc is not None and num_proc < 1:
+        raise ConfigError(f"num_proc must be a whole number from 1 on, got {num_proc}; leave it out for all cores")
+    settings_digest = _settings_digest(processor)
+    folder = Path(cache_dir) / settings_digest[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    has_table_beside = processor.alignment == "precomputed" and not processor.landmarks_path
+    columns = dataset.select_columns(["clip_id", "video", "frames", "frame_numbers"])
+    paths, missing = [], {}
+    for row in columns:
+        path = folder / f"{_clip_digest(settings_digest, row, has_table_beside)}.npy"
+        paths.append(path)
+        if path not in missing and not path.exists():
+            missing[path] = row
+    _remove_stale_parts(folder)
+    workers = min(num_proc or _usable_cores(), len(missing))
+    with tqdm(total=len(missing), desc=desc, unit="clip", disable=not missing) as progress:
+        if workers > 1:
+            _prepare_in_processes(processor, missing, workers, progress)
+        else:
+            for path, row in missing.items():
+                _prepare_one(processor, row, path)
+                progress.update()
+    return AlignedClips(dataset, paths)
+
+
+def _usable_cores() -> int:
+    """Cores that this process may use: a job on a cluster is given some of the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _prepare_in_processes(processor: Any, missing: dict[Path, dict[str, Any]], workers: int, progress: tqdm) -> None:
+    # A fork shares what is imported and starts at once, but CUDA does not survive it.
+    can_fork = "fork" in multiprocessing.get_all_start_methods() and not torch.cuda.is_initialized()
+    context = multiprocessing.get_context("fork" if can_fork else "spawn")
+    # A child must not free what the parent left behind: FFmpeg's scaler waits for threads that a fork does not copy.
+    gc.collect()
+    gc.freeze()
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(processor,)) as pool:
+        # One clip at a time: batches were measured to save 1 % at most, and the bar would move in jumps.
+        jobs = [pool.submit(_work, row, path) for path, row in missing.items()]
+        try:
+            for job in as_completed(jobs):
+                job.result()
+                progress.update()
+        except BrokenProcessPool as error:
+            raise TrainingError(
+                "the processes that prepare clips must live, but one was killed (too little memory, or a decoder that "
+                "crashed); run again with num_proc=1 to find the clip"
+            ) from error
+        finally:
+            gc.unfreeze()
+            pool.shutdown(cancel_futures=True)

@@ -1,0 +1,1 @@
+"""One fold: its loop, optimiser, checkpoints and evaluation."""

@@ -1,0 +1,218 @@
+"""From a video file or a folder of frames to a label, its scores, the rank curve and the dynamic image.
+
+The files of the checkpoint's repository are not run: the weights and settings are loaded into this package's own
+classes.
+"""
+
+import io
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+from PIL import Image
+
+from evaluation_fdp.atomic_files import write_json
+from evaluation_fdp.metrics import rank_quality
+from processing_fdp.video_processing_fdp import FDPVideoProcessor
+from training_fdp.config import read_pairs
+from training_fdp.errors import ConfigError
+from training_fdp.methods.pretrained import checkpoint_source, load_pretrained, loading_refused
+
+logger = logging.getLogger(__name__)
+
+PREDICTIONS_NAME = "predictions.json"
+# Settings of the video processor that the network, or predicting itself, decides.
+SETTINGS_OF_THE_MODEL = frozenset({"num_frames", "size", "do_sample_frames", "return_metadata"})
+
+
+@dataclass
+class Prediction:
+    """What the model says of one clip.
+
+    Args:
+        input (`str`): The path as it was given.
+        label (`str`): The class with the highest score.
+        score (`float`): Its softmax score in [0, 1]; not a calibrated probability.
+        scores (`dict[str, float]`): All classes, in the order of the model.
+        num_frames_in_clip (`int`): Frames that the source has.
+        frame_indices (`list[int]`): The frames that the model saw, 0-based.
+        frames_per_second (`float`, *optional*): As the video file states it.
+        rank_scores (`list[float]`): One score per frame seen; a later frame should score higher.
+        ordered_pairs (`float`): Share of frame pairs whose later frame scores higher; 1 is a curve that only rises.
+        dynamic_image (`np.ndarray` of shape `(height, width)`, *optional*): Constructed by the model, float32 in
+            [0, 1], 0.5 where nothing moves.
+        files (`dict[str, str]`): Pictures written for this clip, by what they show.
+    """
+
+    input: str
+    label: str
+    score: float
+    scores: dict[str, float]
+    num_frames_in_clip: int
+    frame_indices: list[int]
+    frames_per_second: float | None
+    rank_scores: list[float]
+    ordered_pairs: float
+    dynamic_image: NDArray[np.float32] | None = field(repr=False, default=None)
+    files: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but pixels, ready for JSON."""
+        content = asdict(self)
+        del content["dynamic_image"]
+        return content
+
+
+def _overridden(processor: FDPVideoProcessor, pairs: Sequence[str]) -> FDPVideoProcessor:
+    """Replace settings of a checkpoint's video processor."""
+    overrides = read_pairs("processor_overrides", pairs)
+    if fixed := sorted(overrides.keys() & SETTINGS_OF_THE_MODEL):
+        raise ConfigError(
+            f"--processor_overrides says how frames are read and faces found, but {', '.join(fixed)} belongs to the "
+            "network of --model; leave it out"
+        )
+    try:
+        return FDPVideoProcessor(**{**processor.to_dict(), **overrides})
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"the video processor cannot be built with {overrides}: {error}") from None
+
+
+class Predictor:
+    """A checkpoint that answers for clips.
+
+    Args:
+        model (`str`): Folder in Hub format, or a repository `namespace/name`.
+        processor_overrides (`Sequence[str]`, *optional*): NAME=VALUE settings of its video processor to replace, read
+            as `train.py` reads them.
+
+    Raises:
+        ConfigError: If there is no such checkpoint, or it is not one of FDP's, or a setting is one that the processor
+            lacks or that the network decides.
+    """
+
+    def __init__(self, model: str, processor_overrides: Sequence[str] = ()) -> None:
+        self.name = model
+        self.model = load_pretrained(model, "--model")
+        with loading_refused(model, "--model"):
+            processor = FDPVideoProcessor.from_pretrained(checkpoint_source(model, "--model"))
+        self.processor = _overridden(processor, processor_overrides)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model.to(self.device).eval()
+
+    @torch.inference_mode()
+    def predict(self, source: str) -> Prediction:
+        """Answer for one clip.
+
+        Args:
+            source (`str`): A video file or a folder of frames.
+
+        Returns:
+            `Prediction`: The answer, in the way that the video-classification pipeline prepares clips.
+
+        Raises:
+            VideoReadError: If the clip cannot be read.
+        """
+        config = self.model.config
+        inputs = self.processor(
+            source, num_frames=config.num_frames, do_sample_frames=True, return_metadata=True, return_tensors="pt"
+        )
+        metadata = inputs["video_metadata"][0]
+        pixel_values = inputs["pixel_values"].to(self.device, self.model.dtype)
+        output = self.model(pixel_values=pixel_values)
+        probabilities = output.logits[0].float().softmax(-1).tolist()
+        best = int(np.argmax(probabilities))
+        names = [config.id2label[index] for index in range(len(probabilities))]
+        rank_scores = output.rank_scores[0].float().cpu().numpy()
+        image = None if output.dynamic_image is None else output.dynamic_image[0, 0].float().cpu().numpy()
+        return Prediction(
+            input=source,
+            label=names[best],
+            score=probabilities[best],
+            scores=dict(zip(names, probabilities, strict=True)),
+            num_frames_in_clip=metadata.total_num_frames,
+            frame_indices=list(metadata.frames_indices),
+            frames_per_second=metadata.fps,
+            rank_scores=rank_scores.tolist(),
+            ordered_pairs=rank_quality(rank_scores[None])["ordered_pairs"],
+            dynamic_image=image,
+        )
+
+
+def write_predictions(predictions: Sequence[Prediction], model: str, output_dir: Path) -> None:
+    """Write `predictions.json` and the pictures of each clip: all of them, or none.
+
+    Everything is made in a folder beside `output_dir` and moved into place at the end. `files` of each prediction is
+    filled.
+
+    Args:
+        predictions (`Sequence[Prediction]`): What to write.
+        model (`str`): The checkpoint, for the record.
+        output_dir (`Path`): Made where it does not exist; files of the same names are replaced.
+
+    Raises:
+        ConfigError: If `output_dir` is a file.
+    """
+    check_output_dir(output_dir)
+    output_dir = output_dir.resolve()
+    output_dir.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output_dir.parent, prefix=f".{output_dir.name}.") as aside:
+        for number, prediction in enumerate(predictions):
+            prediction.files = {}
+            for kind, picture in _pictures(prediction):
+                name = f"{number:03d}_{_file_stem(prediction.input)}_{kind}.png"
+                (Path(aside) / name).write_bytes(picture)
+                prediction.files[kind] = name
+        write_json(Path(aside) / PREDICTIONS_NAME, predictions_document(predictions, model))
+        output_dir.mkdir(exist_ok=True)
+        for path in sorted(Path(aside).iterdir()):
+            os.replace(path, output_dir / path.name)
+
+
+def check_output_dir(output_dir: Path) -> None:
+    """Refuse an output folder that is a file, before any work is done."""
+    if output_dir.exists() and not output_dir.is_dir():
+        raise ConfigError(f"--output_dir must be a folder, but {output_dir} is a file; choose another name.")
+
+
+def predictions_document(predictions: Sequence[Prediction], model: str) -> dict[str, Any]:
+    """One JSON document of all answers.
+
+    Args:
+        predictions (`Sequence[Prediction]`): The answers, in the order of the command line.
+        model (`str`): The checkpoint that gave them.
+
+    Returns:
+        `dict`: `model`, and `predictions`, one object per input.
+    """
+    return {"model": model, "predictions": [prediction.to_dict() for prediction in predictions]}
+
+
+def _pictures(prediction: Prediction) -> Iterator[tuple[str, bytes]]:
+    """PNG files of one answer, by what they show."""
+    if prediction.dynamic_image is not None:
+        gray = np.rint(prediction.dynamic_image.clip(0, 1) * 255).astype(np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(gray).save(buffer, format="PNG")
+        yield "dynamic_image", buffer.getvalue()
+    figure = Figure(figsize=(5, 3), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(prediction.frame_indices, prediction.rank_scores, marker="o")
+    axes.set(xlabel="frame", ylabel="rank score", title=f"{prediction.label} ({prediction.score:.2f})")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    yield "rank_curve", buffer.getvalue()
+
+
+def _file_stem(source: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", Path(source).resolve().stem)[:80] or "clip"

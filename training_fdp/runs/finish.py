@@ -1,0 +1,150 @@
+"""The end of a run: pooling, reporting, naming what is missing; and the whole of one whose folds are all finished.
+
+Nothing here needs the network's libraries, whose import takes longer than everything else that is left to do then.
+"""
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from training_fdp.cli import is_main_process, say
+from training_fdp.config import NO_PROTOCOL, TrainConfig
+from evaluation_fdp.fold_records import RECORD_NAME, read_record
+from evaluation_fdp.protocols import FINAL_FOLD
+from evaluation_fdp.report import summary, write_report
+from evaluation_fdp.run_folder import RUN_NAME, WEIGHTS_NAME, RunStore, identity_digest, run_settings
+from evaluation_fdp.atomic_files import file_digest
+
+if TYPE_CHECKING:
+    from training_fdp.runs.trackers import RunTracker
+
+
+def report_if_finished(config: TrainConfig, arguments: Sequence[str]) -> int | None:
+    """Report a run that has nothing left to train, without loading what training needs.
+
+    The clips are listed and compared, as in every run. Of several processes of one launch the main one reports.
+
+    Args:
+        config (`TrainConfig`): Settings.
+        arguments (`Sequence[str]`): The command line behind them.
+
+    Returns:
+        `int`, *optional*: the exit code; `None` where something is left to do, or to refuse.
+    """
+    if config.collect is not None:
+        return collect(Path(config.collect)) if is_main_process() else 0
+    store = RunStore(Path(str(config.output_dir)))
+    if config.folds != "all" or config.report_to != "none":
+        return None
+    if not (store.root / RUN_NAME).exists() or not _is_same_run(store.read(), config, arguments):
+        return None
+    facts = store.read()
+    keys = [key for keys in keys_by_seed(facts).values() for key in keys] + [FINAL_FOLD] * config.final_model
+    digest = identity_digest(facts["identity"])
+    if any(read_record(store.place(key), digest) is None for key in keys):
+        return None
+    if not _is_seen_by_all([store.root / RUN_NAME, *(store.place(key) / RECORD_NAME for key in keys)]):
+        return None
+    from training_fdp.data.corpora import load_corpora  # listing a corpus is the last thing to do, not the first
+
+    if {"settings": facts["identity"]["settings"], **load_corpora(config).identity} != facts["identity"]:
+        return None
+    return finish(store, keys, {}) if is_main_process() else 0
+
+
+def _is_seen_by_all(paths: Sequence[Path]) -> bool:
+    """Whether every process of this launch comes to the same decision without asking the others.
+
+    They cannot ask before they have loaded what shall not be loaded, and if one went home while another waits, that
+    one would wait for days. So it counts what lay there before their common launcher began: nothing that another job
+    finishes in between.
+    """
+    processes = os.environ.get("WORLD_SIZE", "1")
+    if processes == "1":
+        return True
+    if os.environ.get("LOCAL_WORLD_SIZE") != processes:
+        return False  # several machines, several launchers
+    launched = psutil.Process(os.getppid()).create_time()
+    return all(path.stat().st_mtime < launched for path in paths)
+
+
+def _is_same_run(facts: Mapping[str, Any], config: TrainConfig, arguments: Sequence[str]) -> bool:
+    """Whether the run in OUT is this one, as far as that can be told without its clips."""
+    start = None
+    if config.init_from is not None:
+        weights = Path(config.init_from) / WEIGHTS_NAME
+        if not weights.is_file():
+            return False
+        start = file_digest(weights)
+    same_settings = facts["identity"]["settings"] == run_settings(config, start)
+    return (
+        same_settings
+        and facts["seeds"] == config.all_seeds
+        and facts["command"] == recorded_command(config, arguments, 1)
+    )
+
+
+def collect(folder: Path) -> int:
+    """Pool the finished folds of an OUT without training; returns the exit code (`int`), 1 while some are missing.
+
+    Raises:
+        ConfigError: the folder holds no run.
+    """
+    store = RunStore(folder)
+    keys = [key for keys in keys_by_seed(store.read()).values() for key in keys]
+    return finish(store, keys or [FINAL_FOLD], {})
+
+
+def recorded_command(config: TrainConfig, arguments: Sequence[str], num_processes: int) -> str:
+    """Return the command (`str`) that repeats the whole run."""
+    launcher = "accelerate launch train.py"
+    if config.parallelism == "ddp":
+        launcher = f"accelerate launch --num_processes {num_processes} train.py"
+    return f"{launcher} {shlex.join(_without_part(arguments))}".strip()
+
+
+def _without_part(arguments: Sequence[str]) -> list[str]:
+    """Leave out which folds this process was asked for: the recorded command is that of the whole run."""
+    kept, skip = [], False
+    for argument in arguments:
+        if argument.split("=")[0] == "--folds":
+            skip = "=" not in argument
+        elif skip:
+            skip = False
+        else:
+            kept.append(argument)
+    return kept
+
+
+def keys_by_seed(facts: Mapping[str, Any]) -> dict[int, list[str]]:
+    """Return the folder names of all folds of a run (`dict` of `list[str]`), by seed."""
+    own_seed = facts["identity"]["settings"]["seed"]
+    return {seed: [fold_key(fold, seed, own_seed) for fold in facts["folds"]] for seed in facts["seeds"]}
+
+
+def fold_key(fold_id: str, seed: int, own_seed: int) -> str:
+    """Return the folder name (`str`) of a fold; every seed but the run's own `--seed` is part of it."""
+    return fold_id if seed == own_seed else f"{fold_id}_seed{seed}"
+
+
+def finish(
+    store: RunStore, wanted: Sequence[str], failures: Mapping[str, str], tracker: "RunTracker | None" = None
+) -> int:
+    """Pool, report and name what is missing; returns the exit code (`int`)."""
+    facts = store.read()
+    missing = [key for key in wanted if read_record(store.place(key)) is None]
+    for key in missing:
+        say(f"missing: fold {key}: {failures.get(key, 'not run yet')}", sys.stderr)
+    if store.records(keys_by_seed(facts)) or (facts["protocol"] == NO_PROTOCOL and not missing):
+        results = write_report(store, keys_by_seed(facts), failures)
+        say(summary(results, store.root))
+        if tracker is not None and "metrics" in results:
+            tracker.log_results(results)
+    if missing:
+        say(f"{len(missing)} of {len(wanted)} folds are missing; the same command runs only these", sys.stderr)
+    return 1 if missing else 0

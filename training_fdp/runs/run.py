@@ -1,0 +1,249 @@
+"""A run: all folds of a protocol over all seeds, on one process or many; finished folds are never run again."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import transformers
+from accelerate.utils import broadcast_object_list, gather_object
+from tqdm import tqdm
+
+from training_fdp.methods.action_units import action_unit_targets
+from training_fdp.data.augmentation import AugmentationConfig, build_augmentation
+from training_fdp.data.batches import ClipBatches
+from training_fdp.cli import user_facing_errors
+from training_fdp.config import TrainConfig
+from training_fdp.errors import TrainingError
+from training_fdp.runs.finish import collect, finish, fold_key, recorded_command
+from training_fdp.folds.fold import FoldTrainer
+from evaluation_fdp.fold_records import read_record, versions, write_record
+from training_fdp.methods.starting_weights import all_seen_subjects
+from training_fdp.folds.loop import FoldContext
+from training_fdp.runs.prepare import PreparedRun, build_accelerator, on_main_first, prepare_run
+from evaluation_fdp.protocols import FINAL_FOLD, Fold, final_fold, select_folds
+from evaluation_fdp.run_folder import RunStore, identity_digest
+from training_fdp.methods.fdp_pictures import write_samples
+from training_fdp.runs.trackers import RunTracker
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fold of one seed.
+
+    Args:
+        key (`str`): Name of its folder.
+        fold (`Fold`): The split.
+        seed (`int`): Seed.
+    """
+
+    key: str
+    fold: Fold
+    seed: int
+
+
+def run(config: TrainConfig, arguments: Sequence[str] = ()) -> int:
+    """Do what the command line asks.
+
+    Args:
+        config (`TrainConfig`):
+            Settings.
+        arguments (`Sequence[str]`, *optional*, defaults to `()`):
+            The command line behind them, for the record.
+
+    Returns:
+        `int`: exit code; 1 when a fold that was asked for is missing.
+
+    Raises:
+        CorpusError, VideoReadError, FaceNotFoundError, ConfigError: before anything is written into OUT.
+    """
+    if config.collect is not None:
+        return collect(Path(config.collect))
+    transformers.utils.logging.disable_progress_bar()  # its bars of a tenth of a second break up ours
+    accelerator = build_accelerator(config)
+    prepared = prepare_run(config, accelerator)
+    store = RunStore(Path(str(config.output_dir)))
+    jobs = make_jobs(prepared)
+    if accelerator.is_main_process:
+        logger.info("%d folds, %d clips", len(prepared.folds), len(prepared.corpora.table.clip_ids))
+    facts = run_facts(prepared, arguments)
+    on_main_first(accelerator, lambda: store.open(prepared.identity(), facts) if accelerator.is_main_process else None)
+    tracker = RunTracker(accelerator, config)
+    failures = run_jobs(prepared, store, jobs, tracker)
+    code = 0
+    if accelerator.is_main_process:
+        code = finish(store, [job.key for job in jobs], failures, tracker)
+    # All wait for the main process and end as it does. `wait_for_everyone()` would name the card of this process's
+    # number, which does not exist where several processes share a card.
+    code = broadcast_object_list([code])[0]
+    tracker.close()
+    return code
+
+
+def run_facts(prepared: PreparedRun, arguments: Sequence[str]) -> dict[str, Any]:
+    """Return what reports say about a run (`dict`), so that they can be written from OUT alone."""
+    config, table = prepared.config, prepared.corpora.table
+    num_processes = prepared.accelerator.num_processes if config.parallelism == "ddp" else 1
+    return {
+        "command": recorded_command(config, arguments, num_processes),
+        "corpus": config.corpus,
+        "test_corpus": config.test_corpus,
+        "label_set": config.label_set,
+        "class_names": list(table.class_names),
+        "preset": config.preset,
+        "init_from": _start_facts(prepared),
+        "protocol": config.protocol,
+        "selection": config.selection,
+        "seeds": config.all_seeds,
+        "folds": [fold.fold_id for fold in prepared.folds],
+        "warnings": prepared.warnings,
+        "synthetic": prepared.corpora.is_rendered,
+        "faces": prepared.corpora.faces_may_be_published or config.allow_face_figures,
+        "versions": versions(),
+    }
+
+
+def make_jobs(prepared: PreparedRun) -> list[Job]:
+    """Return the folds to run (`list[Job]`), all seeds; the final model is the last one."""
+    config = prepared.config
+    seeds = config.all_seeds
+    chosen = select_folds(prepared.folds, config.folds)
+    jobs = [Job(fold_key(fold.fold_id, seed, config.seed), fold, seed) for seed in seeds for fold in chosen]
+    if config.final_model and config.folds == "all":
+        jobs.append(Job(FINAL_FOLD, final_fold(prepared.corpora.table, config.test_corpus), config.seed))
+    return jobs
+
+
+def run_jobs(prepared: PreparedRun, store: RunStore, jobs: Sequence[Job], tracker: RunTracker) -> dict[str, str]:
+    """Train what is not finished; returns the reasons (`dict`) of the folds that failed, on all processes."""
+    accelerator = prepared.accelerator
+    identity = identity_digest(prepared.identity())
+    # The main process decides: another may see a fold finish in between.
+    todo = [job for job in jobs if read_record(store.place(job.key), identity) is None]
+    todo = broadcast_object_list([todo])[0]
+    failures: dict[str, str] = {}
+    with _share_of(prepared, todo) as mine, _Progress(mine, not accelerator.is_main_process) as progress:
+        context = _fold_context(prepared, identity, progress, tracker)
+        for job in mine:
+            try:
+                _run_job(context, prepared, store, job)
+            except (RuntimeError, OSError, ValueError, ArithmeticError) as error:
+                if context.shares_fold and not isinstance(error, TrainingError):
+                    # Others still wait for this process in the middle of the fold; its end lets the launcher end them.
+                    raise
+                # One fold must not take the others with it; its reason is in the list at the end.
+                logger.error("fold %s failed", job.key, exc_info=not isinstance(error, user_facing_errors()))
+                failures[job.key] = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            progress.next_fold()
+    gathered: list[dict[str, str]] = gather_object([failures])
+    return {key: reason for found in gathered for key, reason in found.items()}
+
+
+def _run_job(context: FoldContext, prepared: PreparedRun, store: RunStore, job: Job) -> None:
+    work = store.work_folder(job.key)
+    trainer = FoldTrainer(context, job.fold, job.seed, job.key, work)
+    trained = trainer.train()
+    if context.shares_fold and not prepared.accelerator.is_main_process:
+        return
+    if store.read()["faces"]:
+        write_samples(store.root, job.key, trained, context)
+    write_record(
+        store.place(job.key),
+        work / "record",
+        trained,
+        job.fold,
+        job.seed,
+        prepared.corpora.table,
+        prepared.processor,
+        prepared.settings,
+        context.identity,
+        {
+            "init_from": _start_facts(prepared),
+            "seen_subjects": all_seen_subjects(prepared.start, prepared.corpora, job.fold),
+        },
+    )
+    store.clear_work(job.key)
+
+
+def _start_facts(prepared: PreparedRun) -> dict[str, Any] | None:
+    """What reports say of the checkpoint that training started from."""
+    return None if prepared.start is None else prepared.start.facts(prepared.corpora.table.class_names)
+
+
+def _fold_context(prepared: PreparedRun, identity: str, progress: "_Progress", tracker: RunTracker) -> FoldContext:
+    from modeling_fdp import FDPForVideoClassification
+
+    def report(key: str, step: int, planned: int, scalars: dict[str, float]) -> None:
+        progress.show(key, step, planned, scalars.get("loss"))
+        if scalars:
+            tracker.log(key, step, scalars)
+
+    model_config = prepared.model_config
+    table = prepared.corpora.table
+    augmentation = None
+    if prepared.augmentation != AugmentationConfig():
+        augmentation = build_augmentation(prepared.augmentation, num_labels=len(table.class_names))
+    device = prepared.accelerator.device
+
+    action_units = None
+    if model_config.action_units and prepared.config.action_units == "coded":
+        action_units = action_unit_targets(prepared.corpora.dataset["action_units"], model_config.action_units)
+    batches = ClipBatches(prepared.clips, prepared.processor, prepared.config, model_config, device, action_units)
+
+    def build_model() -> Any:
+        model = FDPForVideoClassification(model_config)
+        if prepared.start is not None:
+            prepared.start.fill(model)
+        return model
+
+    return FoldContext(
+        config=prepared.config,
+        accelerator=prepared.accelerator,
+        table=table,
+        batches=batches,
+        build_model=build_model,
+        augmentation=augmentation,
+        identity=identity,
+        report=report,
+    )
+
+
+@contextmanager
+def _share_of(prepared: PreparedRun, todo: Sequence[Job]) -> Iterator[list[Job]]:
+    """The folds of this process: its own ones, or, where processes share every fold, all of them."""
+    if prepared.config.parallelism == "ddp" or prepared.accelerator.num_processes == 1:
+        yield list(todo)
+        return
+    with prepared.accelerator.split_between_processes(list(todo)) as mine:
+        yield list(mine)
+
+
+class _Progress:
+    """One bar, for the fold that this process trains."""
+
+    def __init__(self, jobs: Sequence[Job], disable: bool) -> None:
+        self.total = len(jobs)
+        self.done = 0
+        self.bar = tqdm(total=1, unit="step", disable=disable or not jobs, dynamic_ncols=True)
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.close()
+
+    def show(self, key: str, step: int, planned: int, loss: float | None) -> None:
+        self.bar.set_description(f"fold {key} ({self.done + 1} of {self.total})", refresh=False)
+        if loss is not None:
+            self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+        self.bar.total = planned
+        self.bar.update(step - self.bar.n)
+
+    def next_fold(self) -> None:
+        self.done += 1
+        if self.done < self.total:
+            self.bar.reset(total=1)

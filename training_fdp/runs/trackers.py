@@ -1,0 +1,74 @@
+"""Trackers by name. They get numbers and settings, never a frame or a place: a tracker may be a public web page."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from training_fdp.config import TrainConfig
+from training_fdp.errors import ConfigError
+from training_fdp.hub.redaction import without_folders
+
+
+def check_tracker(name: str) -> str | None:
+    """Return the tracker's name (`str`), or `None` for `none`.
+
+    Raises:
+        ConfigError: accelerate does not know it, or its package is not installed.
+    """
+    if name == "none":
+        return None
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+
+    known = sorted(str(tracker) for tracker in LOGGER_TYPE_TO_CLASS)
+    if name not in known:
+        raise ConfigError(f"--report_to {name} is not a tracker; choose none or one of {', '.join(known)}")
+    if name not in [str(tracker) for tracker in get_available_trackers()]:
+        raise ConfigError(f"--report_to {name} needs a package that is not installed; run pip install {name}")
+    return name
+
+
+class RunTracker:
+    """Sends the course of a run to its tracker, if it has one.
+
+    Args:
+        accelerator (`Accelerator`): Holds the tracker.
+        config (`TrainConfig`): Settings of the run.
+    """
+
+    def __init__(self, accelerator: Any, config: TrainConfig) -> None:
+        self.accelerator = accelerator
+        self.active = config.report_to != "none"
+        # Every fold begins at step 1 again, and W&B drops what lies before the last step that it was told.
+        self.rises = config.report_to == "wandb"
+        if self.active:
+            settings = {name: str(value) for name, value in without_folders(config.identity()).items()}
+            accelerator.init_trackers("fdp", config=settings)
+
+    def close(self) -> None:
+        """Let the tracker finish.
+
+        Not by `end_training()`: that also ends the group of processes, which the next run of a command needs.
+        """
+        if self.active:
+            for tracker in self.accelerator.trackers:
+                tracker.finish()
+
+    def log(self, key: str, step: int, scalars: Mapping[str, float]) -> None:
+        """Send the losses of one fold (those that the main process trains)."""
+        if not self.active:
+            return
+        values = {f"{key}/{name}": value for name, value in scalars.items()}
+        if self.rises:
+            self.accelerator.log({**values, f"{key}/step": step})
+        else:
+            self.accelerator.log(values, step=step)
+
+    def log_results(self, results: Mapping[str, Any]) -> None:
+        """Send the pooled figures and the counts of the confusion matrix."""
+        if not self.active:
+            return
+        scalars = {f"pooled/{name}": value for name, value in results["metrics"].items() if isinstance(value, float)}
+        names = results["class_names"]
+        for truth, counts in zip(names, results["confusion_matrix"], strict=True):
+            for prediction, count in zip(names, counts, strict=True):
+                scalars[f"confusion/{truth}/{prediction}"] = count
+        self.accelerator.log(scalars)
