@@ -9,6 +9,7 @@ import pytest
 
 from hub_datasets.__main__ import main
 from hub_datasets.registry import CORPUS_NAMES
+from tests.fakes.fake import make_fake_corpus
 
 JSON_KEYS = {
     "corpus", "variant", "rows", "clips", "subjects", "class_counts", "expected_class_counts", "missing_frames",
@@ -126,10 +127,9 @@ def test_list_prints_all_corpora(capsys):
     assert [line.split()[0] for line in lines[::2]] == list(CORPUS_NAMES)
 
 
-def test_fake_writes_what_check_reads(capsys, tmp_path):
-    assert main(["fake", "custom", "--output_dir", str(tmp_path / "mine")]) == 0
-    command = capsys.readouterr().out.split()
-    assert main([*command[3:], "--cache_dir", str(tmp_path / "cache")]) == 0
+def test_check_reads_what_the_fake_writes(tmp_path):
+    root = make_fake_corpus("custom", tmp_path / "mine")
+    assert main(["check", "custom", "--data_dir", str(root), "--cache_dir", str(tmp_path / "cache")]) == 0
 
 
 def test_module_runs_as_a_command():
