@@ -1,11 +1,10 @@
-"""Tables of several runs on the same clips, and their place in a Markdown file that people edit too."""
+"""Tables of several runs on the same clips."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from evaluation_fdp.atomic_files import write_text
-from training_fdp.errors import ConfigError
+from evaluation_fdp.errors import ConfigError
+from evaluation_fdp.markdown import markdown_table
 
 # Figures stand in one table only where these agree.
 _SAME_CLIPS = ("corpus", "test_corpus", "label_set", "protocol")
@@ -63,11 +62,6 @@ def comparison_table(
     return markdown_table(header, rows)
 
 
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown (`str`) of a header and rows of as many cells."""
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, ["---"] * len(header), *rows])
-
-
 def _require_same_clips(results: Mapping[str, Mapping[str, Any]]) -> None:
     first, *others = results
     for name in others:
@@ -81,31 +75,3 @@ def _require_same_clips(results: Mapping[str, Mapping[str, Any]]) -> None:
                     f"a table compares methods on the same clips, but {fact} of {first} is {results[first][fact]} and "
                     f"of {name} {results[name][fact]}; give each corpus and protocol an --output_dir of its own"
                 )
-
-
-def write_block(path: Path, name: str, text: str) -> None:
-    """Put generated text between `<!-- begin: name -->` and `<!-- end: name -->` of a Markdown file; the rest stays.
-
-    Args:
-        path (`Path`): The file; made where it is missing, and the block is appended where it has none.
-        name (`str`): Which block.
-        text (`str`): What stands there afterwards.
-
-    Raises:
-        ConfigError: the file has one of the two markers without the other.
-    """
-    begin, end = f"<!-- begin: {name} -->", f"<!-- end: {name} -->"
-    block = f"{begin}\n{text.strip()}\n{end}"
-    old = path.read_text(encoding="utf-8") if path.exists() else ""
-    before, found_begin, rest = old.partition(begin)
-    _, found_end, after = rest.partition(end)
-    if not found_begin and end not in old:
-        new = f"{old.rstrip()}\n\n{block}\n".lstrip()
-    elif found_begin and found_end:
-        new = f"{before}{block}{after}"
-    else:
-        raise ConfigError(
-            f"{path} must hold both '{begin}' and '{end}', but holds one of them; add the other or drop both"
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, new)

@@ -1,6 +1,7 @@
 """The report's pictures. Drawn without a display; written so that a reader never meets half a file."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,25 @@ from evaluation_fdp.atomic_files import write_atomically
 DOTS_PER_INCH = 110
 # Curves of single folds hide each other; their mean is drawn over them.
 CURVE_ALPHA = 0.35
+
+
+def read_samples(folder: Path, count: int) -> list[dict[str, Any]]:
+    """Read what the pictures of single clips are drawn from.
+
+    Args:
+        folder (`Path`): Holds one archive per fold, whose arrays have one entry per clip.
+        count (`int`): Most clips to return.
+
+    Returns:
+        `list[dict]`: Up to `count` clips, the first one of each fold before the second of any.
+    """
+    folds = []
+    for file in sorted(folder.glob("*.npz")):
+        with np.load(file) as arrays:
+            columns = dict(arrays)
+        folds.append([dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)])
+    clips = [clip for turn in zip_longest(*folds) for clip in turn if clip is not None]
+    return clips[:count]
 
 
 def draw_confusion_matrix(path: Path, matrix: Sequence[Sequence[int]], class_names: Sequence[str], title: str) -> None:

@@ -1,87 +1,204 @@
-"""The fold record: one folder in Hub format with what a finished fold found, complete or not there at all."""
+"""The fold record: one folder with what a finished fold found, complete or not there at all."""
 
+import dataclasses
 import logging
 import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from evaluation_fdp.atomic_files import fresh_folder, publish_folder, read_json, write_json
-from evaluation_fdp.protocols import ClipTable, Fold
-
-if TYPE_CHECKING:
-    from training_fdp.folds.fold import TrainedFold
+from evaluation_fdp.protocols import ClipTable
 
 logger = logging.getLogger(__name__)
 
 RECORD_NAME = "fold.json"
 CURVE_NAME = "training_curve.json"
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 RECORDED_PACKAGES = ("fdp-micro-expression", "torch", "transformers", "datasets", "accelerate", "numpy")
+
+
+@dataclass
+class Predictions:
+    """What a model says about some clips, row by row.
+
+    Args:
+        rows (`list[int]`): Rows of the clip table.
+        probabilities (`np.ndarray` of shape `(num_clips, num_labels)`): float64, rows sum to 1.
+        answers (`list[dict[str, float]]`): What the model answers beyond the class, by name, finite; one dictionary
+            per clip, empty where it answers nothing else.
+    """
+
+    rows: list[int]
+    probabilities: NDArray[np.float64]
+    answers: list[dict[str, float]]
+
+    @property
+    def labels(self) -> list[int]:
+        """The most probable class of each clip (`list[int]`); of equal ones the first."""
+        return [int(label) for label in self.probabilities.argmax(axis=1)] if self.rows else []
+
+    def by_clip(self, table: ClipTable) -> list["ClipPrediction"]:
+        """Return each prediction beside the truth (`list[ClipPrediction]`), for the record."""
+        return [
+            ClipPrediction(
+                clip_id=table.clip_ids[row],
+                corpus=table.corpora[row],
+                subject=table.subjects[row],
+                label=int(table.labels[row]),
+                prediction=prediction,
+                probabilities=probabilities.tolist(),
+                answers=dict(answers),
+            )
+            for row, prediction, probabilities, answers in zip(
+                self.rows, self.labels, self.probabilities, self.answers, strict=True
+            )
+        ]
+
+
+@dataclass(frozen=True)
+class ClipPrediction:
+    """The answer about one held-out clip.
+
+    Args:
+        clip_id (`str`): Its name.
+        corpus (`str`): Its corpus.
+        subject (`str`): Whom it shows.
+        label (`int`): True class.
+        prediction (`int`): Predicted class.
+        probabilities (`list[float]`): One per class.
+        answers (`dict[str, float]`): What the model answers beyond the class; see [`Predictions`].
+    """
+
+    clip_id: str
+    corpus: str
+    subject: str
+    label: int
+    prediction: int
+    probabilities: list[float]
+    answers: dict[str, float]
+
+
+@dataclass(frozen=True)
+class LiteratureSelection:
+    """The epoch of a fold that scored best on its own held-out clips, as much of the literature selects. Not a result.
+
+    Args:
+        step (`int`): Optimiser steps behind it.
+        accuracy (`float`): On the held-out clips, in [0, 1].
+        predictions (`list[int]`): Predicted class per held-out clip, in the order of the record's predictions.
+    """
+
+    step: int
+    accuracy: float
+    predictions: list[int]
+
+
+@dataclass(frozen=True)
+class FoldRecord:
+    """What a finished fold found; the content of `fold.json`.
+
+    Args:
+        identity (`str`): Digest of what decides the numbers of the run.
+        fold (`str`): Name of the fold.
+        seed (`int`): Seed of the run.
+        train_subjects (`list[str]`): Subjects that were trained on.
+        test_subjects (`list[str]`): Subjects that were held out; none for the final model.
+        num_train_clips (`int`): Clips that were trained on.
+        num_test_clips (`int`): Clips that were held out.
+        steps (`int`): Optimiser steps behind the model.
+        selection (`dict`): How that number was chosen.
+        predictions (`list[ClipPrediction]`): One per held-out clip.
+        seconds (`float`): Wall time.
+        device (`str`): Type of the device.
+        settings (`dict`): Settings that decide the numbers.
+        init_from (`dict`, *optional*): The checkpoint that training started from.
+        seen_subjects (`dict[str, list[str]]`, *optional*): Whom the model has been trained on since its first step,
+            by corpus.
+        input_statistics (`list[float]`, *optional*): Normalisation by the training clips: mean and maximum.
+        forward_batch_size (`int`, *optional*): Clips per forward pass that fitted into memory.
+        best_on_test_subject (`LiteratureSelection`, *optional*): Where it was asked for.
+        versions (`dict[str, str]`, *optional*): Versions of what computed the fold; this process's by default.
+    """
+
+    identity: str
+    fold: str
+    seed: int
+    train_subjects: list[str]
+    test_subjects: list[str]
+    num_train_clips: int
+    num_test_clips: int
+    steps: int
+    selection: dict[str, Any]
+    predictions: list[ClipPrediction]
+    seconds: float
+    device: str
+    settings: dict[str, Any]
+    init_from: dict[str, Any] | None = None
+    seen_subjects: dict[str, list[str]] | None = None
+    input_statistics: list[float] | None = None
+    forward_batch_size: int | None = None
+    best_on_test_subject: LiteratureSelection | None = None
+    versions: dict[str, str] = dataclasses.field(default_factory=lambda: versions())
+
+    @property
+    def benchmarked(self) -> bool:
+        """Whether anybody was held out (`bool`)."""
+        return bool(self.test_subjects)
+
+    @property
+    def note(self) -> str | None:
+        """What a reader must know of a model without held-out figures (`str`, *optional*)."""
+        return None if self.benchmarked else "trained on every subject: no held-out figure exists for this model"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of `fold.json` (`dict`)."""
+        content = dataclasses.asdict(self)
+        return {"record_version": RECORD_VERSION, "benchmarked": self.benchmarked, "note": self.note, **content}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Read what [`FoldRecord.to_dict`] returned."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        values = {name: value for name, value in content.items() if name in names}
+        values["predictions"] = [ClipPrediction(**row) for row in values["predictions"]]
+        chosen = values["best_on_test_subject"]
+        values["best_on_test_subject"] = None if chosen is None else LiteratureSelection(**chosen)
+        return cls(**values)
 
 
 def write_record(
     place: Path,
     aside: Path,
-    trained: "TrainedFold",
-    fold: Fold,
-    seed: int,
-    table: ClipTable,
-    processor: Any,
-    settings: dict[str, Any],
-    identity: str,
-    origin: dict[str, Any],
+    record: FoldRecord,
+    curve: Mapping[str, Sequence[float]],
+    save: Callable[[Path], object] = lambda folder: None,
 ) -> None:
     """Save a finished fold: written aside, brought to the disk, renamed into place.
 
     Args:
         place (`Path`): The fold's folder; not there yet.
         aside (`Path`): Where it is written first, on the same file system.
-        trained (`TrainedFold`): The outcome.
-        fold (`Fold`): The split.
-        seed (`int`): Seed of the run.
-        table (`ClipTable`): The clips' columns.
-        processor (`FDPVideoProcessor`): Saved beside the weights, so that inference prepares clips alike.
-        settings (`dict`): Settings that decide the numbers.
-        identity (`str`): Their digest, with the clips'.
-        origin (`dict`): `init_from`, the checkpoint that training started from, and `seen_subjects`, whom the model
-            has been trained on since its first step, by corpus.
+        record (`FoldRecord`): What the fold found.
+        curve (`Mapping[str, Sequence[float]]`): Loss, its parts and the learning rate per step.
+        save (`Callable[[Path], object]`, *optional*): Writes the model, in Hub format, into the folder it is given.
 
     Raises:
         OSError: the disk is full or read-only; nothing is at `place` then.
     """
     fresh_folder(aside)
-    trained.model.save_pretrained(aside)
-    processor.save_pretrained(aside)
-    write_json(aside / CURVE_NAME, trained.curve)
-    record = {
-        "record_version": RECORD_VERSION,
-        "identity": identity,
-        "fold": fold.fold_id,
-        "seed": seed,
-        "benchmarked": bool(fold.test_indices),
-        "note": None if fold.test_indices else "trained on every subject: no held-out figure exists for this model",
-        "train_subjects": list(fold.train_subjects),
-        "test_subjects": list(fold.test_subjects),
-        **origin,
-        "num_train_clips": len(fold.train_indices),
-        "num_test_clips": len(fold.test_indices),
-        "steps": trained.steps,
-        "selection": trained.selection,
-        "input_statistics": None if trained.statistics is None else list(trained.statistics),
-        "forward_batch_size": trained.forward_batch_size,
-        "predictions": _prediction_rows(trained, table),
-        "best_on_test_subject": _literature(trained),
-        "seconds": round(trained.seconds, 3),
-        "device": str(next(trained.model.parameters()).device.type),
-        "settings": settings,
-        "versions": versions(),
-    }
-    write_json(aside / RECORD_NAME, record)
+    save(aside)
+    write_json(aside / CURVE_NAME, curve)
+    write_json(aside / RECORD_NAME, record.to_dict())
     publish_folder(aside, place)
 
 
-def read_record(place: Path, identity: str | None = None) -> dict[str, Any] | None:
+def read_record(place: Path, identity: str | None = None) -> FoldRecord | None:
     """Read a finished fold.
 
     Args:
@@ -91,58 +208,24 @@ def read_record(place: Path, identity: str | None = None) -> dict[str, Any] | No
             Digest that the record must carry.
 
     Returns:
-        `dict` or `None`: the record; `None` where the fold is not finished, or is another run's.
+        `FoldRecord` or `None`: the record; `None` where the fold is not finished, or is another run's.
     """
     path = place / RECORD_NAME
     if not path.exists():
         return None
-    record = read_json(path)
-    if identity is not None and record["identity"] != identity:
+    content = read_json(path)
+    if content.get("record_version") != RECORD_VERSION or identity not in (None, content["identity"]):
         logger.warning("%s is of a run with other settings or clips and is not used", place)
         return None
-    return record
+    return FoldRecord.from_dict(content)
 
 
 def versions() -> dict[str, str]:
-    """Return versions (`dict`) of what computed a result."""
-    import torch  # reading records takes a tenth of the time without it
-
+    """Return versions (`dict[str, str]`) of Python and of the packages that compute a result."""
     found = {"python": platform.python_version()}
     for package in RECORDED_PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = "not installed"
-    if torch.cuda.is_available():
-        found["gpu"] = torch.cuda.get_device_name()
     return found
-
-
-def _prediction_rows(trained: "TrainedFold", table: ClipTable) -> list[dict[str, Any]]:
-    predictions = trained.predictions
-    return [
-        {
-            "clip_id": table.clip_ids[row],
-            "corpus": table.corpora[row],
-            "subject": table.subjects[row],
-            "label": table.labels[row],
-            "prediction": label,
-            "probabilities": probabilities.tolist(),
-            "rank_tau": tau,
-            "dynamic_image": image,
-        }
-        for row, label, probabilities, tau, image in zip(
-            predictions.rows,
-            predictions.labels,
-            predictions.probabilities,
-            predictions.rank_tau,
-            predictions.dynamic_images,
-            strict=True,
-        )
-    ]
-
-
-def _literature(trained: "TrainedFold") -> dict[str, Any] | None:
-    if trained.best_on_test_subject is None:
-        return None
-    return {name: trained.best_on_test_subject[name] for name in ("step", "accuracy", "predictions")}

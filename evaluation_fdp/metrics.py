@@ -1,4 +1,4 @@
-"""Arithmetic of the evaluation, in NumPy: recognition, dynamic-image quality, rank quality, intervals and chance.
+"""Arithmetic of the evaluation, in NumPy: recognition metrics, intervals and chance.
 
 Recognition metrics are computed once, from the confusion matrix of all held-out clips pooled over folds (guideline of
 MEGC 2019; fact sheet on corpora, section 12). Averages of per-fold F1 or recall are not offered: most folds lack some
@@ -11,7 +11,7 @@ rise because a class was lost, and it always refers to the same number of classe
 leaving the class out so that the mean runs over fewer classes (released STSTNet and HTNet code, scikit-learn's
 `balanced_accuracy_score`), is `absent_classes="skip"`. On every full corpus all classes occur and both agree.
 
-The `evaluate.Metric` classes around these functions are in `training_fdp.methods.hub_metrics`.
+The `evaluate.Metric` around these functions is in `evaluation_fdp.hub_metric`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,17 +19,11 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import gaussian_filter
 
 AbsentClasses = Literal["zero", "skip"]
 
-SCALAR_METRICS = ("accuracy", "uf1", "uar", "f1_weighted")
-
-# Wang et al. 2004: Gaussian window of 11x11 pixels with deviation 1.5, K1 = 0.01, K2 = 0.03.
-_SSIM_SIGMA = 1.5
-_SSIM_TRUNCATE = 3.5
-_SSIM_RADIUS = int(_SSIM_TRUNCATE * _SSIM_SIGMA + 0.5)
-_SSIM_K1, _SSIM_K2 = 0.01, 0.03
+METRIC_TITLES = {"accuracy": "Accuracy", "uf1": "UF1", "uar": "UAR", "f1_weighted": "Weighted F1"}
+SCALAR_METRICS = tuple(METRIC_TITLES)
 
 
 def confusion_matrix(predictions: ArrayLike, references: ArrayLike, num_labels: int) -> NDArray[np.int64]:
@@ -195,131 +189,6 @@ def chance_level(references: ArrayLike, num_labels: int) -> dict[str, dict[str, 
     return levels
 
 
-def structural_similarity(images: ArrayLike, references: ArrayLike, data_range: float = 1.0) -> NDArray[np.float64]:
-    """Mean structural similarity (SSIM, Wang et al. 2004) of each image pair, Gaussian window of deviation 1.5.
-
-    The window, the biased covariances and the border that is left out are those of scikit-image's
-    `structural_similarity(..., gaussian_weights=True, sigma=1.5, use_sample_covariance=False)`, which the tests
-    compare with.
-
-    Args:
-        images (`array-like` of shape `(num_images, height, width)`): Images, both sides at least 11 pixels.
-        references (`array-like` of the same shape): What they should look like.
-        data_range (`float`, *optional*, defaults to 1.0): Distance between the lowest and highest possible value.
-
-    Returns:
-        `np.ndarray` of shape `(num_images,)`, float64, in [-1, 1].
-
-    Raises:
-        ValueError: If shapes differ or an image is smaller than the window.
-    """
-    image, reference = np.asarray(images, dtype=np.float64), np.asarray(references, dtype=np.float64)
-    window = 2 * _SSIM_RADIUS + 1
-    if image.shape != reference.shape or image.ndim != 3 or min(image.shape[1:]) < window:
-        raise ValueError(
-            f"SSIM needs two stacks (num_images, height, width) of one shape with sides of at least {window} pixels, "
-            f"but got {image.shape} and {reference.shape}; resize or stack the images first."
-        )
-
-    def blur(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return gaussian_filter(values, sigma=(0, _SSIM_SIGMA, _SSIM_SIGMA), truncate=_SSIM_TRUNCATE)
-
-    mean_x, mean_y = blur(image), blur(reference)
-    variance_x = blur(image * image) - mean_x * mean_x
-    variance_y = blur(reference * reference) - mean_y * mean_y
-    covariance = blur(image * reference) - mean_x * mean_y
-    c1, c2 = (_SSIM_K1 * data_range) ** 2, (_SSIM_K2 * data_range) ** 2
-    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
-    structure = (2 * covariance + c2) / (variance_x + variance_y + c2)
-    inner = slice(_SSIM_RADIUS, -_SSIM_RADIUS)
-    return (luminance * structure)[:, inner, inner].mean(axis=(1, 2))
-
-
-def dynamic_image_quality(
-    constructions: ArrayLike, targets: ArrayLike, mean_image: ArrayLike | None = None
-) -> dict[str, float]:
-    """Compare constructed dynamic images with their targets, beside two constructions that see no clip.
-
-    The trivial ones are the constant 0.5 (no motion) and the mean image of the training targets. A construction earns
-    its place only where it beats both.
-
-    Args:
-        constructions (`array-like` of shape `(num_clips, 1, height, width)` or `(num_clips, height, width)`): In [0,
-            1].
-        targets (`array-like` of the same shape): Dynamic images of the frames, in [0, 1].
-        mean_image (`array-like` of shape `(height, width)` or `(1, height, width)`, *optional*): Mean of the
-            **training** targets. Without it the mean of the given targets is used, which flatters this baseline, never
-            the model.
-
-    Returns:
-        `dict`: `mse`, `psnr` (dB, of the mean squared error of each clip, averaged), `ssim`, and the same with the
-            suffixes `_constant` and `_mean_image`. `psnr` is infinite where a construction is exact.
-    """
-    target = _image_stack(targets)
-    constructed = _image_stack(constructions)
-    mean = target.mean(axis=0) if mean_image is None else np.asarray(mean_image, dtype=np.float64).squeeze()
-    candidates = {
-        "": constructed,
-        "_constant": np.full_like(target, 0.5),
-        "_mean_image": np.broadcast_to(mean, target.shape),
-    }
-    quality: dict[str, float] = {}
-    for suffix, images in candidates.items():
-        similarity = structural_similarity(images, target)
-        error = ((images - target) ** 2).mean(axis=(1, 2))
-        with np.errstate(divide="ignore"):
-            decibels = -10 * np.log10(error)
-        quality[f"mse{suffix}"] = float(error.mean())
-        quality[f"psnr{suffix}"] = float(decibels.mean())
-        quality[f"ssim{suffix}"] = float(similarity.mean())
-    return quality
-
-
-def kendall_tau(rank_scores: ArrayLike) -> NDArray[np.float64]:
-    """Kendall's tau-b between the rank scores of each clip and time.
-
-    Args:
-        rank_scores (`array-like` of shape `(num_clips, num_frames)`): One score per frame, in time order.
-
-    Returns:
-        `np.ndarray` of shape `(num_clips,)`, float64, in [-1, 1]: 1 where the scores rise throughout. A clip whose
-            scores are all equal, where tau-b is undefined, gets 0: it tells nothing about time.
-
-    Raises:
-        ValueError: If there are fewer than two frames.
-    """
-    scores = np.asarray(rank_scores, dtype=np.float64)
-    if scores.ndim != 2 or scores.shape[1] < 2:
-        raise ValueError(
-            f"rank scores must have shape (num_clips, num_frames) with at least 2 frames, but have {scores.shape}; "
-            "stack one row per clip."
-        )
-    earlier, later = np.triu_indices(scores.shape[1], k=1)
-    order = np.sign(scores[:, later] - scores[:, earlier])
-    untied = np.abs(order).sum(axis=1)
-    return order.sum(axis=1) / np.sqrt(np.maximum(untied, 1) * len(earlier))
-
-
-def rank_quality(rank_scores: ArrayLike) -> dict[str, float]:
-    """Say how well rank scores follow time.
-
-    Args:
-        rank_scores (`array-like` of shape `(num_clips, num_frames)`): One score per frame, in time order.
-
-    Returns:
-        `dict`: `kendall_tau` (mean over clips), `kendall_tau_std`, `ordered_pairs` (share of frame pairs whose later
-            frame scores higher).
-    """
-    tau = kendall_tau(rank_scores)
-    scores = np.asarray(rank_scores, dtype=np.float64)
-    earlier, later = np.triu_indices(scores.shape[1], k=1)
-    return {
-        "kendall_tau": float(tau.mean()),
-        "kendall_tau_std": float(tau.std()),
-        "ordered_pairs": float((scores[:, later] > scores[:, earlier]).mean()),
-    }
-
-
 def mean_and_deviation(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     """Summarise the scalar metrics of several seeds.
 
@@ -372,9 +241,3 @@ def _class_indices(values: ArrayLike, num_labels: int, name: str) -> NDArray[np.
             f"dtype {array.dtype} and range [{array.min()}, {array.max()}]; map class names to indices first."
         )
     return array.astype(np.int64)
-
-
-def _image_stack(images: ArrayLike) -> NDArray[np.float64]:
-    """Drop a single channel: (num, 1, height, width) -> (num, height, width)."""
-    stack = np.asarray(images, dtype=np.float64)
-    return stack[:, 0] if stack.ndim == 4 and stack.shape[1] == 1 else stack

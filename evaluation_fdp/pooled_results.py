@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from evaluation_fdp.fold_records import ClipPrediction, FoldRecord
 from evaluation_fdp.metrics import (
     SCALAR_METRICS,
     chance_level,
@@ -15,39 +16,43 @@ from evaluation_fdp.metrics import (
     subject_bootstrap_interval,
 )
 
-Record = Mapping[str, Any]
 
-
-def pool_records(records: Mapping[int, Sequence[Record]], class_names: Sequence[str]) -> dict[str, Any]:
+def pool_records(
+    records: Mapping[int, Sequence[FoldRecord]],
+    class_names: Sequence[str],
+    answer_titles: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """Pool the held-out predictions of all folds, seed by seed.
 
     Args:
-        records (`Mapping[int, Sequence[Mapping]]`):
+        records (`Mapping[int, Sequence[FoldRecord]]`):
             Fold records by seed.
         class_names (`Sequence[str]`):
             Names of the classes.
+        answer_titles (`Mapping[str, str]`, *optional*):
+            What a report calls the answers beyond the class; those without a title go by their names.
 
     Returns:
         `dict`: `metrics` and `confusion_matrix` (of the one seed; for several seeds the mean of the metrics and the
         sum of the matrices), `per_seed`, `deviation`, `interval` (subject bootstrap, 95%), `chance`, `majority_class`,
-        `folds`, `per_corpus`, `dynamic_image`, `rank`, and, where it was recorded, `best_on_test_subject`.
+        `folds`, `per_corpus`, `answers`, and, where it was recorded, `best_on_test_subject`.
     """
     num_labels = len(class_names)
-    rows = {seed: [row for record in found for row in record["predictions"]] for seed, found in records.items()}
+    rows = {seed: [row for record in found for row in record.predictions] for seed, found in records.items()}
     per_seed = {seed: _metrics(found, num_labels) for seed, found in rows.items()}
     everything = [row for found in rows.values() for row in found]
-    references = [row["label"] for row in next(iter(rows.values()))]
+    references = [row.label for row in next(iter(rows.values()))]
     interval = subject_bootstrap_interval(
-        [row["prediction"] for row in everything],
-        [row["label"] for row in everything],
-        [row["subject"] for row in everything],
+        [row.prediction for row in everything],
+        [row.label for row in everything],
+        [row.subject for row in everything],
         num_labels,
     )
     counts = np.bincount(references, minlength=num_labels)
     metrics = _mean_metrics(list(per_seed.values()))
     pooled: dict[str, Any] = {
         "num_clips": len(references),
-        "num_subjects": len({row["subject"] for row in everything}),
+        "num_subjects": len({row.subject for row in everything}),
         "metrics": {name: value for name, value in metrics.items() if name != "confusion_matrix"},
         "confusion_matrix": metrics["confusion_matrix"],
         "per_seed": [{"seed": seed, **found} for seed, found in per_seed.items()],
@@ -57,10 +62,9 @@ def pool_records(records: Mapping[int, Sequence[Record]], class_names: Sequence[
         "majority_class": class_names[int(counts.argmax())],
         "class_counts": {name: int(count) for name, count in zip(class_names, counts, strict=True)},
         "folds": [_fold_summary(record) for found in records.values() for record in found],
-        "dynamic_image": _image_quality(everything),
-        "rank": _rank_quality(everything),
+        "answers": _answers(everything, answer_titles or {}),
     }
-    corpora = sorted({row["corpus"] for row in everything})
+    corpora = sorted({row.corpus for row in everything})
     if len(corpora) > 1:
         pooled["per_corpus"] = {
             corpus: _mean_metrics(
@@ -75,7 +79,7 @@ def pool_records(records: Mapping[int, Sequence[Record]], class_names: Sequence[
     return pooled
 
 
-def predictions_csv(records: Mapping[int, Sequence[Record]], class_names: Sequence[str]) -> str:
+def predictions_csv(records: Mapping[int, Sequence[FoldRecord]], class_names: Sequence[str]) -> str:
     """Return all held-out predictions as CSV text (`str`); floats keep all their digits.
 
     Columns: clip_id, subject, fold, label, prediction, prob_<class> ...; with several seeds `seed` at the end.
@@ -87,25 +91,25 @@ def predictions_csv(records: Mapping[int, Sequence[Record]], class_names: Sequen
     writer.writerow([*header, "seed"] if several else header)
     for seed, found in records.items():
         for record in found:
-            for row in record["predictions"]:
+            for row in record.predictions:
                 cells = [
-                    row["clip_id"],
-                    row["subject"],
-                    record["fold"],
-                    class_names[row["label"]],
-                    class_names[row["prediction"]],
-                    *(repr(value) for value in row["probabilities"]),
+                    row.clip_id,
+                    row.subject,
+                    record.fold,
+                    class_names[row.label],
+                    class_names[row.prediction],
+                    *(repr(value) for value in row.probabilities),
                 ]
                 writer.writerow([*cells, seed] if several else cells)
     return buffer.getvalue()
 
 
-def _of_corpus(rows: Sequence[Mapping[str, Any]], corpus: str) -> list[Mapping[str, Any]]:
-    return [row for row in rows if row["corpus"] == corpus]
+def _of_corpus(rows: Sequence[ClipPrediction], corpus: str) -> list[ClipPrediction]:
+    return [row for row in rows if row.corpus == corpus]
 
 
-def _metrics(rows: Sequence[Mapping[str, Any]], num_labels: int) -> dict[str, Any]:
-    return classification_metrics([row["prediction"] for row in rows], [row["label"] for row in rows], num_labels)
+def _metrics(rows: Sequence[ClipPrediction], num_labels: int) -> dict[str, Any]:
+    return classification_metrics([row.prediction for row in rows], [row.label for row in rows], num_labels)
 
 
 def _mean_metrics(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -119,50 +123,43 @@ def _mean_metrics(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return mean
 
 
-def _fold_summary(record: Record) -> dict[str, Any]:
-    correct = sum(row["prediction"] == row["label"] for row in record["predictions"])
+def _fold_summary(record: FoldRecord) -> dict[str, Any]:
+    correct = sum(row.prediction == row.label for row in record.predictions)
     return {
-        "fold": record["fold"],
-        "seed": record["seed"],
-        "test_subjects": record["test_subjects"],
-        "num_train_subjects": len(record["train_subjects"]),
-        "num_train_clips": record["num_train_clips"],
-        "num_test_clips": record["num_test_clips"],
+        "fold": record.fold,
+        "seed": record.seed,
+        "test_subjects": record.test_subjects,
+        "num_train_subjects": len(record.train_subjects),
+        "num_train_clips": record.num_train_clips,
+        "num_test_clips": record.num_test_clips,
         "num_correct": correct,
-        "steps": record["steps"],
-        "seconds": record["seconds"],
+        "steps": record.steps,
+        "seconds": record.seconds,
     }
 
 
-def _image_quality(rows: Sequence[Mapping[str, Any]]) -> dict[str, float] | None:
-    """Mean over clips; PSNR in dB from each clip's error, and left out where a construction is exact."""
-    judged = [row["dynamic_image"] for row in rows if row["dynamic_image"]]
-    if not judged:
-        return None
-    quality: dict[str, float] = {}
-    for suffix in ("", "_constant", "_mean_image"):
-        if f"mse{suffix}" not in judged[0]:
-            continue
-        errors = np.array([image[f"mse{suffix}"] for image in judged])
-        quality[f"mse{suffix}"] = float(errors.mean())
-        if (errors > 0).all():
-            quality[f"psnr{suffix}"] = float((-10 * np.log10(errors)).mean())
-        quality[f"ssim{suffix}"] = float(np.mean([image[f"ssim{suffix}"] for image in judged]))
-    return quality
+def _answers(rows: Sequence[ClipPrediction], titles: Mapping[str, str]) -> dict[str, Any]:
+    """Mean and deviation over clips of each answer that every clip has, in the order in which a model answers."""
+    found = {}
+    for name in rows[0].answers:
+        values = [row.answers[name] for row in rows if name in row.answers]
+        if len(values) == len(rows):
+            found[name] = {
+                "title": titles.get(name, name),
+                "mean": float(np.mean(values)),
+                "std": float(np.std(values)),
+            }
+    return found
 
 
-def _rank_quality(rows: Sequence[Mapping[str, Any]]) -> dict[str, float] | None:
-    tau = [row["rank_tau"] for row in rows if row["rank_tau"] is not None]
-    return {"kendall_tau": float(np.mean(tau)), "kendall_tau_std": float(np.std(tau))} if tau else None
-
-
-def _best_on_test_subject(records: Mapping[int, Sequence[Record]], num_labels: int) -> dict[str, Any] | None:
+def _best_on_test_subject(records: Mapping[int, Sequence[FoldRecord]], num_labels: int) -> dict[str, Any] | None:
     """The literature's figure: each fold's best epoch on its own test clips, then pooled."""
     runs = []
     for found in records.values():
-        if any(record["best_on_test_subject"] is None for record in found):
+        chosen = [record.best_on_test_subject for record in found if record.best_on_test_subject is not None]
+        if len(chosen) < len(found):
             return None
-        predictions = [label for record in found for label in record["best_on_test_subject"]["predictions"]]
-        references = [row["label"] for record in found for row in record["predictions"]]
+        predictions = [label for selection in chosen for label in selection.predictions]
+        references = [row.label for record in found for row in record.predictions]
         runs.append(classification_metrics(predictions, references, num_labels))
     return _mean_metrics(runs)

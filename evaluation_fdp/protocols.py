@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training_fdp.config import NO_PROTOCOL
-from training_fdp.errors import ProtocolError
+from evaluation_fdp.errors import ProtocolError
 
+# The protocol that holds nobody out: it trains final/ and benchmarks nothing.
+NO_PROTOCOL = "none"
+PROTOCOL_PATTERN = re.compile(rf"loso|kfold[1-9]\d*|holdout|megc2019|cross_corpus|{NO_PROTOCOL}")
 FINAL_FOLD = "final"
 HOLDOUT_PARTS = 5
 # Fact sheet on papers, 1.7 L3: the authors' list of test subjects lacks this one, which stays in training.

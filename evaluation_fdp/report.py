@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from evaluation_fdp.atomic_files import read_json, write_json, write_text
-from evaluation_fdp.fold_records import CURVE_NAME, RECORD_NAME
-from evaluation_fdp.metrics import SCALAR_METRICS
+from evaluation_fdp.fold_records import CURVE_NAME, RECORD_NAME, FoldRecord, read_record
+from evaluation_fdp.markdown import aligned_table
+from evaluation_fdp.metrics import METRIC_TITLES, SCALAR_METRICS
 from evaluation_fdp.pooled_results import pool_records, predictions_csv
 from evaluation_fdp.protocols import FINAL_FOLD
 from evaluation_fdp.run_folder import SAMPLES_FOLDER, RunStore
@@ -16,7 +17,6 @@ RESULTS_NAME = "results.json"
 CLIPS_SHOWN = 4
 CONFUSION, SUBJECTS = "confusion_matrix.png", "subject_accuracy.png"
 CURVES, CLIPS = "training_curves.png", "dynamic_images.png"
-METRIC_TITLES = {"accuracy": "Accuracy", "uf1": "UF1", "uar": "UAR", "f1_weighted": "Weighted F1"}
 
 
 def write_report(
@@ -49,7 +49,7 @@ def write_report(
         # Runs that are older than the option have no such fact.
         "init_from": facts.get("init_from"),
         "settings": facts["identity"]["settings"],
-        **(pool_records(records, class_names) if records else {}),
+        **(pool_records(records, class_names, facts["answers"]) if records else {}),
         "final_model": _final_model(store),
     }
     figures = _figure_names(store.root, results, show_faces=facts["faces"])
@@ -137,16 +137,7 @@ def _table(results: Mapping[str, Any], header: Sequence[str]) -> list[str]:
         value = f"{results['metrics'][name]:.4f}{spread}"
         majority = f"{results['chance']['majority'][name]:.4f}"
         rows.append((METRIC_TITLES[name], value, f"{low:.3f} to {high:.3f}", majority))
-    return _aligned([tuple(header), *rows])
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
-    ]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return lines
+    return aligned_table([tuple(header), *rows])
 
 
 def _guessing(results: Mapping[str, Any]) -> str:
@@ -155,16 +146,15 @@ def _guessing(results: Mapping[str, Any]) -> str:
 
 
 def _final_model(store: RunStore) -> dict[str, Any] | None:
-    path = store.place(FINAL_FOLD) / RECORD_NAME
-    if not path.exists():
+    record = read_record(store.place(FINAL_FOLD))
+    if record is None:
         return None
-    record = read_json(path)
     return {
         "path": FINAL_FOLD,
         "benchmarked": False,
-        "note": record["note"],
-        "num_train_clips": record["num_train_clips"],
-        "num_train_subjects": len(record["train_subjects"]),
+        "note": record.note,
+        "num_train_clips": record.num_train_clips,
+        "num_train_subjects": len(record.train_subjects),
     }
 
 
@@ -172,13 +162,18 @@ def _draw(
     store: RunStore,
     keys_by_seed: Mapping[int, Sequence[str]],
     results: Mapping[str, Any],
-    records: Mapping[int, Sequence[Mapping[str, Any]]],
+    records: Mapping[int, Sequence[FoldRecord]],
     names: Sequence[str],
 ) -> None:
     """Draw the pictures of these names."""
     # Here, because a run that has nothing left to do draws nothing: the libraries take longer than all the rest.
-    from evaluation_fdp.figures import draw_clips, draw_confusion_matrix, draw_subject_accuracy, draw_training_curves
-    from training_fdp.methods.fdp_pictures import read_samples
+    from evaluation_fdp.figures import (
+        draw_clips,
+        draw_confusion_matrix,
+        draw_subject_accuracy,
+        draw_training_curves,
+        read_samples,
+    )
 
     root = store.root
     keys = [key for keys in keys_by_seed.values() for key in keys] if records else [FINAL_FOLD]
@@ -188,12 +183,12 @@ def _draw(
         title = f"UF1 {results['metrics']['uf1']:.3f}, UAR {results['metrics']['uar']:.3f}"
         draw_confusion_matrix(root / CONFUSION, results["confusion_matrix"], results["class_names"], title)
         correct: dict[str, tuple[int, int]] = {}
-        for row in (row for found in records.values() for record in found for row in record["predictions"]):
-            right, total = correct.get(row["subject"], (0, 0))
-            correct[row["subject"]] = (right + (row["label"] == row["prediction"]), total + 1)
+        for row in (row for found in records.values() for record in found for row in record.predictions):
+            right, total = correct.get(row.subject, (0, 0))
+            correct[row.subject] = (right + (row.label == row.prediction), total + 1)
         draw_subject_accuracy(root / SUBJECTS, correct)
     if CLIPS in names:
-        draw_clips(root / CLIPS, read_samples(root, CLIPS_SHOWN))
+        draw_clips(root / CLIPS, read_samples(root / SAMPLES_FOLDER, CLIPS_SHOWN))
 
 
 def _markdown(results: Mapping[str, Any], figures: Sequence[str]) -> str:
@@ -225,10 +220,10 @@ def _pooled_metrics(results: Mapping[str, Any]) -> list[str]:
             names, results["metrics"]["f1_per_class"], results["metrics"]["recall_per_class"], strict=True
         )
     ]
-    lines += _aligned([("class", "clips", "F1", "recall"), *per_class])
+    lines += aligned_table([("class", "clips", "F1", "recall"), *per_class])
     if len(results["per_seed"]) > 1:
         seeds = [(str(run["seed"]), *(f"{run[name]:.4f}" for name in SCALAR_METRICS)) for run in results["per_seed"]]
-        lines += ["", *_aligned([("seed", *(METRIC_TITLES[name] for name in SCALAR_METRICS)), *seeds])]
+        lines += ["", *aligned_table([("seed", *(METRIC_TITLES[name] for name in SCALAR_METRICS)), *seeds])]
     for corpus, found in results.get("per_corpus", {}).items():
         lines += ["", f"{corpus}: UF1 {found['uf1']:.4f}, UAR {found['uar']:.4f}, accuracy {found['accuracy']:.4f}"]
     if "best_on_test_subject" in results:
@@ -239,29 +234,12 @@ def _pooled_metrics(results: Mapping[str, Any]) -> list[str]:
             f"the honest figure and never instead of it: UF1 {found['uf1']:.4f}, UAR {found['uar']:.4f}, "
             f"accuracy {found['accuracy']:.4f}.",
         ]
-    return lines + _quality(results)
+    return lines + _answers(results)
 
 
-def _quality(results: Mapping[str, Any]) -> list[str]:
-    """Dynamic images beside the constructions that see no clip, and the order of the rank scores."""
-    lines: list[str] = []
-    image = results["dynamic_image"]
-    if image is not None:
-        titles = {"": "constructed", "_constant": "constant 0.5", "_mean_image": "mean training image"}
-        rows = [
-            (title, *(_figure(image.get(f"{name}{suffix}")) for name in ("mse", "psnr", "ssim")))
-            for suffix, title in titles.items()
-            if f"mse{suffix}" in image
-        ]
-        kind = results["settings"].get("dynamic_image_target", "sampled")
-        titled = {"sampled": "the frames that the model sees", "full_clip": "all frames of the clip"}
-        target = titled.get(kind, "all frames from onset to apex")
-        lines += ["", "## Dynamic images", "", f"Beside the dynamic image of {target}.", ""]
-        lines += _aligned([("image", "MSE", "PSNR (dB)", "SSIM"), *rows])
-    if results["rank"] is not None:
-        lines += ["", f"Kendall's tau of the rank scores with time: {results['rank']['kendall_tau']:.4f} (mean)."]
-    return lines
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.5f}"
+def _answers(results: Mapping[str, Any]) -> list[str]:
+    """What the model answers beyond the class, as means over the held-out clips."""
+    if not results["answers"]:
+        return []
+    rows = [(found["title"], f"{found['mean']:.5f}", f"{found['std']:.5f}") for found in results["answers"].values()]
+    return ["", "## Beyond the class", "", *aligned_table([("answer", "mean over clips", "deviation"), *rows])]

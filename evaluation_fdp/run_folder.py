@@ -8,31 +8,31 @@ from pathlib import Path
 from typing import Any
 
 from evaluation_fdp.atomic_files import read_json, write_json
-from evaluation_fdp.fold_records import read_record
+from evaluation_fdp.errors import ConfigError
+from evaluation_fdp.fold_records import FoldRecord, read_record
 from evaluation_fdp.protocols import FINAL_FOLD
-from training_fdp.config import TrainConfig
-from training_fdp.errors import ConfigError
 
 RUN_NAME = "run.json"
 SAMPLES_FOLDER = "samples"
 WEIGHTS_NAME = "model.safetensors"
-# Raise it whenever a preset or a default of FDPConfig changes: the settings of a run name the preset, and folds of two
-# networks must not meet in one OUT. A constant, because building the configuration takes longer than reporting a
-# finished run.
-NETWORK_VERSION = 4
 # Longer lists of differences help nobody.
 SHOWN_DIFFERENCES = 4
-
-
-def run_settings(config: TrainConfig, start_digest: str | None) -> dict[str, Any]:
-    """Return the settings that decide the numbers (`dict`); a checkpoint counts by its weights, wherever it lies."""
-    settings = config.identity() | {"network_version": NETWORK_VERSION}
-    return settings if start_digest is None else settings | {"init_from": f"sha256 {start_digest}"}
 
 
 def identity_digest(identity: Mapping[str, Any]) -> str:
     """Return the digest (`str`) of everything that decides the numbers of a run."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def keys_by_seed(facts: Mapping[str, Any]) -> dict[int, list[str]]:
+    """Return the folder names of all folds of a run (`dict` of `list[str]`), by seed."""
+    own_seed = facts["identity"]["settings"]["seed"]
+    return {seed: [fold_key(fold, seed, own_seed) for fold in facts["folds"]] for seed in facts["seeds"]}
+
+
+def fold_key(fold_id: str, seed: int, own_seed: int) -> str:
+    """Return the folder name (`str`) of a fold; every seed but the run's own `--seed` is part of it."""
+    return fold_id if seed == own_seed else f"{fold_id}_seed{seed}"
 
 
 class RunStore:
@@ -96,8 +96,8 @@ class RunStore:
         if parent.exists() and not any(parent.iterdir()):
             parent.rmdir()
 
-    def records(self, keys_by_seed: Mapping[int, Sequence[str]]) -> dict[int, list[dict[str, Any]]]:
-        """Return the finished folds (`dict` of `list[dict]`) of each seed, in the order of the protocol.
+    def records(self, keys_by_seed: Mapping[int, Sequence[str]]) -> dict[int, list[FoldRecord]]:
+        """Return the finished folds (`dict` of `list[FoldRecord]`) of each seed, in the order of the protocol.
 
         Seeds without a finished fold are left out.
         """
@@ -118,9 +118,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Name what differs between two identities, settings one by one."""
     pairs = {f"--{name}": (value, new["settings"].get(name)) for name, value in old["settings"].items()}
     pairs |= {f"--{name}": (None, value) for name, value in new["settings"].items() if name not in old["settings"]}
-    # Runs of before knew no sources.
-    sources = old.get("sources", {})
-    pairs |= {f"download of {name}": (sources.get(name), variant) for name, variant in new["sources"].items()}
+    pairs |= {f"download of {name}": (old["sources"].get(name), variant) for name, variant in new["sources"].items()}
     pairs["clips"] = (old["clips"][:8], new["clips"][:8])
     pairs["classes"] = (old["class_names"], new["class_names"])
     found = [f"{name} was {was}, now {now}" for name, (was, now) in pairs.items() if was != now]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from evaluation_fdp.comparison import markdown_table
+from evaluation_fdp.markdown import markdown_table
 from hub_datasets.synthetic.tree import TRUTH_FOLDER
 from training_fdp.cli import run_main, say
 from training_fdp.errors import ConfigError

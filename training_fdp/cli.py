@@ -19,12 +19,12 @@ def user_facing_errors() -> tuple[type[Exception], ...]:
 
     They are looked up only once something failed, so a `--help` never pays for the imports.
     """
+    from evaluation_fdp.errors import UserError
     from hub_datasets.errors import CorpusError
     from processing_fdp.clip_reading_fdp import VideoReadError
     from processing_fdp.crop_geometry_fdp import FaceNotFoundError
-    from training_fdp.errors import ConfigError, PublishError, TrainingError
 
-    return (CorpusError, FaceNotFoundError, VideoReadError, ConfigError, PublishError, TrainingError)
+    return (UserError, CorpusError, FaceNotFoundError, VideoReadError)
 
 
 def is_main_process() -> bool:

@@ -9,14 +9,12 @@ from typing import Any, Literal, NoReturn
 
 import yaml
 
+from evaluation_fdp.protocols import NO_PROTOCOL, PROTOCOL_PATTERN
 from training_fdp.errors import ConfigError
 
 # The preset of a run that takes its network from --init_from.
 PRETRAINED = "pretrained"
 RECIPES_FOLDER = Path(__file__).parent / "recipes"
-# The protocol that holds nobody out: it trains final/ and benchmarks nothing.
-NO_PROTOCOL = "none"
-PROTOCOL_PATTERN = re.compile(rf"loso|kfold[1-9]\d*|holdout|megc2019|cross_corpus|{NO_PROTOCOL}")
 EXPONENT_PATTERN = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 # How a run is carried out, not what it computes: these may change between two runs into the same OUT.
 EXECUTION_FIELDS = frozenset(

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import kendalltau
 from sklearn.metrics import balanced_accuracy_score, f1_score, recall_score
 
 import evaluation_fdp.metrics as metrics
@@ -121,50 +120,6 @@ def test_chance_levels_match_hand_computation_and_simulation():
     assert chance["uniform"]["uf1"] == pytest.approx(simulated["uf1"], abs=0.01)
 
 
-def test_ssim_equals_scikit_image():
-    skimage_metrics = pytest.importorskip("skimage.metrics")
-    generator = np.random.default_rng(0)
-    references = generator.random((3, 24, 31))
-    images = np.clip(references + 0.1 * generator.standard_normal(references.shape), 0, 1)
-    ours = metrics.structural_similarity(images, references)
-    theirs = [
-        skimage_metrics.structural_similarity(
-            image, reference, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
-        )
-        for image, reference in zip(images, references, strict=True)
-    ]
-    np.testing.assert_allclose(ours, theirs, atol=1e-12)
-    np.testing.assert_allclose(metrics.structural_similarity(references, references), 1)
-    with pytest.raises(ValueError, match="11 pixels"):
-        metrics.structural_similarity(images[:, :8], references[:, :8])
-
-
-def test_dynamic_image_quality_stands_beside_trivial_constructions():
-    generator = np.random.default_rng(1)
-    targets = np.clip(0.5 + 0.1 * generator.standard_normal((4, 1, 16, 16)), 0, 1)
-    mean_image = np.full((16, 16), 0.6)
-    quality = metrics.dynamic_image_quality(targets + 0.01, targets, mean_image)
-    assert quality["mse"] == pytest.approx(1e-4)
-    assert quality["psnr"] == pytest.approx(40)
-    assert quality["mse_constant"] == pytest.approx(((targets - 0.5) ** 2).mean())
-    assert quality["mse_mean_image"] == pytest.approx(((targets - 0.6) ** 2).mean())
-    assert quality["ssim"] > 0.9 > quality["ssim_constant"]
-    assert metrics.dynamic_image_quality(targets, targets)["psnr"] == math.inf
-
-
-def test_kendall_tau_equals_scipy_with_ties():
-    generator = np.random.default_rng(2)
-    scores = generator.integers(0, 5, (20, 8)).astype(float)
-    expected = [kendalltau(row, np.arange(8)).statistic for row in scores]
-    np.testing.assert_allclose(metrics.kendall_tau(scores), expected, atol=1e-12)
-    assert metrics.kendall_tau(np.arange(8)[None]) == [1]
-    assert metrics.kendall_tau(-np.arange(8)[None]) == [-1]
-    assert metrics.kendall_tau(np.zeros((1, 8))) == [0]
-    assert metrics.rank_quality([[0, 1, 2, 3], [3, 2, 1, 0]])["ordered_pairs"] == 0.5
-    with pytest.raises(ValueError, match="at least 2 frames"):
-        metrics.kendall_tau([[1.0]])
-
-
 def test_seeds_are_summarised_with_the_sample_deviation():
     runs = [metrics.classification_metrics([0, p], [0, 1], 2) for p in (1, 0)]
     summary = metrics.mean_and_deviation(runs)
@@ -182,17 +137,3 @@ def test_evaluate_metric_by_path_pools_batches_offline(monkeypatch, tmp_path):
     assert pooled == metrics.classification_metrics([0, 0, 1, 1, 2, 0], [0, 0, 0, 1, 1, 2], 3)
     with pytest.raises(ValueError, match="num_labels is required"):
         metric.compute(predictions=[0], references=[0])
-
-
-def test_evaluate_metrics_of_images_and_ranks(tmp_path):
-    from training_fdp.methods import hub_metrics
-
-    generator = np.random.default_rng(3)
-    targets, images = generator.random((2, 3, 16, 16)).astype(np.float32)
-    quality = hub_metrics.DynamicImageQuality(cache_dir=str(tmp_path)).compute(
-        predictions=list(images), references=list(targets)
-    )
-    assert quality == pytest.approx(metrics.dynamic_image_quality(images, targets))
-    scores = generator.random((3, 8)).astype(np.float32)
-    ranks = hub_metrics.RankQuality(cache_dir=str(tmp_path)).compute(predictions=scores)
-    assert ranks == pytest.approx(metrics.rank_quality(scores))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evaluation_fdp.errors import ProtocolError
 from evaluation_fdp.protocols import (
     ClipTable,
     Fold,
@@ -17,7 +18,6 @@ from evaluation_fdp.protocols import (
     select_folds,
     untaught_classes,
 )
-from training_fdp.errors import ProtocolError
 
 
 def table_of(subjects, labels=None, corpora=None):

@@ -2,45 +2,44 @@
 
 import csv
 import io
-import json
-from pathlib import Path
 
-import jsonschema
 import numpy as np
 import pytest
 from PIL import Image
 
 from evaluation_fdp import figures
+from evaluation_fdp.fold_records import ClipPrediction, FoldRecord, LiteratureSelection
 from evaluation_fdp.pooled_results import pool_records, predictions_csv
 
-SCHEMA = Path(__file__).resolve().parents[2] / "evaluation_fdp" / "results.schema.json"
 
-
-def record(fold, subject, labels, predictions, corpus="toy", best=None):
-    return {
-        "fold": fold,
-        "seed": 0,
-        "test_subjects": [subject],
-        "train_subjects": ["other"],
-        "num_train_clips": 5,
-        "num_test_clips": len(labels),
-        "steps": 4,
-        "seconds": 1.0,
-        "best_on_test_subject": None if best is None else {"step": 2, "accuracy": 1.0, "predictions": best},
-        "predictions": [
-            {
-                "clip_id": f"{subject}/{number}",
-                "corpus": corpus,
-                "subject": subject,
-                "label": label,
-                "prediction": prediction,
-                "probabilities": [0.1, 0.9] if prediction else [2 / 3, 1 / 3],
-                "rank_tau": 0.5,
-                "dynamic_image": {"mse": 0.01, "ssim": 0.5, "mse_constant": 0.1, "ssim_constant": 0.2},
-            }
+def record(fold, subject, labels, predictions, corpus="toy", best=None, answers=None):
+    return FoldRecord(
+        identity="digest",
+        fold=fold,
+        seed=0,
+        test_subjects=[subject],
+        train_subjects=["other"],
+        num_train_clips=5,
+        num_test_clips=len(labels),
+        steps=4,
+        selection={"method": "fixed"},
+        seconds=1.0,
+        device="cpu",
+        settings={},
+        best_on_test_subject=None if best is None else LiteratureSelection(2, 1.0, best),
+        predictions=[
+            ClipPrediction(
+                clip_id=f"{subject}/{number}",
+                corpus=corpus,
+                subject=subject,
+                label=label,
+                prediction=prediction,
+                probabilities=[0.1, 0.9] if prediction else [2 / 3, 1 / 3],
+                answers=answers or {},
+            )
             for number, (label, prediction) in enumerate(zip(labels, predictions, strict=True))
         ],
-    }
+    )
 
 
 def test_folds_are_pooled_and_not_averaged():
@@ -50,9 +49,15 @@ def test_folds_are_pooled_and_not_averaged():
     assert pooled["confusion_matrix"] == [[1, 1], [1, 1]]
     assert pooled["folds"][1]["num_correct"] == 1
     assert pooled["chance"]["majority"]["accuracy"] == 0.5
-    assert pooled["rank"]["kendall_tau"] == 0.5
-    assert pooled["dynamic_image"]["psnr"] == pytest.approx(20.0)
-    assert pooled["dynamic_image"]["psnr_constant"] == pytest.approx(10.0)
+
+
+def test_answers_beyond_the_class_are_averaged_over_clips_and_only_where_every_clip_has_one():
+    found = [
+        record("a", "s1", [0], [0], answers={"tau": 0.0, "psnr": 20.0}),
+        record("b", "s2", [0, 1, 1], [1, 1, 0], answers={"tau": 1.0}),
+    ]
+    pooled = pool_records({0: found}, ["no", "yes"], {"tau": "Kendall's tau"})
+    assert pooled["answers"] == {"tau": {"title": "Kendall's tau", "mean": 0.75, "std": pytest.approx(np.sqrt(3) / 4)}}
 
 
 def test_each_corpus_of_a_composite_has_its_own_figures():
@@ -76,25 +81,6 @@ def test_numbers_in_the_csv_keep_their_digits():
     rows = list(csv.DictReader(io.StringIO(text)))
     assert float(rows[0]["prob_no"]) == 2 / 3 and rows[0]["label"] == "no"
     assert [row["seed"] for row in rows] == ["0", "1"]
-
-
-@pytest.mark.parametrize("options", [[], ["--seeds", "0", "1", "--report_literature_selection", "--final_model"]])
-def test_results_keep_the_schema(toy_run, tmp_path, options):
-    toy_run(tmp_path, *options)
-    schema = json.loads(SCHEMA.read_text())
-    results = json.loads((tmp_path / "results.json").read_text())
-    jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.validate(results, schema)
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({**results, "metrics": {**results["metrics"], "uf1": 1.5}}, schema)
-
-
-def test_the_report_names_its_pictures_and_what_is_missing(toy_run, tmp_path):
-    toy_run(tmp_path, "--folds", "fold0")
-    text = (tmp_path / "report.md").read_text()
-    assert "INCOMPLETE: 1 of 2 folds" in text and "fold fold1 is missing" in text
-    for name in ("confusion_matrix.png", "subject_accuracy.png", "training_curves.png", "dynamic_images.png"):
-        assert f"]({name})" in text and (tmp_path / name).exists()
 
 
 def test_pictures(tmp_path):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from evaluation_fdp.comparison import comparison_table, write_block
+from evaluation_fdp.comparison import comparison_table
+from evaluation_fdp.markdown import write_block
 from training_fdp.ablations import running
 from training_fdp.ablations.__main__ import main, parse_arguments
 from training_fdp.ablations.variants import REFERENCE, VARIANTS
@@ -29,8 +30,11 @@ def fake_results(uf1, deviation=0.01, complete=True, num_seeds=2):
         "deviation": {name: {"mean": 0.0, "std": deviation} for name in figures},
         "interval": {"uf1": [uf1 - 0.05, uf1 + 0.05]},
         "chance": {"prior": dict.fromkeys(figures, 0.2)},
-        "dynamic_image": {"mse": 0.003, "mse_constant": 0.004},
-        "rank": {"kendall_tau": 0.9},
+        "answers": {
+            "dynamic_image_mse": {"mean": 0.003},
+            "dynamic_image_mse_constant": {"mean": 0.004},
+            "rank_kendall_tau": {"mean": 0.9},
+        },
     }
 
 
@@ -193,7 +197,8 @@ def test_tables_name_what_is_incomplete_and_what_selection_inflates():
 
 
 def test_answers_that_a_variant_does_not_give_stay_empty():
-    results = {REFERENCE: fake_results(0.5), "image_weight_0": {**fake_results(0.5), "dynamic_image": None}}
+    results = {REFERENCE: fake_results(0.5), "image_weight_0": fake_results(0.5)}
+    del results["image_weight_0"]["answers"]["dynamic_image_mse"]
     assert running.ablation_table(results).splitlines()[-1].endswith("| 2 | +0.0 |  | 0.900 |")
 
 

@@ -33,7 +33,7 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[
 def main() -> int:
     """Read the command line and run it; returns the exit code (`int`)."""
     options, rest = parse_arguments(sys.argv[1:])
-    from evaluation_fdp.comparison import write_block
+    from evaluation_fdp.markdown import write_block
     from training_fdp.errors import TrainingError
     from training_fdp.runs.prepare import end_processes
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from evaluation_fdp.atomic_files import read_json
 from evaluation_fdp.comparison import comparison_table
-from evaluation_fdp.protocols import FINAL_FOLD
+from evaluation_fdp.protocols import FINAL_FOLD, NO_PROTOCOL
 from evaluation_fdp.report import RESULTS_NAME
-from training_fdp.config import NO_PROTOCOL, TrainConfig, parse_train_config
+from training_fdp.config import TrainConfig, parse_train_config
 from training_fdp.errors import ConfigError
 from training_fdp.runs.finish import report_if_finished
 from training_fdp.runs.prepare import build_model_config, build_processor
@@ -169,10 +169,11 @@ def ablation_table(results: Mapping[str, Mapping[str, Any]]) -> str:
     titles = {name: (f"{VARIANTS[name].group}: " if name != REFERENCE else "") + VARIANTS[name].title for name in rows}
     images, ranks = {}, {}
     for name, found in rows.items():
-        if image := found["dynamic_image"]:
-            images[name] = f"{image['mse'] / image['mse_constant']:.2f}"
-        if rank := found["rank"]:
-            ranks[name] = f"{rank['kendall_tau']:.3f}"
+        answers = {answer: values["mean"] for answer, values in found["answers"].items()}
+        if "dynamic_image_mse" in answers:
+            images[name] = f"{answers['dynamic_image_mse'] / answers['dynamic_image_mse_constant']:.2f}"
+        if "rank_kendall_tau" in answers:
+            ranks[name] = f"{answers['rank_kendall_tau']:.3f}"
     columns = {"dynamic image: error, gray = 1": images, "Kendall's tau": ranks}
     table = comparison_table(rows, titles, REFERENCE, columns)
     inflated = [_literature(found) for found in rows.values() if "best_on_test_subject" in found]

@@ -45,7 +45,8 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[
 def main() -> int:
     """Read the command line and run it; returns the exit code (`int`)."""
     options, rest = parse_arguments(sys.argv[1:])
-    from evaluation_fdp.comparison import comparison_table, write_block
+    from evaluation_fdp.comparison import comparison_table
+    from evaluation_fdp.markdown import write_block
     from training_fdp.runs.prepare import end_processes
 
     from .registry import BASELINES, RELEASED, RELEASED_TITLE

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from evaluation_fdp.atomic_files import fresh_folder, publish_folder, read_json, write_json
-from evaluation_fdp.fold_records import CURVE_NAME, RECORD_NAME, RECORD_VERSION, read_record, versions
-from evaluation_fdp.protocols import ClipTable, Fold, select_folds
+from evaluation_fdp.atomic_files import read_json
+from evaluation_fdp.fold_records import FoldRecord, Predictions, read_record, write_record
+from evaluation_fdp.protocols import NO_PROTOCOL, ClipTable, Fold, select_folds
 from evaluation_fdp.report import RESULTS_NAME, summary, write_report
-from evaluation_fdp.run_folder import NETWORK_VERSION, RunStore, identity_digest
-from training_fdp.config import NO_PROTOCOL, parse_train_config
+from evaluation_fdp.run_folder import RunStore, fold_key, identity_digest, keys_by_seed
+from training_fdp.config import parse_train_config
 from training_fdp.errors import ConfigError, TrainingError
-from training_fdp.runs.finish import fold_key, keys_by_seed
+from training_fdp.runs.identity import NETWORK_VERSION, computing_versions
 from training_fdp.runs.prepare import PreparedRun, build_accelerator, prepare_run
 from training_fdp.runs.run import run, run_facts
 
@@ -107,6 +107,7 @@ def _run_baseline(prepared: PreparedRun, name: str, epochs: int, place: Path, ar
         "preset": name,
         "init_from": None,
         "selection": "fixed",
+        "answers": {},
         "warnings": prepared.warnings + _told(name),
     }
     store = RunStore(place)
@@ -131,7 +132,8 @@ def _run_baseline(prepared: PreparedRun, name: str, epochs: int, place: Path, ar
                 inputs[train], labels[train], subjects, inputs[test], len(table.class_names), seed
             )
             record = _record(fold, seed, table, outcome, identity["settings"], digest, time.monotonic() - start)
-            _publish(store, key, record, outcome)
+            write_record(store.place(key), store.work_folder(key) / "record", record, {"loss": outcome.losses})
+            store.clear_work(key)
     results = write_report(store, keys_by_seed(store.read()), {})
     print(summary(results, place))  # noqa: T201 - the command line's own voice
 
@@ -150,50 +152,22 @@ def _record(
     settings: dict[str, Any],
     digest: str,
     seconds: float,
-) -> dict[str, Any]:
+) -> FoldRecord:
     """A fold record as the main program writes it, without a model."""
-    rows = zip(fold.test_indices, outcome.probabilities, strict=True)
-    predictions = [
-        {
-            "clip_id": table.clip_ids[row],
-            "corpus": table.corpora[row],
-            "subject": table.subjects[row],
-            "label": int(table.labels[row]),
-            "prediction": int(probabilities.argmax()),
-            "probabilities": probabilities.tolist(),
-            "rank_tau": None,
-            "dynamic_image": {},
-        }
-        for row, probabilities in rows
-    ]
-    return {
-        "record_version": RECORD_VERSION,
-        "identity": digest,
-        "fold": fold.fold_id,
-        "seed": seed,
-        "benchmarked": True,
-        "note": None,
-        "train_subjects": list(fold.train_subjects),
-        "test_subjects": list(fold.test_subjects),
-        "num_train_clips": len(fold.train_indices),
-        "num_test_clips": len(fold.test_indices),
-        "steps": len(outcome.losses),
-        "selection": {"method": "fixed"},
-        "input_statistics": None,
-        "forward_batch_size": None,
-        "predictions": predictions,
-        "best_on_test_subject": None,
-        "seconds": round(seconds, 3),
-        "device": "cuda" if torch.cuda.is_available() else "cpu",
-        "settings": settings,
-        "versions": versions(),
-    }
-
-
-def _publish(store: RunStore, key: str, record: dict[str, Any], outcome: Outcome) -> None:
-    """Write a record aside and rename it into place."""
-    aside = fresh_folder(store.work_folder(key) / "record")
-    write_json(aside / CURVE_NAME, {"loss": outcome.losses})
-    write_json(aside / RECORD_NAME, record)
-    publish_folder(aside, store.place(key))
-    store.clear_work(key)
+    rows = list(fold.test_indices)
+    return FoldRecord(
+        identity=digest,
+        fold=fold.fold_id,
+        seed=seed,
+        train_subjects=list(fold.train_subjects),
+        test_subjects=list(fold.test_subjects),
+        num_train_clips=len(fold.train_indices),
+        num_test_clips=len(rows),
+        steps=len(outcome.losses),
+        selection={"method": "fixed"},
+        predictions=Predictions(rows, outcome.probabilities, [{} for _ in rows]).by_clip(table),
+        seconds=round(seconds, 3),
+        device="cuda" if torch.cuda.is_available() else "cpu",
+        settings=settings,
+        versions=computing_versions(),
+    )

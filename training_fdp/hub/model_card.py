@@ -16,7 +16,7 @@ import numpy as np
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from evaluation_fdp.metrics import chance_level, metrics_from_confusion_matrix
-from training_fdp.config import NO_PROTOCOL
+from evaluation_fdp.protocols import NO_PROTOCOL
 from training_fdp.errors import PublishError
 from training_fdp.hub.redaction import without_folder
 

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from evaluation_fdp.atomic_files import write_json
-from evaluation_fdp.metrics import rank_quality
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.config import read_pairs
 from training_fdp.errors import ConfigError
+from training_fdp.methods.fdp_quality import ordered_pairs
 from training_fdp.methods.pretrained import checkpoint_source, load_pretrained, loading_refused
 
 logger = logging.getLogger(__name__)
@@ -143,7 +143,7 @@ class Predictor:
             frame_indices=list(metadata.frames_indices),
             frames_per_second=metadata.fps,
             rank_scores=rank_scores.tolist(),
-            ordered_pairs=rank_quality(rank_scores[None])["ordered_pairs"],
+            ordered_pairs=ordered_pairs(rank_scores[None]),
             dynamic_image=image,
         )
 

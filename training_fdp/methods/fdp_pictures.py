@@ -48,17 +48,3 @@ def write_samples(root: Path, key: str, trained: TrainedFold, context: FoldConte
     folder = root / SAMPLES_FOLDER
     folder.mkdir(exist_ok=True)
     write_atomically(folder / f"{key}.npz", lambda file: np.savez_compressed(file, **arrays))
-
-
-def read_samples(root: Path, count: int) -> list[dict[str, Any]]:
-    """Return up to `count` clips (`list[dict]`), one of each fold first."""
-    files = sorted((root / SAMPLES_FOLDER).glob("*.npz"))
-    clips: list[dict[str, Any]] = []
-    for position in range(CLIPS_PER_FOLD):
-        for file in files:
-            with np.load(file) as arrays:
-                if position < len(arrays["clip_ids"]):
-                    clips.append({name: arrays[name][position] for name in arrays.files})
-            if len(clips) == count:
-                return clips
-    return clips

@@ -4,7 +4,6 @@ Nothing here needs the network's libraries, whose import takes longer than every
 """
 
 import os
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from training_fdp.cli import is_main_process, say
-from training_fdp.config import NO_PROTOCOL, TrainConfig
-from evaluation_fdp.fold_records import RECORD_NAME, read_record
-from evaluation_fdp.protocols import FINAL_FOLD
-from evaluation_fdp.report import summary, write_report
-from evaluation_fdp.run_folder import RUN_NAME, WEIGHTS_NAME, RunStore, identity_digest, run_settings
 from evaluation_fdp.atomic_files import file_digest
+from evaluation_fdp.fold_records import RECORD_NAME, read_record
+from evaluation_fdp.protocols import FINAL_FOLD, NO_PROTOCOL
+from evaluation_fdp.report import summary, write_report
+from evaluation_fdp.run_folder import RUN_NAME, WEIGHTS_NAME, RunStore, identity_digest, keys_by_seed
+from training_fdp.cli import is_main_process, say
+from training_fdp.config import TrainConfig
+from training_fdp.runs.identity import recorded_command, run_settings
 
 if TYPE_CHECKING:
     from training_fdp.runs.trackers import RunTracker
@@ -98,38 +98,6 @@ def collect(folder: Path) -> int:
     store = RunStore(folder)
     keys = [key for keys in keys_by_seed(store.read()).values() for key in keys]
     return finish(store, keys or [FINAL_FOLD], {})
-
-
-def recorded_command(config: TrainConfig, arguments: Sequence[str], num_processes: int) -> str:
-    """Return the command (`str`) that repeats the whole run."""
-    launcher = "accelerate launch train.py"
-    if config.parallelism == "ddp":
-        launcher = f"accelerate launch --num_processes {num_processes} train.py"
-    return f"{launcher} {shlex.join(_without_part(arguments))}".strip()
-
-
-def _without_part(arguments: Sequence[str]) -> list[str]:
-    """Leave out which folds this process was asked for: the recorded command is that of the whole run."""
-    kept, skip = [], False
-    for argument in arguments:
-        if argument.split("=")[0] == "--folds":
-            skip = "=" not in argument
-        elif skip:
-            skip = False
-        else:
-            kept.append(argument)
-    return kept
-
-
-def keys_by_seed(facts: Mapping[str, Any]) -> dict[int, list[str]]:
-    """Return the folder names of all folds of a run (`dict` of `list[str]`), by seed."""
-    own_seed = facts["identity"]["settings"]["seed"]
-    return {seed: [fold_key(fold, seed, own_seed) for fold in facts["folds"]] for seed in facts["seeds"]}
-
-
-def fold_key(fold_id: str, seed: int, own_seed: int) -> str:
-    """Return the folder name (`str`) of a fold; every seed but the run's own `--seed` is part of it."""
-    return fold_id if seed == own_seed else f"{fold_id}_seed{seed}"
 
 
 def finish(

@@ -12,18 +12,18 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, parse_flag_from_env
 
-from training_fdp.methods.action_units import FACS_CODES, is_coded
+from evaluation_fdp.protocols import ClipTable, Fold, make_folds, select_folds, untaught_classes
+from training_fdp.config import TrainConfig
+from training_fdp.data.aligned_clips import prepare_clips
 from training_fdp.data.augmentation import AugmentationConfig
 from training_fdp.data.batches import parse_augmentation
-from training_fdp.data.aligned_clips import prepare_clips
-from training_fdp.config import TrainConfig
 from training_fdp.data.corpora import Corpora, clip_cache_folder, load_corpora
 from training_fdp.errors import ConfigError, ProtocolError
+from training_fdp.folds.randomness import set_determinism
+from training_fdp.methods.action_units import FACS_CODES, is_coded
 from training_fdp.methods.starting_weights import OPTION as INIT_FROM
 from training_fdp.methods.starting_weights import Initialization, check_unseen, read_initialization
-from evaluation_fdp.protocols import ClipTable, Fold, make_folds, select_folds, untaught_classes
-from training_fdp.folds.randomness import set_determinism
-from evaluation_fdp.run_folder import run_settings
+from training_fdp.runs.identity import run_settings
 from training_fdp.runs.trackers import check_tracker
 
 logger = logging.getLogger(__name__)

@@ -11,21 +11,23 @@ import transformers
 from accelerate.utils import broadcast_object_list, gather_object
 from tqdm import tqdm
 
-from training_fdp.methods.action_units import action_unit_targets
-from training_fdp.data.augmentation import AugmentationConfig, build_augmentation
-from training_fdp.data.batches import ClipBatches
+from evaluation_fdp.fold_records import FoldRecord, LiteratureSelection, read_record, write_record
+from evaluation_fdp.protocols import FINAL_FOLD, Fold, final_fold, select_folds
+from evaluation_fdp.run_folder import RunStore, fold_key, identity_digest
 from training_fdp.cli import user_facing_errors
 from training_fdp.config import TrainConfig
+from training_fdp.data.augmentation import AugmentationConfig, build_augmentation
+from training_fdp.data.batches import ClipBatches
 from training_fdp.errors import TrainingError
-from training_fdp.runs.finish import collect, finish, fold_key, recorded_command
-from training_fdp.folds.fold import FoldTrainer
-from evaluation_fdp.fold_records import read_record, versions, write_record
-from training_fdp.methods.starting_weights import all_seen_subjects
+from training_fdp.folds.fold import FoldTrainer, TrainedFold
 from training_fdp.folds.loop import FoldContext
-from training_fdp.runs.prepare import PreparedRun, build_accelerator, on_main_first, prepare_run
-from evaluation_fdp.protocols import FINAL_FOLD, Fold, final_fold, select_folds
-from evaluation_fdp.run_folder import RunStore, identity_digest
+from training_fdp.methods.action_units import action_unit_targets
 from training_fdp.methods.fdp_pictures import write_samples
+from training_fdp.methods.fdp_quality import answer_titles
+from training_fdp.methods.starting_weights import all_seen_subjects
+from training_fdp.runs.finish import collect, finish
+from training_fdp.runs.identity import computing_versions, recorded_command
+from training_fdp.runs.prepare import PreparedRun, build_accelerator, on_main_first, prepare_run
 from training_fdp.runs.trackers import RunTracker
 
 logger = logging.getLogger(__name__)
@@ -103,7 +105,8 @@ def run_facts(prepared: PreparedRun, arguments: Sequence[str]) -> dict[str, Any]
         "warnings": prepared.warnings,
         "synthetic": prepared.corpora.is_rendered,
         "faces": prepared.corpora.faces_may_be_published or config.allow_face_figures,
-        "versions": versions(),
+        "answers": answer_titles(config.dynamic_image_target),
+        "versions": computing_versions(),
     }
 
 
@@ -151,22 +154,42 @@ def _run_job(context: FoldContext, prepared: PreparedRun, store: RunStore, job: 
         return
     if store.read()["faces"]:
         write_samples(store.root, job.key, trained, context)
-    write_record(
-        store.place(job.key),
-        work / "record",
-        trained,
-        job.fold,
-        job.seed,
-        prepared.corpora.table,
-        prepared.processor,
-        prepared.settings,
-        context.identity,
-        {
-            "init_from": _start_facts(prepared),
-            "seen_subjects": all_seen_subjects(prepared.start, prepared.corpora, job.fold),
-        },
-    )
+
+    def save(folder: Path) -> None:
+        # The processor beside the weights, so that inference prepares clips alike.
+        trained.model.save_pretrained(folder)
+        prepared.processor.save_pretrained(folder)
+
+    record = _fold_record(context, prepared, job, trained)
+    write_record(store.place(job.key), work / "record", record, trained.curve, save)
     store.clear_work(job.key)
+
+
+def _fold_record(context: FoldContext, prepared: PreparedRun, job: Job, trained: TrainedFold) -> FoldRecord:
+    chosen = trained.best_on_test_subject
+    return FoldRecord(
+        identity=context.identity,
+        fold=job.fold.fold_id,
+        seed=job.seed,
+        train_subjects=list(job.fold.train_subjects),
+        test_subjects=list(job.fold.test_subjects),
+        num_train_clips=len(job.fold.train_indices),
+        num_test_clips=len(job.fold.test_indices),
+        steps=trained.steps,
+        selection=trained.selection,
+        predictions=trained.predictions.by_clip(prepared.corpora.table),
+        seconds=round(trained.seconds, 3),
+        device=str(next(trained.model.parameters()).device.type),
+        settings=prepared.settings,
+        init_from=_start_facts(prepared),
+        seen_subjects=all_seen_subjects(prepared.start, prepared.corpora, job.fold),
+        input_statistics=None if trained.statistics is None else list(trained.statistics),
+        forward_batch_size=trained.forward_batch_size,
+        best_on_test_subject=None
+        if chosen is None
+        else LiteratureSelection(chosen["step"], chosen["accuracy"], chosen["predictions"]),
+        versions=computing_versions(),
+    )
 
 
 def _start_facts(prepared: PreparedRun) -> dict[str, Any] | None:

@@ -101,7 +101,9 @@ def test_a_run_trains_and_is_judged_on_the_target_that_it_names(toy_run, tmp_pat
     def catch(self):
         outcome = train(self)
         curves[self.config.dynamic_image_target] = outcome.curve["dynamic_image"]
-        seen[self.config.dynamic_image_target] = [row["mse_constant"] for row in outcome.predictions.dynamic_images]
+        seen[self.config.dynamic_image_target] = [
+            row["dynamic_image_mse_constant"] for row in outcome.predictions.answers
+        ]
         return outcome
 
     monkeypatch.setattr(FoldTrainer, "train", catch)
@@ -111,7 +113,7 @@ def test_a_run_trains_and_is_judged_on_the_target_that_it_names(toy_run, tmp_pat
     assert len({tuple(curve) for curve in curves.values()}) == 3
     # The error of the constant image is the target's own contrast: another target, another contrast.
     assert len({tuple(quality) for quality in seen.values()}) == 3
-    assert "Beside the dynamic image of all frames of the clip." in (tmp_path / "full_clip" / "report.md").read_text()
+    assert "of the dynamic image of all frames of the clip" in (tmp_path / "full_clip" / "report.md").read_text()
     settings = json.loads((tmp_path / "full_clip" / "results.json").read_text())["settings"]
     assert settings["dynamic_image_target"] == "full_clip"
 

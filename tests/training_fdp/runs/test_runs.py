@@ -12,11 +12,11 @@ import pytest
 import torch
 from transformers import AutoModelForVideoClassification, PreTrainedConfig
 
+from evaluation_fdp.fold_records import RECORD_NAME
 from modeling_fdp import FDPConfig
 from training_fdp.errors import ConfigError, ProtocolError
 from training_fdp.folds.fold import FoldTrainer
-from evaluation_fdp.fold_records import RECORD_NAME
-from evaluation_fdp.run_folder import NETWORK_VERSION
+from training_fdp.runs.identity import NETWORK_VERSION
 
 
 def read_results(folder):
@@ -158,7 +158,9 @@ def test_an_error_in_a_shared_fold_ends_the_process(toy_run, tmp_path, monkeypat
         toy_run(tmp_path / "OUT")
 
 
-@pytest.mark.parametrize("broken", ["evaluation_fdp.atomic_files.os.fsync", "evaluation_fdp.fold_records.publish_folder"])
+@pytest.mark.parametrize(
+    "broken", ["evaluation_fdp.atomic_files.os.fsync", "evaluation_fdp.fold_records.publish_folder"]
+)
 def test_a_full_disk_costs_a_fold_and_leaves_no_half_one(toy_run, tmp_path, monkeypatch, broken):
     def full(*arguments):
         raise OSError(28, "No space left on device")

@@ -10,7 +10,7 @@ from training_fdp.config import parse_train_config
 from training_fdp.errors import ConfigError
 from training_fdp.hub.model_card import CardSubject, build_model_card, read_results
 
-SCHEMA = Path(__file__).resolve().parents[2] / "evaluation_fdp" / "results.schema.json"
+SCHEMA = Path(__file__).resolve().parents[3] / "evaluation_fdp" / "results.schema.json"
 OPTIONS = ("--protocol", "none", "--final_model")
 
 

@@ -1,0 +1,13 @@
+"""Errors that a user can act on: the message is one sentence with the rule, what was given, and the remedy."""
+
+
+class UserError(Exception):
+    """Base of the errors whose message is written for the user: a command prints it and exits with code 2."""
+
+
+class ConfigError(UserError, ValueError):
+    """A setting, or a set of settings, that cannot be run as given."""
+
+
+class ProtocolError(ConfigError):
+    """The corpus cannot be split as the protocol asks (too few subjects, a class that no training clip shows, ...)."""

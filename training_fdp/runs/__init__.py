@@ -1,0 +1,1 @@
+"""A run: preparation, folds in order, finish, trackers."""

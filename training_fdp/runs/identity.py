@@ -1,0 +1,48 @@
+"""What a run is: the settings that decide its numbers, the command that repeats it, and what computed it."""
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from evaluation_fdp.fold_records import versions
+from training_fdp.config import TrainConfig
+
+# Raise it whenever a preset or a default of FDPConfig changes: the settings of a run name the preset, and folds of two
+# networks must not meet in one OUT. A constant, because building the configuration takes longer than reporting a
+# finished run.
+NETWORK_VERSION = 4
+
+
+def run_settings(config: TrainConfig, start_digest: str | None) -> dict[str, Any]:
+    """Return the settings that decide the numbers (`dict`); a checkpoint counts by its weights, wherever it lies."""
+    settings = config.identity() | {"network_version": NETWORK_VERSION}
+    return settings if start_digest is None else settings | {"init_from": f"sha256 {start_digest}"}
+
+
+def recorded_command(config: TrainConfig, arguments: Sequence[str], num_processes: int) -> str:
+    """Return the command (`str`) that repeats the whole run."""
+    launcher = "accelerate launch train.py"
+    if config.parallelism == "ddp":
+        launcher = f"accelerate launch --num_processes {num_processes} train.py"
+    return f"{launcher} {shlex.join(_without_part(arguments))}".strip()
+
+
+def _without_part(arguments: Sequence[str]) -> list[str]:
+    """Leave out which folds this process was asked for: the recorded command is that of the whole run."""
+    kept, skip = [], False
+    for argument in arguments:
+        if argument.split("=")[0] == "--folds":
+            skip = "=" not in argument
+        elif skip:
+            skip = False
+        else:
+            kept.append(argument)
+    return kept
+
+
+def computing_versions() -> dict[str, str]:
+    """Return the versions of what computes a result (`dict[str, str]`), and the name of the GPU if there is one."""
+    import torch  # a run that is finished is reported without it
+
+    gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
+    return versions() | gpu
