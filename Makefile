@@ -1,11 +1,11 @@
-# Four verbs: demo, test, quality, style. Everything runs inside .venv; paths may hold spaces.
+# Five verbs: demo, test, quality, style, docs. Everything runs inside .venv; paths may hold spaces.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # One thread pool per process: the tests run two at a time.
 TEST_JOBS ?= 2
 
-.PHONY: demo test quality style
+.PHONY: demo test quality style docs
 
 demo: $(VENV)/.installed
 	@$(BIN)/python examples/demo.py
@@ -17,6 +17,9 @@ quality: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
+
+docs: $(VENV)/.installed-dev
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --site-dir site
 
 style: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff check --fix .
