@@ -13,9 +13,12 @@ class MicroExpressionMetrics(evaluate.Metric):
 
     Example:
     ```python
+    >>> from evaluation_fdp.hub_metric import MicroExpressionMetrics
+
     >>> metric = MicroExpressionMetrics()
     >>> metric.compute(predictions=[0, 1, 1], references=[0, 1, 0], num_labels=2)["uar"]
     0.75
+
     ```
     """
 

@@ -161,6 +161,7 @@ class FDPConfig(PreTrainedConfig):
 
     >>> FDPConfig.from_preset("tiny", num_labels=3).num_labels
     3
+
     ```
     """
 

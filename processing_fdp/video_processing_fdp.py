@@ -38,11 +38,12 @@ class FDPVideoProcessor(BaseVideoProcessor):
     Example:
     ```python
     >>> import numpy as np
-    >>> from modeling_fdp import FDPVideoProcessor
+    >>> from processing_fdp import FDPVideoProcessor
 
     >>> clip = np.zeros((20, 120, 100), dtype=np.uint8)
     >>> FDPVideoProcessor()(clip, return_tensors="pt")["pixel_values"].shape
     torch.Size([1, 16, 1, 64, 64])
+
 
     ```
     """
