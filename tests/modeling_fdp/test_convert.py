@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from convert_checkpoint import main
 from modeling_fdp import FDPConfig, FDPForVideoClassification
 from modeling_fdp.convert_fdp_checkpoint import (
     CheckpointError,
     convert_key,
     convert_state_dict,
-    main,
     read_state_dict,
 )
 from processing_fdp import FDPVideoProcessor

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import hub_datasets.synthetic
+import rendered_faces.morphable
 from hub_datasets import load_corpus
 from rendered_faces.errors import FaceModelNotFoundError, RenderingError
 from rendered_faces.faces import ACTION_UNITS, MIDLINE_ACTION_UNITS, FaceState, Light
@@ -277,7 +277,7 @@ def test_a_corpus_of_the_model_is_rendered_and_told_from_the_built_in_one(tmp_pa
 def test_without_numba_the_error_names_the_extra(monkeypatch):
     for name in ("rendered_faces.morphable.face", "rendered_faces.morphable.raster"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.delattr(hub_datasets.synthetic, "raster")
+    monkeypatch.delattr(rendered_faces.morphable, "raster", raising=False)
     monkeypatch.setitem(sys.modules, "numba", None)
     with pytest.raises(RenderingError, match=r"fdp-micro-expression\[synthesis\]"):
         importlib.import_module("rendered_faces.morphable.face")
