@@ -107,21 +107,23 @@ def check_depth(image: Image.Image, name: str) -> None:
         check_sixteen_bit_range(highest, name)
 
 
-def read_image(path: str) -> tuple[int, int]:
+def read_image(path: str, is_first: bool = False) -> tuple[int, int]:
     """Read one image file as a frame of a clip, and keep nothing of it.
 
     Args:
         path (`str`): Image file.
+        is_first (`bool`, *optional*, defaults to `False`): Whether a clip begins with it.
 
     Returns:
-        `tuple[int, int]`: Height and width in pixels.
+        `tuple[int, int]`: Height and width in pixels, which all frames of a clip must share.
 
     Raises:
-        VideoReadError: If a clip with this frame could not be read.
+        VideoReadError: If a clip with this frame cannot be read.
     """
     with _open_image(path) as image:
         _check_single(image, path)
-        check_depth(image, path)
+        if is_first:
+            check_depth(image, path)
         height, width = image_array(image, "L", path).shape
     return height, width
 

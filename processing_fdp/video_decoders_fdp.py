@@ -13,6 +13,7 @@ from .video_probe_fdp import (
     PictureStream,
     VideoProbe,
     av,
+    describe_losses,
     open_container,
     probe_video,
     unreadable,
@@ -294,5 +295,6 @@ def open_decoder(path: str, backend: str = "auto", allow_truncated: bool = False
         logger.info("%s is not one upright frame per packet; PyAV reads it in place of %s", path, name)
         name = "pyav"
     decoder = PyAVDecoder(probe, kept) if name == "pyav" else _DECODERS[name](probe)
-    decoder.notes = warn_of_losses(probe)
+    warn_of_losses(probe)
+    decoder.notes = describe_losses(probe)
     return decoder

@@ -1,11 +1,18 @@
-"""A video file as a clip: gray frames by index, through whichever backend decodes it."""
+"""A file as a clip, video or image of many pictures: gray frames by index, and what the file holds without them."""
 
+import contextlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from .frame_files_fdp import is_image_path, open_sequence
 from .frame_source_fdp import FrameSource, check_frame_count, check_frame_numbers, check_frame_size
 from .video_decoders_fdp import open_decoder
+from .video_probe_fdp import describe_losses, probe_video
+
+# Frames that are decoded at once by `read_through` (our choice).
+_CHUNK_FRAMES = 64
 
 
 class VideoFile(FrameSource):
@@ -51,3 +58,53 @@ class VideoFile(FrameSource):
     def close(self) -> None:
         """See `FrameSource.close`."""
         self.decoder.close()
+
+
+@dataclass(frozen=True)
+class ClipFile:
+    """What a file holds as a clip, as the reader will find it.
+
+    Args:
+        frame_count (`int`): Frames.
+        frames_per_second (`float`, *optional*): `None` where the file does not say.
+        notes (`list[str]`): What is lost, one sentence each.
+    """
+
+    frame_count: int
+    frames_per_second: float | None
+    notes: list[str]
+
+
+def probe_clip_file(path: str) -> ClipFile:
+    """Look at a file without handing out its frames.
+
+    Args:
+        path (`str`): Video file, or image file of many pictures.
+
+    Returns:
+        `ClipFile`: Count and rate.
+
+    Raises:
+        VideoReadError: If the reader would refuse the file.
+    """
+    if is_image_path(path):
+        with open_sequence(path) as pictures:
+            return ClipFile(pictures.frame_count, pictures.frames_per_second, [])
+    probe = probe_video(path)
+    return ClipFile(probe.frame_count, probe.frames_per_second, describe_losses(probe))
+
+
+def read_through(path: str, numbers: Sequence[int]) -> None:
+    """Read frames of a file and keep nothing: where this succeeds, a clip of these frames can be read.
+
+    Args:
+        path (`str`): Video file, or image file of many pictures.
+        numbers (`Sequence[int]`): 0-based, rising.
+
+    Raises:
+        VideoReadError: If the file or one of the frames cannot be read.
+    """
+    with open_sequence(path) if is_image_path(path) else contextlib.closing(open_decoder(path)) as frames:
+        check_frame_numbers(np.asarray(numbers), frames.frame_count, path)
+        for start in range(0, len(numbers), _CHUNK_FRAMES):
+            frames.read(np.asarray(numbers[start : start + _CHUNK_FRAMES], dtype=np.int64))

@@ -40,6 +40,9 @@ _INDEXED_FORMATS = ("avi", "mov", "matroska")
 _INTRA_ONLY_CODECS = frozenset(
     {"mjpeg", "rawvideo", "huffyuv", "ffvhuff", "ffv1", "utvideo", "png", "prores", "dnxhd"}
 )
+# Codecs whose packets show one frame each, in containers that tell when, as long as no picture refers to one before
+# the key frame that it follows.
+_CLOSED_GROUP_CODECS = frozenset({"h264", "hevc"})
 # Decoded pictures that are kept from the first look, so that a short video is decoded once (our choice).
 KEPT_BYTES = 128_000_000
 # A file that changed this recently may change again within the resolution of its time stamp (our choice).
@@ -127,6 +130,7 @@ class VideoProbe:
             number alike. Any other file is read by PyAV.
         unshown_count (`int`): Pictures at the start that refer to something that was cut off.
         damage (`str`, *optional*): What is missing or broken; `None` for a whole file, as far as the container tells.
+        decoded (`bool`): Whether the frames were counted by decoding all of them.
         expected_count (`int`): Frames that the container promises, as far as it tells; at least `frame_count`.
         picture_of_frame (`np.ndarray` of shape `(frame_count,)`, *optional*): int64, which decoded picture each frame
             shows, where some are shown more than once; else frame i is picture i.
@@ -141,6 +145,7 @@ class VideoProbe:
     plain: bool
     unshown_count: int = 0
     damage: str | None = None
+    decoded: bool = True
     expected_count: int = 0
     picture_of_frame: np.ndarray | None = field(default=None, compare=False)
 
@@ -154,6 +159,10 @@ def unreadable(path: str, reason: object) -> VideoReadError:
     """
     reason = getattr(reason, "strerror", None) or reason
     return VideoReadError(f"a video must be readable, but {path!r} is not ({reason}); copy or convert it again")
+
+
+def _too_long(path: str) -> VideoReadError:
+    return VideoReadError(f"a video may have {MAX_VIDEO_FRAMES:,} frames, but {path!r} has more; cut it")
 
 
 def open_container(path: str) -> tuple[Any, Any]:
@@ -193,8 +202,8 @@ class PictureStream:
         path (`str`): Video file.
         container (`av.container.InputContainer`): Open at its start.
         stream (`av.VideoStream`): Its picture track.
-        decode (`bool`, *optional*, defaults to `True`): `False` decodes the first picture and counts one for each
-            packet after it, for codecs whose packets are pictures of their own.
+        decode (`bool`, *optional*, defaults to `True`): `False` decodes the first picture alone and counts one for
+            each packet.
     """
 
     def __init__(self, path: str, container: Any, stream: Any, decode: bool = True) -> None:
@@ -202,19 +211,19 @@ class PictureStream:
         self.first: Any = None
         self.damage: str | None = None
         self.picture_count = self.packet_count = self.discarded = self.unshown_count = 0
-        self.only_keys = self.in_order = True
+        self.only_keys = self.closed_groups = self.in_order = True
         self.last_chunk = -1
         # Which picture is repeated, and how often, in order.
         self.repeats: list[tuple[int, int]] = []
         self._early_times: list[int] = []
-        self._last_time: int | None = None
+        self._last_time = self._key_time = -(2**63)
         self._is_avi = container.format.name == "avi"
         # A broadcast has no beginning: what is received first is rarely whole.
         self._may_start_torn = container.format.name.startswith("mpeg")
         self._errors = (av.FFmpegError, OSError)
 
     def __iter__(self) -> Iterator[Any]:
-        """Yield `av.VideoFrame`, or `None` for a picture that was counted and not decoded; end at the first damage."""
+        """Yield `av.VideoFrame`; end at the first damage."""
         try:
             for packet in self.container.demux(self.stream):
                 if packet.is_corrupt and (self.picture_count or not self._may_start_torn):
@@ -225,8 +234,6 @@ class PictureStream:
                 if packet.size:
                     self._note(packet)
                 if self.first is not None and not self.decode:
-                    if packet.size and not packet.is_discard:
-                        yield from self._took([None])
                     continue
                 try:
                     pictures = packet.decode()
@@ -249,15 +256,19 @@ class PictureStream:
             if empty > 0 and self.picture_count:
                 self.repeats.append((self.picture_count - 1, empty))
             self.last_chunk = packet.dts
+        if not self.decode and not packet.is_discard:
+            self.picture_count += 1
+        if packet.is_keyframe:
+            self._key_time = self._key_time if packet.pts is None else packet.pts
+        if packet.is_discard or packet.pts is None or packet.pts < self._key_time or self._key_time == -(2**63):
+            self.closed_groups = False
         if packet.pts is not None and not packet.is_discard:
             if self.first is None:
                 self._early_times.append(packet.pts)
             elif self.first.pts is not None and packet.pts < self.first.pts:
                 self.unshown_count += 1
-        if self.frame_count > MAX_VIDEO_FRAMES:
-            raise VideoReadError(
-                f"a video may have {MAX_VIDEO_FRAMES:,} frames, but {self.path!r} has more; cut it"
-            )
+        if self.packet_count > MAX_VIDEO_FRAMES:
+            raise _too_long(self.path)
 
     def _took(self, pictures: list[Any]) -> Iterator[Any]:
         for picture in pictures:
@@ -265,10 +276,10 @@ class PictureStream:
                 self.first = picture
                 if picture.pts is not None:
                     self.unshown_count = sum(early < picture.pts for early in self._early_times)
-            if picture is not None and picture.pts is not None:
-                self.in_order = self.in_order and (self._last_time is None or picture.pts > self._last_time)
+            if picture.pts is not None:
+                self.in_order = self.in_order and picture.pts > self._last_time
                 self._last_time = picture.pts
-            self.picture_count += 1
+            self.picture_count += self.decode
             yield picture
 
     @property
@@ -348,7 +359,10 @@ def _look_through(path: str, kept: list[Any] | None, trust_packets: bool) -> tup
     container, stream = open_container(path)
     with container:
         check_frame_size(stream.codec_context.width, stream.codec_context.height, path)
-        by_packets = trust_packets and stream.codec_context.codec.name in _INTRA_ONLY_CODECS
+        codec, known_as = stream.codec_context.codec.name, container.format.name
+        intra = codec in _INTRA_ONLY_CODECS
+        groups = codec in _CLOSED_GROUP_CODECS and ("mov" in known_as or "matroska" in known_as)
+        by_packets = trust_packets and (intra or groups)
         pictures = PictureStream(path, container, stream, decode=not by_packets)
         kept_bytes = 0
         for picture in pictures:
@@ -368,6 +382,8 @@ def _look_through(path: str, kept: list[Any] | None, trust_packets: bool) -> tup
         promised = max(int(stream.frames) - pictures.discarded, 0)
         if damage is None:
             damage = _what_is_missing(path, pictures, promised)
+        if pictures.frame_count > MAX_VIDEO_FRAMES:
+            raise _too_long(path)
         orientation = _orientation_of(first, path)
         one_each = pictures.picture_count == pictures.packet_count and not pictures.discarded and not pictures.repeats
         probe = VideoProbe(
@@ -376,7 +392,7 @@ def _look_through(path: str, kept: list[Any] | None, trust_packets: bool) -> tup
             stored_hw=(first.height, first.width),
             orientation=orientation,
             frames_per_second=float(stream.average_rate) if stream.average_rate else None,
-            intra_only=by_packets and pictures.only_keys,
+            intra_only=intra and pictures.only_keys and damage is None,
             plain=damage is None
             and one_each
             and pictures.in_order
@@ -384,10 +400,12 @@ def _look_through(path: str, kept: list[Any] | None, trust_packets: bool) -> tup
             and any(name in container.format.name for name in _INDEXED_FORMATS),
             unshown_count=pictures.unshown_count,
             damage=damage,
+            decoded=not by_packets,
             expected_count=max(pictures.frame_count, promised if damage else 0),
             picture_of_frame=pictures.picture_of_frame(),
         )
-        return probe, not by_packets or (pictures.only_keys and damage is None)
+        trusted = pictures.only_keys if intra else pictures.closed_groups
+        return probe, not by_packets or (trusted and damage is None)
 
 
 def _what_is_missing(path: str, pictures: PictureStream, promised: int) -> str | None:
@@ -420,11 +438,13 @@ _MAX_KNOWN = 4096
 def probe_video(path: str, allow_truncated: bool = False, kept: list[Any] | None = None) -> VideoProbe:
     """Look through a video file, count the frames that it shows and check that it is whole.
 
-    Files whose packets are pictures of their own (MJPEG, HuffYUV, raw) are counted by packets; all others are decoded.
+    Packets are counted where each is known to be one frame: codecs whose packets are pictures of their own (MJPEG,
+    HuffYUV, raw), and H.264 and HEVC in MP4 and Matroska with closed groups of pictures. All other files are decoded.
 
     Args:
         path (`str`): Video file, see `VIDEO_SUFFIXES`.
-        allow_truncated (`bool`, *optional*, defaults to `False`): Take what decodes when frames are missing.
+        allow_truncated (`bool`, *optional*, defaults to `False`): Take what decodes when frames are missing; then every
+            file is decoded.
         kept (`list`, *optional*): Filled with the decoded pictures (`av.VideoFrame`) where all of them were decoded
             and take at most `KEPT_BYTES`; else it stays empty.
 
@@ -442,8 +462,8 @@ def probe_video(path: str, allow_truncated: bool = False, kept: list[Any] | None
         raise unreadable(path, error) from error
     key = (os.path.abspath(path), status.st_size, status.st_mtime_ns)
     probe = _known.get(key)
-    if probe is None:
-        probe, holds = _look_through(path, kept, trust_packets=True)
+    if probe is None or (allow_truncated and not probe.decoded):
+        probe, holds = _look_through(path, kept, trust_packets=not allow_truncated)
         if not holds:
             probe, _ = _look_through(path, kept, trust_packets=False)
         if time.time() - status.st_mtime > _SETTLED_SECONDS:
@@ -459,25 +479,37 @@ def probe_video(path: str, allow_truncated: bool = False, kept: list[Any] | None
     return probe
 
 
-def warn_of_losses(probe: VideoProbe) -> list[str]:
-    """Warn of frames that a file should have and does not show.
+def describe_losses(probe: VideoProbe) -> list[str]:
+    """Say which frames a file should have and does not show.
 
     Args:
         probe (`VideoProbe`): What the file holds.
 
     Returns:
-        `list[str]`: The sentences of the warnings, for records.
+        `list[str]`: One sentence each; empty for a whole file.
     """
-    said = []
+    return [text for _, text in _losses(probe)]
+
+
+def warn_of_losses(probe: VideoProbe) -> None:
+    """Warn of what `describe_losses` says, by `TruncatedVideoWarning` and `UnshownFramesWarning`.
+
+    Args:
+        probe (`VideoProbe`): What the file holds.
+    """
+    for category, text in _losses(probe):
+        warnings.warn(text, category, stacklevel=3)
+
+
+def _losses(probe: VideoProbe) -> list[tuple[type[UserWarning], str]]:
+    losses: list[tuple[type[UserWarning], str]] = []
     if probe.damage is not None:
-        said.append(
-            f"{probe.path!r} is cut or damaged: {probe.frame_count} of at least {probe.expected_count} frames are read"
-        )
-        warnings.warn(said[-1], TruncatedVideoWarning, stacklevel=3)
+        text = f"is cut or damaged: {probe.frame_count} of at least {probe.expected_count} frames are read"
+        losses.append((TruncatedVideoWarning, f"{probe.path!r} {text}"))
     if probe.unshown_count:
-        said.append(
+        text = (
             f"the first {probe.unshown_count} pictures of {probe.path!r} refer to pictures that were cut off and "
             f"cannot be shown; the {probe.frame_count} after them are read"
         )
-        warnings.warn(said[-1], UnshownFramesWarning, stacklevel=3)
-    return said
+        losses.append((UnshownFramesWarning, text))
+    return losses
