@@ -1,16 +1,16 @@
 """What a download really holds, beside what was published: the report behind `python -m hub_datasets check`."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 from hub_datasets.base import CorpusBuilder
 from hub_datasets.scanning.cutting import LostClip, ResolvedClip
 from hub_datasets.scanning.folders import parallel_map
-from hub_datasets.scanning.video_files import probe_video
+from processing_fdp.frame_files_fdp import read_image
+from processing_fdp.frame_source_fdp import VideoReadError
+from processing_fdp.video_files_fdp import probe_clip_file, read_through
 
 EXIT_USABLE, EXIT_LOSSES, EXIT_UNUSABLE = 0, 1, 2
 
@@ -124,7 +124,7 @@ def check_corpus(builder: CorpusBuilder, deep: bool = False) -> CheckReport:
 
     Args:
         builder (`CorpusBuilder`): A corpus at its folder; nothing needs to be prepared.
-        deep (`bool`, *optional*, defaults to `False`): Decode every image and open every video.
+        deep (`bool`, *optional*, defaults to `False`): Read every frame of every clip, as training does.
 
     Returns:
         `CheckReport`: the findings.
@@ -159,41 +159,54 @@ def check_corpus(builder: CorpusBuilder, deep: bool = False) -> CheckReport:
 
 
 def unreadable_files(clips: list[ResolvedClip]) -> list[dict[str, str]]:
-    """Open every image and every video of the clips.
+    """Read the frames of all clips by the code that training reads them with.
 
     Returns:
-        `list[dict[str, str]]`: `path` and `reason` of those that cannot be used.
+        `list[dict[str, str]]`: `path` and `reason` of files that cannot be used, and `clip_id` and `reason` of clips
+        whose frames cannot be used together.
     """
-    # Clips of one recording share frames and videos: each file is opened once.
+    # Clips of one recording share frames and videos: each file is read once.
     images = dict.fromkeys(str(clip.location / name) for clip in clips for name in clip.names)
-    needed: dict[str, int] = {}
+    first = {str(clip.location / clip.names[0]) for clip in clips if clip.names}
+    read = parallel_map(lambda path: _read_image(path, path in first), images, "reading images", "image")
+    size_of = dict(zip(images, read, strict=True))
+    needed: dict[str, set[int]] = {}
     for clip in clips:
         if clip.is_video:
-            needed[str(clip.location)] = max(clip.numbers[-1], needed.get(str(clip.location), 0))
-    problems = [
-        *zip(images, parallel_map(image_problem, images, "opening images", "image"), strict=True),
-        *zip(needed, parallel_map(_video_problem, needed.items(), "opening videos", "video"), strict=True),
+            needed.setdefault(str(clip.location), set()).update(clip.numbers)
+    videos = parallel_map(_video_problem, needed.items(), "reading videos", "video")
+    problems = [{"path": path, "reason": size} for path, size in size_of.items() if isinstance(size, str)]
+    problems += [{"path": path, "reason": text} for path, text in zip(needed, videos, strict=True) if text]
+    return problems + [
+        {"clip_id": clip.record.clip_id, "reason": f"its frames must have one size, but have {', '.join(sizes)}"}
+        for clip in clips
+        if len(sizes := _sizes(size_of[str(clip.location / name)] for name in clip.names)) > 1
     ]
-    return [{"path": path, "reason": problem} for path, problem in problems if problem]
 
 
-def _video_problem(needed: tuple[str, int]) -> str:
-    path, last = needed
-    probed = probe_video(Path(path))
-    if isinstance(probed, str):
-        return probed
-    return "" if last < probed[0] else f"it has {probed[0]} frames, but a clip needs frame {last}, counted from 0"
+def _sizes(found: Iterable[tuple[int, int] | str]) -> list[str]:
+    return sorted({f"{size[1]} x {size[0]}" for size in found if not isinstance(size, str)})
+
+
+def _read_image(path: str, is_first: bool) -> tuple[int, int] | str:
+    try:
+        return read_image(path, is_first)
+    except VideoReadError as error:
+        return str(error)
+
+
+def _video_problem(needed: tuple[str, set[int]]) -> str:
+    path, numbers = needed
+    try:
+        count = probe_clip_file(path).frame_count
+        if max(numbers) >= count:
+            return f"it has {count} frames, but a clip needs frame {max(numbers)}, counted from 0"
+        read_through(path, sorted(numbers))
+    except VideoReadError as error:
+        return str(error)
+    return ""
 
 
 def _lost_item(lost: LostClip) -> dict[str, str]:
     return {"clip_id": lost.clip_id, "reason": lost.reason}
 
-
-def image_problem(path: str | Path) -> str:
-    """Decode an image and say what is wrong with it; '' when nothing is."""
-    try:
-        with Image.open(path) as image:
-            image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return f"{type(error).__name__}: {error}"
-    return ""

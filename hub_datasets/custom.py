@@ -8,9 +8,10 @@ from hub_datasets.base import ANY, CorpusBuilder, Layout
 from hub_datasets.errors import CorpusOptionError, SheetError
 from hub_datasets.records import ClipRecord, LabelSet, Package, SheetFile, as_frame_number, as_text, identity_labels
 from hub_datasets.scanning.cutting import LostClip, ResolvedClip
-from hub_datasets.scanning.folders import VIDEO_SUFFIXES, FolderTree
+from hub_datasets.scanning.folders import FolderTree
 from hub_datasets.scanning.sheets import read_sheet
-from hub_datasets.scanning.video_files import probe_video
+from processing_fdp.frame_source_fdp import VideoReadError
+from processing_fdp.video_files_fdp import probe_clip_file
 
 # Column names that are understood, whatever their case, blanks or underscores.
 _COLUMNS = {
@@ -35,7 +36,7 @@ class Custom(CorpusBuilder):
     * **CSV**: `clips.csv`, or the only CSV file of the folder, or the file that `data_dir` names. Columns `path` (a
       folder of frames or a video file, relative to the CSV file), `subject`, `label`; optional `onset`, `apex`,
       `offset`, `action_units`, `emotion`, `fps`, `recording`, `clip_id`.
-    * **Frame numbers**: for a folder, the last digits of the file names; for a video, positions counted from 0.
+    * **Frame numbers**: for a folder, the digits that vary from file name to file name; for a video, positions counted from 0.
       Without onset and offset, the whole folder or video is the clip.
     * **Labels**: the words of the `label` column in alphabetical order, or those of the option `labels` in its order.
     * **Refused**: absolute paths and paths that leave the folder; such rows are reported as lost.
@@ -115,16 +116,18 @@ recordings/p01_a.mp4"""
             return None
 
     def is_video(self, layout: Layout, path: Path) -> bool:
-        """Told by the suffix: rows of both kinds may stand in one file."""
-        return path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
+        """Whether a row names a file: rows of both kinds may stand in one sheet."""
+        return path.is_file()
 
     def cut_video(self, record: ClipRecord, path: Path, label: str) -> ResolvedClip | LostClip:
         """Fill in interval and frame rate from the file, and keep the interval inside it."""
-        probed = probe_video(path)
-        if isinstance(probed, str):
-            return LostClip(record.clip_id, f"{path} cannot be read as a video: {probed}")
-        count, fps = probed
-        record.fps = record.fps if record.fps is not None else fps
+        try:
+            file = probe_clip_file(str(path))
+        except VideoReadError as error:
+            return LostClip(record.clip_id, f"{path} cannot be read as a video: {error}")
+        count = file.frame_count
+        record.fps = record.fps if record.fps is not None else file.frames_per_second
+        record.notes += file.notes
         record.onset = 0 if record.onset is None else record.onset
         if record.offset is None:
             record.offset = count - 1

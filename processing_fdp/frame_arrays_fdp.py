@@ -9,20 +9,41 @@ import torch
 from .frame_source_fdp import FrameSource, VideoReadError, check_frame_size, to_gray
 
 
+# Resampling overshoots its range: bicubic by up to a fifth at a corner, so a quarter beyond [0, 1] is clipped.
+_OVERSHOOT = 0.25
+# Floats above this cannot be meant for [0, 1]; the overshoot of [0, 255] is clipped by as many levels (our choice).
+_LOWEST_BYTE_PEAK = 16.0
+
+
 def _check_values(values: np.ndarray, name: str) -> np.ndarray:
-    """Bring array values to uint8: floats up to 1 are [0, 1], other floats are [0, 255], rounded once."""
+    """Bring array values to uint8.
+
+    Floats whose peak is at most 1.25 are [0, 1], those whose peak is at least 16 are [0, 255]; a little overshoot of
+    either is clipped. Between the two nobody can tell, so that no clip jumps from one reading to the other when it
+    becomes a little brighter.
+    """
     if values.dtype == np.uint8:
         return values
     if values.dtype == np.bool_:
         return values.astype(np.uint8) * 255
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
-    if not (0 <= low <= high <= 255):
+    if not np.issubdtype(values.dtype, np.floating):
+        if not 0 <= low <= high <= 255:
+            raise VideoReadError(
+                f"whole frame values must lie in 0..255, but {name!r} spans {low:g}..{high:g}; scale them to 8 bits"
+            )
+        return values.astype(np.uint8)
+    in_proportion = low >= -_OVERSHOOT * high
+    if in_proportion and high <= 1 + _OVERSHOOT:
+        scale = 255.0
+    elif in_proportion and -_LOWEST_BYTE_PEAK <= low and _LOWEST_BYTE_PEAK <= high <= 255 + _LOWEST_BYTE_PEAK:
+        scale = 1.0
+    else:
         raise VideoReadError(
-            f"frame values must lie in 0..255 (or 0..1 for floats), but {name!r} spans {low:g}..{high:g}; rescale them"
+            f"float frame values must lie in 0..1 or in 0..255 (and reach {_LOWEST_BYTE_PEAK:g} there), but {name!r} "
+            f"spans {low:g}..{high:g}; rescale them or give uint8"
         )
-    if np.issubdtype(values.dtype, np.floating):
-        values = np.rint(values.astype(np.float32) * (255.0 if high <= 1.0 else 1.0))
-    return values.astype(np.uint8)
+    return np.rint(np.clip(values.astype(np.float32) * scale, 0, 255)).astype(np.uint8)
 
 
 def _channels_last(values: np.ndarray, input_data_format: str | None, name: str) -> np.ndarray:
@@ -59,7 +80,8 @@ class FrameArray(FrameSource):
     Args:
         values (`np.ndarray` or `torch.Tensor`):
             (T, H, W), (T, H, W, C) or (T, C, H, W) with 1, 3 (RGB) or 4 (RGB and an alpha that is ignored) channels;
-            uint8, or floats in [0, 1] (nothing above 1) or [0, 255].
+            uint8, whole numbers in 0..255, or floats: with a peak up to 1.25 in [0, 1], with one from 16 on in
+            [0, 255]. A little overshoot is clipped.
         name (`str`, *optional*, defaults to `"array"`): What errors call the clip.
         input_data_format (`str`, *optional*): "channels_first" or "channels_last", where the shape leaves it open.
     """
@@ -105,21 +127,3 @@ def array_of(values: Any) -> np.ndarray:
         values = (values.float() if values.dtype == torch.bfloat16 else values).cpu().numpy()
     return np.asarray(values)
 
-
-def stack_frames(arrays: Sequence[np.ndarray], name: str) -> np.ndarray:
-    """Stack frames into a clip.
-
-    Args:
-        arrays (`Sequence[np.ndarray]`): Frames of one shape.
-        name (`str`): What the error calls the clip.
-
-    Returns:
-        `np.ndarray`: One axis more, in front.
-
-    Raises:
-        VideoReadError: If the shapes differ.
-    """
-    shapes = {array.shape for array in arrays}
-    if len(shapes) > 1:
-        raise VideoReadError(f"the frames of a clip must have one size, but {name!r} has {sorted(shapes)}; crop them")
-    return np.stack(arrays)

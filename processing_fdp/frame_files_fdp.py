@@ -1,21 +1,27 @@
 """Clips as image files: listed in time order, decoded one by one with Pillow."""
 
-import itertools
 import os
-import re
+import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from .frame_arrays_fdp import stack_frames
-from .frame_source_fdp import FrameSource, VideoReadError, check_frame_count, check_frame_size
+from . import frame_source_fdp
+from .frame_listing_fdp import IMAGE_SUFFIXES, LeftOutFramesWarning, describe_left_out, list_frames
+from .frame_source_fdp import (
+    FrameSource,
+    VideoReadError,
+    check_frame_count,
+    check_frame_numbers,
+    check_frame_size,
+    check_sixteen_bit_range,
+    stack_frames,
+)
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
 _ORIENTATION_TAG = 0x0112
-# Whatever Pillow's parsers raise on damaged files (found by fuzzing, tests/modeling_fdp/test_reading_fuzz.py).
+# Whatever Pillow's parsers raise on damaged files (found by fuzzing, tests/processing_fdp/test_reading_fuzz.py).
 _IMAGE_ERRORS = (OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, ArithmeticError, MemoryError)
 
 
@@ -32,13 +38,49 @@ def _open_image(path: str) -> Image.Image:
     return image
 
 
-def _image_array(image: Image.Image, mode: str, name: str) -> np.ndarray:
-    """Decode an image to mode "L" or "RGB"; 16-bit gray is scaled to 8 bits, never clipped."""
+def picture_count(image: Image.Image, name: str) -> int:
+    """Pictures of an animated or multi-page image that is open; 1 for stills.
+
+    Args:
+        image (`PIL.Image.Image`): Open.
+        name (`str`): What the error calls it.
+
+    Raises:
+        VideoReadError: If its list of pictures is damaged.
+    """
+    # MPO is a photograph with a preview or a second lens behind it.
+    if image.format == "MPO":
+        return 1
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except _IMAGE_ERRORS as error:
+        raise VideoReadError(f"frames must decode fully, but {name!r} does not ({error}); replace it") from error
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode == "I" or image.mode.startswith("I;16")
+
+
+def image_array(image: Image.Image, mode: str, name: str) -> np.ndarray:
+    """Decode the picture of an image that is selected.
+
+    Args:
+        image (`PIL.Image.Image`): Open.
+        mode (`str`): "L" or "RGB".
+        name (`str`): What the error calls it.
+
+    Returns:
+        `np.ndarray` of shape `(height, width)` or `(height, width, 3)`: uint8; 16-bit gray is scaled to 8 bits, never
+        clipped.
+
+    Raises:
+        VideoReadError: If it does not decode, or holds floats.
+    """
     try:
         # Most frames have no such tag, and the function would copy them all.
         if image.getexif().get(_ORIENTATION_TAG, 1) != 1:
             image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I;16") or image.mode == "I":
+        if _is_deep(image):
             # 0..65535 -> 0..255; Pillow's own conversion would clip everything above 255 to white.
             values = np.asarray(image).astype(np.int64)
             gray = np.clip((values * 255 + 32767) // 65535, 0, 255).astype(np.uint8)
@@ -53,6 +95,46 @@ def _image_array(image: Image.Image, mode: str, name: str) -> np.ndarray:
         if isinstance(error, VideoReadError):
             raise
         raise VideoReadError(f"frames must decode fully, but {name!r} does not ({error}); replace it") from error
+
+
+def check_depth(image: Image.Image, name: str) -> None:
+    """Refuse a first frame whose 16-bit values look unscaled, see `check_sixteen_bit_range`."""
+    if _is_deep(image):
+        try:
+            highest = int(np.asarray(image).max())
+        except _IMAGE_ERRORS as error:
+            raise VideoReadError(f"frames must decode fully, but {name!r} does not ({error}); replace it") from error
+        check_sixteen_bit_range(highest, name)
+
+
+def read_image(path: str, is_first: bool = False) -> tuple[int, int]:
+    """Read one image file as a frame of a clip, and keep nothing of it.
+
+    Args:
+        path (`str`): Image file.
+        is_first (`bool`, *optional*, defaults to `False`): Whether a clip begins with it.
+
+    Returns:
+        `tuple[int, int]`: Height and width in pixels, which all frames of a clip must share.
+
+    Raises:
+        VideoReadError: If a clip with this frame cannot be read.
+    """
+    with _open_image(path) as image:
+        _check_single(image, path)
+        if is_first:
+            check_depth(image, path)
+        height, width = image_array(image, "L", path).shape
+    return height, width
+
+
+def _check_single(image: Image.Image, path: str) -> None:
+    count = picture_count(image, path)
+    if count > 1:
+        raise VideoReadError(
+            f"a frame must be a single picture, but {path!r} holds {count}; give the file by itself as a clip, or "
+            "remove it"
+        )
 
 
 class FrameFiles(FrameSource):
@@ -78,6 +160,8 @@ class FrameFiles(FrameSource):
         self._divisor = 1
         self.frame_count = len(self.paths)
         with _open_image(self.paths[0]) as image:
+            _check_single(image, self.paths[0])
+            check_depth(image, self.paths[0])
             self._first = self._read_one(image, "L", self.paths[0])
         self.size_hw = self._first.shape
 
@@ -98,14 +182,14 @@ class FrameFiles(FrameSource):
 
     def _read_one(self, image: Image.Image, mode: str, path: str) -> np.ndarray:
         if mode == "RGB" or not self.fast_jpeg:
-            return _image_array(image, mode, path)
+            return image_array(image, mode, path)
         width, height = image.size
         if image.format == "JPEG":
             image.draft("L", (max(1, width // self._divisor), max(1, height // self._divisor)))
         if image.size != (-(-width // self._divisor), -(-height // self._divisor)):
             # No JPEG, or too small for the decoder's own halving.
-            image = Image.fromarray(_image_array(image, mode, path)).reduce(self._divisor)
-        return _image_array(image, mode, path)
+            image = Image.fromarray(image_array(image, mode, path)).reduce(self._divisor)
+        return image_array(image, mode, path)
 
     def _read(self, indices: Sequence[int] | np.ndarray, mode: str) -> np.ndarray:
         channels = () if mode == "L" else (3,)
@@ -120,6 +204,7 @@ class FrameFiles(FrameSource):
                 pixels = self._first
             else:
                 with _open_image(path) as image:
+                    _check_single(image, path)
                     pixels = self._read_one(image, mode, path)
             if pixels.shape[:2] != self.size_hw:
                 raise VideoReadError(
@@ -139,6 +224,91 @@ class FrameFiles(FrameSource):
         return self._read(indices, "L")
 
 
+class PictureSequence(FrameSource):
+    """An image file of many pictures: an animated GIF, WebP, PNG or AVIF, or a TIFF of several pages.
+
+    Args:
+        image (`PIL.Image.Image`): Open, with its file; closed with this object.
+        name (`str`): What errors call the clip.
+        location (`str`, *optional*): Path of the file.
+    """
+
+    backend = "pillow"
+
+    def __init__(self, image: Image.Image, name: str, location: str | None = None) -> None:
+        self.name = name
+        self.location = location
+        self._image = image
+        # The still that an animated PNG shows where animation is unknown is no frame of it.
+        self._start = int(getattr(image, "default_image", False))
+        self.frame_count = picture_count(image, name) - self._start
+        check_frame_count(self.frame_count, name, "cut it")
+        if self.frame_count < 2:
+            raise VideoReadError(
+                f"a clip needs several frames, but {name!r} is a single picture; give the folder or the list of its "
+                "frames"
+            )
+        check_frame_size(*image.size, name)
+        self._select(0)
+        check_depth(image, name)
+        self.size_hw = image_array(image, "L", name).shape
+        # Milliseconds; the first picture stands for all, as most writers have one speed.
+        duration = image.info.get("duration")
+        self.frames_per_second = 1000 / duration if isinstance(duration, int | float) and duration > 0 else None
+
+    def _select(self, index: int) -> None:
+        try:
+            self._image.seek(self._start + index)
+        except (Image.DecompressionBombError, *_IMAGE_ERRORS) as error:
+            raise VideoReadError(
+                f"frames must decode fully, but picture {index} of {self.name!r} does not ({error}); replace it"
+            ) from error
+
+    def _read(self, indices: Sequence[int] | np.ndarray, mode: str) -> np.ndarray:
+        frames = []
+        for row, index in enumerate(indices):
+            if row and index == indices[row - 1]:
+                frames.append(frames[-1])
+                continue
+            self._select(int(index))
+            # A copy: what Pillow hands out for one picture is drawn over by the next.
+            frames.append(np.array(image_array(self._image, mode, f"{self.name}[{index}]")))
+        return stack_frames(frames, self.name)
+
+    def read_rgb(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """See `FrameSource.read_rgb`."""
+        return self._read(indices, "RGB")
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """See `FrameSource.read`."""
+        return self._read(indices, "L")
+
+    def close(self) -> None:
+        """See `FrameSource.close`; an image that the caller opened stays open."""
+        if self.location is not None:
+            self._image.close()
+
+
+def open_sequence(path: str) -> PictureSequence:
+    """Open an image file as a clip.
+
+    Args:
+        path (`str`): Image file.
+
+    Returns:
+        `PictureSequence`: Open.
+
+    Raises:
+        VideoReadError: If it is no image, damaged or a single picture.
+    """
+    image = _open_image(path)
+    try:
+        return PictureSequence(image, path, location=path)
+    except VideoReadError:
+        image.close()
+        raise
+
+
 def images_to_array(images: Sequence[Image.Image], name: str) -> np.ndarray:
     """Pixels of PIL images: gray where all of them are gray, else RGB.
 
@@ -150,54 +320,63 @@ def images_to_array(images: Sequence[Image.Image], name: str) -> np.ndarray:
         `np.ndarray` of shape `(num_frames, height, width)` or `(num_frames, height, width, 3)`: uint8.
     """
     gray = all(image.mode in ("1", "L", "I", "I;16", "I;16B", "I;16L") for image in images)
-    for image in images:
+    for row, image in enumerate(images):
+        if picture_count(image, name) > 1:
+            raise VideoReadError(
+                f"a list of images holds single pictures, but picture {row} of {name!r} is an animation; give it by "
+                "itself, or copies of its pictures"
+            )
         check_frame_size(*image.size, name)
-    arrays = [_image_array(image, "L" if gray else "RGB", f"{name}[{row}]") for row, image in enumerate(images)]
+        if row == 0:
+            check_depth(image, name)
+    arrays = [image_array(image, "L" if gray else "RGB", f"{name}[{row}]") for row, image in enumerate(images)]
     return stack_frames(arrays, name)
 
 
-def _frame_key(path: str) -> tuple[bool, int, str]:
-    """Sort by the last run of digits in the file name; names without digits come first, by name."""
-    runs = re.findall(r"[0-9]+", os.path.splitext(os.path.basename(path))[0])
-    return (bool(runs), int(runs[-1]) if runs and len(runs[-1]) < 4000 else 0, os.path.basename(path))
-
-
-def list_frames(folder: str | os.PathLike) -> list[str]:
-    """List the image files of a folder in time order.
-
-    Frame numbers are the last run of digits in each name, so `img2.jpg` comes before `img10.jpg`. Hidden files and
-    files that are no images are passed over.
+def open_folder(folder: str, frame_numbers: Sequence[int] | None = None, fast_jpeg: bool = False) -> FrameFiles:
+    """Open a folder of frames as a clip.
 
     Args:
-        folder (`str` or `os.PathLike`): Folder that holds one clip.
+        folder (`str`): Folder that holds one clip.
+        frame_numbers (`Sequence[int]`, *optional*): 0-based positions in time order; all by default.
+        fast_jpeg (`bool`, *optional*, defaults to `False`): See `FrameFiles`.
 
     Returns:
-        `list[str]`: Paths in time order.
+        `FrameFiles`: In time order; what is no frame is left out with a `LeftOutFramesWarning`.
 
     Raises:
-        VideoReadError: If there is no image, there are too many, or two files claim the same frame number.
+        VideoReadError: If there is no image, there are too many, or their names give no one order.
     """
-    folder = os.fspath(folder)
-    paths = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith(".") or os.path.splitext(entry.name)[1].lower() not in IMAGE_SUFFIXES:
-                continue
-            paths.append(entry.path)
-            # Stop early: a folder of millions is not worth listing.
-            check_frame_count(len(paths), folder, "give the folder of one clip")
-    if not paths:
+    listing = list_frames(folder, limit=frame_source_fdp.MAX_CLIP_FRAMES)
+    if not listing.names:
         raise VideoReadError(f"a frame folder must hold images, but {folder!r} has none; give the folder of one clip")
-    keyed = sorted((_frame_key(path), path) for path in paths)
-    for (key, path), (next_key, next_path) in itertools.pairwise(keyed):
-        if key[0] and key[:2] == next_key[:2]:
-            raise VideoReadError(
-                f"each frame number may appear once in a folder, but {path!r} and {next_path!r} share {key[1]}; "
-                "give the frames as a list"
-            )
-    return [path for _, path in keyed]
+    check_frame_count(len(listing.names), folder, "give the folder of one clip")
+    paths = [os.path.join(folder, name) for name in listing.names]
+    frames = FrameFiles(select_paths(paths, frame_numbers, folder), folder, fast_jpeg=fast_jpeg)
+    if listing.left_out:
+        frames.notes = [describe_left_out(listing.left_out, folder)]
+        warnings.warn(frames.notes[0], LeftOutFramesWarning, stacklevel=3)
+    return frames
+
+
+def select_paths(paths: list[str], frame_numbers: Sequence[int] | None, name: str) -> list[str]:
+    """Take the frames of a list that make a clip.
+
+    Args:
+        paths (`list[str]`): Image files in time order.
+        frame_numbers (`Sequence[int]`, *optional*): 0-based positions; all by default.
+        name (`str`): What the error calls the list.
+
+    Raises:
+        VideoReadError: If a position lies outside the list.
+    """
+    if frame_numbers is None:
+        return paths
+    numbers = np.asarray(frame_numbers, dtype=np.int64)
+    check_frame_numbers(numbers, len(paths), name)
+    return [paths[number] for number in numbers]
 
 
 def is_image_path(value: Any) -> bool:
     """Whether a value is a path with the suffix of an image."""
-    return isinstance(value, str | os.PathLike) and Path(value).suffix.lower() in IMAGE_SUFFIXES
+    return isinstance(value, str | os.PathLike) and os.path.splitext(os.fspath(value))[1].lower() in IMAGE_SUFFIXES

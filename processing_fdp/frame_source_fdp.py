@@ -1,5 +1,6 @@
 """What every clip is to the rest of the code: gray frames by index, whatever they are stored in."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -11,6 +12,10 @@ MAX_FRAME_PIXELS = 64_000_000
 MAX_CLIP_FRAMES = 100_000
 # Gray pixels held at once while a long clip is read; results do not depend on it.
 CHUNK_BYTES = 16_000_000
+
+
+# Levels of a 12-bit and of a 14-bit camera. As 16-bit values they fill 16 and 64 of 256 gray levels (our choice).
+_TWELVE_BIT_LEVELS, _FOURTEEN_BIT_LEVELS = 4096, 16384
 
 
 class VideoReadError(ValueError):
@@ -53,6 +58,75 @@ def check_frame_count(count: int, name: str, remedy: str) -> None:
         raise VideoReadError(f"a clip may have {MAX_CLIP_FRAMES:,} frames, but {name!r} has {count:,}; {remedy}")
 
 
+def check_frame_numbers(numbers: np.ndarray, count: int, name: str) -> None:
+    """Refuse frame numbers that a source does not have.
+
+    Args:
+        numbers (`np.ndarray` of shape `(n,)`): Integers.
+        count (`int`): Frames of the source.
+        name (`str`): What the error calls it.
+
+    Raises:
+        VideoReadError: If a number lies outside 0..count - 1.
+    """
+    if numbers.size and (numbers.min() < 0 or numbers.max() >= count):
+        raise VideoReadError(
+            f"frame_numbers are 0-based indices, but {numbers.min()}..{numbers.max()} were asked of {name!r}, "
+            f"which has {count} frames; check the coding sheet"
+        )
+
+
+class ValueRangeWarning(UserWarning):
+    """Pixel values fill so little of their range that the range is doubtful; the message says how they were taken."""
+
+
+def check_sixteen_bit_range(highest: int, name: str) -> None:
+    """Refuse 16-bit frames that look like the unscaled values of a 10- or 12-bit camera.
+
+    16-bit values are taken as 0..65535, whatever they hold: a range that were guessed from each clip would make one
+    clip brighter than the next. A camera's 12-bit values would then be crushed to 16 gray levels.
+
+    Args:
+        highest (`int`): Largest value of the first frame.
+        name (`str`): What the error calls the clip.
+
+    Raises:
+        VideoReadError: If it lies in 1..4095. Up to 16383, as of a 14-bit camera or a very dark clip, is a
+            `ValueRangeWarning`.
+    """
+    if 0 < highest < _TWELVE_BIT_LEVELS:
+        raise VideoReadError(
+            f"16-bit frames are taken as 0..65535, but {name!r} holds nothing above {highest}, as the unscaled values "
+            "of a 10- or 12-bit camera; scale them to 0..65535 or to 8 bits"
+        )
+    if 0 < highest < _FOURTEEN_BIT_LEVELS:
+        warnings.warn(
+            f"16-bit frames are taken as 0..65535, and {name!r} holds nothing above {highest}, which leaves "
+            f"{highest // 257 + 1} gray levels; scale them if the camera wrote fewer bits",
+            ValueRangeWarning,
+            stacklevel=3,
+        )
+
+
+def stack_frames(arrays: Sequence[np.ndarray], name: str) -> np.ndarray:
+    """Stack frames into a clip.
+
+    Args:
+        arrays (`Sequence[np.ndarray]`): Frames of one shape.
+        name (`str`): What the error calls the clip.
+
+    Returns:
+        `np.ndarray`: One axis more, in front.
+
+    Raises:
+        VideoReadError: If the shapes differ.
+    """
+    shapes = {array.shape for array in arrays}
+    if len(shapes) > 1:
+        raise VideoReadError(f"the frames of a clip must have one size, but {name!r} has {sorted(shapes)}; crop them")
+    return np.stack(arrays)
+
+
 def to_gray(rgb: np.ndarray) -> np.ndarray:
     """Convert colour to gray as Pillow does: ITU-R 601 luma, (19595 R + 38470 G + 7471 B + 32768) >> 16.
 
@@ -77,6 +151,7 @@ class FrameSource:
         frames_per_second (`float`, *optional*): `None` where the source does not say.
         backend (`str`): Which reader decodes it.
         location (`str`, *optional*): Folder or file that holds it; `None` in memory.
+        notes (`list[str]`): What was lost or left out on opening, one sentence each.
     """
 
     name: str
@@ -85,6 +160,7 @@ class FrameSource:
     size_hw: tuple[int, int]
     frames_per_second: float | None = None
     backend: str
+    notes: Sequence[str] = ()
 
     def read_rgb(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Read frames in colour, for face detectors.
@@ -127,3 +203,32 @@ class FrameSource:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class SelectedFrames(FrameSource):
+    """Some frames of another source, which is closed with this one.
+
+    Args:
+        frames (`FrameSource`): The whole.
+        numbers (`Sequence[int]`): 0-based frames of it that make the clip, in their order.
+    """
+
+    def __init__(self, frames: FrameSource, numbers: Sequence[int] | np.ndarray) -> None:
+        self._frames, self._numbers = frames, np.asarray(numbers, dtype=np.int64)
+        check_frame_count(len(self._numbers), frames.name, "select fewer")
+        check_frame_numbers(self._numbers, frames.frame_count, frames.name)
+        self.name, self.location, self.backend = frames.name, frames.location, frames.backend
+        self.frames_per_second, self.size_hw, self.notes = frames.frames_per_second, frames.size_hw, frames.notes
+        self.frame_count = len(self._numbers)
+
+    def read_rgb(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """See `FrameSource.read_rgb`."""
+        return self._frames.read_rgb(self._numbers[np.asarray(indices, dtype=np.int64)])
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """See `FrameSource.read`."""
+        return self._frames.read(self._numbers[np.asarray(indices, dtype=np.int64)])
+
+    def close(self) -> None:
+        """See `FrameSource.close`."""
+        self._frames.close()

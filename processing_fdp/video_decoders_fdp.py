@@ -3,13 +3,22 @@
 import importlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from .frame_source_fdp import VideoReadError
-from .video_probe_fdp import VideoProbe, av, open_container, probe_video, unreadable
+from .video_probe_fdp import (
+    PictureStream,
+    VideoProbe,
+    av,
+    describe_losses,
+    open_container,
+    probe_video,
+    unreadable,
+    warn_of_losses,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -26,13 +35,14 @@ class VideoDecoder:
     """
 
     backend = ""
+    notes: Sequence[str] = ()
 
     def __init__(self, probe: VideoProbe) -> None:
         self.probe = probe
         self.frame_count = probe.frame_count
         self.frames_per_second = probe.frames_per_second
         height, width = probe.stored_hw
-        self.size_hw = (width, height) if probe.quarter_turns % 2 else (height, width)
+        self.size_hw = (width, height) if probe.orientation.transposed else (height, width)
 
     def read(self, numbers: np.ndarray) -> np.ndarray:
         """Decode frames.
@@ -46,13 +56,15 @@ class VideoDecoder:
         Raises:
             VideoReadError: If a frame is missing, damaged or of another size than the first.
         """
-        frames = self._decode(numbers)
-        if frames.shape != (len(numbers), *self.probe.stored_hw, 3):
+        shown = self.probe.picture_of_frame
+        pictures, row_of_frame = (numbers, None) if shown is None else np.unique(shown[numbers], return_inverse=True)
+        frames = self._decode(pictures)
+        if frames.shape != (len(pictures), *self.probe.stored_hw, 3):
             raise VideoReadError(
                 f"the frames of a video must have one size, but {self.probe.path!r} gives {frames.shape} for "
-                f"{len(numbers)} frames of {self.probe.stored_hw}; convert it"
+                f"{len(pictures)} frames of {self.probe.stored_hw}; convert it"
             )
-        return np.rot90(frames, self.probe.quarter_turns, axes=(1, 2))
+        return self.probe.orientation.apply(frames if row_of_frame is None else frames[row_of_frame])
 
     def _decode(self, numbers: np.ndarray) -> np.ndarray:
         raise NotImplementedError
@@ -108,13 +120,18 @@ class PyAVDecoder(_SequentialDecoder):
     """PyAV, whose wheels carry FFmpeg.
 
     Reads through; where each packet is a picture of its own, only the wanted packets are decoded.
+
+    Args:
+        probe (`VideoProbe`): What the file holds.
+        kept (`Sequence[av.VideoFrame]`, *optional*): All pictures, where the look through the file kept them.
     """
 
     backend = "pyav"
 
-    def __init__(self, probe: VideoProbe) -> None:
+    def __init__(self, probe: VideoProbe, kept: Sequence[Any] = ()) -> None:
         super().__init__(probe)
         self._container: Any = None
+        self._kept = kept
 
     def _decode(self, numbers: np.ndarray) -> np.ndarray:
         self._wanted = frozenset(numbers.tolist())
@@ -124,9 +141,12 @@ class PyAVDecoder(_SequentialDecoder):
             raise unreadable(self.probe.path, error) from error
 
     def _start(self) -> Iterator[Any]:
+        if self._kept:
+            yield from self._kept
+            return
         self._container, stream = open_container(self.probe.path)
         if not self.probe.intra_only:
-            yield from self._container.decode(stream)
+            yield from PictureStream(self.probe.path, self._container, stream)
             return
         packets = (packet for packet in self._container.demux(stream) if packet.size and not packet.is_discard)
         for number, packet in enumerate(packets):
@@ -143,6 +163,7 @@ class PyAVDecoder(_SequentialDecoder):
 
     def close(self) -> None:
         """Free the file."""
+        self._frames = iter(())
         if self._container is not None:
             self._container.close()
             self._container = None
@@ -161,8 +182,6 @@ class OpenCVDecoder(_SequentialDecoder):
     def _start(self) -> Iterator[Any]:
         cv2 = self._cv2
         self._capture = cv2.VideoCapture(os.path.abspath(self.probe.path), cv2.CAP_FFMPEG)
-        # All backends turn the pictures here, by the same rule.
-        self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
         while self._capture.grab():
             yield self._capture
 
@@ -174,6 +193,7 @@ class OpenCVDecoder(_SequentialDecoder):
 
     def close(self) -> None:
         """Free the file."""
+        self._frames = iter(())
         if self._capture is not None:
             self._capture.release()
             self._capture = None
@@ -194,8 +214,8 @@ class DecordDecoder(VideoDecoder):
             count = len(self._reader)
         except self._errors as error:
             raise unreadable(probe.path, error) from error
-        if count < probe.frame_count:
-            raise self._ends_early(count)
+        if count != probe.frame_count:
+            raise unreadable(probe.path, f"decord finds {count} frames and FFmpeg {probe.frame_count}")
 
     def _decode(self, numbers: np.ndarray) -> np.ndarray:
         try:
@@ -226,8 +246,7 @@ class TorchcodecDecoder(VideoDecoder):
         return frames.permute(0, 2, 3, 1).contiguous().numpy()
 
 
-_DECODERS = {
-    "pyav": PyAVDecoder,
+_DECODERS: dict[str, type[VideoDecoder]] = {
     "decord": DecordDecoder,
     "torchcodec": TorchcodecDecoder,
     "opencv": OpenCVDecoder,
@@ -253,7 +272,7 @@ def open_decoder(path: str, backend: str = "auto", allow_truncated: bool = False
     """Open a video file.
 
     Args:
-        path (`str`): Video file (.avi, .mp4, .mov, .mkv, .webm).
+        path (`str`): Video file, see `video_probe_fdp.VIDEO_SUFFIXES`.
         backend (`str`, *optional*, defaults to `"auto"`):
             "pyav", "decord", "torchcodec" or "opencv". "auto" is PyAV: it is always there, as fast as the others, and
             the only one that reports damaged packets.
@@ -267,12 +286,15 @@ def open_decoder(path: str, backend: str = "auto", allow_truncated: bool = False
     """
     if backend not in VIDEO_BACKENDS:
         raise VideoReadError(f"video_backend is one of {VIDEO_BACKENDS}, but got {backend!r}; choose one of them")
-    probe = probe_video(path, allow_truncated=allow_truncated)
     name = "pyav" if backend == "auto" else backend
-    # decord fails on quarter turns and turns half turns by itself, torchcodec turns all: PyAV gives equal pixels.
-    turned = probe.quarter_turns and name in ("decord", "torchcodec")
-    # On a damaged header decord ends the process (std::bad_alloc; found by fuzzing).
-    if name != "pyav" and (turned or not probe.whole):
-        logger.info("%s is %s; PyAV reads it in place of %s", path, "rotated" if turned else "damaged", name)
+    kept: list[Any] = []
+    probe = probe_video(path, allow_truncated=allow_truncated, kept=kept)
+    # The others number, turn or repeat the frames of such files each in its own way, and on a damaged header decord
+    # ends the process (std::bad_alloc; found by fuzzing).
+    if name != "pyav" and not probe.plain:
+        logger.info("%s is not one upright frame per packet; PyAV reads it in place of %s", path, name)
         name = "pyav"
-    return _DECODERS[name](probe)
+    decoder = PyAVDecoder(probe, kept) if name == "pyav" else _DECODERS[name](probe)
+    warn_of_losses(probe)
+    decoder.notes = describe_losses(probe)
+    return decoder

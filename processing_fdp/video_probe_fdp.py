@@ -1,36 +1,118 @@
-"""A look through a video file before anything decodes it: kind, size, rotation, and whether it is whole.
+"""A look through a video file before anything reads it: which frames it shows, how they lie, and whether it is whole.
+
+What counts as a frame is decided here and nowhere else: a picture that FFmpeg's decoder hands out, in the order in
+which it hands them out. Packets are not frames: some hold no picture of their own, some refer to pictures that were
+cut off, and an empty chunk of an AVI file shows the last picture once more.
 
 PyAV looks at every file, whichever backend then decodes: it alone tells a truncated or damaged file from a whole one
-(decord hands out 200 of 400 frames of a cut AVI without a word; fact sheet on the Hugging Face stack, section 8).
+(decord 0.6 hands out 200 of 400 frames of an AVI cut in half, and no error).
 """
 
 import logging
 import os
+import struct
+import time
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .frame_source_fdp import VideoReadError, check_frame_size
+import numpy as np
+
+from .frame_source_fdp import VideoReadError, check_frame_size, check_sixteen_bit_range
 
 try:
     import av
 except ImportError:
-    av = None  # type: ignore[assignment]  # None says that the package is missing
+    av = None  # None says that the package is missing
 
 logger = logging.getLogger(__name__)
 
 # Seven hours at 200 fps; more is a damaged index (our choice).
 MAX_VIDEO_FRAMES = 5_000_000
-# The containers of the corpora; everything else FFmpeg knows (playlists, image pipes, network formats) stays shut.
-FORMAT_WHITELIST = "avi,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
+# The suffixes under which a corpus folder is searched for videos; a path that is given is opened whatever its name.
+VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".m4v")
+# The containers of these suffixes; everything else FFmpeg knows (playlists, image pipes, network formats) stays shut.
+FORMAT_WHITELIST = "avi,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,mpeg,mpegts,mpegvideo"
+# Containers in which the other backends were found to number frames as FFmpeg does.
+_INDEXED_FORMATS = ("avi", "mov", "matroska")
 # Every packet is a picture of its own and comes out at once, so unwanted ones need no decoding.
 _INTRA_ONLY_CODECS = frozenset(
     {"mjpeg", "rawvideo", "huffyuv", "ffvhuff", "ffv1", "utvideo", "png", "prores", "dnxhd"}
 )
+# Codecs whose packets show one frame each, in containers that tell when, as long as no picture refers to one before
+# the key frame that it follows.
+_CLOSED_GROUP_CODECS = frozenset({"h264", "hevc"})
+# Decoded pictures that are kept from the first look, so that a short video is decoded once (our choice).
+KEPT_BYTES = 128_000_000
+# A file that changed this recently may change again within the resolution of its time stamp (our choice).
+_SETTLED_SECONDS = 2.0
+# Degrees by which a display matrix may miss a quarter turn (our choice; FFmpeg's own autorotation allows 1).
+_TURN_TOLERANCE = 2.0
 
 
 class TruncatedVideoWarning(UserWarning):
     """A video has fewer frames than its container promises, and `allow_truncated` let it pass."""
+
+
+class UnshownFramesWarning(UserWarning):
+    """A video begins with pictures that nothing can show, because what they refer to was cut off."""
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """How stored pictures are brought upright: first transposed, then mirrored.
+
+    Args:
+        transposed (`bool`): Whether rows and columns change places.
+        flipped_rows (`bool`): Whether the result is turned upside down.
+        flipped_columns (`bool`): Whether the result is mirrored left to right.
+    """
+
+    transposed: bool = False
+    flipped_rows: bool = False
+    flipped_columns: bool = False
+
+    def apply(self, frames: np.ndarray) -> np.ndarray:
+        """Bring frames upright.
+
+        Args:
+            frames (`np.ndarray` of shape `(num_frames, height, width, 3)`): As stored.
+
+        Returns:
+            `np.ndarray`: A view; height and width change places where `transposed`.
+        """
+        if self.transposed:
+            frames = frames.swapaxes(1, 2)
+        rows = slice(None, None, -1) if self.flipped_rows else slice(None)
+        columns = slice(None, None, -1) if self.flipped_columns else slice(None)
+        return frames[:, rows, columns]
+
+    @classmethod
+    def from_matrix(cls, matrix: tuple[int, ...], path: str) -> "Orientation":
+        """Read a display matrix.
+
+        Args:
+            matrix (`tuple[int, ...]`): Nine numbers `a b u c d v x y w` as in ISO/IEC 14496-12 8.3.2: the point (p, q)
+                of a stored picture is shown at (a p + c q + x, b p + d q + y).
+            path (`str`): What the error calls the video.
+
+        Raises:
+            VideoReadError: If the matrix turns by something else than quarter turns.
+        """
+        a, b, _, c, d = matrix[:5]
+        transposed = abs(b) + abs(c) > abs(a) + abs(d)
+        first, second = (b, c) if transposed else (a, d)
+        rest = (a, d) if transposed else (b, c)
+        limit = np.tan(np.radians(_TURN_TOLERANCE))
+        if not first or not second or any(abs(r) > limit * min(abs(first), abs(second)) for r in rest):
+            raise VideoReadError(
+                f"a video may be turned by quarter turns and mirrored, but the display matrix of {path!r} is "
+                f"{matrix}; convert it"
+            )
+        # Transposed, the stored row gives the column, so b points along the rows and c along the columns.
+        down, right = (first, second) if transposed else (second, first)
+        return cls(transposed, flipped_rows=down < 0, flipped_columns=right < 0)
 
 
 @dataclass(frozen=True)
@@ -39,21 +121,33 @@ class VideoProbe:
 
     Args:
         path (`str`): Video file.
-        frame_count (`int`): Frames that can be decoded.
-        stored_hw (`tuple[int, int]`): Height and width in pixels as stored, before the rotation.
-        quarter_turns (`int`): Counter-clockwise quarter turns that make the pictures upright, 0 to 3.
+        frame_count (`int`): Frames that the file shows.
+        stored_hw (`tuple[int, int]`): Height and width in pixels as stored, before `orientation`.
+        orientation (`Orientation`): What brings the pictures upright.
         frames_per_second (`float`, *optional*): Average rate; `None` where the container does not say.
         intra_only (`bool`): Whether each frame decodes by itself.
-        whole (`bool`): Whether nothing is missing or damaged, as far as the container tells.
+        plain (`bool`): Whether each packet is one frame, upright and whole, in one of the containers that all backends
+            number alike. Any other file is read by PyAV.
+        unshown_count (`int`): Pictures at the start that refer to something that was cut off.
+        damage (`str`, *optional*): What is missing or broken; `None` for a whole file, as far as the container tells.
+        decoded (`bool`): Whether the frames were counted by decoding all of them.
+        expected_count (`int`): Frames that the container promises, as far as it tells; at least `frame_count`.
+        picture_of_frame (`np.ndarray` of shape `(frame_count,)`, *optional*): int64, which decoded picture each frame
+            shows, where some are shown more than once; else frame i is picture i.
     """
 
     path: str
     frame_count: int
     stored_hw: tuple[int, int]
-    quarter_turns: int
+    orientation: Orientation
     frames_per_second: float | None
     intra_only: bool
-    whole: bool
+    plain: bool
+    unshown_count: int = 0
+    damage: str | None = None
+    decoded: bool = True
+    expected_count: int = 0
+    picture_of_frame: np.ndarray | None = field(default=None, compare=False)
 
 
 def unreadable(path: str, reason: object) -> VideoReadError:
@@ -65,6 +159,10 @@ def unreadable(path: str, reason: object) -> VideoReadError:
     """
     reason = getattr(reason, "strerror", None) or reason
     return VideoReadError(f"a video must be readable, but {path!r} is not ({reason}); copy or convert it again")
+
+
+def _too_long(path: str) -> VideoReadError:
+    return VideoReadError(f"a video may have {MAX_VIDEO_FRAMES:,} frames, but {path!r} has more; cut it")
 
 
 def open_container(path: str) -> tuple[Any, Any]:
@@ -79,8 +177,6 @@ def open_container(path: str) -> tuple[Any, Any]:
     Raises:
         VideoReadError: If it is empty, of another kind or without pictures.
     """
-    if av is None:
-        raise VideoReadError(f"PyAV must be installed to read {path!r}; run pip install av")
     try:
         if os.path.getsize(path) == 0:
             raise VideoReadError(f"a video must hold frames, but {path!r} is empty; copy it again")
@@ -99,6 +195,108 @@ def open_container(path: str) -> tuple[Any, Any]:
     return container, tracks[0]
 
 
+class PictureStream:
+    """The pictures of a file in the order in which FFmpeg's decoder hands them out, and what was met on the way.
+
+    Args:
+        path (`str`): Video file.
+        container (`av.container.InputContainer`): Open at its start.
+        stream (`av.VideoStream`): Its picture track.
+        decode (`bool`, *optional*, defaults to `True`): `False` decodes the first picture alone and counts one for
+            each packet.
+    """
+
+    def __init__(self, path: str, container: Any, stream: Any, decode: bool = True) -> None:
+        self.path, self.container, self.stream, self.decode = path, container, stream, decode
+        self.first: Any = None
+        self.damage: str | None = None
+        self.picture_count = self.packet_count = self.discarded = self.unshown_count = 0
+        self.only_keys = self.closed_groups = self.in_order = True
+        self.last_chunk = -1
+        # Which picture is repeated, and how often, in order.
+        self.repeats: list[tuple[int, int]] = []
+        self._early_times: list[int] = []
+        self._last_time = self._key_time = -(2**63)
+        self._is_avi = container.format.name == "avi"
+        # A broadcast has no beginning: what is received first is rarely whole.
+        self._may_start_torn = container.format.name.startswith("mpeg")
+        self._errors = (av.FFmpegError, OSError)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield `av.VideoFrame`; end at the first damage."""
+        try:
+            for packet in self.container.demux(self.stream):
+                if packet.is_corrupt and (self.picture_count or not self._may_start_torn):
+                    # It ends with the file and would decode to half a picture; those before it may still be inside.
+                    self.damage = "a packet is incomplete"
+                    yield from self._took(self.stream.codec_context.decode(None))
+                    return
+                if packet.size:
+                    self._note(packet)
+                if self.first is not None and not self.decode:
+                    continue
+                try:
+                    pictures = packet.decode()
+                except self._errors as error:
+                    if self.picture_count or packet.is_keyframe or not packet.size:
+                        raise
+                    # What comes before the first key frame refers to pictures that were cut off.
+                    logger.debug("%s: a leading packet shows nothing (%s)", self.path, error)
+                    continue
+                yield from self._took(pictures)
+        except self._errors as error:
+            self.damage = str(getattr(error, "strerror", None) or error)
+
+    def _note(self, packet: Any) -> None:
+        self.packet_count += 1
+        self.discarded += packet.is_discard
+        self.only_keys = self.only_keys and packet.is_keyframe
+        if self._is_avi and packet.dts is not None:
+            empty = packet.dts - self.last_chunk - 1
+            if empty > 0 and self.picture_count:
+                self.repeats.append((self.picture_count - 1, empty))
+            self.last_chunk = packet.dts
+        if not self.decode and not packet.is_discard:
+            self.picture_count += 1
+        if packet.is_keyframe:
+            self._key_time = self._key_time if packet.pts is None else packet.pts
+        if packet.is_discard or packet.pts is None or packet.pts < self._key_time or self._key_time == -(2**63):
+            self.closed_groups = False
+        if packet.pts is not None and not packet.is_discard:
+            if self.first is None:
+                self._early_times.append(packet.pts)
+            elif self.first.pts is not None and packet.pts < self.first.pts:
+                self.unshown_count += 1
+        if self.packet_count > MAX_VIDEO_FRAMES:
+            raise _too_long(self.path)
+
+    def _took(self, pictures: list[Any]) -> Iterator[Any]:
+        for picture in pictures:
+            if self.first is None:
+                self.first = picture
+                if picture.pts is not None:
+                    self.unshown_count = sum(early < picture.pts for early in self._early_times)
+            if picture.pts is not None:
+                self.in_order = self.in_order and picture.pts > self._last_time
+                self._last_time = picture.pts
+            self.picture_count += self.decode
+            yield picture
+
+    @property
+    def frame_count(self) -> int:
+        """Pictures so far, each counted as often as it is shown."""
+        return self.picture_count + sum(count for _, count in self.repeats)
+
+    def picture_of_frame(self) -> np.ndarray | None:
+        """Which picture each frame shows; `None` where none is repeated."""
+        if not self.repeats:
+            return None
+        shown = np.ones(self.picture_count, dtype=np.int64)
+        for picture, count in self.repeats:
+            shown[picture] += count
+        return np.repeat(np.arange(self.picture_count), shown)
+
+
 def _missing_bytes(path: str) -> int:
     """Bytes that the outermost structure of an AVI, MP4 or Matroska file promises beyond the end of the file.
 
@@ -108,8 +306,15 @@ def _missing_bytes(path: str) -> int:
     with open(path, "rb") as file:
         head = file.read(64)
         if head[:4] == b"RIFF":
+            end = 0
+            # Files above 1 GB are several RIFF lists in a row.
+            while head[:4] == b"RIFF" and end < size:
+                length = int.from_bytes(head[4:8], "little")
+                end += 8 + length + length % 2
+                file.seek(end)
+                head = file.read(8)
             # Some writers leave out the padding byte of the last chunk.
-            return max(0, int.from_bytes(head[4:8], "little") + 8 - size - 1)
+            return max(0, end - size - 1)
         if head[:4] == b"\x1a\x45\xdf\xa3":
             return _missing_matroska_bytes(head, size)
         end = 0
@@ -138,91 +343,173 @@ def _missing_matroska_bytes(head: bytes, size: int) -> int:
     return 0 if unknown else max(0, start + 4 + length + value - size)
 
 
-def probe_video(path: str, allow_truncated: bool = False) -> VideoProbe:
-    """Look through a video file without decoding it (but for its first frame) and check that it is whole.
+def _riff_is_finished(path: str) -> bool:
+    """Whether a recorder wrote the length of an AVI file at the end, as all but interrupted ones do."""
+    with open(path, "rb") as file:
+        return any(file.read(8)[4:])
+
+
+def _orientation_of(picture: Any, path: str) -> Orientation:
+    matrices = [bytes(item) for item in picture.side_data if item.type.name == "DISPLAYMATRIX"]
+    return Orientation.from_matrix(struct.unpack("=9i", matrices[0][:36]), path) if matrices else Orientation()
+
+
+def _look_through(path: str, kept: list[Any] | None, trust_packets: bool) -> tuple[VideoProbe, bool]:
+    """Look through a file once; the answer's second part says whether its count holds."""
+    container, stream = open_container(path)
+    with container:
+        check_frame_size(stream.codec_context.width, stream.codec_context.height, path)
+        codec, known_as = stream.codec_context.codec.name, container.format.name
+        intra = codec in _INTRA_ONLY_CODECS
+        groups = codec in _CLOSED_GROUP_CODECS and ("mov" in known_as or "matroska" in known_as)
+        by_packets = trust_packets and (intra or groups)
+        pictures = PictureStream(path, container, stream, decode=not by_packets)
+        kept_bytes = 0
+        for picture in pictures:
+            if kept is None or by_packets:
+                continue
+            kept_bytes += sum(plane.buffer_size for plane in picture.planes)
+            if kept_bytes > KEPT_BYTES:
+                kept.clear()
+                kept = None
+            else:
+                kept.append(picture)
+        first, damage = pictures.first, pictures.damage
+        if first is None:
+            raise unreadable(path, damage or "no frame decodes")
+        if first.format.name.startswith("gray16"):
+            check_sixteen_bit_range(int(first.to_ndarray().max()), path)
+        promised = max(int(stream.frames) - pictures.discarded, 0)
+        if damage is None:
+            damage = _what_is_missing(path, pictures, promised)
+        if pictures.frame_count > MAX_VIDEO_FRAMES:
+            raise _too_long(path)
+        orientation = _orientation_of(first, path)
+        one_each = pictures.picture_count == pictures.packet_count and not pictures.discarded and not pictures.repeats
+        probe = VideoProbe(
+            path=path,
+            frame_count=pictures.frame_count,
+            stored_hw=(first.height, first.width),
+            orientation=orientation,
+            frames_per_second=float(stream.average_rate) if stream.average_rate else None,
+            intra_only=intra and pictures.only_keys and damage is None,
+            plain=damage is None
+            and one_each
+            and pictures.in_order
+            and orientation == Orientation()
+            and any(name in container.format.name for name in _INDEXED_FORMATS),
+            unshown_count=pictures.unshown_count,
+            damage=damage,
+            decoded=not by_packets,
+            expected_count=max(pictures.frame_count, promised if damage else 0),
+            picture_of_frame=pictures.picture_of_frame(),
+        )
+        trusted = pictures.only_keys if intra else pictures.closed_groups
+        return probe, not by_packets or (trusted and damage is None)
+
+
+def _what_is_missing(path: str, pictures: PictureStream, promised: int) -> str | None:
+    """Compare a file that decodes with what its container promises; an AVI file's empty chunks become repeats."""
+    missing = _missing_bytes(path)
+    if pictures.container.format.name == "avi":
+        chunks = pictures.last_chunk + 1
+        if 0 < promised < chunks:
+            # The header's clock ticks more often than frames are shown.
+            pictures.repeats.clear()
+        elif chunks < promised and not missing and _riff_is_finished(path):
+            # Nothing is missing, so what the header counts beyond the last packet are empty chunks.
+            pictures.repeats.append((pictures.picture_count - 1, promised - chunks))
+            chunks = promised
+        short = chunks < promised
+    else:
+        # An edit list may cut frames off without a trace among the packets; the boxes tell that all is there.
+        short = pictures.packet_count - pictures.discarded < promised
+        short = short and (bool(missing) or "mov" not in pictures.container.format.name)
+    if short:
+        return f"{pictures.frame_count} of {promised} frames"
+    return f"{missing} bytes are missing" if missing else None
+
+
+# What was learnt of files lately: clips of one recording, and a corpus and its reader, look at it once.
+_known: dict[tuple[str, int, int], VideoProbe] = {}
+_MAX_KNOWN = 4096
+
+
+def probe_video(path: str, allow_truncated: bool = False, kept: list[Any] | None = None) -> VideoProbe:
+    """Look through a video file, count the frames that it shows and check that it is whole.
+
+    Packets are counted where each is known to be one frame: codecs whose packets are pictures of their own (MJPEG,
+    HuffYUV, raw), and H.264 and HEVC in MP4 and Matroska with closed groups of pictures. All other files are decoded.
 
     Args:
-        path (`str`): Video file (.avi, .mp4, .mov, .mkv, .webm).
-        allow_truncated (`bool`, *optional*, defaults to `False`): Warn, rather than fail, when frames are missing.
+        path (`str`): Video file, see `VIDEO_SUFFIXES`.
+        allow_truncated (`bool`, *optional*, defaults to `False`): Take what decodes when frames are missing; then every
+            file is decoded.
+        kept (`list`, *optional*): Filled with the decoded pictures (`av.VideoFrame`) where all of them were decoded
+            and take at most `KEPT_BYTES`; else it stays empty.
 
     Returns:
-        `VideoProbe`: Size, frames, rotation and rate.
+        `VideoProbe`: Size, frames, orientation and rate.
 
     Raises:
         VideoReadError: If the file is empty, of another kind, without pictures, damaged or truncated.
     """
-    container, stream = open_container(path)
-    with container:
-        codec = stream.codec_context
-        check_frame_size(codec.width, codec.height, path)
-        first, count, hidden, only_keys, damage = None, 0, 0, True, None
-        try:
-            for packet in container.demux(stream):
-                if first is None:
-                    first = next(iter(packet.decode()), None)
-                if not packet.size:
-                    continue
-                # What an edit list cuts off is in the file, but not in the film.
-                hidden += packet.is_discard
-                count += not packet.is_discard
-                only_keys = only_keys and packet.is_keyframe
-                if count > MAX_VIDEO_FRAMES:
-                    raise VideoReadError(
-                        f"a video may have {MAX_VIDEO_FRAMES:,} frames, but {path!r} has more; cut it"
-                    )
-        except (av.FFmpegError, OSError) as error:
-            damage = error
-        if first is None:
-            raise unreadable(path, damage or "no frame decodes")
-        missing = _missing_bytes(path)
-        promised = max(int(stream.frames) - hidden, 0)
-        if "mov" in container.format.name and not missing:
-            # An edit list may cut frames off without a trace among the packets; the boxes tell that all is there.
-            promised = 0
-        rate = float(stream.average_rate) if stream.average_rate else None
-        # A packed bitstream (DivX, Xvid) holds one placeholder packet per B-frame, so only decoding counts its frames.
-        packed = codec.name == "mpeg4"
-        whole = not (damage or missing or count < promised)
-        if not whole and not allow_truncated:
-            reason = f"{count} of {promised} frames" if count < promised else damage or f"{missing} bytes are missing"
-            raise VideoReadError(
-                f"a video must be whole, but {path!r} is cut or damaged ({reason}); copy it again or set "
-                "allow_truncated=True"
-            )
-        quarter_turns = round(first.rotation / 90) % 4
-        stored_hw = (first.height, first.width)
-        intra_only = codec.name in _INTRA_ONLY_CODECS and only_keys
-    if packed or allow_truncated:
-        # The last placeholder of a packed bitstream has no picture.
-        expected = max(count, promised) - (1 if packed else 0)
-        count = _count_decodable(path)
-        if count < expected and not allow_truncated:
-            raise VideoReadError(
-                f"a video must decode fully, but {path!r} gives {count} frames of {expected}; copy it again or set "
-                "allow_truncated=True"
-            )
-        if count < expected or not whole:
-            whole = False
-            warnings.warn(
-                f"{path!r} is cut or damaged: {count} of at least {expected} frames are read",
-                TruncatedVideoWarning,
-                stacklevel=2,
-            )
-    return VideoProbe(path, count, stored_hw, quarter_turns, rate, intra_only, whole)
+    if av is None:
+        raise VideoReadError(f"PyAV must be installed to read {path!r}; run pip install av")
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    key = (os.path.abspath(path), status.st_size, status.st_mtime_ns)
+    probe = _known.get(key)
+    if probe is None or (allow_truncated and not probe.decoded):
+        probe, holds = _look_through(path, kept, trust_packets=not allow_truncated)
+        if not holds:
+            probe, _ = _look_through(path, kept, trust_packets=False)
+        if time.time() - status.st_mtime > _SETTLED_SECONDS:
+            if len(_known) >= _MAX_KNOWN:
+                _known.clear()
+            _known[key] = probe
+    probe = replace(probe, path=path)
+    if probe.damage is not None and not allow_truncated:
+        raise VideoReadError(
+            f"a video must be whole, but {path!r} is cut or damaged ({probe.damage}); copy it again or set "
+            "allow_truncated=True"
+        )
+    return probe
 
 
-def _count_decodable(path: str) -> int:
-    """Frames that decode before the end or the first damage."""
-    container, stream = open_container(path)
-    count = 0
-    with container:
-        try:
-            for packet in container.demux(stream):
-                # A packet that ends with the file would decode to half a picture.
-                if packet.is_corrupt:
-                    count += len(stream.codec_context.decode(None))
-                    break
-                count += len(packet.decode())
-        except (av.FFmpegError, OSError) as error:
-            logger.debug("%s ends after %d frames: %s", path, count, error)
-    return count
+def describe_losses(probe: VideoProbe) -> list[str]:
+    """Say which frames a file should have and does not show.
+
+    Args:
+        probe (`VideoProbe`): What the file holds.
+
+    Returns:
+        `list[str]`: One sentence each; empty for a whole file.
+    """
+    return [text for _, text in _losses(probe)]
+
+
+def warn_of_losses(probe: VideoProbe) -> None:
+    """Warn of what `describe_losses` says, by `TruncatedVideoWarning` and `UnshownFramesWarning`.
+
+    Args:
+        probe (`VideoProbe`): What the file holds.
+    """
+    for category, text in _losses(probe):
+        warnings.warn(text, category, stacklevel=3)
+
+
+def _losses(probe: VideoProbe) -> list[tuple[type[UserWarning], str]]:
+    losses: list[tuple[type[UserWarning], str]] = []
+    if probe.damage is not None:
+        text = f"is cut or damaged: {probe.frame_count} of at least {probe.expected_count} frames are read"
+        losses.append((TruncatedVideoWarning, f"{probe.path!r} {text}"))
+    if probe.unshown_count:
+        text = (
+            f"the first {probe.unshown_count} pictures of {probe.path!r} refer to pictures that were cut off and "
+            f"cannot be shown; the {probe.frame_count} after them are read"
+        )
+        losses.append((UnshownFramesWarning, text))
+    return losses

@@ -1,8 +1,8 @@
 """The video processor: read, align, gray, resize, sample, normalise."""
 
-import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,17 +13,41 @@ from transformers.video_processing_utils import BaseVideoProcessor
 from transformers.video_utils import VideoMetadata
 
 from .clip_alignment_fdp import AlignedClip, AlignmentSettings, align_clip
-from .clip_reading_fdp import open_frames
+from .clip_metadata_fdp import (
+    ClipMetadata,
+    FrameTimes,
+    clip_warnings,
+    frames_at_rate,
+    read_times,
+    spread_metadata,
+    spread_over_times,
+)
+from .clip_reading_fdp import ClipRequest, open_frames
 from .frame_files_fdp import is_image_path
 from .frame_source_fdp import FrameSource
 from .processor_settings_fdp import FDPVideoProcessorKwargs, checked_key_frame, checked_setting
 from .video_decoders_fdp import VIDEO_BACKENDS
 
-logger = logging.getLogger(__name__)
-
-
 # Keys that transformers itself writes into a saved processor.
 _SERVICE_KEYS = frozenset({"video_processor_type", "image_processor_type", "processor_class", "auto_map"})
+
+
+@dataclass(frozen=True)
+class CallSettings:
+    """Settings of one call: those of the processor, and what the call replaces; see `FDPVideoProcessorKwargs`."""
+
+    num_frames: int
+    do_sample_frames: bool
+    return_metadata: bool
+    video_backend: str
+    allow_truncated: bool
+    fast_jpeg: bool
+    alignment: AlignmentSettings
+
+    def __post_init__(self) -> None:
+        """Check the one name that no other class checks."""
+        if self.video_backend not in VIDEO_BACKENDS:
+            raise ValueError(f"video_backend is one of {VIDEO_BACKENDS}, but got {self.video_backend!r}; choose one")
 
 
 class FDPVideoProcessor(BaseVideoProcessor):
@@ -73,20 +97,32 @@ class FDPVideoProcessor(BaseVideoProcessor):
     def __init__(self, **kwargs: Any) -> None:
         settings = {key: value for key, value in kwargs.items() if key not in _SERVICE_KEYS}
         self._check_known(settings, FDPVideoProcessorKwargs.__annotations__)
-        settings = {key: checked_setting(key, value) for key, value in settings.items()}
-        size = settings.get("size")
-        if isinstance(size, int):
-            settings["size"] = {"height": size, "width": size}
-        super().__init__(**settings)
-        if self.video_backend not in VIDEO_BACKENDS:
-            raise ValueError(f"video_backend is one of {VIDEO_BACKENDS}, but got {self.video_backend!r}; choose one")
+        super().__init__(**_checked(settings))
         # Wrong settings fail here, not at the first clip.
-        self.alignment_settings()
+        self.call_settings()
 
-    def alignment_settings(self) -> AlignmentSettings:
-        """Collect the settings of the alignment (`AlignmentSettings`)."""
+    def call_settings(self, **replaced: Any) -> CallSettings:
+        """Collect the settings of one call.
+
+        Args:
+            replaced: Settings that this call replaces; `None` keeps the processor's own.
+
+        Returns:
+            `CallSettings`: Checked.
+
+        Raises:
+            ValueError: If a setting is of the wrong type or unknown.
+        """
+        given = {name: value for name, value in replaced.items() if value is not None}
+        self._check_known(given, FDPVideoProcessorKwargs.__annotations__)
+        own = {name: getattr(self, name) for name in FDPVideoProcessorKwargs.__annotations__}
+        values = {**own, **_checked(given)}
+        size = values.pop("size")
         names = AlignmentSettings.__dataclass_fields__.keys() - {"size_hw"}
-        return AlignmentSettings(size_hw=self.size_hw, **{name: getattr(self, name) for name in names})
+        alignment = AlignmentSettings(
+            size_hw=(int(size["height"]), int(size["width"])), **{name: values.pop(name) for name in names}
+        )
+        return CallSettings(alignment=alignment, **values)
 
     @staticmethod
     def _check_known(given: dict[str, Any], known: Any) -> None:
@@ -108,6 +144,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
         onset_index: int | None = None,
         apex_index: int | None = None,
         offset_index: int | None = None,
+        times: FrameTimes | None = None,
     ) -> np.ndarray:
         """Choose the frames that the model sees: evenly spaced, both ends included, repeats in short clips.
 
@@ -121,6 +158,9 @@ class FDPVideoProcessor(BaseVideoProcessor):
                 in tables with gaps.
             apex_index (`int`, *optional*): Frame to include; `None` or -1 where unknown.
             offset_index (`int`, *optional*, defaults to `total - 1`): Last frame to take.
+            times (`FrameTimes`, *optional*):
+                When the frames were taken; where frames of the recording are missing between them, the chosen ones are
+                evenly spaced in time. By default they are evenly spaced by number.
 
         Returns:
             `np.ndarray` of shape `(num_frames,)`: int64, never decreasing.
@@ -135,6 +175,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
         first = 0 if onset is None else onset
         last = total - 1 if offset is None else offset
         apex = None if apex == -1 else apex
+        times = FrameTimes() if times is None else times
         if count < 1 or total < 1:
             raise ValueError(f"sampling takes at least 1 frame of 1, but got {count} of {total}; check num_frames")
         if not 0 <= first <= last < total or not first <= (first if apex is None else apex) <= last:
@@ -145,11 +186,11 @@ class FDPVideoProcessor(BaseVideoProcessor):
         if apex is None or count < 3 or not first < apex < last:
             if count == 1 and apex is not None:
                 return np.array([apex], dtype=np.int64)
-            return np.rint(np.linspace(first, last, count)).astype(np.int64)
+            return spread_over_times(np.linspace(first, last, count), times)
         middle = min(max(round((apex - first) / (last - first) * (count - 1)), 1), count - 2)
-        rising = np.linspace(first, apex, middle + 1)
-        falling = np.linspace(apex, last, count - middle)
-        return np.rint(np.concatenate([rising, falling[1:]])).astype(np.int64)
+        rising = spread_over_times(np.linspace(first, apex, middle + 1), times)
+        falling = spread_over_times(np.linspace(apex, last, count - middle), times)
+        return np.concatenate([rising, falling[1:]])
 
     def sample_frames(
         self, metadata: VideoMetadata, num_frames: int | None = None, fps: float | None = None, **_: Any
@@ -157,19 +198,38 @@ class FDPVideoProcessor(BaseVideoProcessor):
         """Choose frames as `sample_indices` does; the library's own sampler never takes the last frame.
 
         Args:
-            metadata (`VideoMetadata`): Tells how many frames there are.
+            metadata (`VideoMetadata`): Tells how many frames there are, and when they were taken.
             num_frames (`int`, *optional*): Frames to take; the processor's own number by default.
-            fps (`float`, *optional*): Not supported: clips are sampled by number, whatever their rate.
+            fps (`float`, *optional*): Frames per second to take, in place of `num_frames`.
 
         Returns:
             `np.ndarray` of shape `(num_frames,)`: int64.
 
         Raises:
-            ValueError: If `fps` is given.
+            ValueError: If both are given, or `fps` is and `metadata` does not tell the rate.
         """
+        indices = metadata.frames_indices
+        total = metadata.total_num_frames if indices is None else len(indices)
+        times = read_times(metadata, total, None, "video")
+        return self._choose(total, times, num_frames, fps, "video")
+
+    def _choose(
+        self,
+        total: int,
+        times: FrameTimes,
+        num_frames: int | None,
+        fps: float | None,
+        clip: str,
+        **key_frames: int | None,
+    ) -> np.ndarray:
         if fps is not None:
-            raise ValueError(f"clips are sampled by number, but fps={fps} was given; give num_frames= alone")
-        return self.sample_indices(metadata.total_num_frames, num_frames)
+            if num_frames is not None:
+                raise ValueError(
+                    f"num_frames and fps both say how many frames to take, but {num_frames} and {fps} were given; "
+                    "leave one out"
+                )
+            num_frames = frames_at_rate(total, times, fps, clip)
+        return self.sample_indices(total, num_frames, **key_frames, times=times)
 
     def normalize_frames(self, frames: torch.Tensor) -> torch.Tensor:
         """Scale gray values to [-1, 1]: x / 127.5 - 1.
@@ -182,82 +242,26 @@ class FDPVideoProcessor(BaseVideoProcessor):
         """
         return frames.to(torch.float32) / 127.5 - 1.0
 
-    def prepare_clip(
-        self,
-        source: Any,
-        frame_numbers: Sequence[int] | None = None,
-        landmarks: Any = None,
-        clip_id: str | None = None,
-        *,
-        input_data_format: str | None = None,
-        device: str | torch.device | None = None,
-    ) -> torch.Tensor:
+    def align_clip(self, source: Any, **request: Any) -> AlignedClip:
         """Read, align and resize all frames of one clip, rounded once to uint8.
 
         Args:
-            source (`Any`): Folder, video file, list of frame paths or images, array or tensor (`open_frames`).
-            frame_numbers (`Sequence[int]`, *optional*): 0-based frames of the source that make the clip.
-            landmarks (`np.ndarray` of shape `(5, 2)` or `(num_all_frames, 5, 2)`, *optional*):
-                Five points (x, y) in pixels: left eye, right eye, nose tip, left and right mouth corner, sides as seen
-                in the image. They take the place of whatever `alignment` would find.
-            clip_id (`str`, *optional*): What errors call the clip, and its key in a landmark file.
-            input_data_format (`str`, *optional*): "channels_first" or "channels_last", for arrays.
-            device (`str`, *optional*): Where to resample; the result stays there.
+            source (`Any`): What to read, or a whole [`ClipRequest`].
+            request: The other fields of [`ClipRequest`]: `frame_numbers`, `landmarks`, `clip_id`, `input_data_format`,
+                `device`. The key frames choose nothing here.
 
         Returns:
-            `torch.Tensor` of shape `(num_all_frames, height, width)`: uint8, gray.
+            `AlignedClip`: `frames` uint8 (num_all_frames, height, width), gray, and the landmarks and transforms that
+            they were cropped by.
 
         Raises:
             VideoReadError: If the source cannot be read.
             FaceNotFoundError: If the clip shows no face and `missing_face` is "error".
         """
-        return self.align_clip(
-            source,
-            frame_numbers=frame_numbers,
-            landmarks=landmarks,
-            clip_id=clip_id,
-            input_data_format=input_data_format,
-            device=device,
-        ).frames
-
-    def align_clip(
-        self,
-        source: Any,
-        frame_numbers: Sequence[int] | None = None,
-        landmarks: Any = None,
-        clip_id: str | None = None,
-        *,
-        input_data_format: str | None = None,
-        device: str | torch.device | None = None,
-    ) -> AlignedClip:
-        """Do as `prepare_clip`, and tell the landmarks and transforms as well.
-
-        Args:
-            source (`Any`): As in `prepare_clip`, like all other arguments.
-            frame_numbers (`Sequence[int]`, *optional*): As above.
-            landmarks (`np.ndarray`, *optional*): As above.
-            clip_id (`str`, *optional*): As above.
-            input_data_format (`str`, *optional*): As above.
-            device (`str`, *optional*): As above.
-
-        Returns:
-            `AlignedClip`: Crops, landmarks and transforms.
-        """
-        with self._open(source, frame_numbers, clip_id, input_data_format) as frames:
-            return align_clip(frames, self.alignment_settings(), landmarks=landmarks, clip_id=clip_id, device=device)
-
-    def _open(
-        self, source: Any, frame_numbers: Sequence[int] | None, clip_id: str | None, input_data_format: str | None
-    ) -> FrameSource:
-        return open_frames(
-            source,
-            frame_numbers=frame_numbers,
-            backend=self.video_backend,
-            allow_truncated=self.allow_truncated,
-            fast_jpeg=self.fast_jpeg,
-            input_data_format=input_data_format,
-            name=clip_id,
-        )
+        clip = source if isinstance(source, ClipRequest) else ClipRequest(source, **request)
+        settings = self.call_settings()
+        with _open(clip, settings) as frames:
+            return _align(frames, clip, settings)
 
     def preprocess(self, videos: Any, **kwargs: Any) -> BatchFeature:
         """Prepare one clip or a batch of clips for the model.
@@ -270,8 +274,13 @@ class FDPVideoProcessor(BaseVideoProcessor):
                 channelled 3-D arrays is one clip. 5-D arrays are batches.
             onset_index, apex_index, offset_index (`int` or `list[int]`, *optional*): Passed to `sample_indices`.
             frame_numbers (`list[int]` or one per clip, *optional*): 0-based frames that make the clip.
-            landmarks (`np.ndarray` or one per clip, *optional*): See `prepare_clip`.
-            clip_id (`str` or `list[str]`, *optional*): See `prepare_clip`.
+            landmarks (`np.ndarray` or one per clip, *optional*): See [`ClipRequest`].
+            clip_id (`str` or `list[str]`, *optional*): See [`ClipRequest`].
+            video_metadata (`dict`, `VideoMetadata` or a list of them, nested or flat, *optional*):
+                `fps`, `duration`, `total_num_frames` and `frames_indices` of each clip, as other video processors take
+                them. With `frames_indices`, the numbers of the given frames in their recording, frames are chosen
+                evenly in time, and the answer's metadata speaks of the recording.
+            fps (`float`, *optional*): Frames per second to take, in place of `num_frames`.
             input_data_format (`str`, *optional*): "channels_first" or "channels_last", for arrays.
             device (`str`, *optional*): Where to resample and normalise.
             return_tensors (`str`, *optional*): "pt" or "np" stacks the clips.
@@ -279,7 +288,8 @@ class FDPVideoProcessor(BaseVideoProcessor):
 
         Returns:
             `BatchFeature`: `pixel_values` float32 (batch_size, num_frames, 1, height, width) in [-1, 1], and
-            `video_metadata` when `return_metadata` is set.
+            `video_metadata`, a list of [`ClipMetadata`], when `return_metadata` is set; its `warnings` say what makes
+            an answer doubtful.
 
         Raises:
             VideoReadError: If a clip cannot be read.
@@ -287,15 +297,16 @@ class FDPVideoProcessor(BaseVideoProcessor):
         """
         self._check_known(kwargs, {**FDPVideoProcessorKwargs.__annotations__, **dict.fromkeys(_CALL_KEYS)})
         call = {key: kwargs.pop(key, None) for key in _CALL_KEYS}
-        settings = {key: value for key, value in kwargs.items() if value is not None}
-        if any(value != getattr(self, key) for key, value in settings.items()):
-            return type(self)(**{**self.to_dict(), **settings}).preprocess(videos, **call)
+        settings = self.call_settings(**kwargs)
         clips = split_batch(videos, call["input_data_format"])
         per_clip = {key: _per_clip(key, call[key], len(clips)) for key in _PER_CLIP_KEYS}
+        per_clip["video_metadata"] = spread_metadata(call["video_metadata"], len(clips))
         pixel_values, metadata = [], []
-        for row, clip in enumerate(clips):
+        for row, source in enumerate(clips):
             given = {key: values[row] for key, values in per_clip.items()}
-            tensor, info = self._process_clip(clip, call["input_data_format"], call["device"], **given)
+            known = given.pop("video_metadata")
+            clip = ClipRequest(source, **given, input_data_format=call["input_data_format"], device=call["device"])
+            tensor, info = self._process_clip(clip, settings, known, kwargs.get("num_frames"), call["fps"])
             pixel_values.append(tensor)
             metadata.append(info)
         if call["return_tensors"] is not None and len({len(clip) for clip in pixel_values}) > 1:
@@ -305,51 +316,84 @@ class FDPVideoProcessor(BaseVideoProcessor):
                 "set do_sample_frames=True or leave return_tensors out"
             )
         answer = BatchFeature(data={"pixel_values": pixel_values}, tensor_type=call["return_tensors"])
-        if self.return_metadata:
+        if settings.return_metadata:
             answer["video_metadata"] = metadata
         return answer
 
     def _process_clip(
         self,
-        clip: Any,
-        input_data_format: str | None,
-        device: str | torch.device | None,
-        onset_index: int | None,
-        apex_index: int | None,
-        offset_index: int | None,
-        frame_numbers: Sequence[int] | None,
-        landmarks: Any,
-        clip_id: str | None,
-    ) -> tuple[torch.Tensor, VideoMetadata]:
-        with self._open(clip, frame_numbers, clip_id, input_data_format) as frames:
-            if self.do_sample_frames:
-                indices = self.sample_indices(
-                    frames.frame_count, onset_index=onset_index, apex_index=apex_index, offset_index=offset_index
+        clip: ClipRequest,
+        settings: CallSettings,
+        known: Mapping[str, Any] | None,
+        num_frames: int | None,
+        fps: float | None,
+    ) -> tuple[torch.Tensor, ClipMetadata]:
+        with _open(clip, settings) as frames:
+            count = frames.frame_count
+            times = read_times(known, count, frames.frames_per_second, clip.clip_id or frames.name)
+            if settings.do_sample_frames:
+                indices = self._choose(
+                    count,
+                    times,
+                    num_frames if fps is not None else settings.num_frames,
+                    fps,
+                    clip.clip_id or frames.name,
+                    onset_index=clip.onset_index,
+                    apex_index=clip.apex_index,
+                    offset_index=clip.offset_index,
                 )
             else:
-                indices = np.arange(frames.frame_count)
+                indices = np.arange(count)
             unique, inverse = np.unique(indices, return_inverse=True)
             # Alignment may have later frames decoded smaller.
             height, width = frames.size_hw
-            settings = self.alignment_settings()
-            aligned = align_clip(frames, settings, unique, landmarks=landmarks, clip_id=clip_id, device=device)
-            prepared = aligned.frames[torch.from_numpy(inverse)]
-            rate = frames.frames_per_second
-            metadata = VideoMetadata(
-                total_num_frames=frames.frame_count,
+            prepared = _align(frames, clip, settings, unique).frames[torch.from_numpy(inverse)]
+            rate, numbers = times.frames_per_second, times.recording_indices
+            total = times.recording_length or (count if numbers is None else int(numbers[-1]) + 1)
+            metadata = ClipMetadata(
+                total_num_frames=total,
                 fps=rate,
                 width=width,
                 height=height,
-                duration=frames.frame_count / rate if rate else None,
+                duration=total / rate if rate else None,
                 video_backend=frames.backend,
-                frames_indices=indices.tolist(),
+                frames_indices=(indices if numbers is None else numbers[indices]).tolist(),
+                warnings=[*frames.notes, *clip_warnings(count, times, (height, width), settings.alignment.size_hw)],
             )
         # (num_frames, height, width) -> (num_frames, num_channels, height, width)
         return self.normalize_frames(prepared)[:, None], metadata
 
 
 _PER_CLIP_KEYS = ("onset_index", "apex_index", "offset_index", "frame_numbers", "landmarks", "clip_id")
-_CALL_KEYS = (*_PER_CLIP_KEYS, "input_data_format", "device", "return_tensors")
+_CALL_KEYS = (*_PER_CLIP_KEYS, "video_metadata", "fps", "input_data_format", "device", "return_tensors")
+
+
+def _checked(settings: dict[str, Any]) -> dict[str, Any]:
+    """Check the type of each setting; a size of one number becomes two sides."""
+    settings = {key: checked_setting(key, value) for key, value in settings.items()}
+    if isinstance(settings.get("size"), int):
+        settings["size"] = {"height": settings["size"], "width": settings["size"]}
+    return settings
+
+
+def _open(clip: ClipRequest, settings: CallSettings) -> FrameSource:
+    return open_frames(
+        clip.source,
+        frame_numbers=clip.frame_numbers,
+        backend=settings.video_backend,
+        allow_truncated=settings.allow_truncated,
+        fast_jpeg=settings.fast_jpeg,
+        input_data_format=clip.input_data_format,
+        name=clip.clip_id,
+    )
+
+
+def _align(
+    frames: FrameSource, clip: ClipRequest, settings: CallSettings, indices: np.ndarray | None = None
+) -> AlignedClip:
+    return align_clip(
+        frames, settings.alignment, indices, landmarks=clip.landmarks, clip_id=clip.clip_id, device=clip.device
+    )
 
 
 def _per_clip(key: str, value: Any, count: int) -> list[Any]:

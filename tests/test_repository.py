@@ -2,6 +2,7 @@
 
 import ast
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ ARROWS: dict[str, set[str]] = {
     "modeling_fdp": set(),
     "processing_fdp": set(),
     "rendered_faces": {"rendered_faces"},
-    "hub_datasets": {"hub_datasets", "rendered_faces"},
+    # Of processing_fdp only the files without torch, so that corpora count and order frames as the reader does.
+    "hub_datasets": {"hub_datasets", "rendered_faces", "processing_fdp"},
     "evaluation_fdp": {"evaluation_fdp"},
     "training_fdp": {
         "modeling_fdp",
@@ -54,6 +56,17 @@ def test_arrows_between_rooms(room):
         if (found := (imported_packages(path) & OWN_NAMES) - ARROWS[room])
     }
     assert not wrong
+
+
+def test_corpora_use_the_files_of_the_reader_that_need_no_torch():
+    modules = set()
+    for path in sorted((ROOT / "hub_datasets").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "processing_fdp":
+                modules.add(node.module)
+    assert modules
+    code = f"import sys, {', '.join(sorted(modules))}; assert not {{'torch', 'transformers'}} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 @pytest.mark.parametrize("room", ["modeling_fdp", "processing_fdp"])

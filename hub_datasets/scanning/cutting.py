@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hub_datasets.records import RENDERED_MANIFEST, ClipRecord, Erratum, Wrong
 from hub_datasets.scanning.folders import FrameListing
+from processing_fdp.frame_listing_fdp import describe_left_out
 
 
 @dataclass
@@ -22,7 +23,7 @@ class ResolvedClip:
         apex_index (`int`, *optional*): Position of the apex, `None` when unknown.
         label (`str`): Class name.
         missing (`int`): Frame numbers between onset and offset without a file.
-        surplus (`int`): Files outside onset to offset where the package promises none, and repeated numbers.
+        surplus (`int`): Files outside onset to offset where the package promises none, and images that are no frames.
     """
 
     record: ClipRecord
@@ -163,6 +164,13 @@ def cut_clip(record: ClipRecord, listing: FrameListing, *, label: str, only_inte
     """
     if not listing.numbers:
         return LostClip(record.clip_id, f"no frames in {listing.folder}")
+    if listing.by_position and (record.onset is not None or record.offset is not None):
+        return LostClip(
+            record.clip_id,
+            f"the frames {record.onset}..{record.offset} cannot be told, because no run of digits numbers the frames "
+            f"of {listing.folder} ({listing.names[0]!r} to {listing.names[-1]!r}): rename them, or leave onset and "
+            "offset out",
+        )
     onset, offset = _interval(record, listing, only_interval)
     if offset < onset:
         return LostClip(record.clip_id, f"offset {offset} lies before onset {onset}")
@@ -177,8 +185,8 @@ def cut_clip(record: ClipRecord, listing: FrameListing, *, label: str, only_inte
     outside = len(listing.numbers) - len(numbers) if only_interval else 0
     if outside:
         record.notes.append(f"{outside} frames outside the interval {onset}..{offset} were left out")
-    if listing.repeated:
-        record.notes.append(f"{listing.repeated} files repeat a frame number and were left out")
+    if listing.left_out:
+        record.notes.append(describe_left_out(listing.left_out, listing.folder.name))
     return ResolvedClip(
         record=record,
         location=listing.folder,
@@ -189,7 +197,7 @@ def cut_clip(record: ClipRecord, listing: FrameListing, *, label: str, only_inte
         offset_index=len(numbers) - 1,
         label=label,
         missing=missing,
-        surplus=outside + listing.repeated,
+        surplus=outside + len(listing.left_out),
     )
 
 

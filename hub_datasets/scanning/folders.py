@@ -13,11 +13,11 @@ from typing import TypeVar
 from datasets.utils import tqdm
 
 from hub_datasets.records import Package
+from processing_fdp.frame_listing_fdp import IMAGE_SUFFIXES, find_images, order_frames
+from processing_fdp.video_probe_fdp import VIDEO_SUFFIXES
 
 logger = logging.getLogger(__name__)
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".pgm", ".webp")
-VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".m4v")
 ARCHIVE_SUFFIXES = (".zip", ".rar", ".7z", ".tar", ".gz", ".tgz")
 # Listing is waiting for a disk or a network share, not computing: more threads than cores pay off (our choice).
 LISTING_THREADS = min(32, 4 * (os.cpu_count() or 1))
@@ -26,20 +26,9 @@ MAX_DEPTH = 6
 # Enough for every corpus above the clip level, and an end for a data_dir that is a whole file system (our choice).
 MAX_FOLDERS = 20_000
 _LARGEST_BATCH = 64
-_LAST_DIGITS = re.compile(r"(\d+)\D*$")
-_LARGEST_FRAME_NUMBER = 2**31 - 1
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-def frame_number(stem: str) -> int | None:
-    """Frame number of a file: its last run of digits (fact sheet 0.1 rule 1), or `None` where it has none."""
-    digits = _LAST_DIGITS.search(stem)
-    if digits is None or len(digits.group(1)) > 10:
-        return None
-    number = int(digits.group(1))
-    return number if number <= _LARGEST_FRAME_NUMBER else None
 
 
 def parallel_map(
@@ -69,17 +58,20 @@ class FrameListing:
         folder (`Path`): The folder.
         numbers (`list[int]`): Frame numbers, strictly increasing.
         names (`list[str]`): File names, parallel to `numbers`.
-        repeated (`int`): Files that repeat a frame number (img1.jpg beside img001.jpg) and were passed over.
+        left_out (`tuple[str, ...]`): Images that are no frames of the folder, such as copies of a frame and a cover.
+        by_position (`bool`): Whether `numbers` only count the names in their order, because no run of digits in them
+            is a frame number.
     """
 
     folder: Path
     numbers: list[int]
     names: list[str]
-    repeated: int = 0
+    left_out: tuple[str, ...] = ()
+    by_position: bool = False
 
 
 def list_frames(folder: Path, stem_pattern: str = "", suffixes: tuple[str, ...] = ()) -> FrameListing:
-    """List the frames of a folder with a single `os.scandir`; no file is opened or asked for its size.
+    """List the frames of a folder, as the reader of clips would, with a single `os.scandir`; no file is opened.
 
     Args:
         folder (`Path`): Folder of one recording or clip.
@@ -92,29 +84,24 @@ def list_frames(folder: Path, stem_pattern: str = "", suffixes: tuple[str, ...] 
 
     Raises:
         `OSError`: the folder cannot be listed.
+        `VideoReadError`: two names claim one place, or the names can be read in two orders.
     """
     accepted = suffixes or IMAGE_SUFFIXES
     stem_matches = re.compile(stem_pattern, re.IGNORECASE).fullmatch if stem_pattern else None
-    found: list[tuple[int, str]] = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            name = entry.name
-            stem, suffix = os.path.splitext(name)
-            if suffix.lower() not in accepted or name.startswith(".") or not is_text(name):
-                continue
-            if stem_matches is not None and not stem_matches(stem):
-                continue
-            number = frame_number(stem)
-            if number is not None:
-                found.append((number, name))
-    found.sort()
-    numbers: list[int] = []
-    names: list[str] = []
-    for number, name in found:
-        if not numbers or number != numbers[-1]:
-            numbers.append(number)
-            names.append(name)
-    return FrameListing(folder, numbers, names, repeated=len(found) - len(names))
+
+    def accepts(name: str) -> bool:
+        stem, suffix = os.path.splitext(name)
+        return (
+            suffix.lower() in accepted
+            and not name.startswith(".")
+            and (stem_matches is None or stem_matches(stem) is not None)
+        )
+
+    names = find_images(str(folder), accepts)
+    listing = order_frames([name for name in names if is_text(name)], str(folder))
+    # A name that is no text cannot be written into a row.
+    left_out = (*listing.left_out, *(ascii(name) for name in sorted(names) if not is_text(name)))
+    return FrameListing(folder, listing.numbers, listing.names, left_out, listing.by_position)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from hub_datasets.errors import CorpusOptionError, DatasetNotFoundError, SheetEr
 from hub_datasets.records import ClipRecord, Erratum, LabelSet, Package, SheetFile
 from hub_datasets.scanning.cutting import LostClip, ResolvedClip, Scan, apply_errata, choose_interval, cut_clip
 from hub_datasets.scanning.folders import FolderTree, FrameListing, is_text, list_frames, parallel_map
+from processing_fdp.frame_source_fdp import VideoReadError
 
 ANY = "auto"
 # Without listing the frames, nothing else stops a slip of the pen from asking for a billion of them (our choice).
@@ -280,6 +281,8 @@ class CorpusScanner:
         package = self.layout.package
         try:
             return list_frames(folder, package.frame_stem, package.frame_suffixes)
+        except VideoReadError as error:
+            return str(error)
         except OSError as error:
             return f"the folder cannot be listed: {error}"
 

@@ -52,12 +52,12 @@ def test_precomputed_landmarks_are_found_by_clip(suffix, beside, tmp_path, write
     write_table(table, rows)
     options = {"landmarks_path": str(table)} if beside == "by_path" else {}
     processor = FDPVideoProcessor(alignment="precomputed", **options)
-    expected = FDPVideoProcessor().prepare_clip(folder, landmarks=moving_head.landmarks)
-    assert torch.equal(processor.prepare_clip(folder), expected)
-    assert torch.equal(processor.prepare_clip(str(folder)), expected)
-    assert torch.equal(processor.prepare_clip(paths, clip_id="my/clip"), expected)
+    expected = FDPVideoProcessor().align_clip(folder, landmarks=moving_head.landmarks).frames
+    assert torch.equal(processor.align_clip(folder).frames, expected)
+    assert torch.equal(processor.align_clip(str(folder)).frames, expected)
+    assert torch.equal(processor.align_clip(paths, clip_id="my/clip").frames, expected)
     with pytest.raises(FaceNotFoundError, match="nobody"):
-        FDPVideoProcessor(alignment="precomputed", landmarks_path=str(table)).prepare_clip(
+        FDPVideoProcessor(alignment="precomputed", landmarks_path=str(table)).align_clip(
             np.zeros((2, 20, 20), np.uint8), clip_id="nobody"
         )
 
@@ -92,7 +92,7 @@ def test_unusable_tables_are_refused(content, words, tmp_path):
 def test_missing_table_says_what_to_give(tmp_path):
     assert find_landmark_file(str(tmp_path)) is None
     with pytest.raises(AlignmentError, match="landmarks_path="):
-        FDPVideoProcessor(alignment="precomputed").prepare_clip(np.zeros((2, 20, 20), np.uint8))
+        FDPVideoProcessor(alignment="precomputed").align_clip(np.zeros((2, 20, 20), np.uint8))
     with pytest.raises(AlignmentError, match="none at"):
         load_landmarks(str(tmp_path / "no.csv"))
     (tmp_path / "landmarks.parquet").write_bytes(b"not parquet")
@@ -264,11 +264,11 @@ def test_low_scores_are_passed_over(stand_ins):
 
 def test_no_face_names_the_clip_and_the_frame(stand_ins):
     with pytest.raises(FaceNotFoundError, match=r"'sub01/EP01'.*frame 0") as error:
-        opencv_processor(stand_ins).prepare_clip(clip_of(10, 10), clip_id="sub01/EP01")
+        opencv_processor(stand_ins).align_clip(clip_of(10, 10), clip_id="sub01/EP01")
     assert (error.value.clip, error.value.frame) == ("sub01/EP01", 0)
     stand_ins.faces = {90: [(POINTS, 0.9)]}
     with pytest.raises(FaceNotFoundError, match=r"none in frame 1 \(2 of 4\)"):
-        opencv_processor(stand_ins, alignment_mode="per_frame").prepare_clip(clip_of(90, 10, 10, 90))
+        opencv_processor(stand_ins, alignment_mode="per_frame").align_clip(clip_of(90, 10, 10, 90))
 
 
 def test_policies_for_frames_without_a_face(stand_ins):

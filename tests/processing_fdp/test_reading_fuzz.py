@@ -51,7 +51,9 @@ def read_mutants(content, name, folder, numbers, backend, results, log_path):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                with open_frames(path, backend=backend, allow_truncated=bool(number % 3 == 0)) as frames:
+                # A picture by itself is no clip; in a list it is a frame of one.
+                source = [path] if path.suffix == ".jpg" else path
+                with open_frames(source, backend=backend, allow_truncated=bool(number % 3 == 0)) as frames:
                     for indices, gray in frames.iter_chunks(np.arange(min(frames.frame_count, 50))):
                         assert gray.shape == (len(indices), *frames.size_hw) and gray.dtype == np.uint8
             outcomes["read"] += 1

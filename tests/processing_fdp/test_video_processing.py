@@ -39,7 +39,7 @@ def test_pixel_values_keep_the_contract(folder):
     values = pixels(folder)
     assert values.shape == (1, 16, 1, 64, 64) and values.dtype == torch.float32
     assert -1 <= values.min() < values.max() <= 1
-    prepared = processor.prepare_clip(folder)
+    prepared = processor.align_clip(folder).frames
     assert prepared.shape == (20, 64, 64) and prepared.dtype == torch.uint8
     chosen = prepared[torch.from_numpy(processor.sample_indices(len(prepared)))]
     assert torch.equal(values[0, :, 0], processor.normalize_frames(chosen))
@@ -347,7 +347,7 @@ def test_unreadable_sources_are_one_sentence(source):
 
 def test_missing_path_is_a_read_error(tmp_path):
     with pytest.raises(VideoReadError, match="no-such"):
-        FDPVideoProcessor().prepare_clip(tmp_path / "no-such")
+        FDPVideoProcessor().align_clip(tmp_path / "no-such")
 
 
 # ---------------------------------------------------------------- Hugging Face

@@ -18,7 +18,7 @@ from PIL import Image
 from processing_fdp import frame_files_fdp, frame_source_fdp, video_decoders_fdp, video_probe_fdp
 from processing_fdp.clip_reading_fdp import VideoReadError, open_frames
 from processing_fdp.frame_arrays_fdp import FrameArray
-from processing_fdp.frame_files_fdp import list_frames
+from processing_fdp.frame_listing_fdp import list_frames
 from processing_fdp.video_decoders_fdp import open_decoder
 from processing_fdp.video_probe_fdp import TruncatedVideoWarning, probe_video
 
@@ -66,7 +66,7 @@ def test_folder_is_read_in_the_order_of_its_last_numbers(
     paths = write_frames(tmp_path, frames, template=template, first=8)
     (tmp_path / "Thumbs.db").write_bytes(b"x")
     (tmp_path / ".hidden7.png").write_bytes(b"x")
-    assert list_frames(tmp_path) == paths
+    assert [os.path.join(tmp_path, name) for name in list_frames(tmp_path).names] == paths
     gray = read_all(tmp_path)
     assert read_barcode(gray).tolist() == list(range(12))
     assert np.array_equal(gray, read_all(str(tmp_path)))

@@ -98,7 +98,7 @@ def test_clips_are_what_the_processor_prepares(num_proc, corpus, processor, tmp_
     assert len(clips) == 5
     for clip, row in zip(clips, corpus, strict=True):
         source = row["video"] or row["frames"]
-        expected = processor.prepare_clip(source, frame_numbers=row["frame_numbers"] if row["video"] else None)
+        expected = processor.align_clip(source, frame_numbers=row["frame_numbers"] if row["video"] else None).frames
         assert torch.equal(clip["frames"], expected) and clip["frames"].dtype == torch.uint8
         assert clip["apex_index"] == (-1 if row["apex_index"] is None else row["apex_index"])
         assert (clip["onset_index"], clip["offset_index"]) == (0, len(expected) - 1)
@@ -301,7 +301,7 @@ def test_command_prepares_and_draws(command, corpus, tmp_path):
     image = Image.open(sheet)
     assert image.mode == "L" and image.height == 5 * 24
     processor = FDPVideoProcessor(size=20, alignment="precomputed", landmarks_path=table, crop_scale=2.0)
-    clip = processor.prepare_clip(corpus[0]["frames"], clip_id=corpus[0]["clip_id"])
+    clip = processor.align_clip(corpus[0]["frames"], clip_id=corpus[0]["clip_id"]).frames
     drawn = np.asarray(image)
     for column, index in enumerate((0, 2, 5)):
         assert np.array_equal(drawn[:20, column * 24 : column * 24 + 20], clip[index])

@@ -65,7 +65,7 @@ def test_the_cache_of_training_takes_them(generated, precomputed, tmp_path):
     root, rows = generated
     clips = prepare_clips(rows, precomputed, tmp_path, num_proc=1)
     for row, clip in zip(rows, clips, strict=True):
-        expected = precomputed.prepare_clip(row["frames"], landmarks=five_points_of(root, row))
+        expected = precomputed.align_clip(row["frames"], landmarks=five_points_of(root, row)).frames
         assert clip["frames"].equal(expected)
 
 
