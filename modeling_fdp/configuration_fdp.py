@@ -139,8 +139,8 @@ class FDPConfig(PreTrainedConfig):
             unknown). Frames between two moments lie on a line, and must differ by it as well.
         rank_smoothing (`str`, *optional*, defaults to `"running_mean"`):
             What the rank scorer scores: `"running_mean"` (the mean of the features so far, on which rank pooling is
-            defined: a movement that returns is ordered as well, but so is a clip whose frames were shuffled, partly) or
-            `"none"` (the features of each frame alone, as the paper says: scores fall where the movement is played
+            defined: a movement that returns is ordered as well, but so, in part, is a clip whose frames were shuffled)
+            or `"none"` (the features of each frame alone, as the paper says: scores fall where the movement is played
             backwards, and a movement that returns cannot be ordered).
         classifier (`str`, *optional*, defaults to `"convolutional"`):
             `"convolutional"`: 3x3 convolution, pooling to a small grid, one linear layer (our choice).
@@ -502,7 +502,8 @@ class FDPConfig(PreTrainedConfig):
             )
         if self.dynamic_image_decoder == "light" and self.decoder_size < 2:
             raise ValueError(
-                f"`decoder_size` must be at least 2 with dynamic_image_decoder='light', but {self.decoder_size} was given."
+                "`decoder_size` must be at least 2 with dynamic_image_decoder='light', but "
+                f"{self.decoder_size} was given."
             )
         if self.dynamic_image_decoder == "segnet" and self.representation_size % self.feature_stride**2:
             raise ValueError(

@@ -268,8 +268,9 @@ class FDPForVideoClassification(FDPPreTrainedModel):
         }
         classifier = classifiers[config.classifier](config, self.num_labels)
         self.classifier = classifier
-        decoders = {"segnet": FDPSegNetDecoder, "light": FDPLightDecoder}
-        self.decoder = decoders[config.dynamic_image_decoder](config) if config.dynamic_image_decoder != "none" else None
+        decoders: dict[str, Any] = {"segnet": FDPSegNetDecoder, "light": FDPLightDecoder}
+        decoder = decoders.get(config.dynamic_image_decoder)
+        self.decoder = None if decoder is None else decoder(config)
         num_units = len(config.action_units)
         self.action_unit_output = nn.Linear(classifier.seen_size, num_units) if num_units else None
         self.post_init()

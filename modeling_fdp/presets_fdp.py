@@ -2,9 +2,9 @@
 
 from typing import Any
 
-# What the paper says of the network, at whatever width: raw frames, one ordinary convolution as stem, a global block at
-# the end of every stage, a score per frame, ranked features pooled, and the dynamic image of the frames as given, made
-# from the representation alone. `docs/design/paper.md` lists what the paper leaves open.
+# What the paper says of the network, at whatever width: raw frames, one ordinary convolution as stem, a global block
+# at the end of every stage, a score per frame, ranked features pooled, and the dynamic image of the frames as given,
+# made from the representation alone. `docs/design/paper.md` lists what the paper leaves open.
 _PAPER: dict[str, Any] = {
     "num_frames": 8,
     "reference": "none",

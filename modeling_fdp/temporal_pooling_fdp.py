@@ -147,8 +147,8 @@ def fitted_ranker_weights(
 class FDPRankScorer(nn.Module):
     """s_t = <u, V_t> or <u, F_t>: one direction, shared by all clips, along which frame features grow with time.
 
-    Paper: "a rank scorer gives a rank score for each frame-level feature", which is F_t. Released code: no such module.
-    Here u acts on the spatial mean of the map that the frame keeps, or of its running mean.
+    Paper: "a rank scorer gives a rank score for each frame-level feature", which is F_t. Released code: no such
+    module. Here u acts on the spatial mean of the map that the frame keeps, or of its running mean.
     """
 
     def __init__(self, config: FDPConfig) -> None:

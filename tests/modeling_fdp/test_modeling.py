@@ -9,8 +9,8 @@ from torch.nn import functional as F
 from transformers import AutoModel, AutoModelForVideoClassification
 
 from modeling_fdp import FDPForVideoClassification, FDPModel, dynamic_image
-from modeling_fdp.dynamic_image_decoder_fdp import unpool
 from modeling_fdp.classification_fdp import classification_loss
+from modeling_fdp.dynamic_image_decoder_fdp import unpool
 from modeling_fdp.motion_fdp import stabilize
 from modeling_fdp.temporal_pooling_fdp import (
     closed_form_rank_scores,
