@@ -5,16 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .configuration_fdp import POOLED_CELLS, FDPConfig
-from .frame_encoder_fdp import FDPConvNormReLU
-
-
-def _average_over_grid(maps: torch.Tensor, grid_size: int) -> torch.Tensor:
-    """(..., side, side) -> (..., grid_size, grid_size)."""
-    cells, remainder = divmod(maps.shape[-1], grid_size)
-    if remainder:
-        return F.adaptive_avg_pool2d(maps, grid_size)
-    # The same where the grid divides the map, but with a deterministic gradient on GPUs.
-    return F.avg_pool2d(maps, cells)
+from .frame_encoder_fdp import FDPConvNormReLU, average_over_grid
 
 
 class FDPConvolutionalClassifier(nn.Module):
@@ -35,7 +26,7 @@ class FDPConvolutionalClassifier(nn.Module):
     def forward(self, representation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(batch_size, representation_size, height, width) -> (batch_size, num_labels) and what the last layer saw."""
         hidden_states = self.convolution(self.norm(representation))
-        hidden_states = self.dropout(_average_over_grid(hidden_states, self.grid_size).flatten(1))
+        hidden_states = self.dropout(average_over_grid(hidden_states, self.grid_size).flatten(1))
         return self.output(hidden_states), hidden_states
 
 

@@ -142,6 +142,9 @@ class FDPConfig(PreTrainedConfig):
             defined: a movement that returns is ordered as well, but so, in part, is a clip whose frames were shuffled)
             or `"none"` (the features of each frame alone, as the paper says: scores fall where the movement is played
             backwards, and a movement that returns cannot be ordered).
+        rank_grid_size (`int`, *optional*, defaults to 1):
+            Cells along a side of the grid over which the rank scorer averages the map of a frame. 1 leaves nothing of
+            where something moved, so that a feature that only changes its place cannot be ordered (our choice).
         classifier (`str`, *optional*, defaults to `"convolutional"`):
             `"convolutional"`: 3x3 convolution, pooling to a small grid, one linear layer (our choice).
             `"fully_connected"`: 3x3 max pooling and two linear layers (released code).
@@ -244,6 +247,7 @@ class FDPConfig(PreTrainedConfig):
     representation_multiplier: int = 1
     rank_margin: float | int = 1.0
     rank_smoothing: Literal["running_mean", "none"] = "running_mean"
+    rank_grid_size: int = 1
     classifier: Literal["convolutional", "fully_connected"] = "convolutional"
     classifier_hidden_size: int = 256
     classifier_grid_size: int = 4
@@ -413,6 +417,7 @@ class FDPConfig(PreTrainedConfig):
             "classifier_hidden_size",
             "classifier_grid_size",
             "rank_pooling_steps",
+            "rank_grid_size",
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1, but {getattr(self, name)} was given.")
@@ -515,6 +520,10 @@ class FDPConfig(PreTrainedConfig):
             raise ValueError(
                 f"`classifier_grid_size` must not exceed the map of {cells} cells, but {self.classifier_grid_size} "
                 "was given."
+            )
+        if self.has_rank_scorer and cells < self.rank_grid_size:
+            raise ValueError(
+                f"`rank_grid_size` must not exceed the map of {cells} cells, but {self.rank_grid_size} was given."
             )
         if self.classifier == "fully_connected" and cells < POOLED_CELLS:
             raise ValueError(

@@ -198,6 +198,22 @@ class FDPModel(FDPPreTrainedModel):
             stabilized_frames=stabilized,
         )
 
+    def get_input_embeddings(self) -> nn.Module:
+        """The convolution that reads the input, which transformers and PEFT ask for by this name.
+
+        Returns:
+            `nn.Module`: the first convolution of the stem.
+        """
+        return self.encoder.stem[0].conv
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Puts another module in the place of the convolution that reads the input.
+
+        Args:
+            value (`nn.Module`): takes `(num_images, encoder_channels, height, width)`.
+        """
+        self.encoder.stem[0].conv = value
+
     def _refer_to_first_frame(self, pixel_values: torch.Tensor, stabilized: torch.Tensor | None) -> torch.Tensor:
         """The paper and the released code show the frames themselves; this shows what changed since the first."""
         if stabilized is not None:

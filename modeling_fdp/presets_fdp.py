@@ -12,6 +12,7 @@ _PAPER: dict[str, Any] = {
     "stem_strides": [2],
     "temporal_pooling": "rank_pooling",
     "rank_smoothing": "none",
+    "rank_grid_size": 4,
     "dynamic_image_frames": "given",
     "dynamic_image_shortcut": False,
 }

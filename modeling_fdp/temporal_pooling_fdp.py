@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from .configuration_fdp import FDPConfig
 from .dynamic_image_fdp import rank_pooling_weights
+from .frame_encoder_fdp import average_over_grid
 
 # Step size of the ranker's gradient descent. With features in the unit of their own motion the smooth hinge curves by
 # at most num_frames / (2 (num_frames - 1)) <= 1, and descent is stable below 2 over that.
@@ -148,17 +149,22 @@ class FDPRankScorer(nn.Module):
     """s_t = <u, V_t> or <u, F_t>: one direction, shared by all clips, along which frame features grow with time.
 
     Paper: "a rank scorer gives a rank score for each frame-level feature", which is F_t. Released code: no such
-    module. Here u acts on the spatial mean of the map that the frame keeps, or of its running mean.
+    module. Here u acts on the map that the frame keeps, averaged over the cells of a grid, or on its running mean.
     """
 
     def __init__(self, config: FDPConfig) -> None:
         super().__init__()
         self.smoothed = config.rank_smoothing == "running_mean"
-        self.direction = nn.Linear(config.feature_size, 1, bias=False)
+        self.grid_size = config.rank_grid_size
+        self.direction = nn.Linear(config.feature_size * self.grid_size**2, 1, bias=False)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(batch_size, num_frames, feature_size, height, width) -> (batch_size, num_frames)."""
-        vectors = features.mean((-2, -1))
+        if self.grid_size == 1:
+            vectors = features.mean((-2, -1))
+        else:
+            cells = average_over_grid(features.flatten(0, 1), self.grid_size)
+            vectors = cells.reshape(*features.shape[:2], -1)
         scores: torch.Tensor = self.direction(running_mean(vectors) if self.smoothed else vectors)
         return scores.squeeze(-1)
 
