@@ -79,6 +79,10 @@ class FDPModelTests(ModelTesterMixin):
             model.set_input_embeddings(other)
             self.assertIs(model.get_input_embeddings(), other)
 
+    def test_batching_equivalence(self) -> None:
+        """Wider than the mixin's 1e-5: it shows noise, whose motion is found by dividing by almost nothing."""
+        super().test_batching_equivalence(atol=1e-4, rtol=1e-4)
+
     @unittest.skip("expects (batch, length, hidden_size); maps are checked by tests/modeling_fdp/test_modeling.py")
     def test_hidden_states_output(self) -> None: ...
 
