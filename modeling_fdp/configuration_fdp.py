@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import math
 from dataclasses import field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError
@@ -25,6 +25,31 @@ MOTION_CHANNELS, MOTION_STRIDE, MOTION_LEAST_FRAMES = 6, 2, 5
 MOTION_SIDE = MOTION_STRIDE**2
 # Cells along a side of what the fully connected classifier pools over.
 POOLED_CELLS = 3
+
+
+class PoolingTraits(NamedTuple):
+    """What the rest of the network must know of a temporal pooling.
+
+    Args:
+        has_kernel (`bool`): It learns one weight per frame, so that clips have exactly `num_frames` frames, and may
+            widen the channels.
+        reads_scores (`bool`): It weighs frames by their rank scores, so that a scorer is there whatever its loss.
+    """
+
+    has_kernel: bool
+    reads_scores: bool
+
+
+# A new temporal pooling is a row here, its name in `FDPConfig.temporal_pooling`, and a function or a kernel in
+# `temporal_pooling_fdp`.
+TEMPORAL_POOLINGS = {
+    "rank_weighted": PoolingTraits(has_kernel=False, reads_scores=True),
+    "rank_pooling": PoolingTraits(has_kernel=False, reads_scores=True),
+    "closed_form": PoolingTraits(has_kernel=False, reads_scores=False),
+    "score_weighted": PoolingTraits(has_kernel=False, reads_scores=True),
+    "temporal_convolution": PoolingTraits(has_kernel=True, reads_scores=False),
+    "interleaved_convolution": PoolingTraits(has_kernel=True, reads_scores=False),
+}
 
 
 @strict
@@ -48,7 +73,7 @@ class FDPConfig(PreTrainedConfig):
             the encoder sees these and the motion of the skin behind them; see `motion_fdp`),
             `"first_frame_pixels"` (the plain difference alone) or `"first_frame_features"` (the first frame's
             features are subtracted after the encoder). Our choice: identity dominates raw frames, and the reference
-            to the first frame is the largest single gain in honest logs (fact sheet, section 5.2); what motion adds
+            to the first frame is the largest single gain in published logs on CASME II; what motion adds
             to it is in `docs/results.md`. Motion takes the frames for evenly spread in time.
         reference_gain (`float`, *optional*, defaults to 12.0):
             With `"first_frame_motion"` and `"first_frame_pixels"`, the difference is multiplied by this and passed
@@ -98,16 +123,28 @@ class FDPConfig(PreTrainedConfig):
             Channels of the map that each frame keeps. 1 with `frame_head="vector"`.
         temporal_pooling (`str`, *optional*, defaults to `"temporal_convolution"`):
             How frames become one dynamic representation: `"temporal_convolution"` (one learned kernel per channel over
-            the true time axis, what the released code meant), `"rank_weighted"`, `"closed_form"`, `"score_weighted"`
-            or `"interleaved_convolution"` (the released reshape). The paper pools "rank features" by an equation that
-            is unknown; on rendered faces the convolution reached a UF1 of 0.844 and the rank-weighted sum 0.794
-            (three seeds each, `docs/results.md`), so it is the default, and the rank scorer works through its loss.
+            the true time axis, what the released code meant), `"rank_pooling"` (the parameters of a linear ranker that
+            is fitted to the clip's own frames, see `temporal_pooling_fdp`), `"rank_weighted"` (its first step alone),
+            `"closed_form"`, `"score_weighted"` or `"interleaved_convolution"` (the released reshape). The paper pools
+            "rank features" by an equation that is unknown; on rendered faces the convolution reached a UF1 of 0.844
+            and the rank-weighted sum 0.794 (three seeds each, `docs/results.md`), so it is the default, and the rank
+            scorer works through its loss.
+        rank_pooling_steps (`int`, *optional*, defaults to 8):
+            Steps of gradient descent that fit the ranker of `"rank_pooling"` (our choice).
         representation_multiplier (`int`, *optional*, defaults to 1):
             Channels of the dynamic representation per channel of a frame's map; only the convolutions can raise it
             (released code: 8 filters on one channel).
         rank_margin (`float`, *optional*, defaults to 1.0):
             Margin of the pairwise hinge between frames, in units of the score (RankSVM's value; the paper's is
             unknown). Frames between two moments lie on a line, and must differ by it as well.
+        rank_smoothing (`str`, *optional*, defaults to `"running_mean"`):
+            What the rank scorer scores: `"running_mean"` (the mean of the features so far, on which rank pooling is
+            defined: a movement that returns is ordered as well, but so, in part, is a clip whose frames were shuffled)
+            or `"none"` (the features of each frame alone, as the paper says: scores fall where the movement is played
+            backwards, and a movement that returns cannot be ordered).
+        rank_grid_size (`int`, *optional*, defaults to 1):
+            Cells along a side of the grid over which the rank scorer averages the map of a frame. 1 leaves nothing of
+            where something moved, so that a feature that only changes its place cannot be ordered (our choice).
         classifier (`str`, *optional*, defaults to `"convolutional"`):
             `"convolutional"`: 3x3 convolution, pooling to a small grid, one linear layer (our choice).
             `"fully_connected"`: 3x3 max pooling and two linear layers (released code).
@@ -118,10 +155,14 @@ class FDPConfig(PreTrainedConfig):
             tells one emotion from another, so the grid is kept (our choice).
         classifier_dropout (`float`, *optional*, defaults to 0.0):
             Dropout before the last linear layer.
-        decoder (`str`, *optional*, defaults to `"segnet"`):
+        dynamic_image_decoder (`str`, *optional*, defaults to `"segnet"`):
             Network that constructs the dynamic image: `"segnet"` (released code), `"light"` (our choice) or `"none"`.
         decoder_size (`int`, *optional*, defaults to 64):
             Channels of the first level; SegNet's levels are 1, 2, 4, 8 and 8 times this (released code: 64).
+        dynamic_image_shortcut (`bool`, *optional*, defaults to `True`):
+            Whether the light decoder also sees the stem's first map, pooled over time: fine lines, past scorer, stages
+            and representation (our choice). `False` makes the image from the representation alone (paper), as SegNet
+            does in any case.
         dynamic_image_frames (`str`, *optional*, defaults to `"stabilized"`):
             What the target is summed from: `"stabilized"` (the frames with the head held still: a dynamic image of the
             frames themselves shows mostly how the head moved; our choice) or `"given"` (paper and released code).
@@ -195,16 +236,25 @@ class FDPConfig(PreTrainedConfig):
     frame_head: Literal["pyramid", "vector"] = "pyramid"
     feature_size: int = 128
     temporal_pooling: Literal[
-        "rank_weighted", "closed_form", "score_weighted", "temporal_convolution", "interleaved_convolution"
+        "rank_weighted",
+        "rank_pooling",
+        "closed_form",
+        "score_weighted",
+        "temporal_convolution",
+        "interleaved_convolution",
     ] = "temporal_convolution"
+    rank_pooling_steps: int = 8
     representation_multiplier: int = 1
     rank_margin: float | int = 1.0
+    rank_smoothing: Literal["running_mean", "none"] = "running_mean"
+    rank_grid_size: int = 1
     classifier: Literal["convolutional", "fully_connected"] = "convolutional"
     classifier_hidden_size: int = 256
     classifier_grid_size: int = 4
     classifier_dropout: float | int = 0.0
-    decoder: Literal["segnet", "light", "none"] = "segnet"
+    dynamic_image_decoder: Literal["segnet", "light", "none"] = "segnet"
     decoder_size: int = 64
+    dynamic_image_shortcut: bool = True
     dynamic_image_frames: Literal["stabilized", "given"] = "stabilized"
     dynamic_image_normalization: Literal["signed", "min_max"] = "signed"
     dynamic_image_gain: float | int = 8.0
@@ -233,7 +283,9 @@ class FDPConfig(PreTrainedConfig):
 
         Args:
             name (`str`): `"tiny"` (under 2 M parameters, for CPUs and demos), `"small"` (under 12 M), `"base"` (the
-                depths and widths of the authors' code) or `"released"` (their network, for converted checkpoints).
+                depths and widths of the authors' code), `"paper"` (the network that the paper describes, raw frames in
+                and nothing of ours; `docs/design/paper.md`), `"paper_tiny"` (the same at the widths of `tiny`) or
+                `"released"` (the network of the authors' code, for converted checkpoints).
             **overrides: Any field of the configuration, and `num_labels`, `id2label`, `label2id`.
 
         Returns:
@@ -294,7 +346,12 @@ class FDPConfig(PreTrainedConfig):
     @property
     def takes_any_length(self) -> bool:
         """Whether clips may have other than `num_frames` frames."""
-        return self.reference == "first_frame_motion" or not self.temporal_pooling.endswith("convolution")
+        return self.reference == "first_frame_motion" or not TEMPORAL_POOLINGS[self.temporal_pooling].has_kernel
+
+    @property
+    def has_rank_scorer(self) -> bool:
+        """Whether anything trains a rank scorer or reads its scores; without one they come in closed form."""
+        return self.rank_loss_weight > 0 or TEMPORAL_POOLINGS[self.temporal_pooling].reads_scores
 
     @property
     def stem_stride(self) -> int:
@@ -320,7 +377,7 @@ class FDPConfig(PreTrainedConfig):
         """
         size = self.image_size if image_size is None else image_size
         total_stride = self.stem_stride * math.prod(self.stage_strides)
-        if self.decoder == "segnet":
+        if self.dynamic_image_decoder == "segnet":
             total_stride = math.lcm(total_stride, SEGNET_TOTAL_STRIDE)
         if self.reference == "first_frame_motion":
             total_stride = math.lcm(total_stride, MOTION_SIDE)
@@ -359,6 +416,8 @@ class FDPConfig(PreTrainedConfig):
             "attention_head_dim",
             "classifier_hidden_size",
             "classifier_grid_size",
+            "rank_pooling_steps",
+            "rank_grid_size",
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1, but {getattr(self, name)} was given.")
@@ -441,17 +500,17 @@ class FDPConfig(PreTrainedConfig):
                 "`temporal_pooling='interleaved_convolution'` reshapes one vector per frame, but "
                 f"frame_head={self.frame_head!r} was given; use 'vector' or 'temporal_convolution'."
             )
-        convolution = self.temporal_pooling.endswith("convolution")
-        if not convolution and self.representation_multiplier != 1:
+        if not TEMPORAL_POOLINGS[self.temporal_pooling].has_kernel and self.representation_multiplier != 1:
             raise ValueError(
                 f"`temporal_pooling={self.temporal_pooling!r}` keeps the channels, but representation_multiplier="
                 f"{self.representation_multiplier} was given; set it to 1."
             )
-        if self.decoder == "light" and self.decoder_size < 2:
+        if self.dynamic_image_decoder == "light" and self.decoder_size < 2:
             raise ValueError(
-                f"`decoder_size` must be at least 2 with decoder='light', but {self.decoder_size} was given."
+                "`decoder_size` must be at least 2 with dynamic_image_decoder='light', but "
+                f"{self.decoder_size} was given."
             )
-        if self.decoder == "segnet" and self.representation_size % self.feature_stride**2:
+        if self.dynamic_image_decoder == "segnet" and self.representation_size % self.feature_stride**2:
             raise ValueError(
                 "The SegNet decoder unfolds the representation to full size, so its channels must be a multiple of "
                 f"{self.feature_stride**2}, but there are {self.representation_size}; change `feature_size`."
@@ -461,6 +520,10 @@ class FDPConfig(PreTrainedConfig):
             raise ValueError(
                 f"`classifier_grid_size` must not exceed the map of {cells} cells, but {self.classifier_grid_size} "
                 "was given."
+            )
+        if self.has_rank_scorer and cells < self.rank_grid_size:
+            raise ValueError(
+                f"`rank_grid_size` must not exceed the map of {cells} cells, but {self.rank_grid_size} was given."
             )
         if self.classifier == "fully_connected" and cells < POOLED_CELLS:
             raise ValueError(

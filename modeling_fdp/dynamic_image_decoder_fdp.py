@@ -99,8 +99,9 @@ def unpool(hidden_states: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
 class FDPLightDecoder(nn.Module):
     """A small encoder-decoder for small presets (our choice).
 
-    One level down and up again on the representation, then up to the stem's first map, where the fine lines are that a
-    coarse representation cannot hold: a lid or a lip moves by a fraction of a pixel.
+    One level down and up again on the representation, then up to the size of the stem's first map. With
+    `config.dynamic_image_shortcut` that map joins in, with the fine lines that a coarse representation cannot hold: a
+    lid or a lip moves by a fraction of a pixel. Without it the image comes from the representation alone.
     """
 
     def __init__(self, config: FDPConfig) -> None:
@@ -110,7 +111,8 @@ class FDPLightDecoder(nn.Module):
         self.down = FDPConvNormReLU(size, 2 * size, stride=2)
         self.bottom = FDPConvNormReLU(2 * size, size)
         self.merge = FDPConvNormReLU(size, size)
-        self.detail = FDPConvNormReLU(size + config.stem_channels[0], size // 2)
+        self.has_shortcut = config.dynamic_image_shortcut
+        self.detail = FDPConvNormReLU(size + self.has_shortcut * config.stem_channels[0], size // 2)
         # Each pixel of a cell of the stem's map is one channel of the last convolution: no layer runs at full size.
         self.output = FDPImageOutput(size // 2, config.stem_strides[0] ** 2)
         self.stem_stride = config.stem_strides[0]
@@ -122,7 +124,7 @@ class FDPLightDecoder(nn.Module):
             representation (`torch.FloatTensor` of shape `(batch_size, representation_size, map height, map width)`):
                 the dynamic representation.
             detail (`torch.FloatTensor` of shape `(batch_size, stem_channels[0], stem height, stem width)`): the stem's
-                first map, pooled over time.
+                first map, pooled over time; of its size alone use is made without the shortcut.
 
         Returns:
             `torch.FloatTensor` of shape `(batch_size, 1, height, width)`: in [0, 1].
@@ -136,5 +138,5 @@ class FDPLightDecoder(nn.Module):
             merged = F.avg_pool2d(merged, finer)
         else:
             merged = F.interpolate(merged, size=detail.shape[-2:], mode="nearest")
-        drawn = self.detail(torch.cat([merged, detail], dim=1))
+        drawn = self.detail(torch.cat([merged, detail], dim=1) if self.has_shortcut else merged)
         return torch.sigmoid(F.pixel_shuffle(self.output(drawn), self.stem_stride))

@@ -21,7 +21,7 @@ def _harmonic_numbers(count: int, device: torch.device | None) -> torch.Tensor:
 def rank_pooling_weights(
     num_frames: int, device: torch.device | None = None, dtype: torch.dtype = torch.float32
 ) -> torch.Tensor:
-    """Closed-form weights of approximate rank pooling on raw frames (fact sheet, section 1.4).
+    """Closed-form weights of approximate rank pooling on raw frames (Bilen et al., CVPR 2016).
 
     alpha_t = 2 (T - t + 1) - (T + 1) (H_T - H_{t-1}) for t = 1 ... T, H the harmonic numbers. They sum to zero. With
     few frames almost all negative mass lies on the first: the picture is nearly "later frames minus the first".

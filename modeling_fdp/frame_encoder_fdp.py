@@ -11,6 +11,15 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from .configuration_fdp import FDPConfig
 
 
+def average_over_grid(maps: torch.Tensor, grid_size: int) -> torch.Tensor:
+    """(batch_size, channels, side, side) -> (batch_size, channels, grid_size, grid_size)."""
+    cells, remainder = divmod(maps.shape[-1], grid_size)
+    if remainder:
+        return F.adaptive_avg_pool2d(maps, grid_size)
+    # The same where the grid divides the map, but with a deterministic gradient on GPUs.
+    return F.avg_pool2d(maps, cells)
+
+
 class FDPDropPath(nn.Module):
     """Stochastic depth: drops the residual branch of a whole frame while training."""
 

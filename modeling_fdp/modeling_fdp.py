@@ -15,13 +15,17 @@ from transformers.utils import ModelOutput, TransformersKwargs
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
-from .classification_fdp import FDPConvolutionalClassifier, FDPFullyConnectedClassifier
+from .classification_fdp import (
+    FDPConvolutionalClassifier,
+    FDPFullyConnectedClassifier,
+    action_unit_loss,
+    classification_loss,
+)
 from .configuration_fdp import FDPConfig
 from .dynamic_image_decoder_fdp import FDPImageOutput, FDPLightDecoder, FDPSegNetDecoder
 from .dynamic_image_fdp import dynamic_image_target, rank_pooling_weights
 from .frame_encoder_fdp import FDPAttention, FDPFrameEncoder, FDPStage
 from .gradient_checkpointing_fdp import keep_running_statistics
-from .losses_fdp import action_unit_loss, classification_loss
 from .motion_fdp import motion_channels, stabilize
 from .temporal_pooling_fdp import (
     FDPRankScorer,
@@ -73,7 +77,7 @@ class FDPVideoClassifierOutput(ModelOutput):
         logits (`torch.FloatTensor` of shape `(batch_size, num_labels)`):
             Class scores before the softmax.
         dynamic_image (`torch.FloatTensor` of shape `(batch_size, 1, height, width)`, *optional*):
-            The constructed dynamic image in [0, 1]; absent with `decoder="none"`.
+            The constructed dynamic image in [0, 1]; absent with `dynamic_image_decoder="none"`.
         rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`):
             One score per frame, higher for later frames; any scale.
         action_unit_logits (`torch.FloatTensor` of shape `(batch_size, num_action_units)`, *optional*):
@@ -152,8 +156,7 @@ class FDPModel(FDPPreTrainedModel):
     def __init__(self, config: FDPConfig) -> None:
         super().__init__(config)
         self.encoder = FDPFrameEncoder(config)
-        learned_scores = config.rank_loss_weight > 0 or config.temporal_pooling in ("rank_weighted", "score_weighted")
-        self.rank_scorer = FDPRankScorer(config) if learned_scores else None
+        self.rank_scorer = FDPRankScorer(config) if config.has_rank_scorer else None
         self.pooling = FDPTemporalPooling(config)
         self.post_init()
 
@@ -194,6 +197,22 @@ class FDPModel(FDPPreTrainedModel):
             detail=(weights.view(-1, 1, 1, 1) * detail).sum(1),
             stabilized_frames=stabilized,
         )
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The convolution that reads the input, which transformers and PEFT ask for by this name.
+
+        Returns:
+            `nn.Module`: the first convolution of the stem.
+        """
+        return self.encoder.stem[0].conv
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Puts another module in the place of the convolution that reads the input.
+
+        Args:
+            value (`nn.Module`): takes `(num_images, encoder_channels, height, width)`.
+        """
+        self.encoder.stem[0].conv = value
 
     def _refer_to_first_frame(self, pixel_values: torch.Tensor, stabilized: torch.Tensor | None) -> torch.Tensor:
         """The paper and the released code show the frames themselves; this shows what changed since the first."""
@@ -265,8 +284,9 @@ class FDPForVideoClassification(FDPPreTrainedModel):
         }
         classifier = classifiers[config.classifier](config, self.num_labels)
         self.classifier = classifier
-        decoders = {"segnet": FDPSegNetDecoder, "light": FDPLightDecoder}
-        self.decoder = decoders[config.decoder](config) if config.decoder != "none" else None
+        decoders: dict[str, Any] = {"segnet": FDPSegNetDecoder, "light": FDPLightDecoder}
+        decoder = decoders.get(config.dynamic_image_decoder)
+        self.decoder = None if decoder is None else decoder(config)
         num_units = len(config.action_units)
         self.action_unit_output = nn.Linear(classifier.seen_size, num_units) if num_units else None
         self.post_init()

@@ -2,6 +2,21 @@
 
 from typing import Any
 
+# What the paper says of the network, at whatever width: raw frames, one ordinary convolution as stem, a global block
+# at the end of every stage, a score per frame, ranked features pooled, and the dynamic image of the frames as given,
+# made from the representation alone. `docs/design/paper.md` lists what the paper leaves open.
+_PAPER: dict[str, Any] = {
+    "num_frames": 8,
+    "reference": "none",
+    "stem_channels": [64],
+    "stem_strides": [2],
+    "temporal_pooling": "rank_pooling",
+    "rank_smoothing": "none",
+    "rank_grid_size": 4,
+    "dynamic_image_frames": "given",
+    "dynamic_image_shortcut": False,
+}
+
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {
         "stem_channels": [32, 64],
@@ -16,7 +31,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "feature_size": 64,
         "classifier_dropout": 0.3,
         "drop_path_rate": 0.05,
-        "decoder": "light",
+        "dynamic_image_decoder": "light",
         "decoder_size": 32,
     },
     "small": {
@@ -29,10 +44,26 @@ PRESETS: dict[str, dict[str, Any]] = {
         "feature_size": 96,
         "classifier_dropout": 0.3,
         "drop_path_rate": 0.1,
-        "decoder": "light",
+        "dynamic_image_decoder": "light",
         "decoder_size": 64,
     },
     "base": {},
+    "paper": {**_PAPER, "stage_strides": [2, 2, 2, 2]},
+    "paper_tiny": {
+        **_PAPER,
+        "hidden_sizes": [96, 128],
+        "global_hidden_sizes": [96, 128],
+        "local_depths": [1, 1],
+        "global_depths": [1, 1],
+        "stage_strides": [2, 2],
+        "key_value_strides": [4, 2],
+        "local_mlp_ratio": 2.0,
+        "feature_size": 64,
+        "classifier_dropout": 0.3,
+        "drop_path_rate": 0.05,
+        "dynamic_image_decoder": "light",
+        "decoder_size": 32,
+    },
     # The network that the authors' code builds, quirks included; the modules that it switches on say what they do.
     "released": {
         "num_labels": 5,

@@ -1,4 +1,12 @@
-"""Rank scores of frames, the ranking loss, and the pooling of frame features over time."""
+"""Rank scores of frames, the ranking loss, and the pooling of frame features over time.
+
+Rank pooling (Fernando et al., CVPR 2015) sums a clip up by the parameters d of a linear ranker that orders the running
+means V_t of its frame features by time. Here the search for d starts at the direction u of the shared rank scorer, and
+what the clip's own frames add to it is the representation: of a clip that stands still nothing is added.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -6,10 +14,15 @@ from torch.nn import functional as F
 
 from .configuration_fdp import FDPConfig
 from .dynamic_image_fdp import rank_pooling_weights
+from .frame_encoder_fdp import average_over_grid
+
+# Step size of the ranker's gradient descent. With features in the unit of their own motion the smooth hinge curves by
+# at most num_frames / (2 (num_frames - 1)) <= 1, and descent is stable below 2 over that.
+RANKER_RATE = 1.5
 
 
 def running_mean(features: torch.Tensor) -> torch.Tensor:
-    """V_t = (F_1 + ... + F_t) / t, the smoothing that rank pooling is defined on (fact sheet, section 1.4).
+    """V_t = (F_1 + ... + F_t) / t, the smoothing that rank pooling is defined on (Fernando et al., CVPR 2015).
 
     Args:
         features (`torch.FloatTensor` of shape `(batch_size, num_frames, ...)`): one entry per frame.
@@ -59,44 +72,101 @@ def scores_per_frame(rank_scores: torch.Tensor, num_frames: int) -> torch.Tensor
     return curve @ (1 - (position - place[:, None]).abs()).clamp(min=0).to(curve.dtype)
 
 
+def _pull_of_pairs(rank_scores: torch.Tensor, margin: float) -> torch.Tensor:
+    """How the pairs q > t pull at the frames: sum of a_qt on q, minus the same on t; they sum to 0 over the clip.
+
+    a_qt = how far the pair violates the margin, the hinge's slope made smooth by a sigmoid.
+    """
+    difference = rank_scores[:, :, None] - rank_scores[:, None, :]
+    later = torch.ones_like(difference[0]).tril(-1)
+    pairs = torch.sigmoid(margin - difference) * later
+    return pairs.sum(2) - pairs.sum(1)
+
+
+def _weights_on_frames(smoothed_weights: torch.Tensor) -> torch.Tensor:
+    """Weights b_t of running means V_t to weights of the frames themselves, on a fixed scale.
+
+    sum_t b_t V_t = sum_n F_n sum_{t >= n} b_t / t
+    """
+    num_frames = smoothed_weights.shape[1]
+    count = torch.arange(1, num_frames + 1, device=smoothed_weights.device, dtype=smoothed_weights.dtype)
+    weights = (smoothed_weights / count).flip(1).cumsum(1).flip(1)
+    return 2 * weights / weights.abs().sum(1, keepdim=True).clamp(min=1e-6)
+
+
 def rank_pair_weights(rank_scores: torch.Tensor, margin: float) -> torch.Tensor:
     """Weights over raw frames from one step of RankSVM, started at the scorer's own scores.
 
-    The step is sum over q > t of a_qt (V_q - V_t), a_qt = how far the pair violates the margin (the hinge's slope,
-    made smooth by a sigmoid). With equal scores every pair counts alike, and the result is approximate rank pooling in
-    closed form; once a pair is ordered well it fades, as a pair beyond the margin does in a support vector machine.
+    The step is sum over q > t of a_qt (V_q - V_t). With equal scores every pair counts alike, and the result is
+    approximate rank pooling in closed form; once a pair is ordered well it fades, as a pair beyond the margin does in
+    a support vector machine.
 
     Args:
-        rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`): one score per frame.
+        rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`): scores of the running means.
         margin (`float`): as in the loss.
 
     Returns:
         `torch.FloatTensor` of shape `(batch_size, num_frames)`: they sum to 0, their absolute values to 2.
     """
-    difference = rank_scores[:, :, None] - rank_scores[:, None, :]
-    later = torch.ones_like(difference[0]).tril(-1)
-    pairs = torch.sigmoid(margin - difference) * later
-    smoothed_weights = pairs.sum(2) - pairs.sum(1)
-    # sum_t b_t V_t = sum_n F_n sum_{t >= n} b_t / t
-    count = torch.arange(1, rank_scores.shape[1] + 1, device=rank_scores.device, dtype=rank_scores.dtype)
-    weights = (smoothed_weights / count).flip(1).cumsum(1).flip(1)
-    return 2 * weights / weights.abs().sum(1, keepdim=True).clamp(min=1e-6)
+    return _weights_on_frames(_pull_of_pairs(rank_scores, margin))
+
+
+def fitted_ranker_weights(
+    features: torch.Tensor, rank_scores: torch.Tensor, margin: float, num_steps: int
+) -> torch.Tensor:
+    """Weights over raw frames that make up the linear ranker of a clip.
+
+    The ranker is d = u + sum_t b_t V_t. Its smooth hinge over all pairs is lowered by gradient descent from b = 0, and
+    the few steps take the place of the norm penalty of RankSVM. It needs the products of the V_t among each other
+    only, so that a step costs num_frames squared operations per clip. One step is `rank_pair_weights`.
+
+    Args:
+        features (`torch.FloatTensor` of shape `(batch_size, num_frames, channels, height, width)`): frame features.
+        rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`): scores u gives to the running means.
+        margin (`float`): as in the loss.
+        num_steps (`int`): steps of gradient descent, at least 1.
+
+    Returns:
+        `torch.FloatTensor` of shape `(batch_size, num_frames)`: they sum to 0, their absolute values to 2.
+    """
+    # Half precision would lose what differs between two almost equal frames.
+    with torch.autocast(features.device.type, enabled=False):
+        vectors = running_mean(features.flatten(2).float())
+        vectors = vectors - vectors.mean(1, keepdim=True)
+        products = vectors @ vectors.transpose(1, 2)
+        # A clip's own motion is the unit of its features: no clip needs more or shorter steps than another.
+        products = products / vectors.square().sum(2).mean(1).clamp(min=1e-12)[:, None, None]
+        num_pairs = rank_scores.shape[1] * (rank_scores.shape[1] - 1) / 2
+        smoothed_weights, scores = torch.zeros_like(rank_scores), rank_scores
+        for step in range(num_steps):
+            if step:
+                scores = rank_scores + (products @ smoothed_weights[:, :, None]).squeeze(2)
+            smoothed_weights = smoothed_weights + RANKER_RATE / num_pairs * _pull_of_pairs(scores, margin)
+        return _weights_on_frames(smoothed_weights)
 
 
 class FDPRankScorer(nn.Module):
-    """s_t = <u, V_t>: one learned direction along which the running mean of the frame features should grow with time.
+    """s_t = <u, V_t> or <u, F_t>: one direction, shared by all clips, along which frame features grow with time.
 
-    Paper: "a rank scorer gives a rank score for each frame-level feature". Released code: no such module. Here u acts
-    on the spatial mean of the map that the frame keeps.
+    Paper: "a rank scorer gives a rank score for each frame-level feature", which is F_t. Released code: no such
+    module. Here u acts on the map that the frame keeps, averaged over the cells of a grid, or on its running mean.
     """
 
     def __init__(self, config: FDPConfig) -> None:
         super().__init__()
-        self.direction = nn.Linear(config.feature_size, 1, bias=False)
+        self.smoothed = config.rank_smoothing == "running_mean"
+        self.grid_size = config.rank_grid_size
+        self.direction = nn.Linear(config.feature_size * self.grid_size**2, 1, bias=False)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(batch_size, num_frames, feature_size, height, width) -> (batch_size, num_frames)."""
-        return self.direction(running_mean(features.mean((-2, -1)))).squeeze(-1)
+        if self.grid_size == 1:
+            vectors = features.mean((-2, -1))
+        else:
+            cells = average_over_grid(features.flatten(0, 1), self.grid_size)
+            vectors = cells.reshape(*features.shape[:2], -1)
+        scores: torch.Tensor = self.direction(running_mean(vectors) if self.smoothed else vectors)
+        return scores.squeeze(-1)
 
 
 def closed_form_rank_scores(features: torch.Tensor) -> torch.Tensor:
@@ -119,12 +189,66 @@ def closed_form_rank_scores(features: torch.Tensor) -> torch.Tensor:
     return scores / scores.square().mean(1, keepdim=True).sqrt().clamp(min=1e-6)
 
 
+def _scores_of_running_means(rank_scores: torch.Tensor, config: FDPConfig) -> torch.Tensor:
+    """<u, V_t> in float32 from what the scorer gives; it is linear, so the mean of scores is the score of the mean."""
+    scores = rank_scores.float()
+    return scores if config.rank_smoothing == "running_mean" else running_mean(scores)
+
+
+def _rank_weighted(features: torch.Tensor, rank_scores: torch.Tensor, config: FDPConfig) -> torch.Tensor:
+    return rank_pair_weights(_scores_of_running_means(rank_scores, config), config.rank_margin)
+
+
+def _rank_pooling(features: torch.Tensor, rank_scores: torch.Tensor, config: FDPConfig) -> torch.Tensor:
+    scores = _scores_of_running_means(rank_scores, config)
+    return fitted_ranker_weights(features, scores, config.rank_margin, config.rank_pooling_steps)
+
+
+def _closed_form(features: torch.Tensor, rank_scores: torch.Tensor, config: FDPConfig) -> torch.Tensor:
+    weights = rank_pooling_weights(features.shape[1], device=features.device)
+    return (2 * weights / weights.abs().sum()).expand(features.shape[0], -1)
+
+
+def _score_weighted(features: torch.Tensor, rank_scores: torch.Tensor, config: FDPConfig) -> torch.Tensor:
+    return F.softmax(rank_scores.float(), dim=1)
+
+
+def _frames_first(features: torch.Tensor) -> torch.Tensor:
+    return features.transpose(1, 2)
+
+
+def _interleaved(features: torch.Tensor) -> torch.Tensor:
+    batch_size, num_frames, _, height, width = features.shape
+    return features.reshape(batch_size, 1, height, width, num_frames)
+
+
+class _Kernel(NamedTuple):
+    """How a 3-D convolution pools: which of its three axes it takes for time, and how features are laid out for it."""
+
+    time_axis: int
+    layout: Callable[[torch.Tensor], torch.Tensor]
+
+
+# Weights of the frames, `(batch_size, num_frames)`, from features, rank scores and configuration.
+POOLING_WEIGHTS = {
+    "rank_weighted": _rank_weighted,
+    "rank_pooling": _rank_pooling,
+    "closed_form": _closed_form,
+    "score_weighted": _score_weighted,
+}
+POOLING_KERNELS = {
+    "temporal_convolution": _Kernel(0, _frames_first),
+    "interleaved_convolution": _Kernel(2, _interleaved),
+}
+
+
 class FDPTemporalPooling(nn.Module):
     """Frame features to one dynamic representation.
 
     `config.temporal_pooling` says how:
 
     - `rank_weighted`: weights from pairs of rank scores, see `rank_pair_weights`;
+    - `rank_pooling`: a ranker fitted to the clip's own frames, see `fitted_ranker_weights`;
     - `closed_form`: approximate rank pooling, no parameters;
     - `score_weighted`: softmax of the rank scores;
     - `temporal_convolution`: a 3-D convolution as deep as the frames or moments, over the true time axis;
@@ -134,30 +258,24 @@ class FDPTemporalPooling(nn.Module):
 
     def __init__(self, config: FDPConfig) -> None:
         super().__init__()
-        self.mode = config.temporal_pooling
-        self.margin = config.rank_margin
-        if self.mode == "temporal_convolution":
-            kernel, padding = (config.num_encoder_frames, 3, 3), (0, 1, 1)
-        elif self.mode == "interleaved_convolution":
-            kernel, padding = (3, 3, config.num_encoder_frames), (1, 1, 0)
-        else:
-            return
-        self.convolution = nn.Conv3d(
-            config.feature_size, config.representation_size, kernel, padding=padding, groups=config.feature_size
-        )
+        self.config = config
+        self.kernel = POOLING_KERNELS.get(config.temporal_pooling)
+        if self.kernel is not None:
+            size, padding = [3, 3], [1, 1]
+            size.insert(self.kernel.time_axis, config.num_encoder_frames)
+            padding.insert(self.kernel.time_axis, 0)
+            self.convolution = nn.Conv3d(
+                config.feature_size,
+                config.representation_size,
+                (size[0], size[1], size[2]),
+                padding=(padding[0], padding[1], padding[2]),
+                groups=config.feature_size,
+            )
 
     def forward(self, features: torch.Tensor, rank_scores: torch.Tensor) -> torch.Tensor:
         """(batch_size, num_frames, channels, height, width) -> (batch_size, representation_size, height, width)."""
-        if self.mode == "temporal_convolution":
-            return self.convolution(features.transpose(1, 2)).squeeze(2)
-        if self.mode == "interleaved_convolution":
-            batch_size, num_frames, _, height, width = features.shape
-            return self.convolution(features.reshape(batch_size, 1, height, width, num_frames)).squeeze(-1)
-        if self.mode == "rank_weighted":
-            weights = rank_pair_weights(rank_scores.float(), self.margin)
-        elif self.mode == "score_weighted":
-            weights = F.softmax(rank_scores.float(), dim=1)
-        else:
-            weights = rank_pooling_weights(features.shape[1], device=features.device)
-            weights = (2 * weights / weights.abs().sum()).expand(features.shape[0], -1)
+        if self.kernel is not None:
+            pooled: torch.Tensor = self.convolution(self.kernel.layout(features))
+            return pooled.squeeze(2 + self.kernel.time_axis)
+        weights = POOLING_WEIGHTS[self.config.temporal_pooling](features, rank_scores, self.config)
         return torch.einsum("bt,btchw->bchw", weights.to(features.dtype), features)

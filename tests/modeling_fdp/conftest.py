@@ -36,6 +36,25 @@ SMALL_BY_PRESET = {
         "decoder_size": 8,
     },
     "base": {"global_hidden_sizes": [16, 16, 32, 32], "local_head_dim": 4, "feature_size": 32, "decoder_size": 4},
+    "paper": {
+        "stem_channels": [8],
+        "stem_strides": [2],
+        "global_hidden_sizes": [16, 16, 32, 32],
+        "local_head_dim": 4,
+        "feature_size": 16,
+        "decoder_size": 4,
+    },
+    "paper_tiny": {
+        "stem_channels": [8],
+        "stem_strides": [2],
+        "classifier_dropout": 0.0,
+        "hidden_sizes": [8, 16],
+        "local_depths": [1, 1],
+        "global_hidden_sizes": [16, 32],
+        "local_head_dim": 4,
+        "feature_size": 8,
+        "decoder_size": 8,
+    },
     "released": {"decoder_size": 4, "classifier_hidden_size": 16},
 }
 PRESETS = tuple(SMALL_BY_PRESET)

@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForVideoClassification
 from transformers.utils import logging
 
 from modeling_fdp import FDPForVideoClassification, FDPModel
-from modeling_fdp.losses_fdp import action_unit_loss
+from modeling_fdp.classification_fdp import action_unit_loss
 
 UNITS = ["1", "4", "L12"]
 LABELS = torch.tensor([0, 2])

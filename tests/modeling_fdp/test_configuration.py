@@ -9,7 +9,7 @@ from transformers import AutoConfig
 
 from modeling_fdp import FDPConfig
 
-PRESETS = ("tiny", "small", "base", "released")
+PRESETS = ("tiny", "small", "base", "paper", "paper_tiny", "released")
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -75,7 +75,7 @@ def test_label_names_decide_the_number_of_labels():
 
 
 def test_unknown_preset_and_misspelt_field_are_refused():
-    with pytest.raises(ValueError, match="tiny, small, base, released"):
+    with pytest.raises(ValueError, match="tiny, small, base, paper, paper_tiny, released"):
         FDPConfig.from_preset("huge")
     with pytest.raises(ValueError, match="hiden_sizes"):
         FDPConfig.from_preset("tiny", hiden_sizes=[1, 2, 3, 4])
@@ -90,7 +90,7 @@ def test_unknown_preset_and_misspelt_field_are_refused():
         ("tiny", {"num_moments": 1}, "`num_moments` must be at least 2.*but 1"),
         ("tiny", {"stem_strides": [1, 4]}, r"first of `stem_strides` must be even, but \[1, 4\]"),
         ("base", {"stem_channels": [], "stem_strides": []}, "at least one convolution"),
-        ("tiny", {"decoder_size": 1}, "at least 2 with decoder='light'"),
+        ("tiny", {"decoder_size": 1}, "at least 2 with dynamic_image_decoder='light'"),
         ("tiny", {"action_units": ["4", "12", "4"]}, r"each code once, but \['4', '12', '4'\]"),
         ("tiny", {"action_units": [4]}, "action_units"),
         ("tiny", {"action_unit_loss_weight": -1.0}, "`action_unit_loss_weight` must not be negative, but -1.0"),
@@ -105,6 +105,9 @@ def test_unknown_preset_and_misspelt_field_are_refused():
         ("released", {"feature_size": 8}, "feature_size=8"),
         ("tiny", {"temporal_pooling": "interleaved_convolution"}, "frame_head='pyramid'"),
         ("tiny", {"classifier_grid_size": 17}, "map of 8 cells, but 17"),
+        ("tiny", {"rank_grid_size": 9}, "map of 8 cells, but 9"),
+        ("tiny", {"rank_grid_size": 0}, "`rank_grid_size` must be at least 1, but 0"),
+        ("tiny", {"rank_pooling_steps": 0}, "`rank_pooling_steps` must be at least 1, but 0"),
         ("tiny", {"class_weights": [1.0, 2.0, 3.0], "num_labels": 2}, "3 weights were given for 2 labels"),
         ("tiny", {"drop_path_rate": 1.0}, r"\[0, 1\), but 1.0"),
         ("tiny", {"rank_loss_weight": -0.5}, "not be negative, but -0.5"),

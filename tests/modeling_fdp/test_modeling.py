@@ -9,8 +9,8 @@ from torch.nn import functional as F
 from transformers import AutoModel, AutoModelForVideoClassification
 
 from modeling_fdp import FDPForVideoClassification, FDPModel, dynamic_image
+from modeling_fdp.classification_fdp import classification_loss
 from modeling_fdp.dynamic_image_decoder_fdp import unpool
-from modeling_fdp.losses_fdp import classification_loss
 from modeling_fdp.motion_fdp import stabilize
 from modeling_fdp.temporal_pooling_fdp import (
     closed_form_rank_scores,
@@ -19,8 +19,8 @@ from modeling_fdp.temporal_pooling_fdp import (
     running_mean,
 )
 
-PRESETS = ("tiny", "small", "base", "released")
-POOLINGS = ("rank_weighted", "closed_form", "score_weighted", "temporal_convolution")
+PRESETS = ("tiny", "small", "base", "paper", "paper_tiny", "released")
+POOLINGS = ("rank_weighted", "rank_pooling", "closed_form", "score_weighted", "temporal_convolution")
 LABELS = torch.tensor([0, 2])
 
 
@@ -55,7 +55,7 @@ class TestEveryPreset:
 
     def test_hidden_states_are_the_stem_and_the_stages(self, model, clips):
         states = model(clips(), output_hidden_states=True).hidden_states
-        assert [state.shape[-1] for state in states] == [16, *model.config.stage_sizes()]
+        assert [state.shape[-1] for state in states] == [64 // model.config.stem_stride, *model.config.stage_sizes()]
         assert model.config.num_encoder_frames == (8 if model.config.reference == "none" else 4)
         assert all(state.shape[0] == 2 * model.config.num_encoder_frames for state in states)
 
@@ -147,7 +147,7 @@ class TestEveryPreset:
 
     def test_channels_last_is_only_a_layout(self, model, clips, tmp_path):
         laid_out = copy.deepcopy(model).use_channels_last()
-        assert laid_out.fdp.encoder.stem[1].conv.weight.is_contiguous(memory_format=torch.channels_last)
+        assert laid_out.fdp.encoder.stem[-1].conv.weight.is_contiguous(memory_format=torch.channels_last)
         assert torch.allclose(laid_out(clips()).logits, model(clips()).logits, atol=1e-5)
         laid_out.save_pretrained(tmp_path)
         loaded = FDPForVideoClassification.from_pretrained(tmp_path).state_dict()
@@ -390,11 +390,11 @@ class TestParts:
         assert torch.allclose(weights[0].sum(-1), torch.ones(()), atol=1e-5)
 
     def test_no_decoder_means_no_image(self, small_model, clips):
-        outputs = small_model("tiny", decoder="none")(clips(), labels=LABELS)
+        outputs = small_model("tiny", dynamic_image_decoder="none")(clips(), labels=LABELS)
         assert outputs.dynamic_image is None and "dynamic_image" not in outputs.losses
 
     def test_no_loss_where_nothing_is_asked(self, small_model, clips):
-        model = small_model("tiny", decoder="none", rank_loss_weight=0.0)
+        model = small_model("tiny", dynamic_image_decoder="none", rank_loss_weight=0.0)
         assert model(clips(), dynamic_image_targets=torch.zeros(2, 1, 64, 64)).loss is None
 
     def test_zero_weights_turn_parts_off(self, small_model, clips):

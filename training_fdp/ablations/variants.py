@@ -114,7 +114,9 @@ VARIANTS: dict[str, Variant] = {
         "pooling", "temporal convolution", model={"temporal_pooling": "temporal_convolution"}
     ),
     "image_weight_0": Variant(
-        "dynamic image", "weight 0, no decoder", model={"dynamic_image_loss_weight": 0.0, "decoder": "none"}
+        "dynamic image",
+        "weight 0, no decoder",
+        model={"dynamic_image_loss_weight": 0.0, "dynamic_image_decoder": "none"},
     ),
     "image_weight_1": Variant("dynamic image", "weight 1", model={"dynamic_image_loss_weight": 1.0}),
     "image_weight_10": Variant("dynamic image", "weight 10", model={"dynamic_image_loss_weight": 10.0}),

@@ -93,7 +93,7 @@ class FoldTrainer:
         model = stage.predictor
         self._equalize(model)
         mean_image = None
-        if self.fold.test_indices and model.config.decoder != "none":
+        if self.fold.test_indices and model.config.dynamic_image_decoder != "none":
             rows = self.fold.train_indices
             some = rows[:: -(-len(rows) // MEAN_IMAGE_CLIPS)]
             mean_image = self.evaluator.mean_target(model, some, self.statistics)

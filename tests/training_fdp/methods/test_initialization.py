@@ -87,7 +87,10 @@ def test_other_classes_start_the_last_layer_alone_untrained(checkpoint, names):
         (("--image_size", "64"), "image_size is 32 there, 64"),
         (("--model_overrides", "hidden_sizes=[8,8,8,16]"), "hidden_sizes"),
         (("--preset", "tiny"), " more)"),
-        (("--preset", "pretrained", "--model_overrides", "decoder=none"), "decoder is light there"),
+        (
+            ("--preset", "pretrained", "--model_overrides", "dynamic_image_decoder=none"),
+            "dynamic_image_decoder is light there",
+        ),
     ],
 )
 def test_another_network_is_refused_in_one_sentence(checkpoint, options, named):

@@ -1,0 +1,20 @@
+"""transformers' `ConfigTester` on `FDPConfig`, and its fields against the names that the libraries read."""
+
+import inspect
+import unittest
+
+import pytest
+from transformers import PreTrainedConfig
+
+pytest.importorskip("transformers_tests", reason="needs transformers' test mixins: make transformers-suite")
+
+from transformers_tests.test_configuration_common import ConfigTester
+
+from modeling_fdp import FDPConfig
+
+
+class TestFDPConfig(unittest.TestCase):
+    def test_common(self) -> None:
+        properties = ["num_channels", "num_frames", "image_size", "hidden_sizes", "initializer_range"]
+        tester = ConfigTester(self, FDPConfig, has_text_modality=False, common_properties=properties, image_size=96)
+        tester.run_common_tests()
