@@ -1,6 +1,8 @@
 """Who is trained on and who is held out: every split is derived from the clips, and no subject is on two sides."""
 
+import hashlib
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +16,9 @@ NO_PROTOCOL = "none"
 PROTOCOL_PATTERN = re.compile(rf"loso|kfold[1-9]\d*|holdout|megc2019|cross_corpus|{NO_PROTOCOL}")
 FINAL_FOLD = "final"
 HOLDOUT_PARTS = 5
+_LONGEST_NAME = 100
+# Device names of Windows, which takes no file or folder called so, whatever its extension.
+_RESERVED_NAME = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 # Fact sheet on papers, 1.7 L3: the authors' list of test subjects lacks this one, which stays in training.
 RELEASED_UNTESTED = {"casme2": frozenset({"18"})}
 
@@ -162,8 +167,9 @@ def check_folds(table: ClipTable, folds: Sequence[Fold]) -> None:
     twice = [row for row, count in tested.items() if count > 1]
     if twice:
         raise ProtocolError(f"clip {table.clip_ids[twice[0]]} is tested by two folds; each clip may be predicted once")
-    names = Counter(fold.fold_id for fold in folds)
-    doubled = [name for name, count in names.items() if count > 1]
+    # Folds become folders, and the disks of macOS and Windows tell no letter case apart.
+    names = Counter(fold.fold_id.casefold() for fold in folds)
+    doubled = [fold.fold_id for fold in folds if names[fold.fold_id.casefold()] > 1]
     if doubled:
         raise ProtocolError(f"two folds are called '{doubled[0]}'; rename one of the subjects in the coding sheet")
 
@@ -208,8 +214,19 @@ def select_folds(folds: Sequence[Fold], wanted: str) -> list[Fold]:
 
 
 def folder_name(text: str) -> str:
-    """Return a subject's name (`str`) in characters that every file system takes."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "unnamed"
+    """Return a subject's name (`str`) in at most 100 characters that every file system takes.
+
+    A digest of the name is added where letters beyond ASCII would otherwise be lost (two names in Chinese would both
+    become the same), where the name is cut, and where Windows reserves the name.
+    """
+    text = unicodedata.normalize("NFC", text)
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")
+    is_reserved = _RESERVED_NAME.fullmatch(name) is not None
+    if text.isascii() and len(name) <= _LONGEST_NAME and not is_reserved:
+        return name or "unnamed"
+    name = name.replace(".", "-") if is_reserved else name
+    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+    return f"{name[: _LONGEST_NAME - len(digest) - 1].strip('-.') or 'subject'}-{digest}"
 
 
 def _subject_groups(table: ClipTable, protocol: str) -> list[tuple[str, set[str]]]:

@@ -1,9 +1,11 @@
 """Splits: no subject on two sides, every clip held out once, whatever the corpus looks like."""
 
+import re
+import unicodedata
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evaluation_fdp.errors import ProtocolError
@@ -171,3 +173,22 @@ def test_untaught_classes():
 def test_folder_names_are_safe():
     assert folder_name("../etc/passwd") == "etc-passwd"
     assert folder_name("spNO.1") == "spNO.1" and folder_name("...") == "unnamed"
+
+
+@given(st.lists(st.text(min_size=1, max_size=120), min_size=2, max_size=6, unique=True))
+@example(["甲", "乙"])
+@example(["José", "Josè"])
+@example(["con", "nul.txt"])
+@example(["x" * 101 + "a", "x" * 101 + "b"])
+def test_folder_names_fit_every_disk_and_tell_other_scripts_apart(names):
+    for name in names:
+        folder = folder_name(name)
+        assert re.fullmatch(r"[A-Za-z0-9._-]{1,100}", folder) and folder.strip(".-") == folder
+        assert not re.fullmatch(r"(con|nul|aux|prn)(\..*)?", folder, re.IGNORECASE)
+    foreign = {unicodedata.normalize("NFC", name) for name in names if not name.isascii()}
+    assert len({folder_name(name).casefold() for name in foreign}) == len(foreign)
+
+
+def test_folds_that_differ_in_letter_case_alone_are_refused():
+    with pytest.raises(ProtocolError, match="two folds are called"):
+        make_folds(table_of(["s1", "S1"]), "loso")
