@@ -1,4 +1,4 @@
-"""Corpora on the command line: `python -m hub_datasets list`, `describe`, `check` and `generate`."""
+"""Corpora on the command line: `python -m hub_datasets list`, `describe`, `card`, `check` and `generate`."""
 
 import argparse
 import inspect
@@ -6,7 +6,9 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from hub_datasets.card import corpus_card, label_set_rows
 from hub_datasets.check import EXIT_UNUSABLE, CheckReport, check_corpus
 from hub_datasets.errors import CorpusError, CorpusOptionError
 from hub_datasets.registry import CORPUS_NAMES, get_builder_class
@@ -50,11 +52,17 @@ def _parser() -> argparse.ArgumentParser:
     describe.add_argument("name", metavar="NAME")
     describe.set_defaults(run=run_describe)
 
+    card = commands.add_parser("card", help="card of a corpus in the form of the Hugging Face Hub")
+    card.add_argument("name", metavar="NAME")
+    card.add_argument("--output", type=Path, help="file to write; standard output when omitted")
+    card.set_defaults(run=run_card)
+
     check = commands.add_parser("check", help="what a download holds, beside what was published")
     check.add_argument("name", metavar="NAME")
     check.add_argument("--data_dir", help="root of your licensed download")
     check.add_argument("--label_set", help="label set; the corpus's first one by default")
     check.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="e.g. package=cropped")
+    check.add_argument("--encoding", help="encoding of sheets in CSV that are neither UTF-8 nor UTF-16, e.g. cp932")
     check.add_argument("--cache_dir", help="where prepared rows are kept")
     check.add_argument("--deep", action="store_true", help="open every image and video")
     check.add_argument("--json", action="store_true", help="print JSON")
@@ -87,15 +95,27 @@ def run_describe(options: argparse.Namespace) -> int:
     print(f"\nAccess: {builder_class.ACCESS_PAGE}\nCite: {builder_class.CITATION}\n\nLabel sets:")
     for label_set in builder_class.LABEL_SETS:
         print(f"  {label_set.name}: {label_set.description} ({', '.join(label_set.names) or 'told by the data'})")
-        for size in label_set.expected:
-            counts = ", ".join(f"{name} {count}" for name, count in size.counts.items())
-            version = f" [{size.variant}]" if size.variant else ""
-            subjects = "" if size.subjects is None else f", {size.subjects} subjects"
-            print(f"    published{version}: {size.total} clips{subjects}: {counts}")
-    print(f"\nKnown errors that are repaired: {len(builder_class.ERRATA)}")
+        for _, version, counts, subjects, _ in label_set_rows(label_set) if label_set.expected else ():
+            sheet = f" (version {version})" if version else ""
+            print(f"    published{sheet}: {counts} clips; subjects: {subjects}")
+    print(f"\nErrors of the published sheets that are repaired: {len(builder_class.ERRATA)}")
     for erratum in builder_class.ERRATA:
         print(f"  {erratum.clip} {erratum.field}: {erratum.reason} ({erratum.source})")
     print(f"\nExpected tree:\n{builder_class.EXPECTED_TREE}")
+    return 0
+
+
+def run_card(options: argparse.Namespace) -> int:
+    """Print the card of a corpus, or write it to a file."""
+    card = corpus_card(get_builder_class(options.name))
+    if options.output is None:
+        print(card, end="")
+        return 0
+    try:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(card, encoding="utf-8")
+    except OSError as error:
+        raise CorpusError(f"the card cannot be written to {options.output} ({error}): choose another file.") from error
     return 0
 
 
@@ -103,6 +123,8 @@ def run_check(options: argparse.Namespace) -> int:
     """Print what a download holds."""
     builder_class = get_builder_class(options.name)
     chosen = dict(_option(text) for text in options.option)
+    if options.encoding is not None:
+        chosen["encoding"] = options.encoding
     builder = builder_class(
         data_dir=options.data_dir, config_name=options.label_set, cache_dir=options.cache_dir, **chosen
     )

@@ -1,69 +1,42 @@
 """The skeleton that every corpus follows: find the download, read the sheet, repair, cut, and hand out clip rows.
 
-A corpus file declares facts (packages, sheets, label sets, errata) and turns its sheet into [`ClipRecord`]s.
-Everything else happens once: discovery, frame listing, errata and notes in [`hub_datasets.scanning.scanner`], rows,
-cache key and features here. No pixel is read: rows hold paths, so nothing that could be pushed to a Hub contains a
-face.
+A corpus file declares facts (packages, sheets, label sets, errata) and turns its sheet into [`ClipRecord`]s by
+[`CorpusBuilder.read_records`]. Everything else happens once, here and in the functions of [`hub_datasets.scanning`].
+No pixel is read: rows hold paths, so nothing that could be pushed to a Hub contains a face.
 """
 
 import hashlib
 import inspect
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import datasets
-from datasets import ClassLabel, Features, List, Value
 
-from hub_datasets.errors import CorpusOptionError
-from hub_datasets.scanning.action_units import parse_action_units
-from hub_datasets.scanning.cutting import ResolvedClip, Scan, rendered_root
-from hub_datasets.scanning.scanner import ANY, CorpusScanner, Layout
+from hub_datasets.errors import CorpusOptionError, DatasetNotFoundError, UnknownLabelSetError
+from hub_datasets.features import clip_features, clip_row
+from hub_datasets.records import ClipRecord, Erratum, LabelSet, Package, SheetFile
+from hub_datasets.scanning.cutting import (
+    LostClip,
+    ResolvedClip,
+    Scan,
+    apply_errata,
+    choose_interval,
+    cut_clip,
+    cut_video,
+    rendered_root,
+    unify_subjects,
+)
+from hub_datasets.scanning.folders import FolderTree, FrameListing, is_text, list_frames, parallel_map
+from hub_datasets.scanning.layout import ANY, Layout, find_package, find_sheets, readable_parts
+from processing_fdp.frame_source_fdp import VideoReadError
 
 _BUILDER_ARGUMENTS = frozenset(inspect.signature(datasets.DatasetBuilder.__init__).parameters) - {"config_kwargs"}
-_SKELETON_VERSION = datasets.Version("1.0.0")
-
-
-def clip_features(names: Sequence[str]) -> Features:
-    """Columns of a clip row (the contract between corpora, training and the Hub).
-
-    Args:
-        names (`Sequence[str]`): Class names in label order.
-
-    Returns:
-        `datasets.Features`: `frames` are absolute paths in time order inside [onset, offset], empty when `video` is
-        set; then `frame_numbers` are 0-based positions in that video. `onset_index`, `apex_index` and `offset_index`
-        are 0-based positions in `frames` (in `frame_numbers` for a video).
-    """
-    return Features(
-        {
-            "clip_id": Value("string"),
-            "corpus": Value("string"),
-            "subject": Value("string"),
-            "recording": Value("string"),
-            "frames": List(Value("string")),
-            "video": Value("string"),
-            "frame_numbers": List(Value("int32")),
-            "onset_index": Value("int32"),
-            "apex_index": Value("int32"),
-            "offset_index": Value("int32"),
-            "fps": Value("float32"),
-            "action_units": List(
-                {
-                    "code": Value("string"),
-                    "side": Value("string"),
-                    "intensity": Value("string"),
-                    "alternative": Value("int32"),
-                }
-            ),
-            "emotion": Value("string"),
-            "label": ClassLabel(names=list(names)),
-            "notes": List(Value("string")),
-        }
-    )
+# Raise it whenever the same download gives other rows or columns. 1.1.0: the column `clip_end`.
+_ROWS_VERSION = datasets.Version("1.1.0")
 
 
 @dataclass
@@ -89,7 +62,7 @@ def _keep_paths_local(module_name: str) -> None:
 _keep_paths_local(__name__)
 
 
-class CorpusBuilder(CorpusScanner, datasets.GeneratorBasedBuilder):
+class CorpusBuilder(datasets.GeneratorBasedBuilder):
     """Base of all corpora.
 
     Args:
@@ -99,6 +72,9 @@ class CorpusBuilder(CorpusScanner, datasets.GeneratorBasedBuilder):
         **kwargs: Options of the corpus (the keys of `OPTIONS`), and arguments of `datasets.DatasetBuilder`.
 
     Attributes:
+        label_set (`LabelSet`): The classes that were asked for.
+        options (`dict[str, str]`): Value of every option, `auto` where none was given.
+        layout (`Layout`): What was found below the root.
         scan (`Scan`): What was found, lost and repaired.
 
     Raises:
@@ -108,11 +84,33 @@ class CorpusBuilder(CorpusScanner, datasets.GeneratorBasedBuilder):
         SheetError: the annotation sheet cannot be read.
     """
 
-    VERSION = _SKELETON_VERSION
+    VERSION = _ROWS_VERSION
     BUILDER_CONFIG_CLASS = CorpusConfig
 
+    # Facts, filled in by each corpus.
+    NAME: ClassVar[str] = ""
+    PEOPLE: ClassVar[str] = ""  # name of another corpus that filmed the same subjects, under the same numbers
+    TITLE: ClassVar[str] = ""  # "NAME: what it is", one line
+    FPS: ClassVar[float] = 0.0
+    ACCESS_PAGE: ClassVar[str] = ""
+    LICENSE: ClassVar[str] = "Licensed per researcher; frames and annotations must not be redistributed."
+    CITATION: ClassVar[str] = ""
+    EXPECTED_TREE: ClassVar[str] = ""
+    REMEDY: ClassVar[str] = ""  # how to get a corpus that is no licensed download, a sentence
+    # Paragraph and points of the corpus's card that differ from those of licensed corpora; see hub_datasets/card.py.
+    TERMS: ClassVar[str] = ""
+    ADVICE: ClassVar[tuple[str, ...]] = ()
+    PACKAGES: ClassVar[tuple[Package, ...]] = ()  # in order of preference
+    SHEETS: ClassVar[tuple[SheetFile, ...]] = ()  # in order of preference within a role
+    LABEL_SETS: ClassVar[tuple[LabelSet, ...]] = ()  # the first is the default
+    ERRATA: ClassVar[tuple[Erratum, ...]] = ()
+    # Besides `package`, `sheet` and `encoding`, which every corpus has; no values mean any text.
+    OPTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    VIDEO_FIRST_FRAME: ClassVar[int] = 1  # number of the first frame of a video in the sheet
     # Only rendered faces may ever leave the machine: every licensed corpus keeps the default.
     faces_may_be_published: ClassVar[bool] = False
+
+    layout: Layout
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -147,6 +145,137 @@ class CorpusBuilder(CorpusScanner, datasets.GeneratorBasedBuilder):
             **kwargs,
         )
 
+    # What a corpus writes.
+
+    def read_records(self, layout: Layout) -> list[ClipRecord]:
+        """Turn the annotation sheet into records, in sheet order; the one method that every corpus writes."""
+        raise NotImplementedError(f"{type(self).__name__} must define read_records")
+
+    # What a corpus may override.
+
+    def sheet_variant(self, layout: Layout, records: list[ClipRecord]) -> str:
+        """Version of the sheet, which selects the published counts; told by the file name by default."""
+        return layout.sheets["annotation"][0].variant if "annotation" in layout.sheets else ""
+
+    def fit_to_frames(self, record: ClipRecord, listing: FrameListing) -> None:
+        """Repair a record in place once its frames are known; by default, sheet versions are reconciled."""
+        if self.layout.package.only_interval:
+            errata = [erratum for erratum in self.ERRATA if erratum.clip == record.key]
+            choose_interval(record, listing, errata)
+
+    def wanted_sheets(self) -> Sequence[SheetFile]:
+        """Sheets to look for, in order of preference; a corpus in several parts narrows them by an option."""
+        return self.SHEETS
+
+    def wanted_packages(self, sheets: Mapping[str, tuple[SheetFile, Path]]) -> Sequence[Package]:
+        """Packages that belong to the sheets that were found, in order of preference."""
+        return self.PACKAGES
+
+    def find_sheets(self, tree: FolderTree) -> dict[str, tuple[SheetFile, Path]]:
+        """Best sheet of each role; the annotation sheet must be there.
+
+        Raises:
+            DatasetNotFoundError: it is not.
+        """
+        wanted = self.wanted_sheets()
+        found = find_sheets(tree, wanted, self.PACKAGES, version := self.options["sheet"])
+        if any(sheet.role == "annotation" for sheet in wanted) and "annotation" not in found:
+            which = "" if version == ANY else f" of the version {version}"
+            raise self.not_found(str(tree.root), f"no annotation sheet{which}; {tree.summary()}")
+        return found
+
+    def discover(self, root: Path) -> Layout:
+        """Find the sheets and the frames below the root, whatever their nesting.
+
+        Raises:
+            DatasetNotFoundError: the sheet or the frames are missing.
+        """
+
+        def not_found(found: str) -> NoReturn:
+            raise self.not_found(str(root), found)
+
+        tree = FolderTree(root)
+        sheets = self.find_sheets(tree)
+        package, roots = find_package(tree, self.wanted_packages(sheets), self.options["package"], not_found)
+        return Layout(tree, package, roots, sheets, self.encoding)
+
+    def describe_variant(self, layout: Layout, variant: str) -> str:
+        """Sheet and package that were found, in words."""
+        parts = []
+        if "annotation" in layout.sheets:
+            name = layout.sheets["annotation"][1].name
+            parts.append(f"sheet {variant} ({name})" if variant else f"sheet {name}")
+        parts.append(f"package {layout.package.name}")
+        return ", ".join(parts)
+
+    def locate(self, layout: Layout, record: ClipRecord) -> Path | None:
+        """Folder (or video file) of a record in any of the package's folders; `record.problem` may say why none is."""
+        find = layout.tree.find_video if layout.package.video else layout.tree.find_folder
+        return next(
+            (path for root in layout.package_roots if (path := find(root, record.folder_parts)) is not None), None
+        )
+
+    def is_video(self, layout: Layout, path: Path) -> bool:
+        """Whether a located clip is a video file and not a folder of frames."""
+        return layout.package.video
+
+    def cut_video(self, record: ClipRecord, path: Path, label: str) -> ResolvedClip | LostClip:
+        """Cut a clip out of a video file."""
+        return cut_video(record, path, label, self.VIDEO_FIRST_FRAME)
+
+    def extra_features(self) -> dict[str, Any]:
+        """Columns that only this corpus has; `to_row` fills them."""
+        return {}
+
+    def to_row(self, clip: ResolvedClip) -> dict[str, Any]:
+        """Row of a clip, as [`clip_features`] describes it."""
+        return clip_row(clip, self.NAME, self.FPS)
+
+    # What callers use.
+
+    @classmethod
+    def get_label_set(cls, name: str | None) -> LabelSet:
+        """Label set by name; the corpus's first one for `None`.
+
+        Raises:
+            UnknownLabelSetError: there is none of that name.
+        """
+        if name is None:
+            return cls.LABEL_SETS[0]
+        for label_set in cls.LABEL_SETS:
+            if label_set.name == name:
+                return label_set
+        known = ", ".join(label_set.name for label_set in cls.LABEL_SETS)
+        raise UnknownLabelSetError(
+            f"{cls.NAME} has the label sets {known}, but {name!r} was asked for: choose one of them."
+        )
+
+    @classmethod
+    def allowed_options(cls) -> dict[str, tuple[str, ...]]:
+        """Every option with its values; `auto` comes first and takes the best that is found."""
+        allowed = {name: tuple(values) for name, values in cls.OPTIONS.items()}
+        allowed.setdefault("package", (ANY, *dict.fromkeys(package.name for package in cls.PACKAGES)))
+        variants = dict.fromkeys(sheet.variant for sheet in cls.SHEETS if sheet.role == "annotation")
+        allowed.setdefault("sheet", (ANY, *variants))
+        allowed.setdefault("encoding", ())
+        return allowed
+
+    @classmethod
+    def not_found(cls, root: str, found: str) -> DatasetNotFoundError:
+        """Error that names the root, what was found, what was expected and how to get it."""
+        licensed = (
+            "The corpus is licensed and never downloaded: point data_dir at your own copy, or request access at "
+            f"{cls.ACCESS_PAGE}."
+        )
+        return DatasetNotFoundError.for_corpus(
+            name=cls.NAME, root=root, found=found, expected_tree=cls.EXPECTED_TREE, remedy=cls.REMEDY or licensed
+        )
+
+    @property
+    def encoding(self) -> str | None:
+        """Encoding of sheets in CSV (`str`), `None` where no option names one."""
+        return None if self.options["encoding"] == ANY else self.options["encoding"]
+
     @property
     def rendered_roots(self) -> dict[str, Path]:
         """Root of the rendered tree, where its manifest lies, for each corpus that shows nobody (`dict[str, Path]`).
@@ -163,9 +292,122 @@ class CorpusBuilder(CorpusScanner, datasets.GeneratorBasedBuilder):
         corpora = {clip.record.corpus or self.NAME for clip in self.scan.clips}
         return bool(corpora) and corpora == set(self.rendered_roots)
 
-    def extra_features(self) -> dict[str, Any]:
-        """Columns that only this corpus has; `to_row` fills them."""
-        return {}
+    def prepare(self, num_proc: int | None = None) -> datasets.Dataset:
+        """Write the rows into the cache, unless they are there, and return them.
+
+        Args:
+            num_proc (`int`, *optional*): Processes that write rows.
+
+        Returns:
+            `datasets.Dataset`: the clips.
+
+        Raises:
+            DatasetNotFoundError: no clip of the label set has frames.
+        """
+        if not self.scan.clips:
+            reason = self.scan.lost[0].reason if self.scan.lost else "the sheet has no row of this label set"
+            raise self.not_found(str(self.layout.tree.root), f"{self.scan.variant}, but no usable clip ({reason})")
+        workers = min(num_proc, len(self.scan.clips)) if num_proc is not None and num_proc > 1 else None
+        self.download_and_prepare(num_proc=workers)
+        return self.as_dataset(split=datasets.Split.TRAIN)
+
+    # How a download is scanned.
+
+    def prepare_root(self, data_dir: str | Path | None, cache_dir: str | Path | None) -> Path:
+        """Absolute root of the download; a relative one would make two working directories share a cache.
+
+        Raises:
+            DatasetNotFoundError: `data_dir` is missing, is no folder or leads back to itself.
+        """
+        if data_dir is None:
+            raise self.not_found("None", "no data_dir was given")
+        try:
+            root = Path(data_dir).expanduser().resolve()
+        except (OSError, RuntimeError) as error:  # a symbolic link that leads back to itself
+            raise self.not_found(str(data_dir), f"the path cannot be followed ({error})") from error
+        if not is_text(str(root)):
+            raise self.not_found(ascii(str(root)), "the path is not valid UTF-8: rename the folder")
+        if not root.is_dir():
+            found = "it is a file, not a folder" if root.exists() else "there is no such folder"
+            raise self.not_found(str(root), found)
+        return root
+
+    def scan_download(self, root: Path) -> Scan:
+        """Read the sheet, apply the errata, list every folder once in threads and cut the clips of the label set."""
+        self.layout = layout = self.discover(root)
+        records = self.read_records(layout)
+        variant = self.sheet_variant(layout, records)
+        scan = Scan(variant=self.describe_variant(layout, variant), sheet_variant=variant, rows=len(records))
+        scan.remarks += unify_subjects(records)
+        apply_errata(records, self.ERRATA)
+        wanted: list[tuple[ClipRecord, str]] = []
+        for record in records:
+            label = self.label_set.class_of(record)
+            if record.problem:
+                scan.lost.append(LostClip(record.clip_id, record.problem))
+            elif label is None:
+                scan.left_out += 1
+            else:
+                wanted.append((record, label))
+        self._cut_all(layout, wanted, scan)
+        return scan
+
+    def _cut_all(self, layout: Layout, wanted: list[tuple[ClipRecord, str]], scan: Scan) -> None:
+        located = [(record, label, self.locate(layout, record)) for record, label in wanted]
+        # dict.fromkeys: recordings with several expressions are listed once
+        paths = dict.fromkeys(path for _, _, path in located if path is not None)
+        folders = [path for path in paths if not self.is_video(layout, path)]
+        listed = parallel_map(self._list_folder, folders, f"{self.NAME}: listing frames")
+        listings = dict(zip(folders, listed, strict=True))
+        seen: set[str] = set()
+        for record, label, path in located:
+            outcome: ResolvedClip | LostClip
+            if record.clip_id in seen:
+                outcome = LostClip(record.clip_id, "the sheet lists this clip twice")
+            elif path is None:
+                missing = f"no folder {readable_parts(record.folder_parts)} in this package"
+                outcome = LostClip(record.clip_id, record.problem or missing)
+            elif self.is_video(layout, path):
+                outcome = self.cut_video(record, path, label)
+            else:
+                outcome = self._cut_folder(layout, record, listings[path], label)
+            seen.add(record.clip_id)
+            if isinstance(outcome, ResolvedClip):
+                scan.clips.append(outcome)
+            else:
+                scan.lost.append(outcome)
+
+    def _list_folder(self, folder: Path) -> FrameListing | str:
+        package = self.layout.package
+        try:
+            return list_frames(folder, package.frame_stem, package.frame_suffixes)
+        except VideoReadError as error:
+            return str(error)
+        except OSError as error:
+            return f"the folder cannot be listed: {error}"
+
+    def _cut_folder(
+        self, layout: Layout, record: ClipRecord, listing: FrameListing | str, label: str
+    ) -> ResolvedClip | LostClip:
+        if isinstance(listing, str):
+            return LostClip(record.clip_id, listing)
+        self.fit_to_frames(record, listing)
+        return cut_clip(record, listing, label=label, only_interval=layout.package.only_interval)
+
+    def _pop_options(self, kwargs: dict[str, Any]) -> dict[str, str]:
+        """Take the options of the corpus out of the arguments of a builder."""
+        options = {}
+        for name, values in self.allowed_options().items():
+            value = kwargs.pop(name, None)
+            value = ANY if value is None else str(value)
+            if values and value not in values and value != ANY:
+                raise CorpusOptionError(
+                    f"option {name} of {self.NAME} takes {', '.join(values)}, but {value!r} was given: choose one."
+                )
+            options[name] = value
+        if options["encoding"] != ANY:
+            _check_encoding(options["encoding"])
+        return options
 
     def _refuse_unknown(self, kwargs: dict[str, Any]) -> None:
         unknown = set(kwargs) - _BUILDER_ARGUMENTS
@@ -188,31 +430,12 @@ class CorpusBuilder(CorpusScanner, datasets.GeneratorBasedBuilder):
             digest.update(repr(sorted(row.items())).encode(errors="surrogateescape"))
         return digest.hexdigest()[:24]
 
-    def prepare(self, num_proc: int | None = None) -> datasets.Dataset:
-        """Write the rows into the cache, unless they are there, and return them.
-
-        Args:
-            num_proc (`int`, *optional*): Processes that write rows.
-
-        Returns:
-            `datasets.Dataset`: the clips.
-
-        Raises:
-            DatasetNotFoundError: no clip of the label set has frames.
-        """
-        if not self.scan.clips:
-            reason = self.scan.lost[0].reason if self.scan.lost else "the sheet has no row of this label set"
-            raise self.not_found(str(self.layout.tree.root), f"{self.scan.variant}, but no usable clip ({reason})")
-        workers = min(num_proc, len(self.scan.clips)) if num_proc is not None and num_proc > 1 else None
-        self.download_and_prepare(num_proc=workers)
-        return self.as_dataset(split=datasets.Split.TRAIN)
-
-    # What datasets asks for.
+    # What `datasets` asks for.
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(
             description=self.TITLE,
-            features=Features({**clip_features(self.label_set.names), **self.extra_features()}),
+            features=datasets.Features({**clip_features(self.label_set.names), **self.extra_features()}),
             homepage=self.ACCESS_PAGE,
             license=self.LICENSE,
             citation=self.CITATION,
@@ -226,24 +449,12 @@ class CorpusBuilder(CorpusScanner, datasets.GeneratorBasedBuilder):
         for clip in clips:
             yield clip.record.clip_id, self.to_row(clip)
 
-    def to_row(self, clip: ResolvedClip) -> dict[str, Any]:
-        """Row of a clip, as [`clip_features`] describes it."""
-        record = clip.record
-        location = str(clip.location)
-        return {
-            "clip_id": record.clip_id,
-            "corpus": record.corpus or self.NAME,
-            "subject": record.subject,
-            "recording": record.recording,
-            "frames": [f"{location}/{name}" for name in clip.names],
-            "video": location if clip.is_video else None,
-            "frame_numbers": clip.numbers,
-            "onset_index": clip.onset_index,
-            "apex_index": clip.apex_index,
-            "offset_index": clip.offset_index,
-            "fps": record.fps if record.fps is not None else self.FPS,
-            "action_units": parse_action_units(record.action_units).as_rows(),
-            "emotion": record.emotion,
-            "label": clip.label,
-            "notes": record.notes,
-        }
+
+def _check_encoding(name: str) -> None:
+    try:
+        "".encode(name)
+    except LookupError as error:
+        raise CorpusOptionError(
+            f"option encoding takes a text encoding that Python knows, e.g. cp932 or gb18030, but {name!r} was given: "
+            "choose another."
+        ) from error

@@ -1,4 +1,4 @@
-"""CAS(ME)^2: 57 micro- and 300 macro-expressions at 30 frames per second (fact sheet, section 4)."""
+"""CAS(ME)^2: 57 micro- and 300 macro-expressions at 30 frames per second (docs/sources.md, CAS(ME)^2)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,20 +6,10 @@ from typing import ClassVar
 
 from hub_datasets.base import ANY, CorpusBuilder, Layout
 from hub_datasets.errors import SheetError
-from hub_datasets.records import (
-    ClipRecord,
-    Expected,
-    LabelSet,
-    Package,
-    SheetFile,
-    as_frame_number,
-    as_subject_number,
-    as_text,
-    identity_labels,
-    normalise_emotion,
-)
+from hub_datasets.records import ClipEnd, ClipRecord, LabelSet, Package, SheetFile
+from hub_datasets.scanning.cells import normalise_emotion
 from hub_datasets.scanning.folders import VIDEO_SUFFIXES
-from hub_datasets.scanning.sheets import read_sheet
+from hub_datasets.scanning.rows import clip_rows
 
 _FOUR = ("positive", "negative", "surprise", "others")
 _SELF_REPORTED = {
@@ -52,16 +42,13 @@ _FILM_CODES = {
 }
 _SUBJECT = r"s?\d{1,2}"
 _MICRO, _MACRO, _BOTH = "micro", "macro", "both"
-# subject, clip, onset, apex, offset, action units, emotion, type, self-report: no worksheet has a header row
-_NUM_COLUMNS = 9
-
-
-def _four(positive: int, negative: int, surprise: int, others: int) -> dict[str, int]:
-    return {"positive": positive, "negative": negative, "surprise": surprise, "others": others}
-
-
-def _three(positive: int, negative: int, surprise: int) -> dict[str, int]:
-    return {"positive": positive, "negative": negative, "surprise": surprise}
+# No worksheet has a header row: columns go by position.
+_COLUMNS = {
+    name: position
+    for position, name in enumerate(
+        ("subject", "clip", "onset", "apex", "offset", "units", "emotion", "type", "self_report")
+    )
+}
 
 
 class CasMe2(CorpusBuilder):
@@ -74,7 +61,7 @@ class CasMe2(CorpusBuilder):
       others 105 (not confirmed). What the subjects reported to have felt is beside them.
     * **Frame numbers**: absolute in the long video, from 1.
     * **Zero means missing**: an apex of 0 is unknown; an offset of 0 is taken from the frames of the sample, and in a
-      long video from the apex.
+      long video from the apex (`clip_end` is then `apex`).
     * **Access**: request form and signed licence.
     * **Cite**: Qu et al., IEEE TAFFC 9(4), 2018.
 
@@ -108,33 +95,27 @@ rawvideo/s15/15_0102eatingworms.avi"""
         SheetFile("original", r"(?!.*updated)CAS\(?ME\)?\^?2.*code_?final.*\.xlsx?"),
     )
     LABEL_SETS = (
-        LabelSet(
+        LabelSet.of(
             "4class",
-            _FOUR,
-            identity_labels(_FOUR),
             "the classes of the sheet",
-            (
-                Expected(_four(8, 21, 9, 19), 14, _MICRO),
-                Expected(_four(87, 95, 13, 105), 20, _MACRO),
-                Expected(_four(95, 116, 22, 124), 22, _BOTH),
-            ),
-        ),
-        LabelSet(
-            "3class",
-            _FOUR[:3],
-            identity_labels(_FOUR[:3]),
-            "the classes of the sheet without others",
-            (
-                Expected(_three(8, 21, 9), None, _MICRO),
-                Expected(_three(87, 95, 13), None, _MACRO),
-                Expected(_three(95, 116, 22), None, _BOTH),
-            ),
-        ),
-        LabelSet(
-            "4class_self_report",
             _FOUR,
-            _SELF_REPORTED,
+            (_MICRO, 14, (8, 21, 9, 19)),
+            (_MACRO, 20, (87, 95, 13, 105)),
+            (_BOTH, 22, (95, 116, 22, 124)),
+        ),
+        LabelSet.of(
+            "3class",
+            "the classes of the sheet without others",
+            _FOUR[:3],
+            (_MICRO, None, (8, 21, 9)),
+            (_MACRO, None, (87, 95, 13)),
+            (_BOTH, None, (95, 116, 22)),
+        ),
+        LabelSet.of(
+            "4class_self_report",
             "polarity of what the subjects reported to have felt",
+            _FOUR,
+            words=_SELF_REPORTED,
             attribute="self_report",
         ),
     )
@@ -142,37 +123,31 @@ rawvideo/s15/15_0102eatingworms.avi"""
 
     def read_records(self, layout: Layout) -> list[ClipRecord]:
         """One record per row of the chosen type; (subject, clip name) is unique."""
-        path = layout.sheet_path()
-        frame = read_sheet(path, sheet=0, header_row=None)
-        if frame.shape[1] < _NUM_COLUMNS - 1:  # the self-report is the last and may be absent
+        frame = layout.read_sheet(header_row=None)
+        if frame.shape[1] < len(_COLUMNS) - 1:  # the self-report is the last and may be absent
             raise SheetError(
-                f"The first worksheet of {path} must have {_NUM_COLUMNS} columns without a header, but has "
-                f"{frame.shape[1]}: use the sheet that the corpus ships."
+                f"The first worksheet of {layout.sheet_path()} must have {len(_COLUMNS)} columns without a header, but "
+                f"has {frame.shape[1]}: use the sheet that the corpus ships."
             )
-        frame = frame.reindex(columns=range(_NUM_COLUMNS))
         keyed_by_index = _keyed_by_index(layout)
         wanted = self._wanted_expressions()
         records = []
-        for index_cell, clip, onset, apex, offset, units, emotion, kind, report in frame.itertuples(index=False):
-            index, clip = as_subject_number(index_cell), as_text(clip)
-            if index not in _SUBJECT_OF_INDEX or "_" not in clip:
+        for row in clip_rows(frame, _COLUMNS):
+            if row.subject not in _SUBJECT_OF_INDEX or "_" not in row.clip:
                 continue
-            if wanted != _BOTH and not normalise_emotion(kind).startswith(wanted):
+            if wanted != _BOTH and not normalise_emotion(row.cells["type"]).startswith(wanted):
                 continue
-            number = _SUBJECT_OF_INDEX[index]
-            subject, film = f"s{number}", clip.rsplit("_", 1)[0].casefold()
-            record = ClipRecord(
-                key=f"{subject}/{clip}",
-                clip_id=f"cas_me_2/{subject}/{clip}/{as_text(onset)}",
+            number = _SUBJECT_OF_INDEX[row.subject]
+            subject, film = f"s{number}", row.clip.rsplit("_", 1)[0].casefold()
+            record = row.record(
+                key=f"{subject}/{row.clip}",
+                clip_id=f"cas_me_2/{subject}/{row.clip}/{row.written_onset}",
                 subject=subject,
                 recording=f"{subject}/{film}",
-                folder_parts=_folder_parts(layout, index if keyed_by_index else number, clip, film),
-                onset=as_frame_number(onset),
-                apex=as_frame_number(apex) or None,
-                offset=as_frame_number(offset) or None,
-                emotion=normalise_emotion(emotion),
-                action_units=as_text(units),
-                attributes={"self_report": normalise_emotion(report)},
+                folder_parts=_folder_parts(layout, row.subject if keyed_by_index else number, row.clip, film),
+                apex=row.apex or None,
+                offset=row.offset or None,
+                attributes={"self_report": normalise_emotion(row.cells["self_report"])},
             )
             _close_interval(layout, record)
             records.append(record)
@@ -220,5 +195,5 @@ def _folder_parts(layout: Layout, number: int, clip: str, film: str) -> tuple[st
 def _close_interval(layout: Layout, record: ClipRecord) -> None:
     """End a clip of a long video at its apex where the sheet has no offset; folders of samples end by themselves."""
     if record.offset is None and record.apex is not None and layout.package.name in ("rawpic", "rawvideo"):
-        record.offset = record.apex
-        record.notes.append("offset 0 means missing: the clip ends at its apex (fact sheet 4, softnet)")
+        record.offset, record.end = record.apex, ClipEnd.APEX
+        record.notes.append("offset 0 means missing: the clip ends at its apex (softnet)")

@@ -1,4 +1,4 @@
-"""CAS(ME)^3: 860 micro-expressions of part A and 165 of part C, with depth, at 30 frames per second (fact sheet 5)."""
+"""CAS(ME)^3: 860 micro-expressions of part A and 165 of part C, with depth (docs/sources.md, CAS(ME)^3)."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,27 +9,14 @@ from datasets import List, Value
 
 from hub_datasets.base import ANY, CorpusBuilder, Layout
 from hub_datasets.errors import UnknownLabelSetError
-from hub_datasets.records import (
-    OBJECTIVE_CLASSES,
-    ClipRecord,
-    Erratum,
-    Expected,
-    LabelSet,
-    Package,
-    SheetFile,
-    as_frame_number,
-    as_objective_class,
-    as_subject_number,
-    as_text,
-    identity_labels,
-    normalise_emotion,
-)
+from hub_datasets.records import ClipRecord, Erratum, LabelSet, Package, SheetFile, objective_label_sets
+from hub_datasets.scanning.cells import as_objective_class, normalise_emotion
 from hub_datasets.scanning.cutting import ResolvedClip
 from hub_datasets.scanning.folders import list_frames
-from hub_datasets.scanning.sheets import read_sheet, require_columns
+from hub_datasets.scanning.rows import clip_rows
 
 _SEVEN = ("disgust", "surprise", "others", "fear", "anger", "sadness", "happiness")
-_WORDS = {**identity_labels(_SEVEN), "sad": "sadness", "happy": "happiness"}
+_WORDS = {**{word: word for word in _SEVEN}, "sad": "sadness", "happy": "happiness"}
 _FOUR = ("negative", "positive", "surprise", "others")
 # Part C names the four classes themselves.
 _POLARITY = {
@@ -39,9 +26,19 @@ _POLARITY = {
     "others": "others",
 }
 _POLARITY_WITHOUT_OTHERS = {word: name for word, name in _POLARITY.items() if name != "others"}
-_PART_A = ("Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "emotion")
-_PART_A_ALL = ("Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "Expression type")
-_PART_C = ("sub", "onset", "offset", "au", "emotion")
+_PART_A = {
+    "subject": "Subject",
+    "clip": "Filename",
+    "onset": "Onset",
+    "apex": "Apex",
+    "offset": "Offset",
+    "units": "AU",
+    "class": "Objective class",
+    "emotion": "emotion",
+}
+# The sheets of all expressions have no emotions.
+_PART_A_ALL = {**{role: name for role, name in _PART_A.items() if role != "emotion"}, "type": "Expression type"}
+_PART_C = {"subject": "sub", "onset": "onset", "offset": "offset", "units": "au", "emotion": "emotion"}
 _A, _C = "A", "C"
 _NO_DEPTH = r"^(?!.*depth)(?!.*video)"
 _CLIP = r"spno\.?\d+_[a-z]_\d+"
@@ -72,16 +69,8 @@ _OCCLUDED = frozenset(
 )  # fmt: skip
 
 
-def _seven(*numbers: int) -> dict[str, int]:
-    return dict(zip(_SEVEN, numbers, strict=True))
-
-
-def _four(*numbers: int) -> dict[str, int]:
-    return dict(zip(_FOUR, numbers, strict=False))
-
-
 def _full_sheet(clip: str, field: str, wrong: int, right: int, reason: str) -> Erratum:
-    return Erratum(clip, field, wrong, right, reason, "fact sheet 5, CAS(ME)3_part_A_v2.xls of the corpus authors")
+    return Erratum(clip, field, wrong, right, reason, "CAS(ME)3_part_A_v2.xls of the corpus authors")
 
 
 class CasMe3(CorpusBuilder):
@@ -135,89 +124,67 @@ part_C/RGB_Depth/part_C/part_C/01/a/color/123.jpg"""
         SheetFile(_MOCK_CRIME, r"cas\(?me\)?\^?3_part_C_ME\.(xlsx?|csv)"),
     )
     LABEL_SETS = (
-        LabelSet(
+        LabelSet.of(
             "7class",
-            _SEVEN,
-            _WORDS,
             "every emotion of part A",
-            (
-                Expected(_seven(250, 187, 161, 86, 64, 57, 55), 94, _VERSION_2),
-                Expected(_seven(275, 199, 166, 91, 67, 63, 60), 95, _VERSION_1),
-            ),
-        ),
-        LabelSet(
-            "7class_merclip",
             _SEVEN,
-            _WORDS,
+            (_VERSION_2, 94, (250, 187, 161, 86, 64, 57, 55)),
+            (_VERSION_1, 95, (275, 199, 166, 91, 67, 63, 60)),
+            words=_WORDS,
+        ),
+        LabelSet.of(
+            "7class_merclip",
             "the 857 clips of MER-CLIP: three clips with a wrong interval left out",
-            (Expected(_seven(250, 187, 158, 86, 64, 57, 55), 94, _VERSION_2),),
+            _SEVEN,
+            (_VERSION_2, 94, (250, 187, 158, 86, 64, 57, 55)),
+            words=_WORDS,
             left_out=_NOT_IN_MERCLIP,
         ),
-        LabelSet(
+        LabelSet.of(
             "4class",
-            _FOUR,
-            _POLARITY,
             "negative, positive, surprise and others; the classes of part C",
-            (
-                Expected(_four(457, 55, 187, 161), 94, _VERSION_2),
-                Expected(_four(496, 60, 199, 166), 95, _VERSION_1),
-                Expected(_four(99, 16, 30, 20), 30, _MOCK_CRIME),
-            ),
-        ),
-        LabelSet(
-            "4class_merclip",
             _FOUR,
-            _POLARITY,
+            (_VERSION_2, 94, (457, 55, 187, 161)),
+            (_VERSION_1, 95, (496, 60, 199, 166)),
+            (_MOCK_CRIME, 30, (99, 16, 30, 20)),
+            words=_POLARITY,
+        ),
+        LabelSet.of(
+            "4class_merclip",
             "the 857 clips of MER-CLIP",
-            (Expected(_four(457, 55, 187, 158), 94, _VERSION_2),),
+            _FOUR,
+            (_VERSION_2, 94, (457, 55, 187, 158)),
+            words=_POLARITY,
             left_out=_NOT_IN_MERCLIP,
         ),
-        LabelSet(
+        LabelSet.of(
             "3class",
-            _FOUR[:3],
-            _POLARITY_WITHOUT_OTHERS,
             "the four classes without others",
-            (
-                Expected(_four(457, 55, 187), 88, _VERSION_2),
-                Expected(_four(496, 60, 199), None, _VERSION_1),
-                Expected(_four(99, 16, 30), None, _MOCK_CRIME),
-            ),
-        ),
-        LabelSet(
-            "3class_htnet",
             _FOUR[:3],
-            _POLARITY_WITHOUT_OTHERS,
+            (_VERSION_2, 88, (457, 55, 187)),
+            (_VERSION_1, None, (496, 60, 199)),
+            (_MOCK_CRIME, None, (99, 16, 30)),
+            words=_POLARITY_WITHOUT_OTHERS,
+        ),
+        LabelSet.of(
+            "3class_htnet",
             "the 687 clips of HTNet",
+            _FOUR[:3],
             # Its paper counts 87 subjects, but 88 without the two that are left out are 86.
-            (Expected(_four(449, 54, 184), None, _VERSION_2),),
+            (_VERSION_2, None, (449, 54, 184)),
+            words=_POLARITY_WITHOUT_OTHERS,
             left_out=_NOT_IN_HTNET,
             left_out_subjects=frozenset({"spNO.217", "spNO.9"}),
         ),
-        LabelSet(
-            "objective",
-            OBJECTIVE_CLASSES[:5],
-            identity_labels(OBJECTIVE_CLASSES[:5]),
-            "objective (action unit) classes I to V",
-            (Expected(dict(zip(OBJECTIVE_CLASSES, (15, 151, 234, 37, 47), strict=False)), None, _VERSION_2),),
-            attribute="objective_class",
+        *objective_label_sets(
+            "objective (action unit) classes I to V", (15, 151, 234, 37, 47, 3, 373), (None, 94), _VERSION_2
         ),
-        LabelSet(
-            "objective7",
-            OBJECTIVE_CLASSES,
-            identity_labels(OBJECTIVE_CLASSES),
-            "all seven objective classes",
-            (Expected(dict(zip(OBJECTIVE_CLASSES, (15, 151, 234, 37, 47, 3, 373), strict=True)), 94, _VERSION_2),),
-            attribute="objective_class",
-        ),
-        LabelSet(
+        LabelSet.of(
             "expression_type",
-            _TYPES,
-            identity_labels(_TYPES),
             "micro- against macro-expressions, from the sheets of all expressions",
-            (
-                Expected({"micro": 860, "macro": 3346}, 98, _ALL_VERSION_2),
-                Expected({"micro": 921, "macro": 3285}, None, _ALL_VERSION_1),
-            ),
+            _TYPES,
+            (_ALL_VERSION_2, 98, (860, 3346)),
+            (_ALL_VERSION_1, None, (921, 3285)),
             attribute="expression_type",
         ),
     )
@@ -229,11 +196,9 @@ part_C/RGB_Depth/part_C/part_C/01/a/color/123.jpg"""
         _full_sheet("spNO.216/d/3647", "onset", 3647, 2647, "a slip of the pen, the onset lies behind the offset"),
         _full_sheet(_NO_OFFSET[0], "offset", 0, 1845, "the offset is missing"),
         _full_sheet(_NO_OFFSET[1], "offset", 0, 2403, "the offset is missing"),
-        Erratum("spNO.216/e/0", "onset", 0, 1, "there is no frame 0", "fact sheet 5, the authors' RGBD script, meb"),
-        Erratum("spNO.216/e/0", "apex", 0, 12, "there is no frame 0", "fact sheet 5, the authors' RGBD script"),
-        Erratum(
-            "spNO.214/c/5", "offset", 3460, 34, "a clip of 3456 frames is no micro-expression", "fact sheet 5, meb"
-        ),
+        Erratum("spNO.216/e/0", "onset", 0, 1, "there is no frame 0", "the authors' RGBD script, meb"),
+        Erratum("spNO.216/e/0", "apex", 0, 12, "there is no frame 0", "the authors' RGBD script"),
+        Erratum("spNO.214/c/5", "offset", 3460, 34, "a clip of 3456 frames is no micro-expression", "meb"),
     )
 
     def wanted_sheets(self) -> tuple[SheetFile, ...]:
@@ -261,69 +226,50 @@ part_C/RGB_Depth/part_C/part_C/01/a/color/123.jpg"""
         return records if self.options["occluded"] != "drop" else [r for r in records if r.key not in _OCCLUDED]
 
     def _read_part_a(self, layout: Layout) -> list[ClipRecord]:
-        path = layout.sheet_path()
-        frame = read_sheet(path)
         has_emotions = layout.sheets["annotation"][0].variant in (_VERSION_2, _VERSION_1)
         columns = _PART_A if has_emotions else _PART_A_ALL
-        require_columns(frame, columns, path)
+        in_clip_folders = layout.package.child_pattern == _CLIP
         records = []
         without_offset: Counter[str] = Counter()
-        for subject, letter, onset, apex, offset, units, objective, word in frame[list(columns)].itertuples(
-            index=False
-        ):
-            number, video = as_subject_number(subject), as_text(letter).lower()
-            if number is None or not video:
-                continue
-            folder = f"spNO.{number}"
+        for row in clip_rows(layout.read_sheet(columns.values()), columns):
+            folder, video = f"spNO.{row.subject}", row.clip.lower()
             recording = f"{folder}/{video}"
-            kind = "micro" if has_emotions else normalise_emotion(word).partition("-")[0]
-            key = f"{recording}/{as_text(onset)}" + ("" if kind == "micro" else f"/{kind}")
-            if as_frame_number(offset) == 0:
+            kind = "micro" if has_emotions else normalise_emotion(row.cells["type"]).partition("-")[0]
+            ending = "" if kind == "micro" else f"/{kind}"
+            key = f"{recording}/{row.written_onset}{ending}"
+            if row.offset == 0:
                 without_offset[recording] += 1
                 key = f"{recording}/no offset {without_offset[recording]}"
-            spellings = (folder, f"spNO{number}")
+            spellings = (folder, f"spNO{row.subject}")
             # The clip folders carry the onset, and nobody knows whether a wrong one was corrected there.
-            onsets = (as_text(onset), *(e.right for e in self.ERRATA if e.clip == key and e.field == "onset"))
+            onsets = (row.written_onset, *(e.right for e in self.ERRATA if e.clip == key and e.field == "onset"))
             in_clips = tuple(f"{spelling}_{video}_{first}" for spelling in spellings for first in onsets)
             records.append(
-                ClipRecord(
+                row.record(
                     key=key,
-                    clip_id=f"cas_me_3/{recording}/{as_text(onset)}" + ("" if kind == "micro" else f"/{kind}"),
+                    clip_id=f"cas_me_3/{recording}/{row.written_onset}{ending}",
                     subject=folder,
                     recording=recording,
-                    folder_parts=(in_clips,) if layout.package.child_pattern == _CLIP else (spellings, video, "color"),
-                    onset=as_frame_number(onset),
-                    apex=as_frame_number(apex),
-                    offset=as_frame_number(offset),
-                    emotion=normalise_emotion(word) if has_emotions else "",
-                    action_units=as_text(units),
-                    attributes={"objective_class": as_objective_class(objective), "expression_type": kind},
+                    folder_parts=(in_clips,) if in_clip_folders else (spellings, video, "color"),
+                    attributes={
+                        "objective_class": as_objective_class(row.cells["class"]),
+                        "expression_type": kind,
+                    },
                 )
             )
         return records
 
     def _read_part_c(self, layout: Layout) -> list[ClipRecord]:
-        path = layout.sheet_path()
-        frame = read_sheet(path)
-        require_columns(frame, _PART_C, path)
         records = []
-        for subject, onset, offset, units, emotion in frame[list(_PART_C)].itertuples(index=False):
-            number = as_subject_number(subject)
-            if number is None:
-                continue
-            folder = f"{number:02d}"
+        for row in clip_rows(layout.read_sheet(_PART_C.values()), _PART_C, needed=("subject",)):
+            folder = f"{row.subject:02d}"
             records.append(
-                ClipRecord(
-                    key=f"{folder}/{as_text(onset)}",
-                    clip_id=f"cas_me_3/part_C/{folder}/{as_text(onset)}",
+                row.record(
+                    key=f"{folder}/{row.written_onset}",
+                    clip_id=f"cas_me_3/part_C/{folder}/{row.written_onset}",
                     subject=folder,
                     recording=f"part_C/{folder}",
-                    folder_parts=((folder, str(number)), _only_sub_folder(layout, folder), "color"),
-                    onset=as_frame_number(onset),
-                    apex=None,
-                    offset=as_frame_number(offset),
-                    emotion=normalise_emotion(emotion),
-                    action_units=as_text(units),
+                    folder_parts=((folder, str(row.subject)), _only_sub_folder(layout, folder), "color"),
                 )
             )
         return records

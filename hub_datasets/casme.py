@@ -1,30 +1,17 @@
-"""CASME: 189 micro-expressions at 60 frames per second (fact sheet, section 1)."""
+"""CASME: 189 micro-expressions at 60 frames per second (docs/sources.md, CASME)."""
 
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 
 from hub_datasets.base import CorpusBuilder, Layout
 from hub_datasets.errors import SheetError
-from hub_datasets.records import (
-    ClipRecord,
-    Erratum,
-    Expected,
-    LabelSet,
-    Package,
-    SheetFile,
-    Wrong,
-    as_frame_number,
-    as_subject_number,
-    as_text,
-    identity_labels,
-    normalise_emotion,
-)
+from hub_datasets.records import ClipRecord, Erratum, LabelSet, Package, SheetFile, Wrong
 from hub_datasets.scanning.cutting import choose_interval
 from hub_datasets.scanning.folders import FrameListing
-from hub_datasets.scanning.sheets import read_sheet, require_columns
+from hub_datasets.scanning.rows import clip_rows
+from hub_datasets.scanning.sheets import require_columns
 
 _SUBJECT = r"sub\d{1,2}"
 _FOUR = ("disgust", "repression", "surprise", "tense")
@@ -40,14 +27,21 @@ _POLARITY = {
     "repression": "others",
 }
 # Beginnings of the column names of the merged sheet; the headers of the two section sheets were never seen whole.
-_COLUMNS = ("Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Emotion")
+_COLUMNS = {
+    "subject": "Subject",
+    "clip": "Filename",
+    "onset": "Onset",
+    "apex": "Apex",
+    "offset": "Offset",
+    "units": "AU",
+    "emotion": "Emotion",
+}
 _SECTION_EMOTION_COLUMN = 11
 
 
 def _from_the_folder(clip: str, row: int, field: str, right: int | tuple[int, int]) -> Erratum:
     reason = "the sheet does not fit the frames of the folder"
-    source = f"fact sheet 1, meb, sheet row {row}"
-    return Erratum(clip, field, Wrong.ANYTHING_ELSE, right, reason, source, if_frames_agree=True)
+    return Erratum(clip, field, Wrong.ANYTHING_ELSE, right, reason, f"meb, sheet row {row}", if_frames_agree=True)
 
 
 class Casme(CorpusBuilder):
@@ -93,26 +87,14 @@ CASME/RAW/CASME_B/Section B/sub08/EP12_2/EP12_2-047.jpg"""
         SheetFile("section_b", r"section[ _]?b\.(xlsx?|csv)", role="section_b"),
     )
     LABEL_SETS = (
-        LabelSet(
-            "4class",
-            _FOUR,
-            identity_labels(_FOUR),
-            "the four large classes",
-            (Expected(dict(zip(_FOUR, (45, 39, 20, 68), strict=True)), None, "merged"),),
-        ),
-        LabelSet(
-            "8class",
-            _EIGHT,
-            identity_labels(_EIGHT),
-            "every emotion of the sheet",
-            (Expected(dict(zip(_EIGHT, (45, 39, 20, 68, 7, 6, 2, 2), strict=True)), 18, "merged"),),
-        ),
-        LabelSet(
+        LabelSet.of("4class", "the four large classes", _FOUR, ("merged", None, (45, 39, 20, 68))),
+        LabelSet.of("8class", "every emotion of the sheet", _EIGHT, ("merged", 18, (45, 39, 20, 68, 7, 6, 2, 2))),
+        LabelSet.of(
             "4class_polarity",
-            ("negative", "positive", "surprise", "others"),
-            _POLARITY,
             "polarity, with tense and repression among the others",
-            (Expected({"negative": 55, "positive": 7, "surprise": 20, "others": 107}, 18, "merged"),),
+            ("negative", "positive", "surprise", "others"),
+            ("merged", 18, (55, 7, 20, 107)),
+            words=_POLARITY,
         ),
     )
     ERRATA = (
@@ -128,29 +110,20 @@ CASME/RAW/CASME_B/Section B/sub08/EP12_2/EP12_2-047.jpg"""
 
     def read_records(self, layout: Layout) -> list[ClipRecord]:
         """One record per row of the merged sheet, or of the sheets of the sections that are there."""
-        sheet, path = layout.sheets["annotation"]
-        tables = [_read_table(path)]
-        if sheet.variant == "sections" and "section_b" in layout.sheets:
-            tables.append(_read_table(layout.sheet_path("section_b")))
+        tables = [_read_table(layout, "annotation")]
+        if layout.sheets["annotation"][0].variant == "sections" and "section_b" in layout.sheets:
+            tables.append(_read_table(layout, "section_b"))
         records = []
-        for subject, clip, onset, apex, offset, units, emotion in pd.concat(tables).itertuples(index=False):
-            number, clip = as_subject_number(subject), as_text(clip)
-            if number is None or not clip:
-                continue
-            folder = f"sub{number:02d}"
-            recording = f"{folder}/{clip}"
+        for row in clip_rows(pd.concat(tables), _COLUMNS):
+            folder = f"sub{row.subject:02d}"
+            recording = f"{folder}/{row.clip}"
             records.append(
-                ClipRecord(
+                row.record(
                     key=recording,
-                    clip_id=f"casme/{recording}/{as_text(onset)}",
+                    clip_id=f"casme/{recording}/{row.written_onset}",
                     subject=folder,
                     recording=recording,
-                    folder_parts=((folder, f"sub{number}"), clip),
-                    onset=as_frame_number(onset),
-                    apex=as_frame_number(apex),
-                    offset=as_frame_number(offset),
-                    emotion=normalise_emotion(emotion),
-                    action_units=as_text(units),
+                    folder_parts=((folder, f"sub{row.subject}"), row.clip),
                 )
             )
         clips_in = Counter(record.recording for record in records)
@@ -182,31 +155,32 @@ CASME/RAW/CASME_B/Section B/sub08/EP12_2/EP12_2-047.jpg"""
         choose_interval(record, listing, [*intervals, *(erratum for erratum in errata if erratum.field == "apex")])
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def _read_table(layout: Layout, role: str) -> pd.DataFrame:
     """Read one sheet into the seven columns of [`_COLUMNS`]."""
-    frame = read_sheet(path)
-    found = {
-        wanted: next((name for name in frame.columns if name.casefold().startswith(wanted.casefold())), None)
-        for wanted in _COLUMNS
-    }
-    found["AU"] = found["AU"] or next((name for name in frame.columns if name.casefold().startswith("action")), None)
-    if found["Emotion"] is None:
-        found["Emotion"] = next((name for name in frame.columns if name.casefold().endswith("emotion")), None)
+    frame = layout.read_sheet(role=role)
+    found = {wanted: _column(frame, begins=wanted) for wanted in _COLUMNS.values()}
+    found["AU"] = found["AU"] or _column(frame, begins="action")
+    found["Emotion"] = found["Emotion"] or _column(frame, ends="emotion")
     names = {name: wanted for wanted, name in found.items() if name is not None}
     table = frame[list(names)].rename(columns=names)
     if "Emotion" not in table.columns:
-        table["Emotion"] = _twelfth_column(path, table)
-    require_columns(table, _COLUMNS, path)
-    return table[list(_COLUMNS)]
+        table["Emotion"] = _twelfth_column(layout, role, table)
+    require_columns(table, _COLUMNS.values(), layout.sheet_path(role))
+    return table[list(_COLUMNS.values())]
 
 
-def _twelfth_column(path: Path, table: pd.DataFrame) -> pd.Series:
+def _column(frame: pd.DataFrame, begins: str = "", ends: str = "") -> str | None:
+    names = (name for name in frame.columns if name.casefold().startswith(begins.casefold()))
+    return next((name for name in names if name.casefold().endswith(ends)), None)
+
+
+def _twelfth_column(layout: Layout, role: str, table: pd.DataFrame) -> pd.Series:
     """The emotions of a section sheet, which stand in its twelfth column whatever the header says there."""
-    plain = read_sheet(path, header_row=None)
+    plain = layout.read_sheet(role=role, header_row=None)
     if _SECTION_EMOTION_COLUMN not in plain.columns:
         raise SheetError(
-            f"The sheet {path} must have a column Emotion, or emotions in its twelfth column, but has neither: use "
-            "the sheet that the corpus ships."
+            f"The sheet {layout.sheet_path(role)} must have a column Emotion, or emotions in its twelfth column, but "
+            "has neither: use the sheet that the corpus ships."
         )
     column = plain[_SECTION_EMOTION_COLUMN]
     return column.set_axis(column.index - 1).reindex(table.index)

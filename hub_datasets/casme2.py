@@ -1,25 +1,12 @@
-"""CASME II: 255 micro-expressions at 200 frames per second (fact sheet, section 2)."""
+"""CASME II: 255 micro-expressions at 200 frames per second (sources: docs/sources.md, CASME II)."""
 
 from hub_datasets.base import CorpusBuilder, Layout
-from hub_datasets.records import (
-    OBJECTIVE_CLASSES,
-    ClipRecord,
-    Erratum,
-    Expected,
-    LabelSet,
-    Package,
-    SheetFile,
-    as_frame_number,
-    as_objective_class,
-    as_subject_number,
-    as_text,
-    identity_labels,
-    normalise_emotion,
-)
-from hub_datasets.scanning.sheets import read_sheet, require_columns
+from hub_datasets.records import ClipRecord, Erratum, LabelSet, Package, SheetFile, objective_label_sets
+from hub_datasets.scanning.cells import as_objective_class
+from hub_datasets.scanning.rows import clip_rows
 
 _SUBJECT = r"sub\d{1,2}"
-# FDP's label order (fact sheet, section 2).
+# Label order of the released FDP code.
 _FIVE = ("surprise", "happiness", "disgust", "repression", "others")
 _MEGC = ("negative", "positive", "surprise")
 _POLARITY = {"disgust": "negative", "repression": "negative", "happiness": "positive", "surprise": "surprise"}
@@ -28,11 +15,16 @@ _POLARITY = {"disgust": "negative", "repression": "negative", "happiness": "posi
 _NOT_IN_MEGC = frozenset(
     f"sub{clip}" for clip in ("04/EP12_01f", "05/EP09_05f", "24/EP02_07", "24/EP07_01", "24/EP07_04f", "24/EP10_03")
 )
-_OBJECTIVE_COUNTS = dict(zip(OBJECTIVE_CLASSES, (25, 15, 99, 26, 20, 1, 69), strict=True))
-
-
-def _counts(names: tuple[str, ...], *numbers: int) -> dict[str, int]:
-    return dict(zip(names, numbers, strict=True))
+_COLUMNS = {
+    "subject": "Subject",
+    "clip": "Filename",
+    "onset": "OnsetFrame",
+    "apex": "ApexFrame",
+    "offset": "OffsetFrame",
+    "units": "Action Units",
+    "emotion": "Estimated Emotion",
+}
+_OBJECTIVE_COLUMNS = {"subject": "Subject", "clip": "Filename", "class": "Objective Class"}
 
 
 def _missing_apexes() -> tuple[Erratum, ...]:
@@ -44,22 +36,13 @@ def _missing_apexes() -> tuple[Erratum, ...]:
         "18/EP19_01": 111, "20/EP16_01": 91, "20/EP16_04": 103, "25/EP09_02": 98, "25/EP12_01": 153,
         "25/EP18_04f": 98,
     }  # fmt: skip
-    return tuple(
-        Erratum(
-            f"sub{clip}",
-            "apex",
-            None,
-            apex,
-            "found by optical flow, where the sheet has no fitting apex",
-            "fact sheet 2, meb",
-        )
-        for clip, apex in apexes.items()
-    )
+    reason = "found by optical flow, where the sheet has no fitting apex"
+    return tuple(Erratum(f"sub{clip}", "apex", None, apex, reason, "meb") for clip, apex in apexes.items())
 
 
 def _interval(clip: str, wrong: tuple[int, int], right: tuple[int, int], source: str) -> Erratum:
     reason = "sheet versions disagree and the frames on disk fit this interval"
-    return Erratum(clip, "interval", wrong, right, reason, f"fact sheet 2, {source}", if_frames_agree=True)
+    return Erratum(clip, "interval", wrong, right, reason, source, if_frames_agree=True)
 
 
 class Casme2(CorpusBuilder):
@@ -106,85 +89,59 @@ CASME2_RAW/CASME2-RAW/sub01/EP02_01f/img1.jpg"""
         SheetFile("objective", r"CASME2.?Objective.?Classes.*\.(xlsx?|csv)", role="objective"),
     )
     LABEL_SETS = (
-        LabelSet(
+        LabelSet.of(
             "5class",
-            _FIVE,
-            identity_labels(_FIVE),
             "the five classes of most papers",
-            (
-                Expected(_counts(_FIVE, 25, 32, 63, 27, 99), 26, "2014"),
-                Expected(_counts(_FIVE, 28, 32, 63, 27, 99), 26, "2019"),
-                Expected(_counts(_FIVE, 25, 32, 64, 27, 99), 26, "updated"),
-            ),
-        ),
-        LabelSet(
-            "5class_fdp",
             _FIVE,
-            identity_labels(_FIVE),
+            ("2014", 26, (25, 32, 63, 27, 99)),
+            ("2019", 26, (28, 32, 63, 27, 99)),
+            ("updated", 26, (25, 32, 64, 27, 99)),
+        ),
+        LabelSet.of(
+            "5class_fdp",
             "the 25 test folds of FDP and MOL, which never test the three clips of sub18",
-            (
-                Expected(_counts(_FIVE, 25, 32, 63, 27, 96), 25, "2014"),
-                Expected(_counts(_FIVE, 28, 32, 63, 27, 96), 25, "2019"),
-                Expected(_counts(_FIVE, 25, 32, 64, 27, 96), 25, "updated"),
-            ),
+            _FIVE,
+            ("2014", 25, (25, 32, 63, 27, 96)),
+            ("2019", 25, (28, 32, 63, 27, 96)),
+            ("updated", 25, (25, 32, 64, 27, 96)),
             left_out_subjects=frozenset({"sub18"}),
         ),
-        LabelSet(
+        LabelSet.of(
             "3class",
-            _MEGC,
-            _POLARITY,
             "MEGC 2019: negative is disgust and repression; fear and sadness are left out",
-            (Expected(_counts(_MEGC, 88, 32, 25), 24),),
+            _MEGC,
+            ("", 24, (88, 32, 25)),
+            words=_POLARITY,
             left_out=_NOT_IN_MEGC,
         ),
-        LabelSet(
+        LabelSet.of(
             "3class_unfiltered",
-            _MEGC,
-            _POLARITY,
             "the MEGC mapping over the whole sheet",
-            (
-                Expected(_counts(_MEGC, 90, 32, 25), 24, "2014"),
-                Expected(_counts(_MEGC, 90, 32, 28), 24, "2019"),
-                Expected(_counts(_MEGC, 91, 32, 25), 24, "updated"),
-            ),
+            _MEGC,
+            ("2014", 24, (90, 32, 25)),
+            ("2019", 24, (90, 32, 28)),
+            ("updated", 24, (91, 32, 25)),
+            words=_POLARITY,
         ),
-        LabelSet(
+        LabelSet.of(
             "4class",
-            (*_MEGC, "others"),
-            {**_POLARITY, "others": "others"},
             "the MEGC mapping and others",
-            (
-                Expected(_counts((*_MEGC, "others"), 90, 32, 25, 99), 26, "2014"),
-                Expected(_counts((*_MEGC, "others"), 90, 32, 28, 99), 26, "2019"),
-                Expected(_counts((*_MEGC, "others"), 91, 32, 25, 99), 26, "updated"),
-            ),
+            (*_MEGC, "others"),
+            ("2014", 26, (90, 32, 25, 99)),
+            ("2019", 26, (90, 32, 28, 99)),
+            ("updated", 26, (91, 32, 25, 99)),
+            words={**_POLARITY, "others": "others"},
         ),
-        LabelSet(
+        LabelSet.of(
             "7class",
-            (*_FIVE, "sadness", "fear"),
-            identity_labels((*_FIVE, "sadness", "fear")),
             "every emotion of the sheet",
-            (
-                Expected(_counts((*_FIVE, "sadness", "fear"), 25, 32, 63, 27, 99, 7, 2), 26, "2014"),
-                Expected(_counts((*_FIVE, "sadness", "fear"), 28, 32, 63, 27, 99, 4, 2), 26, "2019"),
-                Expected(_counts((*_FIVE, "sadness", "fear"), 25, 32, 64, 27, 99, 7, 2), 26, "updated"),
-            ),
+            (*_FIVE, "sadness", "fear"),
+            ("2014", 26, (25, 32, 63, 27, 99, 7, 2)),
+            ("2019", 26, (28, 32, 63, 27, 99, 4, 2)),
+            ("updated", 26, (25, 32, 64, 27, 99, 7, 2)),
         ),
-        LabelSet(
-            "objective",
-            OBJECTIVE_CLASSES[:5],
-            identity_labels(OBJECTIVE_CLASSES[:5]),
-            "MEGC 2018: objective (action unit) classes I to V",
-            (Expected({name: _OBJECTIVE_COUNTS[name] for name in OBJECTIVE_CLASSES[:5]}, 26),),
-            attribute="objective_class",
-        ),
-        LabelSet(
-            "objective7",
-            OBJECTIVE_CLASSES,
-            identity_labels(OBJECTIVE_CLASSES),
-            "all seven objective classes",
-            (Expected(_OBJECTIVE_COUNTS, 26),),
-            attribute="objective_class",
+        *objective_label_sets(
+            "MEGC 2018: objective (action unit) classes I to V", (25, 15, 99, 26, 20, 1, 69), (26, 26)
         ),
     )
     ERRATA = (
@@ -204,38 +161,18 @@ CASME2_RAW/CASME2-RAW/sub01/EP02_01f/img1.jpg"""
 
     def read_records(self, layout: Layout) -> list[ClipRecord]:
         """One record per row of the coding sheet; (Subject, Filename) is unique in every version."""
-        path = layout.sheet_path()
-        frame = read_sheet(path)
-        columns = [
-            "Subject",
-            "Filename",
-            "OnsetFrame",
-            "ApexFrame",
-            "OffsetFrame",
-            "Action Units",
-            "Estimated Emotion",
-        ]
-        require_columns(frame, columns, path)
         objective = self._objective_classes(layout) if self.label_set.attribute == "objective_class" else {}
         records = []
-        for subject, clip, onset, apex, offset, units, emotion in frame[columns].itertuples(index=False):
-            number, clip = as_subject_number(subject), as_text(clip)
-            if number is None or not clip:
-                continue
-            folder = f"sub{number:02d}"
-            key = f"{folder}/{clip}"
+        for row in clip_rows(layout.read_sheet(_COLUMNS.values()), _COLUMNS):
+            folder = f"sub{row.subject:02d}"
+            key = f"{folder}/{row.clip}"
             records.append(
-                ClipRecord(
+                row.record(
                     key=key,
-                    clip_id=f"casme2/{key}/{as_text(onset)}",
+                    clip_id=f"casme2/{key}/{row.written_onset}",
                     subject=folder,
                     recording=key,
-                    folder_parts=((folder, f"sub{number}"), clip),
-                    onset=as_frame_number(onset),
-                    apex=as_frame_number(apex),
-                    offset=as_frame_number(offset),
-                    emotion=normalise_emotion(emotion),
-                    action_units=as_text(units),
+                    folder_parts=((folder, f"sub{row.subject}"), row.clip),
                     attributes={"objective_class": objective[key]} if key in objective else {},
                 )
             )
@@ -253,12 +190,8 @@ CASME2_RAW/CASME2-RAW/sub01/EP02_01f/img1.jpg"""
 
     @staticmethod
     def _objective_classes(layout: Layout) -> dict[str, str]:
-        path = layout.sheet_path("objective")
-        frame = read_sheet(path)
-        require_columns(frame, ["Subject", "Filename", "Objective Class"], path)
-        classes = {}
-        for subject, clip, cell in frame[["Subject", "Filename", "Objective Class"]].itertuples(index=False):
-            number = as_subject_number(subject)
-            if number is not None:
-                classes[f"sub{number:02d}/{as_text(clip)}"] = as_objective_class(cell)
-        return classes
+        frame = layout.read_sheet(_OBJECTIVE_COLUMNS.values(), "objective")
+        return {
+            f"sub{row.subject:02d}/{row.clip}": as_objective_class(row.cells["class"])
+            for row in clip_rows(frame, _OBJECTIVE_COLUMNS, needed=("subject",))
+        }

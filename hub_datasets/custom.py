@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 from hub_datasets.base import ANY, CorpusBuilder, Layout
 from hub_datasets.errors import CorpusOptionError, SheetError
-from hub_datasets.records import ClipRecord, LabelSet, Package, SheetFile, as_frame_number, as_text, identity_labels
+from hub_datasets.records import ClipEnd, ClipRecord, LabelSet, Package, SheetFile
+from hub_datasets.scanning.cells import as_frame_number, as_text, first_spellings, name_key, word_key
 from hub_datasets.scanning.cutting import LostClip, ResolvedClip
 from hub_datasets.scanning.folders import FolderTree
-from hub_datasets.scanning.sheets import read_sheet
 from processing_fdp.frame_source_fdp import VideoReadError
 from processing_fdp.video_files_fdp import probe_clip_file
 
@@ -36,9 +36,12 @@ class Custom(CorpusBuilder):
     * **CSV**: `clips.csv`, or the only CSV file of the folder, or the file that `data_dir` names. Columns `path` (a
       folder of frames or a video file, relative to the CSV file), `subject`, `label`; optional `onset`, `apex`,
       `offset`, `action_units`, `emotion`, `fps`, `recording`, `clip_id`.
-    * **Frame numbers**: for a folder, the digits that vary from file name to file name; for a video, positions counted from 0.
-      Without onset and offset, the whole folder or video is the clip.
+    * **Frame numbers**: for a folder, the digits that vary from file name to file name; for a video, positions counted
+      from 0. Without onset and offset, the whole folder or video is the clip (`clip_end` is then `recording`).
     * **Labels**: the words of the `label` column in alphabetical order, or those of the option `labels` in its order.
+    * **Spellings**: letter case, normal form and width do not matter: `S01`, `s1` and `sub01` are one subject, `Joy` and
+      `joy` one label, and what was unified is noted. A file that is neither UTF-8 nor UTF-16 needs the option
+      `encoding`.
     * **Refused**: absolute paths and paths that leave the folder; such rows are reported as lost.
 
     Options: `csv` (name of the file), `labels` (`"negative,positive,surprise"`).
@@ -55,7 +58,7 @@ recordings/p01_a/    frames, e.g. 0001.png, or
 recordings/p01_a.mp4"""
     PACKAGES = (Package("files", r"", r".*"),)
     OPTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = {"csv": (), "labels": ()}
-    LABEL_SETS = (LabelSet("labels", (), {}, "the words of the label column"),)
+    LABEL_SETS = (LabelSet.of("labels", "the words of the label column", ()),)
     VIDEO_FIRST_FRAME = 0
 
     def prepare_root(self, data_dir: str | Path | None, cache_dir: str | Path | None) -> Path:
@@ -72,48 +75,67 @@ recordings/p01_a.mp4"""
         files = tree.content(root).files
         wanted = self.options["csv"]
         if wanted != ANY:
-            paths = [files[wanted.casefold()]] if wanted.casefold() in files else []
+            paths = [files[name_key(wanted)]] if name_key(wanted) in files else []
         else:
             paths = [path for name, path in files.items() if name.endswith(".csv")]
-            paths = [path for path in paths if path.name.casefold() == "clips.csv"] or paths
+            paths = [path for path in paths if name_key(path.name) == "clips.csv"] or paths
         if len(paths) != 1:
             found = (
                 f"{len(paths)} CSV files, and none is called clips.csv" if paths else f"no CSV file; {tree.summary()}"
             )
             raise self.not_found(str(root), found)
         sheet = SheetFile("", "")
-        return Layout(tree, self.PACKAGES[0], [root], {"annotation": (sheet, paths[0])})
+        return Layout(tree, self.PACKAGES[0], [root], {"annotation": (sheet, paths[0])}, self.encoding)
 
     def read_records(self, layout: Layout) -> list[ClipRecord]:
         """One record per row; the label set is made of the words found."""
         path = layout.sheet_path()
-        frame = read_sheet(path)
+        frame = layout.read_sheet()
         columns = _find_columns(list(frame.columns), path)
         records = []
         for index, row in enumerate(frame.to_dict("records")):
             cells = {name: row[column] for name, column in columns.items()}
             records.append(_record(index, cells))
+        self._unify_labels(records)
         words = sorted({record.attributes["label"] for record in records} - {""})
         if self.options["labels"] != ANY:
-            chosen = [word.strip() for word in self.options["labels"].split(",")]
-            if absent := [word for word in chosen if word not in words]:
+            by_key = {word_key(word): word for word in words}
+            asked = [word.strip() for word in self.options["labels"].split(",")]
+            if absent := [word for word in asked if word_key(word) not in by_key]:
                 raise CorpusOptionError(
                     f"option labels takes words of the label column ({', '.join(words)}), "
                     f"but {', '.join(absent)} was given: choose among them."
                 )
-            words = chosen
+            words = [by_key[word_key(word)] for word in asked]
         if not words:
             raise SheetError(f"a label column must hold words, but that of {path} is empty: fill it.")
-        self.label_set = LabelSet("labels", tuple(words), identity_labels(words), attribute="label")
+        self.label_set = LabelSet.of("labels", "", words, attribute="label")
         return records
 
+    @staticmethod
+    def _unify_labels(records: list[ClipRecord]) -> None:
+        """Write every class in one spelling, the first of the column: `Joy` and `joy ` are no two classes."""
+        chosen = first_spellings((record.attributes["label"] for record in records), word_key)
+        for record in records:
+            word = record.attributes["label"]
+            if (right := chosen[word]) != word:
+                record.notes.append(f"label {word!r} -> {right!r}: two spellings of one class")
+                record.attributes["label"] = right
+
     def locate(self, layout: Layout, record: ClipRecord) -> Path | None:
-        """Folder or video file at the row's path."""
-        path = layout.tree.root.joinpath(*[part for part in record.folder_parts if isinstance(part, str)])
+        """Folder or file at the row's path, else the only one whose path differs in letter case or normal form."""
+        parts = [part for part in record.folder_parts if isinstance(part, str)]
+        path = layout.tree.root.joinpath(*parts)
         try:
-            return path if path.exists() else None
-        except OSError:  # a symbolic link that leads back to itself
+            if path.exists():
+                return path
+        except OSError:  # a symbolic link that leads back to itself, or a name that is too long
             return None
+        found = layout.tree.find_entries(layout.tree.root, path.relative_to(layout.tree.root).parts)
+        if len(found) > 1:
+            names = ", ".join(repr(other.name) for other in found)
+            record.problem = f"several names differ in letter case or accents alone ({names}): rename all but one"
+        return found[0] if len(found) == 1 and found[0].exists() else None
 
     def is_video(self, layout: Layout, path: Path) -> bool:
         """Whether a row names a file: rows of both kinds may stand in one sheet."""
@@ -128,12 +150,13 @@ recordings/p01_a.mp4"""
         count = file.frame_count
         record.fps = record.fps if record.fps is not None else file.frames_per_second
         record.notes += file.notes
-        record.onset = 0 if record.onset is None else record.onset
         if record.offset is None:
+            record.end = ClipEnd.RECORDING if record.onset is None else ClipEnd.UNKNOWN
             record.offset = count - 1
         elif record.offset >= count:
             record.notes.append(f"offset {record.offset} -> {count - 1}: the video ends there")
-            record.offset = count - 1
+            record.offset, record.end = count - 1, ClipEnd.UNKNOWN
+        record.onset = 0 if record.onset is None else record.onset
         return super().cut_video(record, path, label)
 
 

@@ -1,4 +1,4 @@
-"""DFME: 2629 micro-expressions of the challenge split at 200 to 500 frames per second (fact sheet, section 9)."""
+"""DFME: 2629 micro-expressions of the challenge split at 200 to 500 frames per second (docs/sources.md, DFME)."""
 
 import re
 from collections.abc import Mapping
@@ -9,37 +9,28 @@ from typing import Any, ClassVar
 from datasets import Value
 
 from hub_datasets.base import ANY, CorpusBuilder, Layout
-from hub_datasets.records import (
-    ClipRecord,
-    Expected,
-    LabelSet,
-    Package,
-    SheetFile,
-    as_frame_number,
-    as_subject_number,
-    as_text,
-    identity_labels,
-    normalise_emotion,
-)
+from hub_datasets.records import ClipRecord, LabelSet, Package, SheetFile
+from hub_datasets.scanning.cells import as_frame_number, as_text
 from hub_datasets.scanning.cutting import ResolvedClip
 from hub_datasets.scanning.folders import FolderTree
-from hub_datasets.scanning.sheets import read_sheet, require_columns
+from hub_datasets.scanning.rows import SheetRow, clip_rows
 
 _SEVEN = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 _POLARITY = {**dict.fromkeys(_SEVEN, "negative"), "happiness": "positive", "surprise": "surprise"}
-_COLUMNS = ("Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Emotion", "Fps", "AU")
+_COLUMNS = {
+    "subject": "Subject",
+    "clip": "Filename",
+    "onset": "OnsetFrame",
+    "apex": "ApexFrame",
+    "offset": "OffsetFrame",
+    "emotion": "Emotion",
+    "fps": "Fps",
+    "units": "AU",
+}
 _CLIP = r"sub\d{1,5}_\d+"
 # Split: where its frames lie. The sheets of the splits are sheet roles of the same names.
 _SPLIT_FOLDERS = {"train": r"train", "test_a": r"test(_data)?_?a", "test_b": r"test(_data)?_?b"}
 _ALL = "all"
-
-
-def _seven(*numbers: int) -> dict[str, int]:
-    return dict(zip(_SEVEN, numbers, strict=True))
-
-
-def _three(negative: int, positive: int, surprise: int) -> dict[str, int]:
-    return {"negative": negative, "positive": positive, "surprise": surprise}
 
 
 class Dfme(CorpusBuilder):
@@ -78,29 +69,24 @@ test_data_B/test_data_B/sub0011_01/00000.png"""
         SheetFile("challenge", r"test_?B_.*\.(xlsx?|csv)", role="test_b"),
     )
     LABEL_SETS = (
-        LabelSet(
+        LabelSet.of(
             "7class",
-            _SEVEN,
-            identity_labels(_SEVEN),
             "the classes of the challenge",
-            (
-                Expected(_seven(241, 171, 735, 365, 311, 359, 447), None, _ALL),
-                Expected(_seven(161, 100, 548, 265, 206, 278, 298), 176, "train"),
-                Expected(_seven(39, 34, 129, 62, 63, 46, 101), 42, "test_a"),
-                Expected(_seven(41, 37, 58, 38, 42, 35, 48), 41, "test_b"),
-            ),
+            _SEVEN,
+            (_ALL, None, (241, 171, 735, 365, 311, 359, 447)),
+            ("train", 176, (161, 100, 548, 265, 206, 278, 298)),
+            ("test_a", 42, (39, 34, 129, 62, 63, 46, 101)),
+            ("test_b", 41, (41, 37, 58, 38, 42, 35, 48)),
         ),
-        LabelSet(
+        LabelSet.of(
             "3class",
-            ("negative", "positive", "surprise"),
-            _POLARITY,
             "polarity, for comparison with the other corpora",
-            (
-                Expected(_three(1871, 311, 447), None, _ALL),
-                Expected(_three(1352, 206, 298), None, "train"),
-                Expected(_three(310, 63, 101), None, "test_a"),
-                Expected(_three(209, 42, 48), None, "test_b"),
-            ),
+            ("negative", "positive", "surprise"),
+            (_ALL, None, (1871, 311, 447)),
+            ("train", None, (1352, 206, 298)),
+            ("test_a", None, (310, 63, 101)),
+            ("test_b", None, (209, 42, 48)),
+            words=_POLARITY,
         ),
     )
     OPTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = {"split": (_ALL, *_SPLIT_FOLDERS)}
@@ -161,36 +147,26 @@ def _splits_named_by(folder: Path, root: Path) -> tuple[str, ...]:
 
 
 def _read_split(layout: Layout, split: str) -> list[ClipRecord]:
-    path = layout.sheet_path(split)
-    frame = read_sheet(path)
-    require_columns(frame, _COLUMNS, path)
     records = []
-    for subject, clip, onset, apex, offset, emotion, fps, units in frame[list(_COLUMNS)].itertuples(index=False):
-        clip, rate = as_text(clip), as_frame_number(fps)
-        if not clip:
-            continue
+    for row in clip_rows(layout.read_sheet(_COLUMNS.values(), split), _COLUMNS, needed=("clip",)):
+        rate = as_frame_number(row.cells["fps"])
         rate = rate if rate and rate > 0 else None
+        written = as_text(row.cells["fps"])
         records.append(
-            ClipRecord(
-                key=f"{split}/{clip}",
-                clip_id=f"dfme/{split}/{clip}/{as_text(onset)}",
-                subject=_subject(subject, clip),
-                recording=f"{split}/{clip}",
-                folder_parts=(clip,),
-                onset=as_frame_number(onset),
-                apex=as_frame_number(apex),
-                offset=as_frame_number(offset),
-                emotion=normalise_emotion(emotion),
-                action_units=as_text(units),
+            row.record(
+                key=f"{split}/{row.clip}",
+                clip_id=f"dfme/{split}/{row.clip}/{row.written_onset}",
+                subject=_subject(row),
+                recording=f"{split}/{row.clip}",
+                folder_parts=(row.clip,),
                 fps=None if rate is None else float(rate),
                 attributes={"split": split},
-                notes=[] if rate else [f"Fps {as_text(fps)!r} is no frame rate: {Dfme.FPS:g} is assumed"],
+                notes=[] if rate else [f"Fps {written!r} is no frame rate: {Dfme.FPS:g} is assumed"],
             )
         )
     return records
 
 
-def _subject(cell: object, clip: str) -> str:
-    """Subject in the spelling of the clip folders, ``sub0003``."""
-    number = as_subject_number(cell)
-    return clip.rsplit("_", 1)[0] if number is None else f"sub{number:04d}"
+def _subject(row: SheetRow) -> str:
+    """Subject in the spelling of the clip folders, ``sub0003``, which also tell it where the sheet does not."""
+    return row.clip.rsplit("_", 1)[0] if row.subject < 0 else f"sub{row.subject:04d}"

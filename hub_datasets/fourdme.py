@@ -1,28 +1,24 @@
-"""4DME: 267 micro-expressions at 60 frames per second, the gray videos (fact sheet, section 8)."""
+"""4DME: 267 micro-expressions at 60 frames per second, the gray videos (docs/sources.md, 4DME)."""
 
 from pathlib import Path
 
 from hub_datasets.base import CorpusBuilder, Layout
-from hub_datasets.records import (
-    ClipRecord,
-    Erratum,
-    LabelSet,
-    Package,
-    SheetFile,
-    Wrong,
-    as_frame_number,
-    as_subject_number,
-    as_text,
-    identity_labels,
-    normalise_emotion,
-)
+from hub_datasets.records import ClipRecord, Erratum, LabelSet, Package, SheetFile, Wrong
+from hub_datasets.scanning.cells import as_text, normalise_emotion
 from hub_datasets.scanning.cutting import Scan
 from hub_datasets.scanning.folders import FrameListing
 from hub_datasets.scanning.frame_numbering import number_from_clip_start, numbering_remarks
-from hub_datasets.scanning.sheets import read_sheet, require_columns
+from hub_datasets.scanning.rows import clip_rows
 
 _FIVE = ("positive", "negative", "surprise", "repression", "others")
-_COLUMNS = ("sub_ID", "fold_name", "Emotion", "Onset", "Apex", "Offset")
+_COLUMNS = {
+    "subject": "sub_ID",
+    "clip": "fold_name",
+    "onset": "Onset",
+    "apex": "Apex",
+    "offset": "Offset",
+    "emotion": "Emotion",
+}
 _SUBJECT = r"s?\d{1,3}"
 
 
@@ -63,58 +59,32 @@ gray_micro_register_final/<fold_name>/1.jpg       (an earlier copy)"""
     )
     SHEETS = (SheetFile("release", r"4DME_Labell?ing_Micro.*\.(xlsx?|csv)"),)
     LABEL_SETS = (
-        LabelSet(
+        LabelSet.of(
             "5class",
-            _FIVE,
-            identity_labels(_FIVE),
             "every clip; one with several emotions counts under the first that the sheet names (our choice)",
+            _FIVE,
             attribute="first_emotion",
         ),
-        LabelSet("5class_single", _FIVE, identity_labels(_FIVE), "clips with one emotion alone"),
-        LabelSet(
-            "3class",
-            _FIVE[:3],
-            identity_labels(_FIVE[:3]),
-            "clips that are positive, negative or surprised and nothing else",
-        ),
+        LabelSet.of("5class_single", "clips with one emotion alone", _FIVE),
+        LabelSet.of("3class", "clips that are positive, negative or surprised and nothing else", _FIVE[:3]),
     )
-    ERRATA = (
-        Erratum(
-            "row 26",
-            "apex",
-            Wrong.OUTSIDE_INTERVAL,
-            2490,
-            "the apex is outside the interval",
-            "fact sheet 8, meb-old",
-        ),
-    )
+    ERRATA = (Erratum("row 26", "apex", Wrong.OUTSIDE_INTERVAL, 2490, "the apex is outside the interval", "meb-old"),)
 
     def read_records(self, layout: Layout) -> list[ClipRecord]:
         """One record per row of the sheet."""
-        path = layout.sheet_path()
-        frame = read_sheet(path)
-        require_columns(frame, _COLUMNS, path)
-        units_column = "AUs" if "AUs" in frame.columns else "AU"
-        units_of_row = frame[units_column] if units_column in frame.columns else frame["Emotion"].map(lambda _: None)
+        frame = layout.read_sheet(_COLUMNS.values())
+        columns = {**_COLUMNS, "units": "AUs" if "AUs" in frame.columns else "AU"}
         records = []
-        for row, subject, fold, emotion, onset, apex, offset in frame[list(_COLUMNS)].itertuples():
-            subject, fold = as_text(subject), as_text(fold)
-            if as_subject_number(subject) is None or not fold:
-                continue
-            emotion = normalise_emotion(emotion)
+        for row in clip_rows(frame, columns):
+            subject, fold = as_text(row.cells["subject"]), row.clip
             records.append(
-                ClipRecord(
-                    key=f"row {row}",
-                    clip_id=f"fourdme/{subject}/{fold}/{as_text(onset)}",
+                row.record(
+                    key=f"row {row.position}",
+                    clip_id=f"fourdme/{subject}/{fold}/{row.written_onset}",
                     subject=subject,
                     recording=f"{subject}/{fold}",
-                    folder_parts=_folder_parts(layout, subject, fold),
-                    onset=as_frame_number(onset),
-                    apex=as_frame_number(apex),
-                    offset=as_frame_number(offset),
-                    emotion=emotion,
-                    action_units=as_text(units_of_row[row]),
-                    attributes={"first_emotion": normalise_emotion(emotion.split("+")[0])},
+                    folder_parts=_folder_parts(layout, subject, row.subject, fold),
+                    attributes={"first_emotion": normalise_emotion(row.emotion.split("+")[0])},
                 )
             )
         return records
@@ -130,8 +100,7 @@ gray_micro_register_final/<fold_name>/1.jpg       (an earlier copy)"""
         number_from_clip_start(record, listing)
 
 
-def _folder_parts(layout: Layout, subject: str, fold: str) -> tuple[str | tuple[str, ...], ...]:
-    number = as_subject_number(subject)
+def _folder_parts(layout: Layout, subject: str, number: int, fold: str) -> tuple[str | tuple[str, ...], ...]:
     clip = (fold, f"{subject}_{fold}")
     if layout.package.name == "gray_registered":
         return (clip,)

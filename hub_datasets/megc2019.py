@@ -1,4 +1,4 @@
-"""The composite database of the MEGC 2019 challenge, drawn from CASME II, SAMM and SMIC (fact sheet, section 10)."""
+"""The composite database of the MEGC 2019 challenge, drawn from CASME II, SAMM and SMIC (docs/sources.md, MEGC)."""
 
 import csv
 import re
@@ -9,15 +9,9 @@ from typing import ClassVar
 from hub_datasets.base import ANY, CorpusBuilder, Layout
 from hub_datasets.casme2 import Casme2
 from hub_datasets.errors import DatasetNotFoundError
-from hub_datasets.records import (
-    OBJECTIVE_CLASSES,
-    Expected,
-    LabelSet,
-    Package,
-    as_subject_number,
-    identity_labels,
-)
+from hub_datasets.records import LabelSet, Package
 from hub_datasets.samm import Samm
+from hub_datasets.scanning.cells import OBJECTIVE_CLASSES, as_subject_number
 from hub_datasets.scanning.cutting import ResolvedClip, Scan
 from hub_datasets.scanning.folders import FolderTree
 from hub_datasets.smic import Smic
@@ -66,19 +60,12 @@ combined_3class_gt.csv                 (optional: the official list, for compari
         f"{part}_{kind}": () for part in _PARTS for kind in ("dir", "package")
     }
     LABEL_SETS = (
-        LabelSet(
-            "3class",
-            _CLASSES,
-            identity_labels(_CLASSES),
-            "the challenge's three classes",
-            (Expected(dict(zip(_CLASSES, (250, 109, 83), strict=True)), 68),),
-        ),
-        LabelSet(
+        LabelSet.of("3class", "the challenge's three classes", _CLASSES, ("", 68, (250, 109, 83))),
+        LabelSet.of(
             "objective",
-            OBJECTIVE_CLASSES[:5],
-            identity_labels(OBJECTIVE_CLASSES[:5]),
             "MEGC 2018: objective (action unit) classes I to V of CASME II and SAMM; SMIC has no action units",
-            (Expected(dict(zip(OBJECTIVE_CLASSES[:5], (49, 28, 119, 34, 23), strict=True)), 47),),
+            OBJECTIVE_CLASSES[:5],
+            ("", 47, (49, 28, 119, 34, 23)),
         ),
     )
 
@@ -100,6 +87,7 @@ combined_3class_gt.csv                 (optional: the official list, for compari
             scan.left_out += part.scan.left_out
             scan.clips += part.scan.clips
             scan.lost += part.scan.lost
+            scan.remarks += part.scan.remarks
         lists = tree.files_named(_OFFICIAL_LIST, max_depth=1)
         if lists and self.label_set.name == "3class":
             scan.remarks += compare_with_official_list(lists[0], scan.clips)
@@ -133,6 +121,7 @@ combined_3class_gt.csv                 (optional: the official list, for compari
                         data_dir=folder,
                         config_name=self.label_set.name,
                         package=choice,
+                        encoding=self.encoding,
                         cache_dir=self.requested_cache_dir,
                     )
                 except DatasetNotFoundError as error:

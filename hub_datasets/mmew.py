@@ -1,31 +1,19 @@
-"""MMEW: 300 micro-expressions at 90 frames per second (fact sheet, section 7)."""
+"""MMEW: 300 micro-expressions at 90 frames per second (docs/sources.md, MMEW)."""
 
 from pathlib import Path
 
 from hub_datasets.base import CorpusBuilder, Layout
-from hub_datasets.records import (
-    ClipRecord,
-    Erratum,
-    Expected,
-    LabelSet,
-    Package,
-    SheetFile,
-    Wrong,
-    as_frame_number,
-    as_subject_number,
-    as_text,
-    identity_labels,
-    normalise_emotion,
-)
+from hub_datasets.records import ClipRecord, Erratum, LabelSet, Package, SheetFile, Wrong
+from hub_datasets.scanning.cells import name_key
 from hub_datasets.scanning.cutting import Scan, correct, is_wrong
 from hub_datasets.scanning.folders import FrameListing
 from hub_datasets.scanning.frame_numbering import number_from_clip_start, numbering_remarks
-from hub_datasets.scanning.sheets import read_sheet, require_columns
+from hub_datasets.scanning.rows import clip_rows
 
 _SEVEN = ("happiness", "surprise", "disgust", "anger", "fear", "sadness", "others")
 _FOUR = ("happiness", "surprise", "disgust", "others")
 # The sheet and the folders do not agree on the name of one class: others in the one is repression in the other.
-_WORDS = {**identity_labels(_SEVEN), "repression": "others"}
+_WORDS = {**{word: word for word in _SEVEN}, "repression": "others"}
 _POLARITY = {
     "happiness": "positive",
     "surprise": "surprise",
@@ -35,7 +23,15 @@ _POLARITY = {
     "sadness": "negative",
 }
 _EMOTION_FOLDER = r"happiness|surprise|disgust|repression|others?|fear|sadness|anger"
-_COLUMNS = ("Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Action Units", "Estimated Emotion")
+_COLUMNS = {
+    "subject": "Subject",
+    "clip": "Filename",
+    "onset": "OnsetFrame",
+    "apex": "ApexFrame",
+    "offset": "OffsetFrame",
+    "units": "Action Units",
+    "emotion": "Estimated Emotion",
+}
 # 0-based row of the sheet: (apex, offset) as meb found them; the sheet leaves them out or has them wrong.
 _APEX_AND_OFFSET_OF_ROW = {
     33: (40, 75), 35: (15, 54), 36: (46, 59), 37: (20, 98), 38: (25, 80), 39: (20, 93), 40: (23, 58), 41: (28, 61),
@@ -46,7 +42,7 @@ _APEX_AND_OFFSET_OF_ROW = {
 
 def _erratum(row: int, field: str, right: int) -> Erratum:
     reason = "the sheet leaves it out or has it wrong, and the folder has this many frames"
-    return Erratum(f"row {row}", field, Wrong.ANYTHING_ELSE, right, reason, "fact sheet 7, meb", if_frames_agree=True)
+    return Erratum(f"row {row}", field, Wrong.ANYTHING_ELSE, right, reason, "meb", if_frames_agree=True)
 
 
 class Mmew(CorpusBuilder):
@@ -85,33 +81,23 @@ S03/happiness/S03-01-002/1.jpg"""
         SheetFile("v2", r"MMEW_Micro_Exp.*v2\.(xlsx?|csv)"),
     )
     LABEL_SETS = (
-        LabelSet(
-            "7class",
-            _SEVEN,
-            _WORDS,
-            "every emotion of the sheet",
-            (Expected(dict(zip(_SEVEN, (36, 89, 72, 8, 16, 13, 66), strict=True))),),
+        LabelSet.of(
+            "7class", "every emotion of the sheet", _SEVEN, ("", None, (36, 89, 72, 8, 16, 13, 66)), words=_WORDS
         ),
-        LabelSet(
-            "6class",
-            _SEVEN[:6],
-            identity_labels(_SEVEN[:6]),
-            "the basic emotions, without others",
-            (Expected(dict(zip(_SEVEN, (36, 89, 72, 8, 16, 13), strict=False))),),
-        ),
-        LabelSet(
+        LabelSet.of("6class", "the basic emotions, without others", _SEVEN[:6], ("", None, (36, 89, 72, 8, 16, 13))),
+        LabelSet.of(
             "4class",
-            _FOUR,
-            {word: name for word, name in _WORDS.items() if name in _FOUR},
             "the four large classes",
-            (Expected(dict(zip(_FOUR, (36, 89, 72, 66), strict=True))),),
+            _FOUR,
+            ("", None, (36, 89, 72, 66)),
+            words={word: name for word, name in _WORDS.items() if name in _FOUR},
         ),
-        LabelSet(
+        LabelSet.of(
             "3class",
-            ("negative", "positive", "surprise"),
-            _POLARITY,
             "polarity, without others",
-            (Expected({"negative": 109, "positive": 36, "surprise": 89}),),
+            ("negative", "positive", "surprise"),
+            ("", None, (109, 36, 89)),
+            words=_POLARITY,
         ),
     )
     ERRATA = tuple(
@@ -122,30 +108,19 @@ S03/happiness/S03-01-002/1.jpg"""
 
     def read_records(self, layout: Layout) -> list[ClipRecord]:
         """One record per row of the sheet; emotion folders are looked up, since their names may differ from it."""
-        path = layout.sheet_path()
-        frame = read_sheet(path)
-        require_columns(frame, _COLUMNS, path)
         folder_parts = _folder_parts_by_clip(layout)
         records = []
-        for row, subject, clip, onset, apex, offset, units, emotion in frame[list(_COLUMNS)].itertuples():
-            number, clip = as_subject_number(subject), as_text(clip)
-            if number is None or not clip:
-                continue
-            folder, emotion = f"S{number:02d}", normalise_emotion(emotion)
-            expected = (emotion, clip) if layout.package.name == "emotion_first" else (folder, emotion, clip)
+        for row in clip_rows(layout.read_sheet(_COLUMNS.values()), _COLUMNS):
+            clip, folder = row.clip, f"S{row.subject:02d}"
+            expected = (row.emotion, clip) if layout.package.name == "emotion_first" else (folder, row.emotion, clip)
             records.append(
-                ClipRecord(
+                row.record(
                     key=clip,
-                    clip_id=f"mmew/{clip}/{as_text(onset)}",
+                    clip_id=f"mmew/{clip}/{row.written_onset}",
                     subject=folder,
                     recording=clip,
-                    folder_parts=folder_parts.get(clip.casefold(), expected),
-                    onset=as_frame_number(onset),
-                    apex=as_frame_number(apex),
-                    offset=as_frame_number(offset),
-                    emotion=emotion,
-                    action_units=as_text(units),
-                    attributes={"row": f"row {row}"},
+                    folder_parts=folder_parts.get(name_key(clip), expected),
+                    attributes={"row": f"row {row.position}"},
                 )
             )
         return records
@@ -168,7 +143,7 @@ S03/happiness/S03-01-002/1.jpg"""
 
 
 def _folder_parts_by_clip(layout: Layout) -> dict[str, tuple[str, ...]]:
-    """Way to every clip folder of the package, by case-folded name."""
+    """Way to every clip folder of the package, by [`name_key`]."""
     levels = 1 if layout.package.name == "emotion_first" else 2
     found: dict[str, tuple[str, ...]] = {}
     for root in layout.package_roots:

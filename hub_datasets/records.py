@@ -1,75 +1,23 @@
 """The plain data that a corpus file declares: clips as the sheet tells them, label sets, errata, packages."""
 
-import math
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any
 
-# Words that mean the same in every corpus (fact sheet 0.1 rule 8; 'comtempt' is a known misspelling, section 1).
-_SAME_EMOTION = {"other": "others", "comtempt": "contempt"}
-
-
-def normalise_emotion(cell: Any) -> str:
-    """Lower-case an emotion cell, collapse its white space and unify the spellings of 'others' and 'contempt'."""
-    word = " ".join(str(cell).strip().lower().split())
-    return _SAME_EMOTION.get(word, word)
-
-
-def as_frame_number(cell: Any) -> int | None:
-    """Read a frame number out of a sheet cell.
-
-    Args:
-        cell (`Any`): int, float, text or blank; '/' and 'MISSING <-426679' occur in real sheets.
-
-    Returns:
-        `int` or `None`: the whole number, or `None` where the cell holds none.
-    """
-    if isinstance(cell, bool):
-        return None
-    if isinstance(cell, str):
-        text = cell.strip()
-        if not re.fullmatch(r"-?\d{1,9}(\.0+)?", text):
-            return None
-        return int(float(text))
-    try:
-        value = float(cell)
-    except (TypeError, ValueError):
-        return None
-    return int(value) if math.isfinite(value) and abs(value) < 2**31 else None
-
-
-def as_subject_number(cell: Any) -> int | None:
-    """Read the digits of a subject cell: 1, 1.0, '01', 'sub01' and 's1' are all subject 1 (fact sheet 0.1 rule 4)."""
-    number = as_frame_number(cell)
-    if number is not None:
-        return number
-    digits = re.search(r"\d{1,9}", str(cell))
-    return int(digits.group()) if digits else None
-
-
-def as_text(cell: Any) -> str:
-    """Text of a sheet cell, stripped; '' for a blank one, '7' for the float 7.0 that a numeric column yields."""
-    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
-        return ""
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    return str(cell).strip()
-
+from hub_datasets.scanning.cells import OBJECTIVE_CLASSES
 
 # Lies in the root of every rendered tree, whatever corpus it imitates; written last: a tree without it is unfinished.
 RENDERED_MANIFEST = "synthetic_corpus.json"
-OBJECTIVE_CLASSES = ("I", "II", "III", "IV", "V", "VI", "VII")
 
 
-def as_objective_class(cell: Any) -> str:
-    """Roman numeral of an objective (action unit) class, from 1 to 7 or I to VII; '' for anything else."""
-    number = as_frame_number(cell)
-    if number is not None:
-        return OBJECTIVE_CLASSES[number - 1] if 1 <= number <= len(OBJECTIVE_CLASSES) else ""
-    text = as_text(cell).upper()
-    return text if text in OBJECTIVE_CLASSES else ""
+class ClipEnd(StrEnum):
+    """What the last frame of a clip is, as far as its sheet tells."""
+
+    OFFSET = "offset"  # the offset that the sheet (or an erratum) states
+    APEX = "apex"  # the sheet has no offset, so that the clip ends at its strongest frame: the face does not relax
+    RECORDING = "recording"  # the sheet has no interval: the whole folder or video was taken, quiet time included
+    UNKNOWN = "unknown"  # the last frame of a folder that the corpus cut, for which no usable offset is published
 
 
 class Wrong(Enum):
@@ -100,6 +48,8 @@ class ClipRecord:
         notes (`list[str]`): What was repaired so far, and why.
         corpus (`str`): Name of the corpus where it differs from the builder's, as in a composite.
         problem (`str`): Why the clip cannot be used, where the sheet alone tells; it is then reported as lost.
+        end (`ClipEnd`, *optional*): What the last frame is, where reading the sheet decides it; [`cut_clip`] and
+            [`cut_video`] fill it in otherwise.
     """
 
     key: str
@@ -117,6 +67,7 @@ class ClipRecord:
     notes: list[str] = field(default_factory=list)
     corpus: str = ""
     problem: str = ""
+    end: ClipEnd | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +81,7 @@ class Erratum:
         wrong (`Any`): What the sheet says; `None` for a missing value, a [`Wrong`] where the value is not known.
         right (`Any`): What it should say.
         reason (`str`): Why it is known to be wrong.
-        source (`str`): Section of the fact sheet, and who found it.
+        source (`str`): Who found it: a key of docs/sources.md, or a sheet or paper by name.
         if_frames_agree (`bool`): Two versions of the sheet disagree: take `right` only where the frames on disk fit it
             better than what the sheet says (fewer missing and surplus frames). Only for `field="interval"`.
     """
@@ -188,6 +139,37 @@ class LabelSet:
     left_out: frozenset[str] = frozenset()
     left_out_subjects: frozenset[str] = frozenset()
 
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        description: str,
+        names: Sequence[str],
+        *published: tuple[str, int | None, tuple[int, ...]],
+        words: Mapping[str, str] | None = None,
+        **others: Any,
+    ) -> "LabelSet":
+        """Make a label set with its published sizes.
+
+        Args:
+            name (`str`): Configuration name, e.g. `5class`.
+            description (`str`): Who uses it.
+            names (`Sequence[str]`): Classes in label order.
+            *published (`tuple`): Sheet version ('' when there is only one), number of subjects (`None` when not
+                published) and clips of each class in label order.
+            words (`Mapping[str, str]`, *optional*): Corpus word to class; words are the class names when omitted.
+            **others: Further fields: `attribute`, `left_out`, `left_out_subjects`.
+
+        Returns:
+            `LabelSet`: the label set.
+        """
+        sizes = (
+            Expected(dict(zip(names, numbers, strict=True)), subjects, variant)
+            for variant, subjects, numbers in published
+        )
+        mapping = {word: word for word in names} if words is None else words
+        return cls(name, tuple(names), mapping, description, tuple(sizes), **others)
+
     def class_of(self, record: ClipRecord) -> str | None:
         """Class of a clip, or `None` when this label set leaves it out."""
         if record.key in self.left_out or record.subject in self.left_out_subjects:
@@ -200,9 +182,28 @@ class LabelSet:
         return next((size for size in self.expected if size.variant in ("", variant)), None)
 
 
-def identity_labels(names: Iterable[str]) -> dict[str, str]:
-    """Map every class name to itself."""
-    return {name: name for name in names}
+def objective_label_sets(
+    description: str, counts: tuple[int, ...], subjects: tuple[int | None, int | None], variant: str = ""
+) -> tuple[LabelSet, LabelSet]:
+    """Label sets of the objective (action unit) classes: `objective` has I to V, `objective7` all seven.
+
+    Args:
+        description (`str`): Who uses the first five.
+        counts (`tuple[int, ...]`): Published clips of the classes I to VII.
+        subjects (`tuple`): Published subjects of the five and of all seven, `None` when not published.
+        variant (`str`, *optional*, defaults to `""`): Sheet version that the figures belong to.
+
+    Returns:
+        `tuple[LabelSet, LabelSet]`: both; clips carry their class in the attribute `objective_class`.
+    """
+    five, seven = OBJECTIVE_CLASSES[:5], OBJECTIVE_CLASSES
+    attribute = "objective_class"
+    return (
+        LabelSet.of("objective", description, five, (variant, subjects[0], counts[:5]), attribute=attribute),
+        LabelSet.of(
+            "objective7", "all seven objective classes", seven, (variant, subjects[1], counts), attribute=attribute
+        ),
+    )
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,22 @@
-"""SAMM Long Videos: micro- and macro-expressions as intervals of long recordings (fact sheet, section 3)."""
+"""SAMM Long Videos: micro- and macro-expressions as intervals of long recordings (docs/sources.md, SAMM)."""
 
 import re
 
 from hub_datasets.base import CorpusBuilder, Layout
-from hub_datasets.records import (
-    ClipRecord,
-    Expected,
-    LabelSet,
-    Package,
-    SheetFile,
-    as_frame_number,
-    as_subject_number,
-    as_text,
-    identity_labels,
-    normalise_emotion,
-)
-from hub_datasets.scanning.sheets import header_with, read_sheet, require_columns
+from hub_datasets.records import ClipEnd, ClipRecord, LabelSet, Package, SheetFile
+from hub_datasets.scanning.cells import as_text
+from hub_datasets.scanning.rows import clip_rows
+from hub_datasets.scanning.sheets import header_with
 
 _SUBJECT_VIDEO = r"\d{3}_\d{1,2}"
 _TYPES = ("micro", "macro")
-# Loaders agree on the order of the columns and keep no header (fact sheet, section 3).
-_COLUMNS = ("subject", "clip", "inducement", "onset", "apex", "offset", "duration", "type", "units", "notes")
+# The sheet is read by position: public loaders agree on the order of its columns, and V1 to V3 name them differently.
+_COLUMNS = {
+    name: position
+    for position, name in enumerate(
+        ("subject", "clip", "inducement", "onset", "apex", "offset", "duration", "type", "units", "notes")
+    )
+}
 _FIVE = ("surprise", "happiness", "anger", "contempt", "others")
 _NEGATIVE = ("anger", "contempt", "disgust", "fear", "sadness")
 
@@ -59,75 +55,53 @@ SAMM_Micro_FACS_Codes_v2.xlsx          (only for the label sets of emotions)"""
         SheetFile("", r"SAMM(_\d{8})?_Micro_FACS_Codes.*\.(xlsx?|csv)", role="emotions"),
     )
     LABEL_SETS = (
-        LabelSet(
-            "type",
-            _TYPES,
-            identity_labels(_TYPES),
-            "micro- or macro-expression",
-            (Expected({"micro": 159, "macro": 343}),),
-            attribute="type",
-        ),
-        LabelSet(
+        LabelSet.of("type", "micro- or macro-expression", _TYPES, ("", None, (159, 343)), attribute="type"),
+        LabelSet.of(
             "5class",
-            _FIVE,
-            identity_labels(_FIVE),
             "the five classes of SAMM, micro-expressions only",
-            (Expected(dict(zip(_FIVE, (15, 26, 57, 12, 26), strict=True)), 27),),
+            _FIVE,
+            ("", 27, (15, 26, 57, 12, 26)),
         ),
-        LabelSet(
+        LabelSet.of(
             "3class",
-            ("negative", "positive", "surprise"),
-            {**dict.fromkeys(_NEGATIVE, "negative"), "happiness": "positive", "surprise": "surprise"},
             "the MEGC 2019 classes, micro-expressions only",
-            (Expected({"negative": 92, "positive": 26, "surprise": 15}, 28),),
+            ("negative", "positive", "surprise"),
+            ("", 28, (92, 26, 15)),
+            words={**dict.fromkeys(_NEGATIVE, "negative"), "happiness": "positive", "surprise": "surprise"},
         ),
     )
 
     def read_records(self, layout: Layout) -> list[ClipRecord]:
         """One record per row that names a type; notes and the header stand above."""
-        frame = read_sheet(layout.sheet_path(), header_row=None)
         emotions = (
             {} if self.label_set.attribute == "type" and "emotions" not in layout.sheets else self._emotions(layout)
         )
         records: list[ClipRecord] = []
-        for cells in frame.itertuples(index=False):
-            row = dict(zip(_COLUMNS, cells, strict=False))
-            kind = as_text(row.get("type")).casefold()
-            number, clip = as_subject_number(row.get("subject")), as_text(row.get("clip"))
-            tokens = re.match(r"(\d{3}_\d{1,2})", clip)
-            if number is None or tokens is None or not kind.startswith(_TYPES):
+        for row in clip_rows(layout.read_sheet(header_row=None), _COLUMNS):
+            written = as_text(row.cells["type"]).casefold()
+            kind = next((name for name in _TYPES if written.startswith(name)), None)
+            video = re.match(_SUBJECT_VIDEO, row.clip)
+            if kind is None or video is None or (kind == "macro" and row.onset in (0, 1)):
                 continue
-            kind = "micro" if kind.startswith("micro") else "macro"
-            onset, apex, offset = (as_frame_number(row[name]) for name in ("onset", "apex", "offset"))
-            if kind == "macro" and onset in (0, 1):
-                continue
-            clip_id = f"samm_long/{clip}/{kind}/{as_text(row['onset'])}"
-            record = ClipRecord(
-                key=f"{clip}/{kind}",
-                clip_id=clip_id,
-                subject=f"{number:03d}",
-                recording=tokens[1],
-                folder_parts=(tokens[1],),
-                onset=onset,
-                apex=apex,
-                offset=offset,
-                emotion=emotions.get(clip, "") if kind == "micro" else "",
-                action_units=as_text(row.get("units")),
+            record = row.record(
+                key=f"{row.clip}/{kind}",
+                clip_id=f"samm_long/{row.clip}/{kind}/{row.written_onset}",
+                subject=f"{row.subject:03d}",
+                recording=video[0],
+                folder_parts=(video[0],),
+                emotion=emotions.get(row.clip, "") if kind == "micro" else "",
                 attributes={"type": kind},
             )
-            if offset in (None, 0) and apex is not None:
-                record.offset = apex
-                record.notes.append(f"offset {offset} -> {apex}: missing in the sheet, the apex ends the clip")
+            if row.offset in (None, 0) and row.apex is not None:
+                record.offset, record.end = row.apex, ClipEnd.APEX
+                record.notes.append(f"offset {row.offset} -> {row.apex}: missing in the sheet, the apex ends the clip")
             records.append(record)
         return records
 
     @staticmethod
     def _emotions(layout: Layout) -> dict[str, str]:
         """Emotion of each micro-expression, from the SAMM sheet."""
-        path = layout.sheet_path("emotions")
-        frame = read_sheet(path, header_row=header_with("Subject", "Filename"))
-        require_columns(frame, ["Filename", "Estimated Emotion"], path)
-        return {
-            as_text(clip): normalise_emotion(emotion)
-            for clip, emotion in frame[["Filename", "Estimated Emotion"]].itertuples(index=False)
-        }
+        columns = {"clip": "Filename", "emotion": "Estimated Emotion"}
+        header = header_with("Subject", "Filename")
+        frame = layout.read_sheet(columns.values(), "emotions", header_row=header)
+        return {row.clip: row.emotion for row in clip_rows(frame, columns, needed=())}

@@ -1,4 +1,4 @@
-"""SMIC and SMIC-E: micro-expressions before a fast, a normal and a near-infrared camera (fact sheet, section 6)."""
+"""SMIC and SMIC-E: micro-expressions before a fast, a normal and a near-infrared camera (docs/sources.md, SMIC)."""
 
 import re
 from collections.abc import Hashable, Mapping
@@ -6,18 +6,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hub_datasets.base import CorpusBuilder, Layout
-from hub_datasets.records import (
-    ClipRecord,
-    Erratum,
-    Expected,
-    LabelSet,
-    Package,
-    SheetFile,
-    as_frame_number,
-    as_text,
-    identity_labels,
-    normalise_emotion,
-)
+from hub_datasets.records import ClipRecord, Erratum, LabelSet, Package, SheetFile
+from hub_datasets.scanning.cells import as_frame_number, as_text, normalise_emotion
 from hub_datasets.scanning.sheets import header_with, read_sheet, require_columns
 
 _SUBJECT = r"s\d{1,2}"
@@ -96,26 +86,19 @@ SMIC-HS-E_annotation.xlsx                                              (only for
         SheetFile("e", r"SMIC[-_ ]NIR[-_ ]E[-_ ]annotation.*\.xlsx?", role="nir"),
     )
     LABEL_SETS = (
-        LabelSet(
+        LabelSet.of(
             "3class",
-            _CLASSES,
-            identity_labels(_CLASSES),
             "the corpus's own three classes, also those of MEGC 2019",
-            (
-                Expected(dict(zip(_CLASSES, (70, 51, 43), strict=True)), 16, "hs"),
-                Expected(dict(zip(_CLASSES, (68, 51, 42), strict=True)), 16, "hs_e"),
-                Expected(dict(zip(_CLASSES, (69, 51, 42), strict=True)), 16, "hs_e_orig"),
-                # VIS by clip code; NIR recorded the same moments, its classes are our inference.
-                Expected(dict(zip(_CLASSES, (23, 28, 20), strict=True)), 8, "vis"),
-                Expected(dict(zip(_CLASSES, (23, 28, 20), strict=True)), 8, "nir"),
-            ),
+            _CLASSES,
+            ("hs", 16, (70, 51, 43)),
+            ("hs_e", 16, (68, 51, 42)),
+            ("hs_e_orig", 16, (69, 51, 42)),
+            # VIS by clip code; NIR recorded the same moments, its classes are our inference.
+            ("vis", 8, (23, 28, 20)),
+            ("nir", 8, (23, 28, 20)),
         ),
     )
-    ERRATA = (
-        Erratum(
-            "s18_sur_03", "emotion", "negative", "surprise", "the clip code says surprise", "fact sheet 6, MEGC 2019"
-        ),
-    )
+    ERRATA = (Erratum("s18_sur_03", "emotion", "negative", "surprise", "the clip code says surprise", "MEGC19"),)
     OPTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "further_expressions": ("exclude", "include"),
         "sheet": ("auto", "e", "orig"),
@@ -175,7 +158,7 @@ SMIC-HS-E_annotation.xlsx                                              (only for
 
     def _sheet_records(self, layout: Layout, camera: str) -> list[ClipRecord]:
         path, worksheet = self._sheet_of(layout, camera)
-        frame = read_sheet(path, worksheet, header_with("Filename", "OnsetF"))
+        frame = read_sheet(path, worksheet, header_with("Filename", "OnsetF"), encoding=layout.encoding)
         columns = ["Subject", "Filename", "OnsetF", "OffsetF", "Emotion"]
         require_columns(frame, columns, path)
         records: list[ClipRecord] = []
@@ -211,7 +194,7 @@ SMIC-HS-E_annotation.xlsx                                              (only for
             record = self._record(camera, main.key, main.folder_parts, onset, offset)
             record.key = own_name or f"{main.key}/{position}"
             record.clip_id = f"smic/{camera}/{record.key}"
-            record.notes.append(f"expression {position} of {main.key} in the sheet (fact sheet 6)")
+            record.notes.append(f"expression {position} of {main.key} in the sheet")
             records.append(record)
             end = offset
         return records

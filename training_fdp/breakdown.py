@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from evaluation_fdp.markdown import markdown_table
-from hub_datasets.synthetic.tree import TRUTH_FOLDER
+from hub_datasets.synthetic.layouts import TRUTH_FOLDER
 from training_fdp.cli import run_main, say
 from training_fdp.errors import ConfigError
 

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from hub_datasets.records import as_text
+from hub_datasets.scanning.cells import as_text
 
 # FACS writes sides before the number: Left, Right, Top, Bottom, Asymmetric (SAMM's key, the field's usage elsewhere).
 _SIDE = r"[LRTBA]{1,2}(?:\s*/\s*[LRTBA]{1,2})*"

@@ -1,13 +1,17 @@
-"""From what a sheet says to what lies on disk: errata, intervals, missing frames, with a note for each repair."""
+"""From what a sheet says to what lies on disk: errata, people, intervals, missing frames; each repair leaves a note."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hub_datasets.records import RENDERED_MANIFEST, ClipRecord, Erratum, Wrong
+from hub_datasets.records import RENDERED_MANIFEST, ClipEnd, ClipRecord, Erratum, Wrong
+from hub_datasets.scanning.cells import first_spellings, subject_key
 from hub_datasets.scanning.folders import FrameListing
 from processing_fdp.frame_listing_fdp import describe_left_out
+
+# Without listing the frames, nothing else stops a mistyped number from asking for a billion of them (our choice).
+LONGEST_VIDEO_CLIP = 100_000
 
 
 @dataclass
@@ -114,6 +118,30 @@ def correct(record: ClipRecord, erratum: Erratum) -> None:
     record.notes.append(f"{erratum.field} {before} -> {erratum.right}: {erratum.reason} ({erratum.source})")
 
 
+def unify_subjects(records: Sequence[ClipRecord]) -> list[str]:
+    """Write every person in one spelling, the first of the sheet: a fold must not train on whom it holds out.
+
+    Args:
+        records (`Sequence[ClipRecord]`): Corrected in place; each correction leaves a note.
+
+    Returns:
+        `list[str]`: one sentence for each person with several spellings.
+    """
+    chosen = first_spellings((record.subject for record in records), subject_key)
+    for record in records:
+        if (right := chosen[record.subject]) != record.subject:
+            record.notes.append(f"subject {record.subject!r} -> {right!r}: two spellings of one subject")
+            record.subject = right
+    spellings: dict[str, list[str]] = {}
+    for text, right in chosen.items():
+        spellings.setdefault(right, []).append(repr(text))
+    return [
+        f"the subjects {', '.join(texts)} are taken for one person, {right!r}: give different people different names"
+        for right, texts in spellings.items()
+        if len(texts) > 1
+    ]
+
+
 def choose_interval(record: ClipRecord, listing: FrameListing, errata: Sequence[Erratum]) -> None:
     """Where versions of a sheet disagree, let the frames on disk decide between their intervals.
 
@@ -172,6 +200,8 @@ def cut_clip(record: ClipRecord, listing: FrameListing, *, label: str, only_inte
             "offset out",
         )
     onset, offset = _interval(record, listing, only_interval)
+    if record.end is None:
+        record.end = _end_of(record, only_interval)
     if offset < onset:
         return LostClip(record.clip_id, f"offset {offset} lies before onset {onset}")
     first, past = bisect_left(listing.numbers, onset), bisect_right(listing.numbers, offset)
@@ -211,6 +241,49 @@ def _interval(record: ClipRecord, listing: FrameListing, only_interval: bool) ->
             )
         return whole
     return onset, offset
+
+
+def _end_of(record: ClipRecord, only_interval: bool) -> ClipEnd:
+    """What the last frame of [`_interval`] is."""
+    onset, offset = record.onset, record.offset
+    if onset is not None and offset is not None and (onset <= offset or not only_interval):
+        return ClipEnd.OFFSET
+    return ClipEnd.RECORDING if onset is None and offset is None and not only_interval else ClipEnd.UNKNOWN
+
+
+def cut_video(record: ClipRecord, path: Path, label: str, first_number: int) -> ResolvedClip | LostClip:
+    """Cut a clip out of a video file by position; rows count its frames from 0, whatever the sheet does.
+
+    Args:
+        record (`ClipRecord`): The clip after errata, with onset and offset; gets a note for every repair.
+        path (`Path`): The video.
+        label (`str`): Class of the clip.
+        first_number (`int`): What the sheet calls the first frame of the video.
+
+    Returns:
+        `ResolvedClip` or `LostClip`: the latter where the interval is none, or longer than 100,000 frames.
+    """
+    onset, apex, offset = record.onset, record.apex, record.offset
+    if onset is None or offset is None or not first_number <= onset <= offset:
+        return LostClip(record.clip_id, f"a video needs a valid interval, not {onset}..{offset}")
+    if offset - onset >= LONGEST_VIDEO_CLIP:
+        return LostClip(record.clip_id, f"the interval {onset}..{offset} is too long for an expression")
+    numbers = list(range(onset - first_number, offset - first_number + 1))
+    if apex is not None and not onset <= apex <= offset:
+        record.notes.append(f"apex {apex} lies outside the interval {onset}..{offset} and was dropped")
+        apex = None
+    if record.end is None:
+        record.end = ClipEnd.OFFSET
+    return ResolvedClip(
+        record=record,
+        location=path,
+        names=[],
+        numbers=numbers,
+        onset_index=0,
+        apex_index=None if apex is None else apex - onset,
+        offset_index=len(numbers) - 1,
+        label=label,
+    )
 
 
 def apex_position(record: ClipRecord, numbers: list[int], onset: int, offset: int) -> int | None:

@@ -6,13 +6,15 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from datasets.utils import tqdm
 
 from hub_datasets.records import Package
+from hub_datasets.scanning.cells import name_key
 from processing_fdp.frame_listing_fdp import IMAGE_SUFFIXES, find_images, order_frames
 from processing_fdp.video_probe_fdp import VIDEO_SUFFIXES
 
@@ -106,18 +108,24 @@ def list_frames(folder: Path, stem_pattern: str = "", suffixes: tuple[str, ...] 
 
 @dataclass(frozen=True)
 class FolderContent:
-    """One level of a folder: its sub-folders and its files, by case-folded name.
+    """One level of a folder: its sub-folders and its files, by [`name_key`].
 
     Images are counted and not kept: a video of an hour is 100,000 of them, and [`list_frames`] reads those of a clip.
+    `twins` holds, by exact name, the sub-folders whose key another one has already.
     """
 
     folders: dict[str, Path]
     files: dict[str, Path]
     num_images: int = 0
+    twins: dict[str, Path] = field(default_factory=dict)
+
+    def folder(self, name: str) -> Path | None:
+        """Sub-folder of that name, else of a name that differs in letter case or normal form alone."""
+        return self.twins.get(name) or self.folders.get(name_key(name))
 
 
 class FolderTree:
-    """A case-insensitive view of a download in which every folder is listed at most once.
+    """A view of a download in which letter case and normal form do not matter and every folder is listed at most once.
 
     Args:
         root (`Path`): Absolute folder of the download.
@@ -127,6 +135,7 @@ class FolderTree:
         self.root = root
         self._content: dict[Path, FolderContent] = {}
         self._walked: dict[tuple[str, int], list[Path]] = {}
+        self._names: dict[Path, dict[str, list[Path]]] = {}
 
     def content(self, folder: Path) -> FolderContent:
         """Sub-folders and files of a folder; a folder that cannot be listed counts as empty and is logged."""
@@ -147,18 +156,21 @@ class FolderTree:
                 kept, num_images = [], 0
             folders: dict[str, Path] = {}
             files: dict[str, Path] = {}
+            twins: dict[str, Path] = {}
             for name, is_folder in sorted(kept):
-                (folders if is_folder else files).setdefault(name.casefold(), folder / name)
-            self._content[folder] = FolderContent(folders, files, num_images)
+                first = (folders if is_folder else files).setdefault(name_key(name), folder / name)
+                if is_folder and first.name != name:
+                    twins[name] = folder / name
+            self._content[folder] = FolderContent(folders, files, num_images, twins)
         return self._content[folder]
 
     def find_folder(self, start: Path, parts: Iterable[str | tuple[str, ...]]) -> Path | None:
         """Walk down from `start`, each part in any of its spellings and in any letter case."""
         folder = start
         for part in parts:
-            children = self.content(folder).folders
+            content = self.content(folder)
             spellings = (part,) if isinstance(part, str) else part
-            found = next((children[name.casefold()] for name in spellings if name.casefold() in children), None)
+            found = next((child for name in spellings if (child := content.folder(name)) is not None), None)
             if found is None:
                 return None
             folder = found
@@ -173,13 +185,28 @@ class FolderTree:
         stems = (parts[-1],) if isinstance(parts[-1], str) else parts[-1]
         return next(
             (
-                files[(stem + suffix).casefold()]
+                files[name_key(stem + suffix)]
                 for stem in stems
                 for suffix in VIDEO_SUFFIXES
-                if (stem + suffix).casefold() in files
+                if name_key(stem + suffix) in files
             ),
             None,
         )
+
+    def find_entries(self, start: Path, parts: Iterable[str]) -> list[Path]:
+        """Folders and files, images among them, that lie at `parts` but for letter case and normal form."""
+        found = [start]
+        for part in parts:
+            found = [child for folder in found for child in self._children(folder).get(name_key(part), ())]
+        return found
+
+    def _children(self, folder: Path) -> dict[str, list[Path]]:
+        if folder not in self._names:
+            self._names[folder] = {}
+            with suppress(OSError), os.scandir(folder) as entries:  # a file, or a folder that cannot be listed
+                for name in sorted(entry.name for entry in entries if is_text(entry.name)):
+                    self._names[folder].setdefault(name_key(name), []).append(folder / name)
+        return self._names[folder]
 
     def walk(self, stop_pattern: str = "", max_depth: int = MAX_DEPTH) -> list[Path]:
         """Go through the folders breadth first, root included, without entering those whose name matches.

@@ -1,6 +1,6 @@
 """Two ways to number frames, told apart by the frames on disk: in the whole recording, or from the clip's start."""
 
-from hub_datasets.records import ClipRecord
+from hub_datasets.records import ClipEnd, ClipRecord
 from hub_datasets.scanning.cutting import Scan
 from hub_datasets.scanning.folders import FrameListing
 
@@ -32,7 +32,7 @@ def number_from_clip_start(record: ClipRecord, listing: FrameListing) -> None:
             record.apex -= shift
         record.attributes[_NUMBERING] = _RECORDING
     elif record.onset > last:
-        record.onset, record.apex, record.offset = first, None, last
+        record.onset, record.apex, record.offset, record.end = first, None, last, ClipEnd.UNKNOWN
         record.notes.append(
             f"the frames {written} do not exist, the folder holds {first}..{last}: all were taken, without apex"
         )

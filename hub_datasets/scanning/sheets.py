@@ -1,8 +1,8 @@
 """Coding sheets: ``.xlsx``, ``.xls`` and ``.csv`` files read into one kind of table, within bounds.
 
 Sheets reach users re-saved, renamed and retyped: blank columns, stray apostrophes in headers, subjects as text or
-integer, a slash where the apex is unknown, formulas whose values were never stored (fact sheet, section 0.1). Reading
-is by header name, and every failure is a [`SheetError`] that names the file and the remedy.
+integer, a slash where the apex is unknown, formulas whose values were never stored. Reading is by header name, and
+every failure is a [`SheetError`] that names the file and the remedy.
 """
 
 import csv
@@ -11,6 +11,7 @@ import math
 import re
 import stat
 import struct
+import unicodedata
 import xml.etree.ElementTree as ElementTree
 import zipfile
 import zlib
@@ -25,7 +26,8 @@ import xlrd
 from openpyxl.utils.exceptions import InvalidFileException
 
 from hub_datasets.errors import SheetError
-from hub_datasets.records import as_text
+from hub_datasets.scanning.cells import as_text
+from hub_datasets.scanning.encodings import decode_sheet
 
 Row = list[Any]
 HeaderTest = Callable[[Row], bool]
@@ -36,6 +38,7 @@ MAXIMUM_ROWS = 50_000
 MAXIMUM_COLUMNS = 256
 MAXIMUM_BLANK_ROWS = 5_000  # in one run: some sheets are formatted down to row 1,048,576
 _HEADER_SEARCH_ROWS = 50
+_SEPARATOR_LINE = re.compile(r'"?sep=(?P<sign>[^\r\n"])"?[,;\t ]*(\r\n|\r|\n)', re.IGNORECASE)
 
 # What the two spreadsheet readers raise on damaged or hostile files; xlrd states its format rules as assertions.
 _READER_ERRORS = (
@@ -62,7 +65,11 @@ _NO_VALUE = object()  # a formula cell without a stored result
 
 
 def read_sheet(
-    path: str | Path, sheet: int | str = 0, header_row: int | HeaderTest | None = 0, maximum_rows: int = MAXIMUM_ROWS
+    path: str | Path,
+    sheet: int | str = 0,
+    header_row: int | HeaderTest | None = 0,
+    maximum_rows: int = MAXIMUM_ROWS,
+    encoding: str | None = None,
 ) -> pd.DataFrame:
     """Read one worksheet as a table of plain Python cells.
 
@@ -74,6 +81,8 @@ def read_sheet(
         header_row (`int`, `Callable` or `None`, *optional*, defaults to 0): 0-based row of the header, a test that
             finds it (see [`header_with`]), or `None` for a sheet without one; columns are then numbered from 0.
         maximum_rows (`int`, *optional*, defaults to 50,000): more non-blank rows than this are refused.
+        encoding (`str`, *optional*): encoding of a ``.csv`` file; UTF-8 and UTF-16 are recognised when omitted, and
+            any other is refused, because several code pages read the same bytes as different words.
 
     Returns:
         `pandas.DataFrame`: cells of type `object`; blank ones are `None`, whole floats are `int`. Columns without a
@@ -84,7 +93,7 @@ def read_sheet(
         SheetError: if the file is absent, damaged or too large, or has no such worksheet or header.
     """
     path = Path(path)
-    rows = _read_rows(path, sheet, maximum_rows)
+    rows = _read_rows(path, sheet, maximum_rows, encoding)
     position = _find_header(rows, header_row, path)
     first_data_row = 0 if position is None else position + 1
     body = {index - first_data_row: row for index, row in rows.items() if index >= first_data_row}
@@ -130,7 +139,7 @@ def header_with(*names: str) -> HeaderTest:
     return lambda row: wanted <= {_clean_header(cell).casefold() for cell in row}
 
 
-def _read_rows(path: Path, sheet: int | str, maximum_rows: int) -> dict[int, Row]:
+def _read_rows(path: Path, sheet: int | str, maximum_rows: int, encoding: str | None) -> dict[int, Row]:
     """Read the non-blank rows of a worksheet, by 0-based position."""
     try:
         status = path.stat()
@@ -146,7 +155,7 @@ def _read_rows(path: Path, sheet: int | str, maximum_rows: int) -> dict[int, Row
             return _bounded(path, _xls_rows(path, sheet), maximum_rows)
         if path.suffix.lower() == ".xlsx":
             raise SheetError(f"The sheet {path} is no .xlsx file, though named so: download or export it again.")
-        return _bounded(path, _csv_rows(path), maximum_rows)
+        return _bounded(path, _csv_rows(path, encoding), maximum_rows)
     except SheetError:
         raise
     except FileNotFoundError as error:
@@ -218,16 +227,15 @@ def _xls_rows(path: Path, sheet: int | str) -> Iterator[Sequence[Any]]:
             yield worksheet.row_values(index)
 
 
-def _csv_rows(path: Path) -> Iterator[Sequence[Any]]:
-    content = path.read_bytes()
-    for encoding in ("utf-8-sig", "gb18030", "latin-1"):  # Chinese spreadsheet programs export gb18030
-        try:
-            text = content.decode(encoding)
-            break
-        except UnicodeDecodeError:
-            continue
-    head = text[:4096].splitlines()[:1]
-    delimiter = max(",;\t", key=head[0].count) if head else ","
+def _csv_rows(path: Path, encoding: str | None) -> Iterator[Sequence[Any]]:
+    text = decode_sheet(path, path.read_bytes(), encoding)
+    separator = _SEPARATOR_LINE.match(text)  # written by spreadsheet programs for themselves, before the header
+    if separator is not None:
+        text = text[separator.end() :]
+        delimiter = separator["sign"]
+    else:
+        head = text[:4096].splitlines()[:1]
+        delimiter = max(",;\t", key=head[0].count) if head else ","
     yield from csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
 
 
@@ -271,7 +279,8 @@ def _clean_cell(value: Any) -> Any:
 
 def _clean_header(cell: object) -> str:
     """Return a column name without stray apostrophes and spaces, ``""`` for a blank one or pandas' ``Unnamed: 2``."""
-    name = " ".join(as_text(cell).replace("'", "").replace("\u2019", "").replace("`", "").split())
+    plain = unicodedata.normalize("NFKC", as_text(cell))
+    name = " ".join(plain.replace("'", "").replace("\u2019", "").replace("`", "").split())
     return "" if re.fullmatch(r"Unnamed: \d+(_level_\d+)?", name) else name
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,59 +9,23 @@ import datasets
 
 from hub_datasets.base import ANY, CorpusBuilder, Layout
 from hub_datasets.errors import CorpusOptionError
-from hub_datasets.records import ClipRecord, LabelSet, Package, SheetFile, as_frame_number, as_text, identity_labels
-from hub_datasets.scanning.sheets import read_sheet, require_columns
+from hub_datasets.records import ClipRecord, LabelSet, Package, SheetFile
+from hub_datasets.scanning.cells import as_text
+from hub_datasets.scanning.rows import clip_rows
 from rendered_faces.motion import DIFFICULTIES
 from rendered_faces.prototypes import MIXES
 
 from .landmark_tables import TABLE
+from .layouts import COLUMNS, SHEET, TRUTH_FOLDER, SyntheticLayout
 from .settings import CorpusSettings
-from .tree import TRUTH_FOLDER, FiledRecording, TreeLayout, events_of, write_tree
+from .tree import write_tree
 
 _NEGATIVE = ("disgust", "repression", "sadness", "fear", "anger", "contempt")
 _FIVE = ("happiness", "disgust", "repression", "surprise", "others")
 _EMOTIONS = (*_FIVE, "sadness", "fear", "anger", "contempt")
-_COLUMNS = ("Subject", "Recording", "Onset", "Apex", "Offset", "Fps", "Action Units", "Emotion")
-SHEET = "clips.csv"
 # Options of the builder that are whole numbers, numbers, and one of several words.
 _WHOLE = ("num_subjects", "clips_per_subject", "seed", "size", "render_processes")
 _DEFAULT_CLIPS_PER_SUBJECT = 12
-
-
-class SyntheticLayout(TreeLayout):
-    """Recordings by subject and one CSV sheet."""
-
-    name = "synthetic"
-
-    def file(self, settings: CorpusSettings) -> list[FiledRecording]:
-        """Return a place for every recording: `recordings/s001/r001`."""
-        filed = []
-        for plan in settings.recordings():
-            subject, recording = f"s{plan.subject + 1:03d}", f"r{plan.index + 1:03d}"
-            filed.append(
-                FiledRecording(
-                    plan=plan,
-                    folder=f"recordings/{subject}/{recording}",
-                    truth=f"{TRUTH_FOLDER}/{subject}_{recording}.npz",
-                    first_number=1,
-                    events=settings.performance(plan).events,
-                )
-            )
-        return filed
-
-    def frame_name(self, filed: FiledRecording, number: int) -> str:
-        """Return `00001.jpg` for frame 1."""
-        return f"{number:05d}.jpg"
-
-    def write_sheets(self, settings: CorpusSettings, filed: list[FiledRecording], root: Path) -> None:
-        """Write `clips.csv`."""
-        with (root / SHEET).open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(_COLUMNS)
-            for recording, event in events_of(filed):
-                subject, name = recording.folder.split("/")[-2:]
-                frames = [recording.first_number + frame for frame in (event.onset, event.apex, event.offset)]
-                writer.writerow([subject, name, *frames, settings.fps, event.action_units_text(), event.emotion])
 
 
 class Synthetic(CorpusBuilder):
@@ -97,14 +60,14 @@ class Synthetic(CorpusBuilder):
     PACKAGES = (Package("frames", r"", r"s\d{3,4}"),)
     SHEETS = (SheetFile("", r"clips\.csv"),)
     LABEL_SETS = (
-        LabelSet(
+        LabelSet.of(
             "3class",
-            ("negative", "positive", "surprise"),
-            {**dict.fromkeys(_NEGATIVE, "negative"), "happiness": "positive", "surprise": "surprise"},
             "the classes of MEGC 2019",
+            ("negative", "positive", "surprise"),
+            words={**dict.fromkeys(_NEGATIVE, "negative"), "happiness": "positive", "surprise": "surprise"},
         ),
-        LabelSet("5class", _FIVE, identity_labels(_FIVE), "the five classes of CASME II"),
-        LabelSet("9class", _EMOTIONS, identity_labels(_EMOTIONS), "every emotion that has a prototype"),
+        LabelSet.of("5class", "the five classes of CASME II", _FIVE),
+        LabelSet.of("9class", "every emotion that has a prototype", _EMOTIONS),
     )
     OPTIONS: ClassVar[dict[str, tuple[str, ...]]] = {
         **dict.fromkeys((*_WHOLE, "fps", "face_model"), ()),
@@ -183,27 +146,18 @@ class Synthetic(CorpusBuilder):
 
     def read_records(self, layout: Layout) -> list[ClipRecord]:
         """One record per row of `clips.csv`."""
-        path = layout.sheet_path()
-        frame = read_sheet(path)
-        require_columns(frame, _COLUMNS, path)
         records = []
-        for subject, recording, onset, apex, offset, fps, units, emotion in frame[list(_COLUMNS)].itertuples(
-            index=False
-        ):
-            key = f"{as_text(subject)}/{as_text(recording)}/{as_text(onset)}"
+        for row in clip_rows(layout.read_sheet(COLUMNS.values()), COLUMNS):
+            subject = as_text(row.cells["subject"])
+            key = f"{subject}/{row.clip}/{row.written_onset}"
             records.append(
-                ClipRecord(
+                row.record(
                     key=key,
                     clip_id=f"{self.NAME}/{key}",
-                    subject=as_text(subject),
-                    recording=f"{as_text(subject)}/{as_text(recording)}",
-                    folder_parts=(as_text(subject), as_text(recording)),
-                    onset=as_frame_number(onset),
-                    apex=as_frame_number(apex),
-                    offset=as_frame_number(offset),
-                    emotion=as_text(emotion),
-                    action_units=as_text(units),
-                    fps=float(fps),
+                    subject=subject,
+                    recording=f"{subject}/{row.clip}",
+                    folder_parts=(subject, row.clip),
+                    fps=float(row.cells["fps"]),
                 )
             )
         return records

@@ -16,7 +16,7 @@ from .settings import CorpusSettings
 from .tree import write_tree
 
 # What a corpus of each layout looks like unless told otherwise: frame rate, size (height, width), mix and number of
-# clips after the fact sheet on corpora (sections 2 and 3). SAMM's frames are 650x960; half of that renders four times
+# clips as `describe casme2` and `describe samm` give them. SAMM's frames are 650x960; half of that renders four times
 # faster.
 _DEFAULTS = {
     "synthetic": CorpusSettings(),

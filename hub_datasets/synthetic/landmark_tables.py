@@ -10,7 +10,6 @@ import os
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
 import numpy as np
@@ -19,10 +18,9 @@ from pyarrow import parquet
 
 from rendered_faces.faces import FloatArray
 
-if TYPE_CHECKING:
-    from .tree import FiledRecording, TreeLayout
+from .layouts import FiledRecording, TreeLayout
 
-# Name and columns are those that `alignment=precomputed` reads. Corpora know no video processor: they stand here, too.
+# Name and columns are those that `alignment=precomputed` of processing_fdp reads, which this room does not import.
 TABLE = "landmarks.parquet"
 POINTS = ("left_eye", "right_eye", "nose_tip", "left_mouth_corner", "right_mouth_corner")
 # Raise it whenever tables change: trees that have older ones then get new ones, without rendering a frame.

@@ -1,8 +1,11 @@
-"""Synthetic corpora in the true layouts of licensed ones, so that their loaders read them unchanged."""
+"""How a synthetic corpus lies on disk: in a layout of its own, or in that of a licensed corpus, for its loader."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import csv
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +15,22 @@ from hub_datasets.scanning.sheets import write_workbook
 from rendered_faces.motion import Event
 from rendered_faces.prototypes import parse_combination
 
-from .corpus import SyntheticLayout
 from .settings import CorpusSettings, RecordingPlan
-from .tree import TRUTH_FOLDER, FiledRecording, TreeLayout, events_of
 
+TRUTH_FOLDER = "ground_truth"
+SHEET = "clips.csv"
+COLUMNS = {
+    "subject": "Subject",
+    "clip": "Recording",
+    "onset": "Onset",
+    "apex": "Apex",
+    "offset": "Offset",
+    "fps": "Fps",
+    "units": "Action Units",
+    "emotion": "Emotion",
+}
 Cell = str | int | None
-# Objective classes I to VI by action units (Davison et al. 2018; fact sheet on corpora, section 11); all else is VII.
+# Objective classes I to VI by action units (Davison et al., J. Imaging 4(10), 2018); all else is VII.
 _OBJECTIVE_CLASSES = (
     ("6", "12", "6+12", "6+7+12", "7+12"),
     ("1+2", "5", "25", "1+2+25", "25+26", "5+24"),
@@ -26,6 +39,91 @@ _OBJECTIVE_CLASSES = (
     ("1", "15", "1+4", "6+15", "15+17"),
     ("1+2+4", "20"),
 )
+
+
+@dataclass(frozen=True)
+class FiledRecording:
+    """Where one recording goes and what its sheet rows say.
+
+    Args:
+        plan (`RecordingPlan`): what is filmed.
+        folder (`str`): its frames, relative to the tree.
+        truth (`str`): its ground truth, relative to the tree.
+        first_number (`int`): frame number of its first frame.
+        events (`tuple` of `Event`): its micro-expressions, in 0-based frames.
+    """
+
+    plan: RecordingPlan
+    folder: str
+    truth: str
+    first_number: int
+    events: tuple[Event, ...]
+
+
+class TreeLayout(ABC):
+    """How a corpus lies on disk."""
+
+    name: str
+
+    @abstractmethod
+    def file(self, settings: CorpusSettings) -> list[FiledRecording]:
+        """Return a place for every recording."""
+
+    @abstractmethod
+    def frame_name(self, filed: FiledRecording, number: int) -> str:
+        """Return the file name of a frame by its frame number."""
+
+    def clip_id(self, filed: FiledRecording, event: Event) -> str:
+        """Return the id that the loader gives to a micro-expression, e.g. `casme2/sub01/EP31_01/46`."""
+        subject, name = filed.folder.split("/")[-2:]
+        return f"{self.name}/{subject}/{name}/{filed.first_number + event.onset}"
+
+    @abstractmethod
+    def write_sheets(self, settings: CorpusSettings, filed: list[FiledRecording], root: Path) -> None:
+        """Write the annotation sheets into `root`."""
+
+
+def events_of(filed: Iterable[FiledRecording]) -> Iterator[tuple[FiledRecording, Event]]:
+    """Yield every micro-expression with its recording, in sheet order."""
+    for recording in filed:
+        for event in recording.events:
+            yield recording, event
+
+
+class SyntheticLayout(TreeLayout):
+    """Recordings by subject and one CSV sheet."""
+
+    name = "synthetic"
+
+    def file(self, settings: CorpusSettings) -> list[FiledRecording]:
+        """Return a place for every recording: `recordings/s001/r001`."""
+        filed = []
+        for plan in settings.recordings():
+            subject, recording = f"s{plan.subject + 1:03d}", f"r{plan.index + 1:03d}"
+            filed.append(
+                FiledRecording(
+                    plan=plan,
+                    folder=f"recordings/{subject}/{recording}",
+                    truth=f"{TRUTH_FOLDER}/{subject}_{recording}.npz",
+                    first_number=1,
+                    events=settings.performance(plan).events,
+                )
+            )
+        return filed
+
+    def frame_name(self, filed: FiledRecording, number: int) -> str:
+        """Return `00001.jpg` for frame 1."""
+        return f"{number:05d}.jpg"
+
+    def write_sheets(self, settings: CorpusSettings, filed: list[FiledRecording], root: Path) -> None:
+        """Write `clips.csv`."""
+        with (root / SHEET).open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(COLUMNS.values())
+            for recording, event in events_of(filed):
+                subject, name = recording.folder.split("/")[-2:]
+                frames = [recording.first_number + frame for frame in (event.onset, event.apex, event.offset)]
+                writer.writerow([subject, name, *frames, settings.fps, event.action_units_text(), event.emotion])
 
 
 def objective_class(combination: str) -> int:

@@ -7,12 +7,11 @@ import logging
 import os
 import re
 import shutil
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,57 +23,14 @@ from hub_datasets.errors import CorpusError
 from hub_datasets.records import RENDERED_MANIFEST as MANIFEST
 from rendered_faces.faces import Face
 from rendered_faces.film import film, jpeg_bytes, measure
-from rendered_faces.motion import Event
 
 from .landmark_tables import TABLES_VERSION, write_landmark_tables
-from .settings import GENERATOR_VERSION, CorpusSettings, RecordingPlan
+from .layouts import FiledRecording, TreeLayout
+from .settings import GENERATOR_VERSION, CorpusSettings
 
 logger = logging.getLogger(__name__)
 
-TRUTH_FOLDER = "ground_truth"
 _ASIDE = re.compile(r"\.\d+\.(?P<name>.+)")
-
-
-@dataclass(frozen=True)
-class FiledRecording:
-    """Where one recording goes and what its sheet rows say.
-
-    Args:
-        plan (`RecordingPlan`): what is filmed.
-        folder (`str`): its frames, relative to the tree.
-        truth (`str`): its ground truth, relative to the tree.
-        first_number (`int`): frame number of its first frame.
-        events (`tuple` of `Event`): its micro-expressions, in 0-based frames.
-    """
-
-    plan: RecordingPlan
-    folder: str
-    truth: str
-    first_number: int
-    events: tuple[Event, ...]
-
-
-class TreeLayout(ABC):
-    """How a corpus lies on disk."""
-
-    name: str
-
-    @abstractmethod
-    def file(self, settings: CorpusSettings) -> list[FiledRecording]:
-        """Return a place for every recording."""
-
-    @abstractmethod
-    def frame_name(self, filed: FiledRecording, number: int) -> str:
-        """Return the file name of a frame by its frame number."""
-
-    def clip_id(self, filed: FiledRecording, event: Event) -> str:
-        """Return the id that the loader gives to a micro-expression, e.g. `casme2/sub01/EP31_01/46`."""
-        subject, name = filed.folder.split("/")[-2:]
-        return f"{self.name}/{subject}/{name}/{filed.first_number + event.onset}"
-
-    @abstractmethod
-    def write_sheets(self, settings: CorpusSettings, filed: list[FiledRecording], root: Path) -> None:
-        """Write the annotation sheets into `root`."""
 
 
 def is_complete(root: Path, settings: CorpusSettings, layout: TreeLayout) -> bool:
@@ -92,7 +48,7 @@ def _read_manifest(root: Path) -> dict[str, Any]:
 
 
 def write_tree(settings: CorpusSettings, layout: TreeLayout, root: Path, num_proc: int = 1) -> None:
-    """Render a corpus into a folder; recordings that are already there are kept, landmark tables are made up for.
+    """Render a corpus into a folder; recordings that are already there are kept, missing landmark tables are added.
 
     Args:
         settings (`CorpusSettings`): the corpus.
@@ -302,10 +258,3 @@ def _write_aside(path: Path, write: Callable[[Path], object]) -> None:
             raise
     finally:
         aside.unlink(missing_ok=True)
-
-
-def events_of(filed: Iterable[FiledRecording]) -> Iterator[tuple[FiledRecording, Event]]:
-    """Yield every micro-expression with its recording, in sheet order."""
-    for recording in filed:
-        for event in recording.events:
-            yield recording, event

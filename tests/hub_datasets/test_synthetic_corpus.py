@@ -15,8 +15,8 @@ from hub_datasets import get_builder_class, load_corpus
 from hub_datasets.__main__ import main
 from hub_datasets.errors import CorpusError, CorpusOptionError, DatasetNotFoundError
 from hub_datasets.synthetic import tree
-from hub_datasets.synthetic.corpus import Synthetic, SyntheticLayout
-from hub_datasets.synthetic.layouts import objective_class
+from hub_datasets.synthetic.corpus import Synthetic
+from hub_datasets.synthetic.layouts import SyntheticLayout, objective_class
 from hub_datasets.synthetic.settings import CorpusSettings
 from hub_datasets.synthetic.tree import MANIFEST, is_complete, write_tree
 

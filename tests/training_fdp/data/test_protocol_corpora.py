@@ -7,8 +7,7 @@ import pytest
 
 from evaluation_fdp.protocols import make_folds
 from hub_datasets.errors import CorpusError
-from hub_datasets.synthetic.corpus import SyntheticLayout
-from hub_datasets.synthetic.layouts import LAYOUTS
+from hub_datasets.synthetic.layouts import LAYOUTS, SyntheticLayout
 from hub_datasets.synthetic.settings import CorpusSettings
 from hub_datasets.synthetic.tree import write_tree
 from tests.fakes.fake import make_fake_corpus

@@ -1,0 +1,91 @@
+"""Bytes of a CSV file into text: Unicode in its forms, other encodings only where the caller names them."""
+
+import codecs
+import re
+import unicodedata
+from itertools import pairwise
+from pathlib import Path
+
+from hub_datasets.errors import SheetError
+
+# The longer marks first: that of UTF-32 begins with that of UTF-16.
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+# What spreadsheet programs write where "CSV" is not "CSV UTF-8": the code page of the computer's language.
+_CODE_PAGES = (
+    "cp932", "cp949", "gb18030", "big5", "cp1251", "cp1253", "cp1255", "cp874", "cp1252", "cp1250", "cp1254", "cp1257",
+    "cp1256", "koi8_r",
+)  # fmt: skip
+# Escape sequences that switch the character set; they are plain ASCII, so that UTF-8 would take them for text.
+_ISO_2022 = ((b"\x1b$)C", "iso2022_kr"), (b"\x1b$", "iso2022_jp"), (b"\x1b(", "iso2022_jp"))
+_WORD = re.compile(rb"[0-9A-Za-z]*[\x80-\xff][0-9A-Za-z@\[\\\]^_`{|}~\x80-\xff]*")
+_WORDS_TRIED = 50
+_GUESSES_NAMED = 6
+
+
+def decode_sheet(path: Path, content: bytes, encoding: str | None = None) -> str:
+    """Decode a text sheet without guessing.
+
+    Args:
+        path (`Path`): Named in errors.
+        content (`bytes`): The file.
+        encoding (`str`, *optional*): A text encoding of Python; UTF-8, UTF-16 and UTF-32 are recognised when omitted.
+
+    Returns:
+        `str`: the text without a byte order mark.
+
+    Raises:
+        SheetError: the bytes are in another encoding than that; the message names those that could have been meant
+            and a word that each of them reads.
+    """
+    if encoding is not None:
+        try:
+            return content.decode(encoding).removeprefix("\ufeff")
+        except (LookupError, UnicodeError) as error:
+            raise SheetError(
+                f"The sheet {path} must be in the encoding that was named, but cannot be read as {encoding} ({error})"
+                f"{_could_be(content)}: name another encoding, or save the sheet as CSV UTF-8."
+            ) from error
+    found = next((name for mark, name in _BYTE_ORDER_MARKS if content.startswith(mark)), None)
+    if found is None and b"\0" in content:  # a text of 8-bit letters has no zero byte
+        found = "utf-16-le" if content[1::2].count(0) >= content[::2].count(0) else "utf-16-be"
+    escaped = next((name for escape, name in _ISO_2022 if escape in content), None)
+    try:
+        if escaped is None:
+            return content.decode(found or "utf-8")
+        guess = f"; it may be {escaped}"
+    except UnicodeDecodeError:
+        guess = f"; it begins as {found}, but does not go on so" if found else _could_be(content)
+    raise SheetError(
+        f"The sheet {path} must be encoded in UTF-8 or UTF-16, but is in another encoding{guess}: name the right one "
+        "by the option encoding (--encoding of `check`), or save the sheet as CSV UTF-8."
+    )
+
+
+def _could_be(content: bytes) -> str:
+    """Name the code pages in which every foreign word is of one script, each with a word as it reads it."""
+    words = list(dict.fromkeys(_WORD.findall(content)))[:_WORDS_TRIED]
+    guesses = []
+    for name in _CODE_PAGES:
+        try:
+            texts = [word.decode(name) for word in words]
+        except UnicodeDecodeError:
+            continue
+        if texts and all(_is_one_script(text) for text in texts):
+            guesses.append(f"{name} (reads {texts[0][:20]!r})")
+    return f"; it may be {' or '.join(guesses[:_GUESSES_NAMED])}" if guesses else ""
+
+
+def _is_one_script(text: str) -> bool:
+    """Whether all letters are of one script and no capital follows a small letter."""
+    scripts = {unicodedata.name(letter, "").split()[0] for letter in text if letter.isalpha()}
+    if "HIRAGANA" in scripts or "KATAKANA" in scripts:
+        scripts = {"CJK"} if scripts <= {"HIRAGANA", "KATAKANA", "CJK"} else scripts
+    has_other_signs = any(not letter.isalnum() and not unicodedata.combining(letter) for letter in text)
+    capital_inside = any(first.islower() and second.isupper() for first, second in pairwise(text))
+    return len(scripts) == 1 and not has_other_signs and not capital_inside
