@@ -1,6 +1,7 @@
 """The card of a corpus in the form of the Hugging Face Hub, made of the facts that its builder declares."""
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -132,6 +133,6 @@ def _errata_section(errata: tuple[Erratum, ...]) -> str:
     )
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)

@@ -126,8 +126,8 @@ rawvideo/s15/15_0102eatingworms.avi"""
         frame = layout.read_sheet(header_row=None)
         if frame.shape[1] < len(_COLUMNS) - 1:  # the self-report is the last and may be absent
             raise SheetError(
-                f"The first worksheet of {layout.sheet_path()} must have {len(_COLUMNS)} columns without a header, but "
-                f"has {frame.shape[1]}: use the sheet that the corpus ships."
+                f"The first worksheet of {layout.sheet_path()} must have {len(_COLUMNS)} columns without a header, "
+                f"but has {frame.shape[1]}: use the sheet that the corpus ships."
             )
         keyed_by_index = _keyed_by_index(layout)
         wanted = self._wanted_expressions()

@@ -39,12 +39,12 @@ class Custom(CorpusBuilder):
     * **Frame numbers**: for a folder, the digits that vary from file name to file name; for a video, positions counted
       from 0. Without onset and offset, the whole folder or video is the clip (`clip_end` is then `recording`).
     * **Labels**: the words of the `label` column in alphabetical order, or those of the option `labels` in its order.
-    * **Spellings**: letter case, normal form and width do not matter: `S01`, `s1` and `sub01` are one subject, `Joy` and
-      `joy` one label, and what was unified is noted. A file that is neither UTF-8 nor UTF-16 needs the option
-      `encoding`.
+    * **Spellings**: letter case, width and normal form do not matter: `S01`, `s1` and `sub01` are one subject, `Joy`
+      and `joy` one label, and notes tell what was unified.
+    * **Encoding**: UTF-8 or UTF-16; any other is refused unless the option `encoding` names it.
     * **Refused**: absolute paths and paths that leave the folder; such rows are reported as lost.
 
-    Options: `csv` (name of the file), `labels` (`"negative,positive,surprise"`).
+    Options: `csv` (name of the file), `labels` (`"negative,positive,surprise"`), `encoding` (`cp1252`, `cp932`, ...).
     """
 
     NAME = "custom"
@@ -52,6 +52,11 @@ class Custom(CorpusBuilder):
     ACCESS_PAGE = "nowhere: these are your own recordings"
     REMEDY = "These are your own recordings: point data_dir at the folder of their CSV file, or at the file itself."
     LICENSE = "Yours. Faces are personal data: publish nothing without consent."
+    TERMS = (
+        "**This card carries no data.** The recordings are yours: faces are personal data, so publish nothing without "
+        "the\nconsent of those who are shown. A dataset that you do publish needs a card of its own."
+    )
+    ADVICE = ("Ask everyone who is shown, for this use, in writing.",)
     EXPECTED_TREE = """\
 clips.csv            path,subject,label,onset,apex,offset,action_units,fps   (the last five are optional)
 recordings/p01_a/    frames, e.g. 0001.png, or

@@ -50,6 +50,10 @@ class Megc2019(CorpusBuilder):
         "See J, Yap MH, Li J, Hong X, Wang S-J. MEGC 2019 - The Second Facial Micro-Expressions Grand Challenge. "
         "IEEE FG 2019."
     )
+    TERMS = (
+        "**This card carries no data.** The composite is drawn from your own copies of CASME II, SAMM and SMIC, each "
+        "licensed per\nresearcher; neither frames nor sheets may be passed on, and this package never downloads them."
+    )
     EXPECTED_TREE = """\
 CASME2/     as `python -m hub_datasets describe casme2` shows
 SAMM/       as `python -m hub_datasets describe samm` shows

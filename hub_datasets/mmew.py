@@ -53,6 +53,7 @@ class Mmew(CorpusBuilder):
     * **Recording**: 90 fps, 1920x1080; the released micro frames are 231x231 colour.
     * **Labels**: happiness 36, anger 8, surprise 89, disgust 72, fear 16, sadness 13, others 66 (folder `repression`).
     * **Frame numbers**: from 1 in each clip; a sheet that counts in the recording is recognised by the frames.
+      Where neither reading fits, the whole folder is taken (`clip_end` is `unknown`).
     * **Access**: signed licence to benxianyeye@163.com.
     * **Cite**: Ben et al., IEEE TPAMI 44(9), 2022.
 

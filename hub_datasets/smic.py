@@ -58,6 +58,8 @@ class Smic(CorpusBuilder):
       clips are recovered from rows that hold a second or third expression; s1_ne_02, s2_sur_05 and s3_ne_20 are not in
       it.
     * **Frame numbers**: absolute, 6 to 8 digits.
+    * **Ends**: outside of SMIC-E no sheet tells the offset of a clip; its last frame is that of the folder (`clip_end`
+      is `unknown`).
     * **Access**: signed licence, Center for Machine Vision and Signal Analysis, University of Oulu.
     * **Cite**: Li et al., IEEE FG 2013.
 

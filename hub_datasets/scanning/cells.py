@@ -8,7 +8,7 @@ from typing import Any
 
 OBJECTIVE_CLASSES = ("I", "II", "III", "IV", "V", "VI", "VII")
 
-# Words that mean the same in every corpus: "Other" (SAMM) and "others" (CASME II); "comtempt" is a misspelling of CASME.
+# Words that mean the same in every corpus: SAMM has "Other", CASME II "others"; "comtempt" is a misspelling in CASME.
 _SAME_EMOTION = {"other": "others", "comtempt": "contempt"}
 # Spreadsheet programs and copied web pages leave these around a cell's text; `str.strip` keeps them.
 _INVISIBLE = "\ufeff\u200b\u200e\u200f\u2060"

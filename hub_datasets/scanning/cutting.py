@@ -1,4 +1,4 @@
-"""From what a sheet says to what lies on disk: errata, people, intervals, missing frames; each repair leaves a note."""
+"""From what a sheet says to what lies on disk: errata, people, intervals, missing frames; repairs leave notes."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence

@@ -32,15 +32,30 @@ class Synthetic(CorpusBuilder):
     """Micro-expressions of people who do not exist.
 
     * **Subjects, clips**: as many as asked for; 10 subjects with 12 clips each by default.
-    * **Recording**: 100 fps, gray, 128x128 by default; exact ground truth in `ground_truth/*.npz`.
+    * **Faces of two kinds**: built in, a shaded relief with painted skin, brows, lips, eyes, hair, ears, glasses now
+      and then, behind which no photograph, scan or trained model stands; or, with `face_model`, a morphable model that
+      you clone yourself (`ICT-VGL/ICT-FaceKit`, MIT licence): its identity and expression shapes, painted procedurally.
+    * **Recording**: 100 fps, gray, 128x128 by default, JPEG. Clips last 0.2 to 0.4 s; up to 0.1 to 0.5 s at 60 to 200
+      fps.
+    * **Motion**: one emotion per clip as a few action units, with sides, that rise from rest to an apex and fall again;
+      0.5 to 3 pixels at the apex in a frame 128 pixels wide.
+    * **Nuisance**, by `difficulty`: head rotation and translation, blinks, gaze, twitches without meaning, lamp
+      flicker, exposure, lens blur, sensor noise, JPEG; speech as an option of the command.
+    * **Labels**: emotions follow from action units by FACS prototypes (`prototypes.PROTOTYPES`). Several combinations
+      stand for each emotion and some for two or three, so that no classifier can be perfect in `5class` and `9class`;
+      in `3class` none crosses classes.
+    * **Ground truth** in `ground_truth/*.npz`, one per recording: every action unit at every frame, onset, apex and
+      offset, pose, blink, gaze, five points and all landmarks, dense optical flow from onset to apex, the identity.
     * **Alignment**: `alignment=precomputed` finds the exact five points in each subject's `landmarks.parquet`.
-    * **Labels**: emotions follow from action units by FACS prototypes (`prototypes.PROTOTYPES`), overlapping on
-    purpose.
+    * **The same seed, the same pixels**: on one machine, whatever the number of processes; another processor or another
+      version of the numerical libraries may round some pixels differently.
     * **Access**: rendered on this machine from a seed; nothing is downloaded. Frames may be published.
 
     Without `data_dir` the corpus is rendered once into the cache of `datasets` (under `synthetic_frames/`) and found
     again by its settings; with `data_dir` a tree of `python -m hub_datasets generate --layout synthetic` is read, and
-    takes no option but `package` and `sheet`.
+    takes no option but `package`, `sheet` and `encoding`. `generate --layout casme2` and `--layout samm` write the
+    trees and sheets of those corpora, which their loaders read unchanged. With several `render_processes`, a script
+    does its work below `if __name__ == "__main__":`, because each process imports the script anew.
 
     Options: `num_subjects`, `clips_per_subject`, `seed`, `size` (pixels), `difficulty` (`mild`, `medium`, `hard`),
     `fps`, `mix` (how often each emotion occurs: `3class`, `5class`, `9class`, `casme2`, `samm`; the label set's own by
@@ -48,7 +63,7 @@ class Synthetic(CorpusBuilder):
     """
 
     NAME = "synthetic"
-    TITLE = "Synthetic micro-expressions with exact ground truth"
+    TITLE = "Synthetic micro-expressions: rendered faces of nobody, with exact ground truth"
     FPS = 100.0
     ACCESS_PAGE = "nowhere: python -m hub_datasets generate --layout synthetic renders it"
     REMEDY = (
@@ -56,6 +71,17 @@ class Synthetic(CorpusBuilder):
         "`python -m hub_datasets generate --layout synthetic`."
     )
     LICENSE = "Apache-2.0 like the generator; frames show rendered faces of nobody."
+    TERMS = (
+        "**Results on this corpus are results on rendered faces.** They compare methods under controlled conditions; "
+        "they say\nnothing about accuracy on recorded people, and must be labelled synthetic wherever they appear."
+    )
+    ADVICE = (
+        "No wrinkle of a real face, no cloth, no cast shadow; hair does not move. Dynamics are hills, not recorded "
+        "curves.",
+        "Blinks and gaze are not part of the optical flow where the eyeball shows; glasses and hair before the face "
+        "neither.",
+        "Identities of the built-in faces are drawn from independent numbers; no population is represented.",
+    )
     EXPECTED_TREE = f"{SHEET}\nrecordings/s001/r001/00001.jpg\nrecordings/s001/{TABLE}\n{TRUTH_FOLDER}/s001_r001.npz"
     PACKAGES = (Package("frames", r"", r"s\d{3,4}"),)
     SHEETS = (SheetFile("", r"clips\.csv"),)

@@ -1,4 +1,4 @@
-"""Fake CAS(ME)^2 downloads: a sheet without headers and each of the four packages (fact sheet, section 4)."""
+"""Fake CAS(ME)^2 downloads: a sheet without headers and each of the four packages."""
 
 import random
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""Fake CAS(ME)^3 downloads: part A as clips and as videos, its two sheets, and part C (fact sheet, section 5)."""
+"""Fake CAS(ME)^3 downloads: part A as clips and as videos, its two sheets, and part C."""
 
 import random
 from pathlib import Path
@@ -24,7 +24,7 @@ _ONLY_OTHERS = (143, 159, 168, 173, 185, 198)
 _MOST_CLIPS_OF_A_VIDEO = 17
 _UNITS = (4, "4+7", "L12", "T23+B25", "R4+L10", "1+2")
 _PART_C_UNITS = (4, "4,7,", "1,2", "?", "4\uff0c7", "L12,")
-# Rows that the fact sheet names: subject, video, onset, apex, offset of the sheet, emotion.
+# Rows that errata and protocols name: subject, video, onset, apex, offset of the sheet, emotion.
 _KNOWN: tuple[tuple[int, str, int, int, int, str], ...] = (
     (149, "d", 112, 83, 215, "disgust"),
     (216, "d", 3647, 2650, 2653, "Others"),
@@ -183,7 +183,7 @@ def _objective_classes(total: int, rng: random.Random) -> list[str]:
 
 
 def _few(rows: list[Row]) -> list[Row]:
-    """The rows that the fact sheet names, and the first two of every emotion beside them."""
+    """The rows that errata and protocols name, and the first two of every emotion beside them."""
     known = {row[:3] for row in _KNOWN}
     seen: dict[str, int] = {}
     few = []

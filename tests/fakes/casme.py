@@ -1,4 +1,4 @@
-"""Fake CASME downloads: the merged sheet with two packages, the raw release in sections (fact sheet, section 1)."""
+"""Fake CASME downloads: the merged sheet with two packages, the raw release in sections."""
 
 import random
 from pathlib import Path

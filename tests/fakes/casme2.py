@@ -1,4 +1,4 @@
-"""Fake CASME II downloads: three sheet versions, three packages (fact sheet, section 2)."""
+"""Fake CASME II downloads: three sheet versions, three packages."""
 
 import random
 from pathlib import Path
@@ -21,7 +21,7 @@ _MEGC_PER_SUBJECT = {
 _MEGC_CLASSES = {"disgust": 61, "repression": 27, "happiness": 32, "surprise": 25}
 _NOT_IN_MEGC = (("04", "EP12_01f", "disgust"), ("05", "EP09_05f", "disgust"))
 _OBJECTIVE = {"1": 25, "2": 15, "3": 99, "4": 26, "5": 20, "6": 1, "7": 69}
-# Clips that the fact sheet lists as wrong: (onset, apex, offset) of the 2014 sheet, or an interval around the known
+# Clips whose errors the corpus's errata know: (onset, apex, offset) of the 2014 sheet, or an interval around the known
 # apex.
 _KNOWN: dict[str, tuple[int, int | str, int]] = {
     "04/EP12_01f": (261, "/", 321), "05/EP03_01": (60, 68, 80), "05/EP07_01": (70, 77, 90),

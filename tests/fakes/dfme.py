@@ -1,4 +1,4 @@
-"""Fake DFME downloads: the three sheets and trees of the challenge split (fact sheet, section 9)."""
+"""Fake DFME downloads: the three sheets and trees of the challenge split."""
 
 import random
 from pathlib import Path

@@ -19,21 +19,10 @@ import numpy as np
 from PIL import Image
 
 from hub_datasets.errors import CorpusOptionError, UnknownCorpusError
+from hub_datasets.registry import CORPUS_NAMES
 
-FAKE_CORPORA = (
-    "casme",
-    "casme2",
-    "samm",
-    "samm_long",
-    "cas_me_2",
-    "cas_me_3",
-    "smic",
-    "mmew",
-    "fourdme",
-    "dfme",
-    "megc2019",
-    "custom",
-)
+# Every corpus whose generator lies beside this file.
+FAKE_CORPORA = tuple(name for name in CORPUS_NAMES if Path(__file__).with_name(f"{name}.py").is_file())
 _DISTINCT_FRAMES = 8
 
 

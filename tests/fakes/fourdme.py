@@ -1,4 +1,4 @@
-"""Fake 4DME downloads: the gray videos in each of their copies (fact sheet, section 8)."""
+"""Fake 4DME downloads: the gray videos in each of their copies."""
 
 import random
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Fake downloads of the three parts of the MEGC 2019 composite, side by side (fact sheet, section 10)."""
+"""Fake downloads of the three parts of the MEGC 2019 composite, side by side."""
 
 import random
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Fake MMEW downloads: both trees, and a sheet that counts frames in the recording (fact sheet, section 7)."""
+"""Fake MMEW downloads: both trees, and a sheet that counts frames in the recording."""
 
 import random
 from pathlib import Path

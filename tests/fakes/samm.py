@@ -1,4 +1,4 @@
-"""Fake SAMM downloads: the sheet below its notes, frames of 4 and 5 digits (fact sheet, section 3)."""
+"""Fake SAMM downloads: the sheet below its notes, frames of 4 and 5 digits."""
 
 import random
 from pathlib import Path
@@ -24,7 +24,7 @@ _CLASSES = {
 }  # fmt: skip
 _OBJECTIVE = {"1": 24, "2": 13, "3": 20, "4": 8, "5": 3, "6": 7, "7": 84}
 _WITHOUT_I_TO_V = ("010", "013", "017", "023", "024", "025", "031", "034")
-# Clips that the fact sheet names: onset, apex, offset of the sheet, and its action units.
+# Clips that errata and protocols name: onset, apex, offset of the sheet, and its action units.
 _KNOWN: dict[str, tuple[int, int, int, str | int]] = {
     "006_1_2": (5562, 5565, 5570, "4"),
     "006_2_4": (180, 184, 188, "7B"),

@@ -1,4 +1,4 @@
-"""Fake SAMM Long Videos downloads: intervals in long folders (fact sheet, section 3)."""
+"""Fake SAMM Long Videos downloads: intervals in long folders."""
 
 import random
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Fake SMIC and SMIC-E downloads (fact sheet, section 6)."""
+"""Fake SMIC and SMIC-E downloads."""
 
 import random
 from pathlib import Path
@@ -18,7 +18,7 @@ _VIS_PER_SUBJECT = {"s11": 7, "s12": 9, "s13": 10, "s14": 10, "s15": 4, "s18": 7
 _CODES = {"negative": "ne", "positive": "po", "surprise": "sur"}
 _HS_CLASSES = {"negative": 70, "positive": 51, "surprise": 43}
 _VIS_CLASSES = {"negative": 23, "positive": 28, "surprise": 20}
-# Clips that the fact sheet names; each subject has at least these.
+# Clips that errata and protocols name; each subject has at least these.
 _NAMED = (
     "s1_ne_02", "s2_sur_05", "s3_ne_02", "s3_ne_03", "s3_ne_16", "s3_ne_20", "s3_sur_01", "s3_sur_05", "s3_po_08",
     "s4_ne_04", "s4_ne_05", "s4_ne_06", "s9_sur_01", "s9_sur_02", "s18_ne_01", "s18_sur_03", "s20_ne_06",

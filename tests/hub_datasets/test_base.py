@@ -18,11 +18,8 @@ from hypothesis import strategies as st
 from hub_datasets import Casme2, DatasetNotFoundError, SheetError, UnknownLabelSetError, load_corpus
 from hub_datasets.base import clip_features
 from hub_datasets.errors import CorpusError, CorpusOptionError
-from hub_datasets.records import (
-    RENDERED_MANIFEST,
-    ClipRecord,
-    Erratum,
-    Wrong,
+from hub_datasets.records import RENDERED_MANIFEST, ClipRecord, Erratum, Wrong
+from hub_datasets.scanning.cells import (
     as_frame_number,
     as_objective_class,
     as_subject_number,

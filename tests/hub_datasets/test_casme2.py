@@ -3,7 +3,7 @@
 import pytest
 
 from hub_datasets import Casme2, load_corpus
-from hub_datasets.records import as_frame_number
+from hub_datasets.scanning.cells import as_frame_number
 from hub_datasets.scanning.sheets import read_sheet
 
 SHEETS = ("2014", "2019", "updated")

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from hub_datasets.scanning.action_units import ActionUnit, parse_action_units
 
-# One row per form that occurs in a sheet of the fact sheet (sections 1-9), and what it means: (code, side, intensity,
+# One row per form that occurs in a published sheet, and what it means: (code, side, intensity,
 # alternative) per unit.
 FORMS = {
     "": [],
