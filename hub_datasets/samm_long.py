@@ -28,8 +28,8 @@ class SammLong(CorpusBuilder):
     * **Recording**: 200 fps, gray; a video is a folder of frames, numbered from 1.
     * **Labels**: micro or macro. Emotions of the micro-expressions come from the SAMM sheet, where it is found below
       the same root; the label sets of emotions need it.
-    * **Repairs**: an offset of 0 is missing, and the apex then ends the clip (`clip_end` is `apex`); macro rows that begin at frame 0 (V1,
-      V2) or 1 (V3) span a whole video and are left out.
+    * **Repairs**: an offset of 0 is missing, and the apex then ends the clip (`clip_end` is `apex`); macro rows that
+      begin at frame 0 (V1, V2) or 1 (V3) span a whole video and are left out.
     * **Access**: signed licence agreement, Manchester Metropolitan University.
     * **Cite**: Yap et al., IEEE FG 2020.
     """

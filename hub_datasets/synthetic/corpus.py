@@ -34,10 +34,10 @@ class Synthetic(CorpusBuilder):
     * **Subjects, clips**: as many as asked for; 10 subjects with 12 clips each by default.
     * **Faces of two kinds**: built in, a shaded relief with painted skin, brows, lips, eyes, hair, ears, glasses now
       and then, behind which no photograph, scan or trained model stands; or, with `face_model`, a morphable model that
-      you clone yourself (`ICT-VGL/ICT-FaceKit`, MIT licence): its identity and expression shapes, painted procedurally.
+      you clone yourself (`ICT-VGL/ICT-FaceKit`, MIT licence): its shapes, painted procedurally.
     * **Recording**: 100 fps, gray, 128x128 by default, JPEG. Clips last 0.2 to 0.4 s; up to 0.1 to 0.5 s at 60 to 200
       fps.
-    * **Motion**: one emotion per clip as a few action units, with sides, that rise from rest to an apex and fall again;
+    * **Motion**: one emotion per clip as a few action units, with sides, that rise from rest to an apex and fall;
       0.5 to 3 pixels at the apex in a frame 128 pixels wide.
     * **Nuisance**, by `difficulty`: head rotation and translation, blinks, gaze, twitches without meaning, lamp
       flicker, exposure, lens blur, sensor noise, JPEG; speech as an option of the command.
@@ -47,8 +47,8 @@ class Synthetic(CorpusBuilder):
     * **Ground truth** in `ground_truth/*.npz`, one per recording: every action unit at every frame, onset, apex and
       offset, pose, blink, gaze, five points and all landmarks, dense optical flow from onset to apex, the identity.
     * **Alignment**: `alignment=precomputed` finds the exact five points in each subject's `landmarks.parquet`.
-    * **The same seed, the same pixels**: on one machine, whatever the number of processes; another processor or another
-      version of the numerical libraries may round some pixels differently.
+    * **The same seed, the same pixels**: on one machine, whatever the number of processes; another processor or other
+      numerical libraries may round some pixels differently.
     * **Access**: rendered on this machine from a seed; nothing is downloaded. Frames may be published.
 
     Without `data_dir` the corpus is rendered once into the cache of `datasets` (under `synthetic_frames/`) and found
