@@ -4,6 +4,7 @@ import codecs
 import re
 import unicodedata
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 
 from hub_datasets.errors import SheetError
@@ -70,22 +71,29 @@ def decode_sheet(path: Path, content: bytes, encoding: str | None = None) -> str
 def _could_be(content: bytes) -> str:
     """Name the code pages in which every foreign word is of one script, each with a word as it reads it."""
     words = list(dict.fromkeys(_WORD.findall(content)))[:_WORDS_TRIED]
-    guesses = []
+    guesses: list[tuple[bool, str]] = []
     for name in _CODE_PAGES:
         try:
             texts = [word.decode(name) for word in words]
         except UnicodeDecodeError:
             continue
         if texts and all(_is_one_script(text) for text in texts):
-            guesses.append(f"{name} (reads {texts[0][:20]!r})")
-    return f"; it may be {' or '.join(guesses[:_GUESSES_NAMED])}" if guesses else ""
+            guesses.append((any(_is_unusual(text) for text in texts), f"{name} (reads {texts[0][:20]!r})"))
+    guesses.sort(key=itemgetter(0))
+    named = " or ".join(guess for _, guess in guesses[:_GUESSES_NAMED])
+    return f"; it may be {named}" if named else ""
 
 
 def _is_one_script(text: str) -> bool:
-    """Whether all letters are of one script and no capital follows a small letter."""
-    scripts = {unicodedata.name(letter, "").split()[0] for letter in text if letter.isalpha()}
-    if "HIRAGANA" in scripts or "KATAKANA" in scripts:
-        scripts = {"CJK"} if scripts <= {"HIRAGANA", "KATAKANA", "CJK"} else scripts
-    has_other_signs = any(not letter.isalnum() and not unicodedata.combining(letter) for letter in text)
+    """Whether all letters are of one script, nothing but letters stands in the word, and no capital inside of it."""
+    scripts = {unicodedata.name(letter, "").split(" ")[0] for letter in text if letter.isalpha()}
+    if scripts <= {"HIRAGANA", "KATAKANA", "CJK"}:
+        scripts = {"CJK"}
+    has_other_signs = any(not letter.isalnum() and not unicodedata.category(letter).startswith("M") for letter in text)
     capital_inside = any(first.islower() and second.isupper() for first, second in pairwise(text))
     return len(scripts) == 1 and not has_other_signs and not capital_inside
+
+
+def _is_unusual(text: str) -> bool:
+    """Whether a word is all capitals or in half-width letters: possible, but another reading is likelier."""
+    return text.isupper() or any(unicodedata.east_asian_width(letter) == "H" for letter in text)

@@ -64,7 +64,8 @@ def test_published_totals():
 def test_every_erratum_is_applied(fake_corpus, scan, variant, clip, first, last, apex):
     found = by_key(scan("cas_me_3", fake_corpus("cas_me_3", variant)))[clip]
     assert (found.numbers[0], found.numbers[-1], found.numbers[found.apex_index]) == (first, last, apex)
-    assert any("->" in note and "of the corpus authors" in note for note in found.record.notes)
+    sources = tuple(f"({erratum.source})" for erratum in CasMe3.ERRATA if erratum.clip == clip)
+    assert sources and any("->" in note and note.endswith(sources) for note in found.record.notes)
 
 
 def test_every_erratum_is_exercised(fake_corpus, scan):

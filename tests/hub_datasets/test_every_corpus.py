@@ -35,6 +35,8 @@ def test_rows_keep_the_contract(fake_corpus, corpus_cache, name):
         assert row["frame_numbers"] == sorted(set(row["frame_numbers"]))
         assert (row["onset_index"], row["offset_index"]) == (0, len(row["frame_numbers"]) - 1)
         assert row["apex_index"] is None or 0 <= row["apex_index"] <= row["offset_index"]
+        assert row["clip_end"] in {"offset", "apex", "recording", "unknown"}
+        assert row["clip_end"] != "apex" or row["apex_index"] == row["offset_index"]
         assert all(os.path.isabs(path) and os.path.isfile(path) for path in row["frames"])
         assert len(row["frames"]) == len(row["frame_numbers"])
         assert row["video"] is None
