@@ -113,7 +113,8 @@ def main() -> None:
             "onset_index": 0,
             "apex_index": None,
         }
-        row |= {"offset_index": options.frames - 1, "fps": 200.0, "action_units": [], "emotion": "", "label": 0}
+        row |= {"offset_index": options.frames - 1, "clip_end": "offset", "fps": 200.0}
+        row |= {"action_units": [], "emotion": "", "label": 0}
         numbers = list(range(options.frames))
         rows = [
             {**row, "clip_id": f"bench/{clip}", "frames": paths, "frame_numbers": numbers, "notes": []}

@@ -1,6 +1,7 @@
 """Cards are made from the builders: every fact of all corpora is on them, and no data."""
 
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -85,3 +86,17 @@ def test_a_card_that_cannot_be_written_is_one_sentence(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert main(["card", "casme2", "--output", str(tmp_path / "file" / "README.md")]) == 2
     assert capsys.readouterr().err.startswith("error: the card cannot be written to")
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in CORPUS_NAMES if get_builder_class(name).ACCESS_PAGE.startswith("http")]
+)
+def test_the_docs_have_a_row_for_every_licensed_corpus(name):
+    builder_class = get_builder_class(name)
+    text = (Path(__file__).parents[2] / "docs" / "corpora.md").read_text(encoding="utf-8")
+    (row,) = [line for line in text.splitlines() if line.startswith(f"| `{name}` |")]
+    for label_set in builder_class.LABEL_SETS:
+        size = label_set.expected[0] if label_set.expected else None
+        told = "" if size is None else f" {size.total}" + (f" / {size.subjects}" if size.subjects else "")
+        assert re.search(rf"`{label_set.name}`{told}(,| \|)", row), label_set.name
+    assert row.endswith(f" {builder_class.ACCESS_PAGE} |")

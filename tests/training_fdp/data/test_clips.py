@@ -53,6 +53,7 @@ def corpus(tmp_path):
                 "onset_index": 0,
                 "apex_index": None if clip == 1 else 2,
                 "offset_index": len(numbers) - 1,
+                "clip_end": "offset",
                 "fps": 200.0,
                 "action_units": [],
                 "emotion": "happiness",
