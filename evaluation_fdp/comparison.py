@@ -1,77 +1,144 @@
 """Tables of several runs on the same clips."""
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
 
 from evaluation_fdp.errors import ConfigError
+from evaluation_fdp.intervals import Interval, SubjectCounts, paired_intervals
 from evaluation_fdp.markdown import markdown_table
-
-# Figures stand in one table only where these agree.
-_SAME_CLIPS = ("corpus", "test_corpus", "label_set", "protocol")
-_COLUMNS = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy", "f1_weighted": "weighted F1"}
+from evaluation_fdp.metrics import HEADLINE, METRICS
+from evaluation_fdp.pooled_results import PREDICTIONS_NAME, read_predictions
+from evaluation_fdp.results import Benchmark, Results
 
 
 def comparison_table(
-    results: Mapping[str, Mapping[str, Any]],
+    results: Mapping[str, Results],
     titles: Mapping[str, str],
     reference: str | None = None,
     more_columns: Mapping[str, Mapping[str, str]] | None = None,
+    differences: Mapping[str, Interval] | None = None,
 ) -> str:
     """Lay out the pooled figures of several methods as Markdown.
 
     Args:
-        results (`Mapping[str, Mapping]`): Contents of results.json by name, of the same clips; not empty.
+        results (`Mapping[str, Results]`): Results by name, of the same clips; not empty.
         titles (`Mapping[str, str]`): What the table calls them; the name itself where there is none.
         reference (`str`, *optional*): Name that the others are compared with: a column then holds their difference in
             UF1 points.
         more_columns (`Mapping[str, Mapping[str, str]]`, *optional*): Cells by heading and name, put at the end; empty
             where there is none.
+        differences (`Mapping[str, tuple[float, float]]`, *optional*): By name the 95% interval of the difference in
+            UF1; see [`paired_differences`].
 
     Returns:
         `str`: One line per method, mean and deviation over seeds, those with missing folds marked; guessing by the
         class shares comes first.
 
     Raises:
-        ConfigError: two methods ran on other clips or by another protocol.
+        ConfigError: two methods ran on other clips or by another protocol, or one held nobody out.
     """
-    _require_same_clips(results)
-    header = ["method", *_COLUMNS.values(), "95% interval of UF1", "seeds"]
-    base = results[reference]["metrics"]["uf1"] if reference is not None and reference in results else None
-    if base is not None:
-        header.append("UF1 points")
-    # Where folds are missing, so are clips.
-    chance = max(results.values(), key=lambda found: found["complete"])["chance"]["prior"]
-    rows = [["guessing by the class shares", *(f"{chance[name]:.3f}" for name in _COLUMNS), "", ""]]
-    for key, found in results.items():
-        num_seeds = len(found["per_seed"])
-        cells = [
-            f"{found['metrics'][name]:.3f}" + (f" ± {found['deviation'][name]['std']:.3f}" if num_seeds > 1 else "")
-            for name in _COLUMNS
-        ]
-        low, high = found["interval"]["uf1"]
-        title = titles.get(key, key) + ("" if found["complete"] else " (folds missing)")
-        rows.append([title, *cells, f"{low:.3f} to {high:.3f}", str(num_seeds)])
-        if base is not None:
-            rows[-1].append("" if key == reference else f"{100 * (found['metrics']['uf1'] - base):+.1f}")
-    if base is not None:
-        rows[0].append("")
-    for heading, cells_by_name in (more_columns or {}).items():
+    benchmarks = {name: _benchmark_of(name, found) for name, found in results.items()}
+    _require_same_clips(results, benchmarks)
+    title = METRICS[HEADLINE].title
+    header = ["method", *(metric.title for metric in METRICS.values()), f"95% interval of {title}", "seeds"]
+    # Class counts of unfinished runs are incomplete, so chance is that of a finished one where there is any.
+    fullest = max(results, key=lambda name: results[name].complete)
+    chance = benchmarks[fullest].chance["prior"]
+    guessing = ["guessing by the class shares", *(f"{chance[name]:.3f}" for name in METRICS), "", ""]
+    rows = {name: _cells(titles.get(name, name), results[name], found) for name, found in benchmarks.items()}
+    columns = dict(more_columns or {})
+    if reference in benchmarks:
+        columns = {**_differences(benchmarks, reference, differences or {}), **columns}
+    for heading, cells in columns.items():
         header.append(heading)
-        for key, row in zip(["", *results], rows, strict=True):
-            row.append(cells_by_name.get(key, ""))
-    return markdown_table(header, rows)
+        guessing.append("")
+        for name, row in rows.items():
+            row.append(cells.get(name, ""))
+    return markdown_table(header, [guessing, *rows.values()])
 
 
-def _require_same_clips(results: Mapping[str, Mapping[str, Any]]) -> None:
+def paired_differences(
+    results: Mapping[str, Results], folders: Mapping[str, Path], reference: str
+) -> dict[str, Interval]:
+    """Compute the intervals over subjects of the difference in UF1 between runs and one that they are compared with.
+
+    Args:
+        results (`Mapping[str, Results]`): Results by name.
+        folders (`Mapping[str, Path]`): The OUT of each, with its predictions.csv.
+        reference (`str`): Name of the run that the others are compared with.
+
+    Returns:
+        `dict[str, tuple[float, float]]`: `(low, high)` by name, without the reference; runs with missing folds are
+            left out, because they lack clips.
+
+    Raises:
+        ResultsError: a predictions.csv that does not fit its results.
+    """
+    complete = [name for name, found in results.items() if found.complete and found.benchmark is not None]
+    if reference not in complete:
+        return {}
+    counts = {name: _counts(folders[name], results[name]) for name in complete}
+    others = [name for name in complete if name != reference]
+    return {name: paired_intervals(counts[name], counts[reference])[HEADLINE] for name in others}
+
+
+def _counts(folder: Path, results: Results) -> SubjectCounts:
+    seeds = read_predictions(folder / PREDICTIONS_NAME, results.class_names)
+    return SubjectCounts.of(seeds, len(results.class_names))
+
+
+def _cells(title: str, results: Results, benchmark: Benchmark) -> list[str]:
+    several = len(benchmark.per_seed) > 1
+    low, high = benchmark.interval[HEADLINE]
+    figures, deviation = benchmark.figures, benchmark.deviation
+    return [
+        title + ("" if results.complete else " (folds missing)"),
+        *(f"{figures[name]:.3f}" + (f" ± {deviation[name]:.3f}" if several else "") for name in METRICS),
+        f"{low:.3f} to {high:.3f}",
+        str(len(benchmark.per_seed)),
+    ]
+
+
+def _differences(
+    benchmarks: Mapping[str, Benchmark], reference: str, intervals: Mapping[str, Interval]
+) -> dict[str, dict[str, str]]:
+    """The column of differences and, where there is one, that of their intervals."""
+    base = benchmarks[reference].figures[HEADLINE]
+    points = f"{METRICS[HEADLINE].title} points"
+    cells = {
+        name: f"{100 * (found.figures[HEADLINE] - base):+.1f}"
+        for name, found in benchmarks.items()
+        if name != reference
+    }
+    columns = {points: cells}
+    if intervals:
+        columns["95% interval of them"] = {
+            name: f"{100 * low:+.1f} to {100 * high:+.1f}" for name, (low, high) in intervals.items()
+        }
+    return columns
+
+
+def _benchmark_of(name: str, results: Results) -> Benchmark:
+    if results.benchmark is None:
+        raise ConfigError(f"{name} held nobody out, so it has no figures to compare; leave it out of the table")
+    return results.benchmark
+
+
+def _require_same_clips(results: Mapping[str, Results], benchmarks: Mapping[str, Benchmark]) -> None:
     first, *others = results
     for name in others:
-        facts = list(_SAME_CLIPS)
-        # Where folds are missing, so are clips.
-        if results[first]["complete"] and results[name]["complete"]:
-            facts.append("class_counts")
-        for fact in facts:
-            if results[name][fact] != results[first][fact]:
+        pairs: list[tuple[str, object, object]] = [
+            ("corpus", results[first].corpus, results[name].corpus),
+            ("test_corpus", results[first].test_corpus, results[name].test_corpus),
+            ("label_set", results[first].label_set, results[name].label_set),
+            ("protocol", results[first].protocol, results[name].protocol),
+        ]
+        # Class counts of unfinished runs are incomplete, so they are not compared.
+        if results[first].complete and results[name].complete:
+            pairs.append(("class_counts", benchmarks[first].class_counts, benchmarks[name].class_counts))
+        for fact, expected, found in pairs:
+            if found != expected:
                 raise ConfigError(
-                    f"a table compares methods on the same clips, but {fact} of {first} is {results[first][fact]} and "
-                    f"of {name} {results[name][fact]}; give each corpus and protocol an --output_dir of its own"
+                    f"a table compares methods on the same clips, but {fact} of {first} is {expected} and of {name} "
+                    f"{found}; give each corpus and protocol an --output_dir of its own"
                 )

@@ -11,3 +11,7 @@ class ConfigError(UserError, ValueError):
 
 class ProtocolError(ConfigError):
     """The corpus cannot be split as the protocol asks (too few subjects, a class that no training clip shows, ...)."""
+
+
+class ResultsError(UserError, ValueError):
+    """A results.json, or predictions beside it, that cannot be read or contradict themselves."""

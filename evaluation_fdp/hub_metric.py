@@ -5,10 +5,10 @@ from typing import Any
 import datasets
 import evaluate
 
-from evaluation_fdp.metrics import AbsentClasses, classification_metrics
+from evaluation_fdp.metrics import classification_metrics
 
 
-class MicroExpressionMetrics(evaluate.Metric):
+class MicroExpressionMetrics(evaluate.Metric):  # type: ignore[misc] # evaluate has no types
     """Accuracy, UF1, UAR, weighted F1 and per-class scores, pooled over all folds by `add_batch` and computed once.
 
     Example:
@@ -37,11 +37,10 @@ class MicroExpressionMetrics(evaluate.Metric):
         predictions: Any = None,
         references: Any = None,
         num_labels: int | None = None,
-        absent_classes: AbsentClasses = "zero",
     ) -> dict[str, Any]:
         """Compute the metrics; `num_labels` is required, since a class may be missing from every clip at hand."""
         if num_labels is None:
             raise ValueError(
                 "num_labels is required and was not given; call compute(num_labels=<classes of the label set>)."
             )
-        return classification_metrics(predictions, references, num_labels, absent_classes)
+        return classification_metrics(predictions, references, num_labels).to_dict()

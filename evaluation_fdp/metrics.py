@@ -1,29 +1,152 @@
-"""Arithmetic of the evaluation, in NumPy: recognition metrics, intervals and chance.
+"""Arithmetic of recognition, in NumPy: metrics of a confusion matrix, and what guessing would score.
 
-Recognition metrics are computed once, from the confusion matrix of all held-out clips pooled over folds (guideline of
-MEGC 2019; fact sheet on corpora, section 12). Averages of per-fold F1 or recall are not offered: most folds lack some
-class.
+Recognition metrics are computed once, from the confusion matrix of all held-out clips pooled over folds (evaluation
+guideline of the Micro-Expression Grand Challenge 2019). Averages of per-fold F1 or recall are not offered, because
+most folds lack some class.
 
 Classes that do not occur. F1 of a class that is absent from truth and predictions is 0/0, and so is the recall of a
-class absent from truth. Here such a class counts as 0 and stays in the mean (`absent_classes="zero"`), as in
-scikit-learn with `labels=range(num_labels), zero_division=0` and in the released MOL code: the figure can then never
-rise because a class was lost, and it always refers to the same number of classes. The other habit of the field,
-leaving the class out so that the mean runs over fewer classes (released STSTNet and HTNet code, scikit-learn's
-`balanced_accuracy_score`), is `absent_classes="skip"`. On every full corpus all classes occur and both agree.
+class absent from truth. Here such a class counts as 0 and stays in the mean, as in scikit-learn with
+`labels=range(num_labels), zero_division=0`: the figure can then never rise because a class was lost, and it always
+refers to the same number of classes. The other habit of the field, leaving the class out so that the mean runs over
+fewer classes (scikit-learn's `balanced_accuracy_score`), agrees on every full corpus, where all classes occur.
 
-The `evaluate.Metric` around these functions is in `evaluation_fdp.hub_metric`.
+`METRICS` is the one list of metrics: an entry here enters results.json, the report, the comparison of runs, the model
+card, intervals and chance levels.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-AbsentClasses = Literal["zero", "skip"]
+Counts = NDArray[np.float64]
 
-METRIC_TITLES = {"accuracy": "Accuracy", "uf1": "UF1", "uar": "UAR", "f1_weighted": "Weighted F1"}
-SCALAR_METRICS = tuple(METRIC_TITLES)
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """What metrics are computed from, for a stack of confusion matrices.
+
+    Args:
+        truth (`np.ndarray` of shape `(num_matrices, num_labels)`): Clips of each class.
+        f1 (`np.ndarray` of the same shape): F1 of each class, 0 where undefined.
+        recall (`np.ndarray` of the same shape): Recall of each class, 0 where undefined.
+        correct (`np.ndarray` of shape `(num_matrices,)`): Clips that were predicted right.
+    """
+
+    truth: Counts
+    f1: Counts
+    recall: Counts
+    correct: Counts
+
+    @classmethod
+    def of(cls, matrices: Counts) -> Self:
+        """Count a stack of confusion matrices of shape `(num_matrices, num_labels, num_labels)`, rows are truth."""
+        right = np.diagonal(matrices, axis1=1, axis2=2)
+        truth, predicted = matrices.sum(axis=2), matrices.sum(axis=1)
+        return cls(truth, _divide(2 * right, truth + predicted), _divide(right, truth), right.sum(axis=1))
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure of a confusion matrix.
+
+    Args:
+        title (`str`): Name in reports.
+        hub_type (`str`): Metric type of the Hub's model index.
+        score (`Callable[[ClassCounts], np.ndarray]`): From counts to one value in [0, 1] per matrix.
+    """
+
+    title: str
+    hub_type: str
+    score: Callable[[ClassCounts], Counts]
+
+
+METRICS: Mapping[str, Metric] = {
+    "uf1": Metric("UF1", "f1", lambda counts: counts.f1.mean(axis=1)),
+    "uar": Metric("UAR", "recall", lambda counts: counts.recall.mean(axis=1)),
+    "accuracy": Metric("Accuracy", "accuracy", lambda counts: _divide(counts.correct, counts.truth.sum(axis=1))),
+    "f1_weighted": Metric(
+        "Weighted F1",
+        "f1",
+        lambda counts: _divide((counts.truth * counts.f1).sum(axis=1), counts.truth.sum(axis=1)),
+    ),
+}
+
+
+# The metric that runs are compared by.
+HEADLINE = "uf1"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The recognition metrics of held-out clips; `figures["uf1"]` is one of them.
+
+    Args:
+        values (`dict[str, float]`): By name in `METRICS`, in [0, 1].
+        f1_per_class (`list[float]`): One per class, 0 where undefined.
+        recall_per_class (`list[float]`): One per class, 0 where undefined.
+        confusion_matrix (`list[list[int]]`): Rows are truth, columns are predictions.
+    """
+
+    values: dict[str, float]
+    f1_per_class: list[float]
+    recall_per_class: list[float]
+    confusion_matrix: list[list[int]]
+
+    @classmethod
+    def of(cls, matrix: ArrayLike) -> Self:
+        """Compute the metrics of a pooled confusion matrix.
+
+        Args:
+            matrix (`array-like` of shape `(num_labels, num_labels)`): Rows are truth; fractional (expected) counts are
+                allowed.
+
+        Raises:
+            ValueError: If the matrix is not square, holds a negative count or no clip.
+        """
+        counts = np.asarray(matrix)
+        if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or counts.min() < 0 or counts.sum() <= 0:
+            raise ValueError(
+                "a confusion matrix must be square, without negative counts, and hold at least one clip, but its "
+                f"shape is {counts.shape} and its sum {counts.sum()}; build it with confusion_matrix()."
+            )
+        classes = ClassCounts.of(counts[None].astype(np.float64))
+        return cls(
+            values={name: float(metric.score(classes)[0]) for name, metric in METRICS.items()},
+            f1_per_class=classes.f1[0].tolist(),
+            recall_per_class=classes.recall[0].tolist(),
+            confusion_matrix=counts.tolist(),
+        )
+
+    @classmethod
+    def mean(cls, runs: Sequence["Figures"]) -> Self:
+        """Return the mean over seeds of every figure and the sum of the confusion matrices; one run stays as it is."""
+        return cls(
+            values={name: float(np.mean([run[name] for run in runs])) for name in METRICS},
+            f1_per_class=np.mean([run.f1_per_class for run in runs], axis=0).tolist(),
+            recall_per_class=np.mean([run.recall_per_class for run in runs], axis=0).tolist(),
+            confusion_matrix=np.sum([run.confusion_matrix for run in runs], axis=0).tolist(),
+        )
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Read what [`Figures.to_dict`] returned, as it is."""
+        values = {name: content[name] for name in METRICS}
+        return cls(values, content["f1_per_class"], content["recall_per_class"], content["confusion_matrix"])
+
+    def __getitem__(self, name: str) -> float:
+        return self.values[name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything under its name (`dict`)."""
+        return {
+            **self.values,
+            "f1_per_class": self.f1_per_class,
+            "recall_per_class": self.recall_per_class,
+            "confusion_matrix": self.confusion_matrix,
+        }
 
 
 def confusion_matrix(predictions: ArrayLike, references: ArrayLike, num_labels: int) -> NDArray[np.int64]:
@@ -40,8 +163,8 @@ def confusion_matrix(predictions: ArrayLike, references: ArrayLike, num_labels: 
     Raises:
         ValueError: If the lengths differ, nothing is given, or an index lies outside `[0, num_labels)`.
     """
-    predicted = _class_indices(predictions, num_labels, "predictions")
-    true = _class_indices(references, num_labels, "references")
+    predicted = class_indices(predictions, num_labels, "predictions")
+    true = class_indices(references, num_labels, "references")
     if len(predicted) != len(true):
         raise ValueError(
             f"predictions and references must pair up, but there are {len(predicted)} and {len(true)}; "
@@ -55,42 +178,7 @@ def confusion_matrix(predictions: ArrayLike, references: ArrayLike, num_labels: 
     return counts.reshape(num_labels, num_labels).astype(np.int64)
 
 
-def metrics_from_confusion_matrix(matrix: ArrayLike, absent_classes: AbsentClasses = "zero") -> dict[str, Any]:
-    """Compute the recognition metrics of a pooled confusion matrix.
-
-    Args:
-        matrix (`array-like` of shape `(num_labels, num_labels)`): Rows are truth; fractional (expected) counts are
-            allowed.
-        absent_classes (`str`, *optional*, defaults to `"zero"`): `"zero"` keeps undefined classes in the mean as 0,
-            `"skip"` leaves them out; see the module docstring.
-
-    Returns:
-        `dict`: `accuracy`, `uf1`, `uar`, `f1_weighted` (Python floats in [0, 1]), `f1_per_class` and
-            `recall_per_class` (lists of `num_labels` floats, 0 where undefined), `confusion_matrix` (nested lists).
-
-    Raises:
-        ValueError: If the matrix is not square or holds no clip, or the convention is unknown.
-    """
-    if absent_classes not in ("zero", "skip"):
-        raise ValueError(f"absent_classes must be 'zero' or 'skip', but is {absent_classes!r}; use one of the two.")
-    counts = np.asarray(matrix)
-    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or counts.sum() <= 0:
-        raise ValueError(
-            f"a confusion matrix must be square and hold at least one clip, but its shape is {counts.shape} "
-            f"and its sum {counts.sum()}; build it with confusion_matrix()."
-        )
-    scores = _scores(counts[None].astype(np.float64), absent_classes)
-    return {
-        **{name: float(scores[name][0]) for name in SCALAR_METRICS},
-        "f1_per_class": scores["f1_per_class"][0].tolist(),
-        "recall_per_class": scores["recall_per_class"][0].tolist(),
-        "confusion_matrix": counts.tolist(),
-    }
-
-
-def classification_metrics(
-    predictions: ArrayLike, references: ArrayLike, num_labels: int, absent_classes: AbsentClasses = "zero"
-) -> dict[str, Any]:
+def classification_metrics(predictions: ArrayLike, references: ArrayLike, num_labels: int) -> Figures:
     """Compute accuracy, UF1, UAR, weighted F1 and their parts once over all held-out clips.
 
     UF1 is the unweighted mean of F1 over classes (macro F1), UAR the unweighted mean of recall (balanced accuracy).
@@ -99,139 +187,43 @@ def classification_metrics(
         predictions (`array-like` of shape `(num_clips,)`): Predicted class indices, pooled over folds.
         references (`array-like` of shape `(num_clips,)`): True class indices in the same order.
         num_labels (`int`): Number of classes of the label set.
-        absent_classes (`str`, *optional*, defaults to `"zero"`): Convention for classes that do not occur; see the
-            module.
 
     Returns:
-        `dict`: See [`metrics_from_confusion_matrix`].
+        `Figures`: See there.
 
     Raises:
         ValueError: As [`confusion_matrix`].
     """
-    return metrics_from_confusion_matrix(confusion_matrix(predictions, references, num_labels), absent_classes)
+    return Figures.of(confusion_matrix(predictions, references, num_labels))
 
 
-def subject_bootstrap_interval(
-    predictions: ArrayLike,
-    references: ArrayLike,
-    subjects: Sequence[str],
-    num_labels: int,
-    confidence: float = 0.95,
-    num_resamples: int = 2000,
-    seed: int = 0,
-) -> dict[str, tuple[float, float]]:
-    """Percentile bootstrap over subjects of the pooled metrics.
-
-    Clips of one subject are not independent, so whole subjects are drawn with replacement, and the metrics of the
-    pooled clips are computed for each draw. The interval speaks of other subjects, not of other seeds.
+def chance_level(class_counts: ArrayLike) -> dict[str, dict[str, float]]:
+    """Say what guessing scores on clips of these classes, without looking at any image.
 
     Args:
-        predictions (`array-like` of shape `(num_clips,)`): Predicted class indices.
-        references (`array-like` of shape `(num_clips,)`): True class indices.
-        subjects (`Sequence[str]` of length `num_clips`): Subject of each clip.
-        num_labels (`int`): Number of classes.
-        confidence (`float`, *optional*, defaults to 0.95): Mass inside the interval.
-        num_resamples (`int`, *optional*, defaults to 2000): Number of bootstrap draws.
-        seed (`int`, *optional*, defaults to 0): Seed of the draws.
-
-    Returns:
-        `dict` of `(low, high)` per name in `SCALAR_METRICS`.
-
-    Raises:
-        ValueError: If subjects do not pair up with clips or `confidence` lies outside (0, 1).
-    """
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, but is {confidence}; use e.g. 0.95.")
-    true = _class_indices(references, num_labels, "references")
-    if len(subjects) != len(true):
-        raise ValueError(
-            f"each clip needs a subject, but there are {len(subjects)} for {len(true)} clips; give one per clip."
-        )
-    predicted = np.asarray(predictions)
-    names, group = np.unique(np.asarray(subjects), return_inverse=True)
-    per_subject = np.stack(
-        [confusion_matrix(predicted[group == i], true[group == i], num_labels) for i in range(len(names))]
-    )
-    draws = np.random.default_rng(seed).multinomial(
-        len(names), np.full(len(names), 1 / len(names)), size=num_resamples
-    )
-    scores = _scores(np.einsum("rs,sij->rij", draws, per_subject).astype(np.float64), "zero")
-    tail = (1 - confidence) / 2
-    return {
-        name: (float(np.quantile(scores[name], tail)), float(np.quantile(scores[name], 1 - tail)))
-        for name in SCALAR_METRICS
-    }
-
-
-def chance_level(references: ArrayLike, num_labels: int) -> dict[str, dict[str, float]]:
-    """Say what guessing scores on these clips, without looking at any image.
-
-    Args:
-        references (`array-like` of shape `(num_clips,)`): True class indices.
-        num_labels (`int`): Number of classes.
+        class_counts (`array-like` of shape `(num_labels,)`): Clips of each true class.
 
     Returns:
         `dict`: For the strategies `"uniform"` (each class equally often), `"prior"` (each class as often as it is
-            true) and `"majority"` (always the most frequent class) the `SCALAR_METRICS` of the expected confusion
-            matrix.
+            true) and `"majority"` (always the most frequent class, of equal ones the first) the `METRICS` of the
+            expected confusion matrix.
     """
-    true = _class_indices(references, num_labels, "references")
-    counts = np.bincount(true, minlength=num_labels).astype(np.float64)
+    counts = np.asarray(class_counts, dtype=np.float64)
+    num_labels = len(counts)
     strategies = {
         "uniform": np.full(num_labels, 1 / num_labels),
-        "prior": counts / max(counts.sum(), 1),
+        "prior": counts / counts.sum(),
         "majority": np.eye(num_labels)[int(counts.argmax())],
     }
-    levels = {}
-    for strategy, guess in strategies.items():
-        scores = metrics_from_confusion_matrix(counts[:, None] * guess[None])
-        levels[strategy] = {name: scores[name] for name in SCALAR_METRICS}
-    return levels
+    return {name: Figures.of(counts[:, None] * guess[None]).values for name, guess in strategies.items()}
 
 
-def mean_and_deviation(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Summarise the scalar metrics of several seeds.
+def class_indices(values: ArrayLike, num_labels: int, name: str) -> NDArray[np.int64]:
+    """Check a vector of class indices and return it (`np.ndarray`, int64).
 
-    Args:
-        runs (`Sequence[Mapping]`): Results of [`classification_metrics`], one per seed.
-
-    Returns:
-        `dict`: Per name in `SCALAR_METRICS` the `mean` and the sample `std` (0 for a single run).
+    Raises:
+        ValueError: If it is no vector of whole numbers in `[0, num_labels)`.
     """
-    summary = {}
-    for name in SCALAR_METRICS:
-        values = np.array([run[name] for run in runs], dtype=np.float64)
-        summary[name] = {"mean": float(values.mean()), "std": float(values.std(ddof=1)) if len(values) > 1 else 0.0}
-    return summary
-
-
-def _scores(matrices: NDArray[np.float64], absent_classes: AbsentClasses) -> dict[str, NDArray[np.float64]]:
-    """Metrics of a stack of confusion matrices of shape (num_matrices, num_labels, num_labels)."""
-    true_positives = np.diagonal(matrices, axis1=1, axis2=2)
-    truth, predicted = matrices.sum(axis=2), matrices.sum(axis=1)
-    total = truth.sum(axis=1)
-    occurs = truth + predicted > 0
-    f1 = _divide(2 * true_positives, truth + predicted)
-    recall = _divide(true_positives, truth)
-    num_labels = matrices.shape[1]
-    f1_classes = occurs.sum(axis=1) if absent_classes == "skip" else num_labels
-    recall_classes = (truth > 0).sum(axis=1) if absent_classes == "skip" else num_labels
-    return {
-        "accuracy": true_positives.sum(axis=1) / total,
-        "uf1": f1.sum(axis=1) / f1_classes,
-        "uar": recall.sum(axis=1) / recall_classes,
-        "f1_weighted": (truth * f1).sum(axis=1) / total,
-        "f1_per_class": f1,
-        "recall_per_class": recall,
-    }
-
-
-def _divide(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.divide(numerator, denominator, out=np.zeros_like(denominator), where=denominator > 0)
-
-
-def _class_indices(values: ArrayLike, num_labels: int, name: str) -> NDArray[np.int64]:
-    """Check a vector of class indices."""
     array = np.asarray(values)
     if array.size == 0:
         return np.zeros(0, dtype=np.int64)
@@ -241,3 +233,7 @@ def _class_indices(values: ArrayLike, num_labels: int, name: str) -> NDArray[np.
             f"dtype {array.dtype} and range [{array.min()}, {array.max()}]; map class names to indices first."
         )
     return array.astype(np.int64)
+
+
+def _divide(numerator: Counts, denominator: Counts) -> Counts:
+    return np.divide(numerator, denominator, out=np.zeros_like(denominator), where=denominator > 0)

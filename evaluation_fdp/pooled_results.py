@@ -1,27 +1,27 @@
 """Pooled results, computed from the fold records alone: every held-out clip counts once, folds are never averaged."""
 
 import csv
+import dataclasses
 import io
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from evaluation_fdp.errors import ResultsError
 from evaluation_fdp.fold_records import ClipPrediction, FoldRecord
-from evaluation_fdp.metrics import (
-    SCALAR_METRICS,
-    chance_level,
-    classification_metrics,
-    mean_and_deviation,
-    subject_bootstrap_interval,
-)
+from evaluation_fdp.intervals import SeedAnswers, SubjectCounts, subject_intervals
+from evaluation_fdp.metrics import Figures, classification_metrics
+from evaluation_fdp.results import RESULTS_NAME, Answer, Benchmark, FoldSummary
+
+PREDICTIONS_NAME = "predictions.csv"
 
 
 def pool_records(
     records: Mapping[int, Sequence[FoldRecord]],
     class_names: Sequence[str],
     answer_titles: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
+) -> Benchmark:
     """Pool the held-out predictions of all folds, seed by seed.
 
     Args:
@@ -33,50 +33,25 @@ def pool_records(
             What a report calls the answers beyond the class; those without a title go by their names.
 
     Returns:
-        `dict`: `metrics` and `confusion_matrix` (of the one seed; for several seeds the mean of the metrics and the
-        sum of the matrices), `per_seed`, `deviation`, `interval` (subject bootstrap, 95%), `chance`, `majority_class`,
-        `folds`, `per_corpus`, `answers`, and, where it was recorded, `best_on_test_subject`.
+        `Benchmark`: the figures; `best_on_test_subject` where every fold recorded it.
     """
     num_labels = len(class_names)
     rows = {seed: [row for record in found for row in record.predictions] for seed, found in records.items()}
-    per_seed = {seed: _metrics(found, num_labels) for seed, found in rows.items()}
     everything = [row for found in rows.values() for row in found]
-    references = [row.label for row in next(iter(rows.values()))]
-    interval = subject_bootstrap_interval(
-        [row.prediction for row in everything],
-        [row.label for row in everything],
-        [row.subject for row in everything],
-        num_labels,
-    )
-    counts = np.bincount(references, minlength=num_labels)
-    metrics = _mean_metrics(list(per_seed.values()))
-    pooled: dict[str, Any] = {
-        "num_clips": len(references),
-        "num_subjects": len({row.subject for row in everything}),
-        "metrics": {name: value for name, value in metrics.items() if name != "confusion_matrix"},
-        "confusion_matrix": metrics["confusion_matrix"],
-        "per_seed": [{"seed": seed, **found} for seed, found in per_seed.items()],
-        "deviation": mean_and_deviation(list(per_seed.values())),
-        "interval": {name: list(bounds) for name, bounds in interval.items()},
-        "chance": chance_level(references, num_labels),
-        "majority_class": class_names[int(counts.argmax())],
-        "class_counts": {name: int(count) for name, count in zip(class_names, counts, strict=True)},
-        "folds": [_fold_summary(record) for found in records.values() for record in found],
-        "answers": _answers(everything, answer_titles or {}),
-    }
+    counts = SubjectCounts.of([_answers_of(found) for found in rows.values()], num_labels)
     corpora = sorted({row.corpus for row in everything})
-    if len(corpora) > 1:
-        pooled["per_corpus"] = {
-            corpus: _mean_metrics(
-                # A seed that was cut short may lack a corpus.
-                [_metrics(own, num_labels) for found in rows.values() if (own := _of_corpus(found, corpus))]
-            )
-            for corpus in corpora
-        }
-    literature = _best_on_test_subject(records, num_labels)
-    if literature is not None:
-        pooled["best_on_test_subject"] = literature
-    return pooled
+    return Benchmark(
+        per_seed={seed: _figures(found, num_labels) for seed, found in rows.items()},
+        num_subjects=len(counts.subjects),
+        class_counts=_class_counts(next(iter(rows.values())), num_labels),
+        interval=subject_intervals(counts),
+        folds=[_fold_summary(record) for found in records.values() for record in found],
+        answers=_beyond_the_class(everything, answer_titles or {}),
+        per_corpus={corpus: _of_corpus(rows.values(), corpus, num_labels) for corpus in corpora}
+        if len(corpora) > 1
+        else {},
+        best_on_test_subject=_best_on_test_subject(records, num_labels),
+    )
 
 
 def predictions_csv(records: Mapping[int, Sequence[FoldRecord]], class_names: Sequence[str]) -> str:
@@ -104,55 +79,104 @@ def predictions_csv(records: Mapping[int, Sequence[FoldRecord]], class_names: Se
     return buffer.getvalue()
 
 
-def _of_corpus(rows: Sequence[ClipPrediction], corpus: str) -> list[ClipPrediction]:
-    return [row for row in rows if row.corpus == corpus]
+def read_predictions(path: Path, class_names: Sequence[str]) -> list[SeedAnswers]:
+    """Read the predictions of a run.
+
+    Args:
+        path (`Path`): A predictions.csv.
+        class_names (`Sequence[str]`): Names of the classes.
+
+    Returns:
+        `list[SeedAnswers]`: One per seed, in the order of the file.
+
+    Raises:
+        ResultsError: If the file lacks a column or names another class.
+    """
+    index = {name: number for number, name in enumerate(class_names)}
+    seeds: dict[str, list[tuple[str, int, int]]] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            try:
+                cells = (row["subject"], index[row["label"]], index[row["prediction"]])
+            except KeyError as error:
+                raise ResultsError(
+                    f"{path} must hold subject, label and prediction, with the classes {', '.join(class_names)}, but "
+                    f"{error} is missing or unknown; collect the run again with train.py --collect OUT"
+                ) from error
+            seeds.setdefault(row.get("seed", ""), []).append(cells)
+    return [SeedAnswers(*map(list, zip(*rows, strict=True))) for rows in seeds.values()]
 
 
-def _metrics(rows: Sequence[ClipPrediction], num_labels: int) -> dict[str, Any]:
+def pool_predictions(benchmark: Benchmark, seeds: Sequence[SeedAnswers], num_labels: int) -> Benchmark:
+    """Compute the figures and intervals of a benchmark from the predictions behind it.
+
+    Args:
+        benchmark (`Benchmark`): As results.json has it; folds and everything beside the figures stay.
+        seeds (`Sequence[SeedAnswers]`): The predictions, in the order of its seeds.
+        num_labels (`int`): Number of classes.
+
+    Raises:
+        ResultsError: If the predictions are of other clips or of another run than the confusion matrices.
+    """
+    figures = [classification_metrics(seed.predictions, seed.references, num_labels) for seed in seeds]
+    if figures != list(benchmark.per_seed.values()):
+        raise ResultsError(
+            f"the predictions give other confusion matrices than {RESULTS_NAME} beside them; collect the run again "
+            "with train.py --collect OUT"
+        )
+    counts = SubjectCounts.of(seeds, num_labels)
+    return dataclasses.replace(
+        benchmark,
+        num_subjects=len(counts.subjects),
+        class_counts=np.bincount(seeds[0].references, minlength=num_labels).tolist(),
+        interval=subject_intervals(counts),
+    )
+
+
+def _answers_of(rows: Sequence[ClipPrediction]) -> SeedAnswers:
+    return SeedAnswers([row.subject for row in rows], [row.label for row in rows], [row.prediction for row in rows])
+
+
+def _figures(rows: Sequence[ClipPrediction], num_labels: int) -> Figures:
     return classification_metrics([row.prediction for row in rows], [row.label for row in rows], num_labels)
 
 
-def _mean_metrics(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Mean over seeds of every figure, sum of the confusion matrices; a single seed stays as it is."""
-    if len(runs) == 1:
-        return dict(runs[0])
-    mean: dict[str, Any] = {name: float(np.mean([run[name] for run in runs])) for name in SCALAR_METRICS}
-    for name in ("f1_per_class", "recall_per_class"):
-        mean[name] = np.mean([run[name] for run in runs], axis=0).tolist()
-    mean["confusion_matrix"] = np.sum([run["confusion_matrix"] for run in runs], axis=0).tolist()
-    return mean
+def _class_counts(rows: Sequence[ClipPrediction], num_labels: int) -> list[int]:
+    counts: list[int] = np.bincount([row.label for row in rows], minlength=num_labels).tolist()
+    return counts
 
 
-def _fold_summary(record: FoldRecord) -> dict[str, Any]:
-    correct = sum(row.prediction == row.label for row in record.predictions)
-    return {
-        "fold": record.fold,
-        "seed": record.seed,
-        "test_subjects": record.test_subjects,
-        "num_train_subjects": len(record.train_subjects),
-        "num_train_clips": record.num_train_clips,
-        "num_test_clips": record.num_test_clips,
-        "num_correct": correct,
-        "steps": record.steps,
-        "seconds": record.seconds,
-    }
+def _of_corpus(seeds: Iterable[Sequence[ClipPrediction]], corpus: str, num_labels: int) -> Figures:
+    own = ([row for row in rows if row.corpus == corpus] for rows in seeds)
+    # A seed that was cut short may lack a corpus.
+    return Figures.mean([_figures(rows, num_labels) for rows in own if rows])
 
 
-def _answers(rows: Sequence[ClipPrediction], titles: Mapping[str, str]) -> dict[str, Any]:
+def _fold_summary(record: FoldRecord) -> FoldSummary:
+    return FoldSummary(
+        fold=record.fold,
+        seed=record.seed,
+        test_subjects=record.test_subjects,
+        num_train_subjects=len(record.train_subjects),
+        num_train_clips=record.num_train_clips,
+        num_test_clips=record.num_test_clips,
+        num_correct=sum(row.prediction == row.label for row in record.predictions),
+        steps=record.steps,
+        seconds=record.seconds,
+    )
+
+
+def _beyond_the_class(rows: Sequence[ClipPrediction], titles: Mapping[str, str]) -> dict[str, Answer]:
     """Mean and deviation over clips of each answer that every clip has, in the order in which a model answers."""
     found = {}
     for name in rows[0].answers:
         values = [row.answers[name] for row in rows if name in row.answers]
         if len(values) == len(rows):
-            found[name] = {
-                "title": titles.get(name, name),
-                "mean": float(np.mean(values)),
-                "std": float(np.std(values)),
-            }
+            found[name] = Answer(titles.get(name, name), float(np.mean(values)), float(np.std(values)))
     return found
 
 
-def _best_on_test_subject(records: Mapping[int, Sequence[FoldRecord]], num_labels: int) -> dict[str, Any] | None:
+def _best_on_test_subject(records: Mapping[int, Sequence[FoldRecord]], num_labels: int) -> Figures | None:
     """The literature's figure: each fold's best epoch on its own test clips, then pooled."""
     runs = []
     for found in records.values():
@@ -162,4 +186,4 @@ def _best_on_test_subject(records: Mapping[int, Sequence[FoldRecord]], num_label
         predictions = [label for selection in chosen for label in selection.predictions]
         references = [row.label for record in found for row in record.predictions]
         runs.append(classification_metrics(predictions, references, num_labels))
-    return _mean_metrics(runs)
+    return Figures.mean(runs)

@@ -79,7 +79,8 @@ class RunStore:
         path = self.root / RUN_NAME
         if not path.exists():
             raise ConfigError(f"{self.root} holds no run ({RUN_NAME} is missing); give the --output_dir of a training")
-        return read_json(path)
+        content: dict[str, Any] = read_json(path)
+        return content
 
     def place(self, key: str) -> Path:
         """Return the folder (`Path`) of a fold's record; the final model's lies beside `folds/`."""

@@ -85,28 +85,63 @@ def metrics_by_hand():
 
 @pytest.fixture
 def results():
-    """The results of a small run on a corpus of rendered faces, with a literature-style figure beside them."""
+    """The results.json of a small run on a corpus of rendered faces, with a literature-style figure beside them."""
     pooled = pooled_metrics(CONFUSION_MATRIX)
+    figures = {**pooled, "f1_per_class": [0.5] * 3, "recall_per_class": [0.5] * 3}
+    chosen = {**figures, "uf1": 0.98765, "accuracy": 0.98765, "confusion_matrix": CONFUSION_MATRIX}
+    fold = {"seed": 0, "test_subjects": ["s0"], "num_train_subjects": 4, "num_correct": 3, "steps": 10, "seconds": 1.0}
     return {
+        "schema_version": 2,
+        "complete": True,
+        "missing_folds": {},
+        "lost_clips": {},
         "corpus": ["synthetic"],
         "test_corpus": [],
         "label_set": "3class",
         "protocol": "kfold5",
         "preset": "tiny",
-        "seed": 0,
+        "init_from": None,
+        "selection": "fixed",
+        "seeds": [0],
+        "synthetic": True,
         "class_names": CLASS_NAMES,
-        "metrics": pooled,
-        "per_seed": [{"seed": 0, "confusion_matrix": CONFUSION_MATRIX, **pooled}],
-        "interval": {name: [value - 0.1, value + 0.1] for name, value in pooled.items()},
-        "missing_folds": {},
+        "num_clips": 20,
+        "num_subjects": 5,
+        "metrics": figures,
+        "per_seed": [{"seed": 0, "confusion_matrix": CONFUSION_MATRIX, **figures}],
+        "deviation": dict.fromkeys(pooled, 0.0),
+        "interval": {name: [0.111, 0.999] for name in pooled},
+        "chance": dict.fromkeys(("uniform", "prior", "majority"), dict.fromkeys(pooled, 0.4)),
+        "majority_class": "happiness",
+        "class_counts": dict(zip(CLASS_NAMES, map(sum, CONFUSION_MATRIX), strict=True)),
+        "answers": {},
         "warnings": [],
         "settings": {"normalization": "fixed", "released_eval_mode": False},
-        "best_on_test_subject": {"uf1": 0.98765, "accuracy": 0.98765},
+        "best_on_test_subject": chosen,
         "confusion_matrix": CONFUSION_MATRIX,
-        "folds": [{"fold": str(i), "seed": 0, "num_train_clips": 16, "num_test_clips": 4} for i in range(5)],
+        "folds": [{"fold": str(i), "num_train_clips": 16, "num_test_clips": 4, **fold} for i in range(5)],
+        "final_model": None,
         "versions": {"torch": "2.15.0"},
         "command": "accelerate launch train.py --data_dir /home/alice/faces --output_dir /home/alice/out --seed 0",
     }
+
+
+def write_predictions(folder, *matrices):
+    """The predictions.csv of runs with these confusion matrices: 5 subjects, dealt in turn."""
+    lines = ["clip_id,subject,fold,label,prediction,seed"]
+    for seed, matrix in enumerate(matrices):
+        cells = [(row, column) for row in range(3) for column in range(3) for _ in range(matrix[row][column])]
+        lines += [
+            f"c{clip},s{clip % 5},{clip % 5},{CLASS_NAMES[row]},{CLASS_NAMES[column]},{seed}"
+            for clip, (row, column) in enumerate(cells)
+        ]
+    (folder / "predictions.csv").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture(scope="session")
+def predictions_of():
+    """`predictions_of(OUT, matrix, ...)` writes a predictions.csv with these confusion matrices, one per seed."""
+    return write_predictions
 
 
 @pytest.fixture
@@ -115,6 +150,7 @@ def checkpoint(tmp_path, results):
     folder = tmp_path / "OUT" / "folds" / "3"
     folder.mkdir(parents=True)
     (tmp_path / "OUT" / "results.json").write_text(json.dumps(results))
+    write_predictions(tmp_path / "OUT", CONFUSION_MATRIX)
     config = {
         "model_type": "fdp",
         "auto_map": {"AutoConfig": "configuration_fdp.FDPConfig", "AutoModel": "modeling_fdp.FDPModel"},

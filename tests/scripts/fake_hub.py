@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 API_PATH = re.compile(
     r"/api/models/(?P<name>[^/]+/[^/]+?)"
-    r"(?:/(?P<action>revision|preupload|commit|tree|paths-info|refs)(?:/(?P<revision>[^/]+)(?:/(?P<rest>.*))?)?)?"
+    r"(?:/(?P<action>revision|preupload|commit|tree|paths-info|refs|branch)(?:/(?P<revision>[^/]+)(?:/(?P<rest>.*))?)?)?"
 )
 LARGE_BATCH_PATH = re.compile(r"/[^/]+/[^/]+?\.git/info/lfs/objects/batch")
 RESOLVE_PATH = re.compile(r"/(?P<name>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
@@ -44,11 +44,16 @@ class Commit:
 class Repository:
     private: bool
     commits: list[Commit]
+    branches: dict[str, list[Commit]] = field(default_factory=dict)
+
+    def on(self, branch: str) -> list[Commit]:
+        return self.commits if branch in ("main", "HEAD") else self.branches.get(branch, [])
 
     def at(self, revision: str) -> Commit | None:
-        if revision in ("main", "HEAD"):
-            return self.commits[-1]
-        return next((commit for commit in self.commits if commit.oid.startswith(revision)), None)
+        if found := self.on(revision):
+            return found[-1]
+        everything = [commit for commits in (self.commits, *self.branches.values()) for commit in commits]
+        return next((commit for commit in everything if commit.oid.startswith(revision)), None)
 
 
 def not_found(what: str) -> Reply:
@@ -92,8 +97,8 @@ class FakeHub:
             "NO_PROXY": "127.0.0.1",
         }
 
-    def files(self, name):
-        return {path: blob for path, (_, blob) in self.repositories[name].commits[-1].files.items()}
+    def files(self, name, revision="main"):
+        return {path: blob for path, (_, blob) in self.repositories[name].at(revision).files.items()}
 
     def create(self, name, private):
         """A new repository with its empty first state, which the Hub makes itself."""
@@ -181,6 +186,11 @@ class FakeHub:
         repository = self._visible(name, authorised)
         if repository is None:
             return Reply(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
+        if action == "branch":
+            if repository.on(revision):
+                return Reply(409, {"error": "Reference already exists"})
+            repository.branches[revision] = [repository.commits[-1]]
+            return Reply(body={})
         commit = repository.at(revision)
         if commit is None:
             return not_found("Revision")
@@ -190,9 +200,11 @@ class FakeHub:
             branch = {"name": "main", "ref": "refs/heads/main", "targetCommit": commit.oid}
             return Reply(body={"branches": [branch], "converts": [], "tags": []})
         if action == "preupload":
-            return Reply(body={"files": [self._upload_mode(item["path"]) for item in json.loads(body)["files"]]})
+            return Reply(
+                body={"files": [self._upload_mode(item["path"], commit) for item in json.loads(body)["files"]]}
+            )
         if action == "commit":
-            return self._commit(name, repository, commit, body)
+            return self._commit(name, repository.on(revision), commit, body)
         wanted = urllib.parse.parse_qs(body.decode()).get("paths") if action == "paths-info" else None
         entries = [
             {"type": "file", "oid": etag, "size": len(blob), "path": path}
@@ -219,11 +231,11 @@ class FakeHub:
             "siblings": [{"rfilename": path} for path in sorted(commit.files)],
         }
 
-    def _upload_mode(self, path):
+    def _upload_mode(self, path, commit):
         mode = "lfs" if self.large_suffixes and path.endswith(self.large_suffixes) else "regular"
-        return {"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": None}
+        return {"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": commit.files.get(path, (None,))[0]}
 
-    def _commit(self, name, repository, parent, body):
+    def _commit(self, name, commits, parent, body):
         files = dict(parent.files)
         for line in body.splitlines():
             operation = json.loads(line)
@@ -235,9 +247,9 @@ class FakeHub:
                 files[value["path"]] = (value["oid"], self.large_files[value["oid"]])
             elif operation["key"] == "deletedFile":
                 files.pop(value["path"], None)
-        listing = repr((name, len(repository.commits), sorted((path, etag) for path, (etag, _) in files.items())))
+        listing = repr((name, len(commits), sorted((path, etag) for path, (etag, _) in files.items())))
         commit = Commit(hashlib.sha1(listing.encode()).hexdigest(), files)
-        repository.commits.append(commit)
+        commits.append(commit)
         url = f"{self.endpoint}/{name}/commit/{commit.oid}"
         return Reply(body={"success": True, "commitOid": commit.oid, "commitUrl": url, "hookOutput": ""})
 

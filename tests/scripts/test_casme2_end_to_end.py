@@ -56,7 +56,7 @@ def test_out_holds_what_scripts_rely_on(run, results):
     folder, printed = run
     with Image.open(folder / "OUT" / "confusion_matrix.png") as picture:
         picture.load()
-    assert results["protocol"] == "kfold3" and results["seed"] == 0
+    assert results["protocol"] == "kfold3" and results["seeds"] == [0]
     assert results["class_names"] == ["surprise", "happiness", "disgust", "repression", "others"]
     assert "--label_set 5class" in results["command"]
     assert {"torch", "transformers", "python"} <= set(results["versions"])

@@ -1,11 +1,10 @@
 import dataclasses
-import json
 from pathlib import Path
 
 import pytest
 
-from evaluation_fdp.comparison import comparison_table
 from evaluation_fdp.markdown import write_block
+from tests.fakes.results import run_results
 from training_fdp.ablations import running
 from training_fdp.ablations.__main__ import main, parse_arguments
 from training_fdp.ablations.variants import REFERENCE, VARIANTS
@@ -15,27 +14,7 @@ from training_fdp.data.batches import parse_augmentation
 from training_fdp.errors import ConfigError, TrainingError
 from training_fdp.runs.prepare import build_model_config, build_processor
 
-
-def fake_results(uf1, deviation=0.01, complete=True, num_seeds=2):
-    figures = {"uf1": uf1, "uar": uf1, "accuracy": uf1 + 0.1, "f1_weighted": uf1}
-    return {
-        "complete": complete,
-        "corpus": ["synthetic"],
-        "test_corpus": [],
-        "label_set": "5class",
-        "protocol": "kfold2",
-        "class_counts": {"happiness": 3, "others": 9},
-        "metrics": figures,
-        "per_seed": [{}] * num_seeds,
-        "deviation": {name: {"mean": 0.0, "std": deviation} for name in figures},
-        "interval": {"uf1": [uf1 - 0.05, uf1 + 0.05]},
-        "chance": {"prior": dict.fromkeys(figures, 0.2)},
-        "answers": {
-            "dynamic_image_mse": {"mean": 0.003},
-            "dynamic_image_mse_constant": {"mean": 0.004},
-            "rank_kendall_tau": {"mean": 0.9},
-        },
-    }
+ANSWERS = {"dynamic_image_mse": 0.003, "dynamic_image_mse_constant": 0.004, "rank_kendall_tau": 0.9}
 
 
 BASE = ["--corpus", "synthetic", "--output_dir", "out", "--model_overrides", "drop_path_rate=0.0"]
@@ -127,11 +106,14 @@ def test_runs_go_into_their_own_folders_and_what_lies_there_is_tabled(tmp_path, 
         seen.append((config, list(arguments)))
         place = tmp_path / config.output_dir
         place.mkdir(parents=True)
-        uf1 = 0.5 if config.output_dir.endswith(REFERENCE) else 0.45
-        (place / "results.json").write_text(json.dumps(fake_results(uf1)))
+        (place / "results.json").touch()
         return 0
 
+    def read(path):
+        return run_results(0.5 if path.parent.name == REFERENCE else 0.45, answers=ANSWERS)
+
     monkeypatch.setattr(running, "run", run)
+    monkeypatch.setattr(running, "read_results", read)
     arguments = ["--corpus", "synthetic", "--seeds", "0", "1", "--output_dir", str(tmp_path / "out")]
     results = running.run_variants(arguments, [REFERENCE, "rank_0", "size_tiny"])
     assert list(results) == [REFERENCE, "rank_0"]
@@ -185,11 +167,10 @@ def test_pretraining_comes_first_and_a_variant_waits_for_it(tmp_path, monkeypatc
 
 
 def test_tables_name_what_is_incomplete_and_what_selection_inflates():
-    literature = {**fake_results(0.5), "best_on_test_subject": {"uf1": 0.62}}
     results = {
-        REFERENCE: fake_results(0.5),
-        "rank_0": fake_results(0.4, complete=False),
-        "best_on_test_subject": literature,
+        REFERENCE: run_results(0.5),
+        "rank_0": run_results(0.4, complete=False),
+        "best_on_test_subject": run_results(0.5, literature=0.62),
     }
     text = running.ablation_table(results)
     assert "weight 0 (folds missing)" in text
@@ -197,34 +178,9 @@ def test_tables_name_what_is_incomplete_and_what_selection_inflates():
 
 
 def test_answers_that_a_variant_does_not_give_stay_empty():
-    results = {REFERENCE: fake_results(0.5), "image_weight_0": fake_results(0.5)}
-    del results["image_weight_0"]["answers"]["dynamic_image_mse"]
+    without = {"rank_kendall_tau": 0.9}
+    results = {REFERENCE: run_results(0.5, answers=ANSWERS), "image_weight_0": run_results(0.5, answers=without)}
     assert running.ablation_table(results).splitlines()[-1].endswith("| 2 | +0.0 |  | 0.900 |")
-
-
-def test_comparison_puts_chance_first_and_shows_no_deviation_for_one_seed():
-    table = comparison_table({"a": fake_results(0.4, num_seeds=1), "b": fake_results(0.6)}, {"b": "better"})
-    lines = table.splitlines()
-    assert lines[2].startswith("| guessing by the class shares | 0.200 |")
-    assert lines[3] == "| a | 0.400 | 0.400 | 0.500 | 0.400 | 0.350 to 0.450 | 1 |"
-    assert lines[4].startswith("| better | 0.600 ± 0.010 |")
-    assert len({line.count("|") for line in lines}) == 1
-
-
-def test_a_comparison_marks_missing_folds_and_takes_chance_from_all_clips():
-    half = {**fake_results(0.4, complete=False), "chance": {"prior": dict.fromkeys(fake_results(0.4)["metrics"], 0.3)}}
-    lines = comparison_table({"half": half, "whole": fake_results(0.6)}, {}).splitlines()
-    assert lines[2].startswith("| guessing by the class shares | 0.200 |")
-    assert lines[3].startswith("| half (folds missing) | 0.400") and lines[4].startswith("| whole | 0.600")
-
-
-@pytest.mark.parametrize("fact", ["corpus", "test_corpus", "label_set", "protocol", "class_counts"])
-def test_methods_on_other_clips_are_not_compared(fact):
-    other = {**fake_results(0.6), fact: "another"}
-    with pytest.raises(ConfigError, match=f"{fact} of a is .* and of b another"):
-        comparison_table({"a": fake_results(0.4), "b": other}, {})
-    if fact == "class_counts":
-        comparison_table({"a": fake_results(0.4), "b": {**other, "complete": False}}, {})
 
 
 def test_generated_block_is_replaced_and_what_people_wrote_stays(tmp_path):

@@ -10,6 +10,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from torch import nn
 
 from evaluation_fdp.protocols import ClipTable, make_folds
+from tests.fakes.results import run_results
 from training_fdp.baselines import classifiers, inputs, networks, running
 from training_fdp.baselines.__main__ import parse_arguments
 from training_fdp.baselines.optical_flow import tv_l1_flow
@@ -277,14 +278,14 @@ def prepared(monkeypatch, tmp_path):
 def test_run_writes_the_main_programs_files_and_is_resumed_not_repeated(prepared, monkeypatch, tmp_path):
     names = ["class_prior", "apex_flow_logistic", "difference_cnn"]
     results = running.run_baselines(prepared, names, epochs=8)
-    assert results["apex_flow_logistic"]["metrics"]["uf1"] > results["class_prior"]["metrics"]["uf1"]
-    assert results["difference_cnn"]["metrics"]["uf1"] > 0.9
-    assert results["apex_flow_logistic"]["warnings"] == [
+    assert results["apex_flow_logistic"].benchmark.figures["uf1"] > results["class_prior"].benchmark.figures["uf1"]
+    assert results["difference_cnn"].benchmark.figures["uf1"] > 0.9
+    assert results["apex_flow_logistic"].warnings == [
         "2 clips were left out", "apex_flow_logistic is told the apex of every clip"
     ]  # fmt: skip
     place = tmp_path / "out" / "difference_cnn"
     written = json.loads((place / "results.json").read_text())
-    assert written["metrics"]["uf1"] == results["difference_cnn"]["metrics"]["uf1"]
+    assert written["metrics"]["uf1"] == results["difference_cnn"].benchmark.figures["uf1"]
     assert "--baselines difference_cnn --baseline_epochs 8" in written["command"]
     with (place / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -298,7 +299,7 @@ def test_run_writes_the_main_programs_files_and_is_resumed_not_repeated(prepared
 
     monkeypatch.setattr(classifiers.NetworkClassifier, "fit_predict", fail)
     again = running.run_baselines(prepared, ["difference_cnn"], epochs=8)
-    assert again["difference_cnn"]["metrics"] == written["metrics"]
+    assert again["difference_cnn"].to_dict()["metrics"] == written["metrics"]
     assert set(again) == set(names), "the table holds what lies in OUT"
     with pytest.raises(ConfigError, match="other settings"):
         running.run_baselines(prepared, ["difference_cnn"], epochs=9)
@@ -317,12 +318,12 @@ def test_the_release_is_trained_by_the_main_program_with_its_own_recipe(prepared
         seen.append(config)
         place = tmp_path / "out" / "fdp_released"
         place.mkdir(parents=True)
-        (place / "results.json").write_text('{"preset": "released"}')
+        (place / "results.json").write_text(json.dumps(run_results(0.5, preset="released").to_dict()))
         return 0
 
     monkeypatch.setattr(running, "run", run)
     results = running.run_baselines(prepared, ["fdp_released"], epochs=3)
-    assert results == {"fdp_released": {"preset": "released"}}
+    assert list(results) == ["fdp_released"] and results["fdp_released"].preset == "released"
     (config,) = seen
     assert (config.preset, config.recipe, config.max_steps, config.protocol) == ("released", "released", 500, "kfold3")
     assert config.output_dir == str(tmp_path / "out" / "fdp_released")

@@ -34,6 +34,7 @@ def main() -> int:
     """Read the command line and run it; returns the exit code (`int`)."""
     options, rest = parse_arguments(sys.argv[1:])
     from evaluation_fdp.markdown import write_block
+    from training_fdp.config import parse_train_config
     from training_fdp.errors import TrainingError
     from training_fdp.runs.prepare import end_processes
 
@@ -46,7 +47,7 @@ def main() -> int:
         return 0
     if REFERENCE not in results:
         raise TrainingError("the table needs the reference, but no fold of it is finished; the messages above say why")
-    table = ablation_table(results)
+    table = ablation_table(results, Path(str(parse_train_config(rest).output_dir)))
     print(table)  # noqa: T201 - the command line's own voice
     if options.docs is not None:
         write_block(options.docs, "ablations", table)

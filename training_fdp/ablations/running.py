@@ -5,10 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation_fdp.atomic_files import read_json
-from evaluation_fdp.comparison import comparison_table
+from evaluation_fdp.comparison import comparison_table, paired_differences
 from evaluation_fdp.protocols import FINAL_FOLD, NO_PROTOCOL
-from evaluation_fdp.report import RESULTS_NAME
+from evaluation_fdp.results import RESULTS_NAME, Benchmark, Results, read_results
 from training_fdp.config import TrainConfig, parse_train_config
 from training_fdp.errors import ConfigError
 from training_fdp.runs.finish import report_if_finished
@@ -107,7 +106,7 @@ def repeats_reference(config: TrainConfig, variant: TrainConfig) -> bool:
 
 def run_variants(
     arguments: Sequence[str], names: Iterable[str], pretraining_options: Sequence[str] = ()
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Results]:
     """Run variants one after the other into OUT/<name>/; what is finished there is not run again.
 
     A variant that the reference is already, such as `size_tiny` of the preset `tiny`, gets no row.
@@ -119,7 +118,7 @@ def run_variants(
             pretraining learn first, as NAME=VALUE.
 
     Returns:
-        `dict`: By name the content of results.json, of every variant with a finished fold.
+        `dict[str, Results]`: By name the results of every variant with a finished fold.
     """
     config = parse_train_config(arguments)
     root = Path(str(config.output_dir))
@@ -148,19 +147,21 @@ def _run_unfinished(arguments: Sequence[str]) -> int:
     return run(config, arguments) if code is None else code
 
 
-def read_variants(root: Path) -> dict[str, dict[str, Any]]:
-    """Return the results (`dict`) of all variants that lie in OUT, in the order of the grid."""
-    return {name: read_json(root / name / RESULTS_NAME) for name in VARIANTS if (root / name / RESULTS_NAME).exists()}
+def read_variants(root: Path) -> dict[str, Results]:
+    """Return the results (`dict[str, Results]`) of all variants that lie in OUT, in the order of the grid."""
+    paths = {name: root / name / RESULTS_NAME for name in VARIANTS}
+    return {name: read_results(path) for name, path in paths.items() if path.exists()}
 
 
-def ablation_table(results: Mapping[str, Mapping[str, Any]]) -> str:
+def ablation_table(results: Mapping[str, Results], root: Path | None = None) -> str:
     """Lay out the reference and every variant as one Markdown table, question by question.
 
     Beside the emotion it shows what else the network answers: the mean squared error of the constructed dynamic images
     as a share of constant gray's, and how well the rank scores follow time (Kendall's tau).
 
     Args:
-        results (`Mapping[str, Mapping]`): Contents of results.json by name of the variant.
+        results (`Mapping[str, Results]`): Results by name of the variant.
+        root (`Path`, *optional*): OUT, whose predictions give each difference its 95% interval over subjects.
 
     Returns:
         `str`: The table, and below it what choosing epochs by test clips inflates.
@@ -169,15 +170,18 @@ def ablation_table(results: Mapping[str, Mapping[str, Any]]) -> str:
     titles = {name: (f"{VARIANTS[name].group}: " if name != REFERENCE else "") + VARIANTS[name].title for name in rows}
     images, ranks = {}, {}
     for name, found in rows.items():
-        answers = {answer: values["mean"] for answer, values in found["answers"].items()}
+        if found.benchmark is None:
+            continue
+        answers = {answer: values.mean for answer, values in found.benchmark.answers.items()}
         if "dynamic_image_mse" in answers:
             images[name] = f"{answers['dynamic_image_mse'] / answers['dynamic_image_mse_constant']:.2f}"
         if "rank_kendall_tau" in answers:
             ranks[name] = f"{answers['rank_kendall_tau']:.3f}"
     columns = {"dynamic image: error, gray = 1": images, "Kendall's tau": ranks}
-    table = comparison_table(rows, titles, REFERENCE, columns)
-    inflated = [_literature(found) for found in rows.values() if "best_on_test_subject" in found]
-    return "\n\n".join([table, *inflated])
+    differences = {} if root is None else paired_differences(rows, {name: root / name for name in rows}, REFERENCE)
+    table = comparison_table(rows, titles, REFERENCE, columns, differences)
+    inflated = [_literature(found.benchmark) for found in rows.values() if found.benchmark is not None]
+    return "\n\n".join([table, *filter(None, inflated)])
 
 
 def _training(config: TrainConfig) -> tuple[dict[str, Any], ...]:
@@ -189,8 +193,10 @@ def _training(config: TrainConfig) -> tuple[dict[str, Any], ...]:
     return settings, model.to_dict(), processor.to_dict()
 
 
-def _literature(results: Mapping[str, Any]) -> str:
-    honest, chosen = results["metrics"]["uf1"], results["best_on_test_subject"]["uf1"]
+def _literature(benchmark: Benchmark) -> str:
+    if benchmark.best_on_test_subject is None:
+        return ""
+    honest, chosen = benchmark.figures["uf1"], benchmark.best_on_test_subject["uf1"]
     return (
         f"`best_on_test_subject`: choosing each fold's epoch on its own test clips turns UF1 {honest:.3f} into "
         f"{chosen:.3f} ({100 * (chosen - honest):+.1f} points) without any better model."

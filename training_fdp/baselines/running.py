@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from evaluation_fdp.atomic_files import read_json
 from evaluation_fdp.fold_records import FoldRecord, Predictions, read_record, write_record
 from evaluation_fdp.protocols import NO_PROTOCOL, ClipTable, Fold, select_folds
-from evaluation_fdp.report import RESULTS_NAME, summary, write_report
+from evaluation_fdp.report import summary, write_report
+from evaluation_fdp.results import RESULTS_NAME, Results, read_results
 from evaluation_fdp.run_folder import RunStore, fold_key, identity_digest, keys_by_seed
 from training_fdp.config import parse_train_config
 from training_fdp.errors import ConfigError, TrainingError
@@ -34,7 +34,7 @@ _SHARED_SETTINGS = (
 )  # fmt: skip
 
 
-def run_baselines(arguments: Sequence[str], names: Sequence[str], epochs: int) -> dict[str, dict[str, Any]]:
+def run_baselines(arguments: Sequence[str], names: Sequence[str], epochs: int) -> dict[str, Results]:
     """Run baselines one after the other into OUT/<name>/.
 
     Args:
@@ -44,7 +44,7 @@ def run_baselines(arguments: Sequence[str], names: Sequence[str], epochs: int) -
         epochs (`int`): Passes over the training clips of those that train a network.
 
     Returns:
-        `dict`: By name the content of results.json, of every baseline that lies in OUT, whenever it was run.
+        `dict[str, Results]`: By name the results of every baseline that lies in OUT, whenever it was run.
 
     Raises:
         ConfigError: an option or a baseline that does not exist, or several processes.
@@ -69,7 +69,7 @@ def run_baselines(arguments: Sequence[str], names: Sequence[str], epochs: int) -
         else:
             _run_baseline(prepared, name, epochs, root / name, arguments)
     finished = {name: root / name / RESULTS_NAME for name in (*BASELINES, RELEASED)}
-    return {name: read_json(path) for name, path in finished.items() if path.exists()}
+    return {name: read_results(path) for name, path in finished.items() if path.exists()}
 
 
 def _run_released(arguments: Sequence[str], place: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from accelerate.utils import broadcast, find_executable_batch_size
 from torch import nn
 
-from evaluation_fdp.metrics import classification_metrics
+from evaluation_fdp.metrics import Figures, classification_metrics
 from evaluation_fdp.protocols import Fold, inner_split
 from training_fdp.errors import TrainingError
 from training_fdp.folds.checkpoints import load_checkpoint
@@ -200,7 +200,7 @@ class FoldTrainer:
 
     def _judge(
         self, model: nn.Module, rows: Sequence[int], statistics: tuple[float, float] | None
-    ) -> tuple[dict[str, Any], Predictions]:
+    ) -> tuple[Figures, Predictions]:
         self._equalize(model)
         predictions = self.evaluator.predict(model, rows, statistics, with_quality=False)
         truth = [self.context.table.labels[row] for row in rows]

@@ -4,32 +4,21 @@ Only the pooled metrics of held-out subjects reach a card. A figure that was cho
 (`best_on_test_subject`) has no place on it, and results on rendered faces are named synthetic throughout.
 """
 
-import json
-import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from evaluation_fdp.metrics import chance_level, metrics_from_confusion_matrix
-from evaluation_fdp.protocols import NO_PROTOCOL
+from evaluation_fdp.metrics import METRICS, Metric
+from evaluation_fdp.protocols import FINAL_FOLD
+from evaluation_fdp.results import Benchmark, Results
 from training_fdp.errors import PublishError
 from training_fdp.hub.redaction import without_folder
 
 TEMPLATE = Path(__file__).parent / "templates" / "model_card.md"
-# Key in `results.json` -> name on the card, metric type of the Hub's model index.
-HEADLINE_METRICS = {
-    "uf1": ("UF1", "f1"),
-    "uar": ("UAR", "recall"),
-    "accuracy": ("Accuracy", "accuracy"),
-    "f1_weighted": ("Weighted F1", "f1"),
-}
-DESCRIBED_KEYS = ("corpus", "class_names", "protocol")
-REQUIRED_KEYS = ("corpus", "class_names", "metrics", "confusion_matrix", "per_seed", "protocol")
 PROTOCOL_SENTENCES = {
     "loso": "Leave-one-subject-out (LOSO): each subject is held out once.",
     "holdout": "One hold-out split by subject.",
@@ -54,8 +43,6 @@ SOUND_SETTINGS = {
     "released_eval_mode": False,
     "released_subject_list": False,
 }
-# A figure and the confusion matrix beside it are computed from the same clips; more than rounding is a mix-up.
-FIGURE_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -77,72 +64,12 @@ class CardSubject:
     landmark_model: str | None = None
 
 
-def read_results(path: Path) -> dict[str, Any]:
-    """Read and check the results of a run.
-
-    Args:
-        path (`Path`): A `results.json`.
-
-    Returns:
-        `dict`: Its content, whose headline figures are known to follow from its confusion matrix; without figures
-            under the protocol `none`.
-
-    Raises:
-        PublishError: If the file is not JSON, lacks a key, or its figures and its confusion matrix disagree.
-    """
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise PublishError(
-            f"{path} must be the JSON that train.py writes, but {error}; run train.py again."
-        ) from error
-    described_only = isinstance(results, dict) and results.get("protocol") == NO_PROTOCOL
-    required = DESCRIBED_KEYS if described_only else REQUIRED_KEYS
-    if not isinstance(results, dict) or (missing := [key for key in required if not results.get(key)]):
-        named = ", ".join(missing) if isinstance(results, dict) else "an object at the top"
-        raise PublishError(f"{path} lacks {named}, which a model card needs; collect the run again with train.py.")
-    if described_only:
-        return results
-    for run in results["per_seed"]:
-        _check_figures(path, run, run)
-    if len(results["per_seed"]) == 1:
-        _check_figures(path, results["metrics"], results)
-    if len(results["confusion_matrix"]) != len(results["class_names"]):
-        raise PublishError(
-            f"{path} names {len(results['class_names'])} classes beside a confusion matrix of "
-            f"{len(results['confusion_matrix'])} rows; collect the run again with train.py."
-        )
-    for name in HEADLINE_METRICS:
-        mean = np.mean([run[name] for run in results["per_seed"]])
-        if not math.isclose(results["metrics"][name], mean, abs_tol=FIGURE_TOLERANCE):
-            raise PublishError(
-                f"{path} states {name} {results['metrics'][name]}, but the mean over its seeds is {mean:.6f}; collect "
-                "the run again with train.py."
-            )
-    return results
-
-
-def _check_figures(path: Path, stated: Mapping[str, Any], source: Mapping[str, Any]) -> None:
-    """Refuse figures that do not follow from the confusion matrix beside them."""
-    try:
-        recomputed = metrics_from_confusion_matrix(source["confusion_matrix"])
-    except (KeyError, ValueError) as error:
-        raise PublishError(f"{path} holds a confusion matrix that cannot be used: {error}") from error
-    for name in HEADLINE_METRICS:
-        value = stated.get(name)
-        if not isinstance(value, int | float) or not math.isclose(value, recomputed[name], abs_tol=FIGURE_TOLERANCE):
-            raise PublishError(
-                f"{path} states {name} {value}, but its confusion matrix gives {recomputed[name]:.6f}; a card carries "
-                "only pooled figures that can be recomputed: collect the run again with train.py."
-            )
-
-
-def build_model_card(subject: CardSubject, results: Mapping[str, Any] | None) -> ModelCard:
+def build_model_card(subject: CardSubject, results: Results | None) -> ModelCard:
     """Write the card of one checkpoint. Nothing is validated over the network.
 
     Args:
         subject (`CardSubject`): Repository and checkpoint.
-        results (`Mapping`, *optional*): What [`read_results`] returned; without it the card says that nothing was
+        results (`Results`, *optional*): The run behind the checkpoint; without it the card says that nothing was
             measured.
 
     Returns:
@@ -168,15 +95,15 @@ def build_model_card(subject: CardSubject, results: Mapping[str, Any] | None) ->
     return ModelCard.from_template(_card_data(subject, results), template_path=str(TEMPLATE), **fields)
 
 
-def _result_fields(subject: CardSubject, results: Mapping[str, Any]) -> dict[str, Any]:
+def _result_fields(subject: CardSubject, results: Results) -> dict[str, Any]:
     """What the template says about measured results."""
-    class_names = tuple(results["class_names"])
+    class_names = tuple(results.class_names)
     if subject.class_names != class_names:
         raise PublishError(
             f"the checkpoint answers {', '.join(subject.class_names)}, but results.json was measured on "
             f"{', '.join(class_names)}; publish a checkpoint of that very run."
         )
-    if results.get("init_from"):
+    if results.init_from is not None:
         weights_licence = (
             "research use, under the terms of all that they were trained on; the checkpoint that they started from "
             "brings its own."
@@ -185,7 +112,7 @@ def _result_fields(subject: CardSubject, results: Mapping[str, Any]) -> dict[str
     elif only_synthetic(results):
         weights_licence = "Apache-2.0, as the code; they were trained on rendered faces only."
         corpus_licence = "rendered by a program; no person was recorded."
-        if any("face_model=" in option for option in (results.get("settings") or {}).get("corpus_options", [])):
+        if any("face_model=" in option for option in results.settings.get("corpus_options", [])):
             corpus_licence += " The faces are those of a morphable model, ICT-FaceKit (ICT-VGL, MIT licence)."
     else:
         weights_licence = "research use, under the terms of the corpora that they were trained on."
@@ -194,61 +121,51 @@ def _result_fields(subject: CardSubject, results: Mapping[str, Any]) -> dict[str
         "corpus_title": corpus_title(results),
         "synthetic": synthetic_corpora(results),
         "only_synthetic": only_synthetic(results),
-        "label_set": results.get("label_set"),
-        **(_figure_fields(subject, results) if "metrics" in results else {}),
+        "label_set": results.label_set,
+        **({} if results.benchmark is None else _figure_fields(subject, results, results.benchmark)),
         "start_sentence": _start_sentence(results),
         "cautions": _cautions(results),
-        "command": public_command(results.get("command", "accelerate launch train.py")),
-        "seeds": ", ".join(map(str, results.get("seeds") or [run["seed"] for run in results["per_seed"]])),
-        "versions": ", ".join(f"{name} {version}" for name, version in (results.get("versions") or {}).items()),
+        "command": public_command(results.command),
+        "seeds": ", ".join(map(str, results.seeds)),
+        "versions": ", ".join(f"{name} {version}" for name, version in results.versions.items()),
         "weights_licence": weights_licence,
         "corpus_licence": corpus_licence,
     }
 
 
-def _figure_fields(subject: CardSubject, results: Mapping[str, Any]) -> dict[str, Any]:
+def _figure_fields(subject: CardSubject, results: Results, benchmark: Benchmark) -> dict[str, Any]:
     """What the template says about held-out clips."""
-    class_names = results["class_names"]
-    matrix = np.asarray(results["confusion_matrix"], dtype=np.int64)
-    references = np.repeat(np.arange(len(matrix)), matrix.sum(axis=1))
-    chance = chance_level(references, len(matrix))["majority"]
+    matrix = benchmark.figures.confusion_matrix
     return {
         "benchmarked": True,
-        "protocol_sentence": _protocol_sentence(results["protocol"]),
-        "coverage_sentence": _coverage_sentence(results, int(matrix.sum()) // len(results["per_seed"])),
-        "metric_rows": [_metric_row(name, title, results, chance) for name, (title, _) in HEADLINE_METRICS.items()],
-        "majority_class": class_names[int(matrix.sum(axis=1).argmax())],
-        "confusion_rows": list(zip(class_names, matrix.tolist(), strict=True)),
-        "checkpoint_sentence": _checkpoint_sentence(subject, results),
+        "protocol_sentence": _protocol_sentence(results.protocol),
+        "coverage_sentence": _coverage_sentence(benchmark),
+        "metric_rows": [_metric_row(name, metric, benchmark) for name, metric in METRICS.items()],
+        "majority_class": results.class_names[benchmark.majority],
+        "confusion_rows": list(zip(results.class_names, matrix, strict=True)),
+        "checkpoint_sentence": _checkpoint_sentence(subject, benchmark),
     }
 
 
-def synthetic_corpora(results: Mapping[str, Any]) -> list[str]:
+def synthetic_corpora(results: Results) -> list[str]:
     """Name the corpora of a run whose clips were rendered (`list[str]`)."""
-    names = _corpora(results)
-    return names if results.get("synthetic") else [name for name in names if name.startswith("synthetic")]
+    if results.synthetic:
+        return results.corpora
+    return [name for name in results.corpora if name.startswith("synthetic")]
 
 
-def only_synthetic(results: Mapping[str, Any]) -> bool:
+def only_synthetic(results: Results) -> bool:
     """Tell whether all clips of a run were rendered."""
-    return synthetic_corpora(results) == _corpora(results)
+    return synthetic_corpora(results) == results.corpora
 
 
-def corpus_title(results: Mapping[str, Any]) -> str:
+def corpus_title(results: Results) -> str:
     """Write the corpora of a run, rendered ones marked (`str`)."""
     rendered = synthetic_corpora(results)
     marked = {name: "synthetic faces" if name == "synthetic" else f"{name} (synthetic faces)" for name in rendered}
-    names = [marked.get(name, name) for name in _corpora(results)]
-    tested = results.get("test_corpus") or []
-    if not tested:
-        return " + ".join(names)
-    split = len(names) - len(tested)
-    return f"{' + '.join(names[:split])}, tested on {' + '.join(names[split:])}"
-
-
-def _corpora(results: Mapping[str, Any]) -> list[str]:
-    trained, tested = results["corpus"], results.get("test_corpus") or []
-    return [*([trained] if isinstance(trained, str) else trained), *tested]
+    trained = " + ".join(marked.get(name, name) for name in results.corpus)
+    tested = " + ".join(marked.get(name, name) for name in results.test_corpus)
+    return f"{trained}, tested on {tested}" if tested else trained
 
 
 def public_command(command: str | Sequence[str]) -> str:
@@ -276,28 +193,29 @@ def public_command(command: str | Sequence[str]) -> str:
     return shlex.join(public)
 
 
-def _card_data(subject: CardSubject, results: Mapping[str, Any] | None) -> ModelCardData:
+def _card_data(subject: CardSubject, results: Results | None) -> ModelCardData:
     tags = ["micro-expression-recognition", "facial-expression", "fdp"]
     evaluations = None
     open_weights = False
     if results is not None:
         # What a checkpoint was trained on before is not recorded here: its terms may not be dropped.
-        open_weights = only_synthetic(results) and not results.get("init_from")
+        open_weights = only_synthetic(results) and results.init_from is None
         tags += ["synthetic-data"] if synthetic_corpora(results) else []
-    if results is not None and "metrics" in results:
+    if results is not None and results.benchmark is not None:
+        figures = results.benchmark.figures
         evaluations = [
             EvalResult(
                 task_type="video-classification",
                 task_name="Micro-expression recognition",
-                dataset_type="+".join(results.get("test_corpus") or _corpora(results)),
-                dataset_name=f"{corpus_title(results)} ({results['protocol']})",
-                dataset_config=str(results.get("label_set") or "default"),
-                dataset_split=str(results["protocol"]),
-                metric_type=metric_type,
-                metric_name=f"{name}, pooled over held-out subjects",
-                metric_value=float(results["metrics"][key]),
+                dataset_type="+".join(results.test_corpus or results.corpus),
+                dataset_name=f"{corpus_title(results)} ({results.protocol})",
+                dataset_config=results.label_set or "default",
+                dataset_split=results.protocol,
+                metric_type=metric.hub_type,
+                metric_name=f"{metric.title}, pooled over held-out subjects",
+                metric_value=figures[name],
             )
-            for key, (name, metric_type) in HEADLINE_METRICS.items()
+            for name, metric in METRICS.items()
         ]
     return ModelCardData(
         license="apache-2.0" if open_weights else "other",
@@ -310,13 +228,16 @@ def _card_data(subject: CardSubject, results: Mapping[str, Any] | None) -> Model
     )
 
 
-def _metric_row(name: str, title: str, results: Mapping[str, Any], chance: Mapping[str, float]) -> dict[str, str]:
-    value = f"{results['metrics'][name]:.3f}"
-    if len(results["per_seed"]) > 1:
-        value += f" ± {np.std([run[name] for run in results['per_seed']], ddof=1):.3f}"
-    low, high = (results.get("interval") or {}).get(name, (None, None))
-    interval = "not computed" if low is None else f"{low:.3f} to {high:.3f}"
-    return {"name": title, "value": value, "interval": interval, "chance": f"{chance[name]:.3f}"}
+def _metric_row(name: str, metric: Metric, benchmark: Benchmark) -> dict[str, str]:
+    value = f"{benchmark.figures[name]:.3f}"
+    if len(benchmark.per_seed) > 1:
+        value += f" ± {benchmark.deviation[name]:.3f}"
+    interval = "not computed"
+    if name in benchmark.interval:
+        low, high = benchmark.interval[name]
+        interval = f"{low:.3f} to {high:.3f}"
+    chance = benchmark.chance["majority"][name]
+    return {"name": metric.title, "value": value, "interval": interval, "chance": f"{chance:.3f}"}
 
 
 def _protocol_sentence(protocol: str) -> str:
@@ -325,23 +246,27 @@ def _protocol_sentence(protocol: str) -> str:
     return PROTOCOL_SENTENCES.get(protocol, f"Protocol `{protocol}`.")
 
 
-def _coverage_sentence(results: Mapping[str, Any], num_clips: int) -> str:
-    folds = {fold["fold"] for fold in results.get("folds") or []}
-    counted = f"{len(folds)} folds" if len(folds) > 1 else "one fold" if folds else "all folds"
-    several = f", for each of {len(results['per_seed'])} seeds" if len(results["per_seed"]) > 1 else ""
-    return f"The figures pool {num_clips} held-out clips of {counted} once{several}; they are no means over folds."
+def _coverage_sentence(benchmark: Benchmark) -> str:
+    folds = {fold.fold for fold in benchmark.folds}
+    counted = f"{len(folds)} folds" if len(folds) > 1 else "one fold"
+    several = f", for each of {len(benchmark.per_seed)} seeds" if len(benchmark.per_seed) > 1 else ""
+    return (
+        f"The figures pool {benchmark.num_clips} held-out clips of {counted} once{several}; they are no means over "
+        "folds."
+    )
 
 
-def _cautions(results: Mapping[str, Any]) -> list[str]:
+def _cautions(results: Results) -> list[str]:
     """What a reader must know before the figures."""
-    cautions = list(results.get("warnings") or [])
-    if missing := results.get("missing_folds") or ():
-        cautions.append(f"{len(missing)} folds are missing from the figures.")
-    settings = results.get("settings") or {}
+    cautions = list(results.warnings)
+    if results.missing_folds:
+        cautions.append(f"{len(results.missing_folds)} folds are missing from the figures.")
+    if results.lost_clips:
+        cautions.append(f"{len(results.lost_clips)} clips could not be used and are missing from the figures.")
     unsound = [
-        f"`{name}={settings[name]}`"
+        f"`{name}={results.settings[name]}`"
         for name, sound in SOUND_SETTINGS.items()
-        if name in settings and settings[name] != sound
+        if name in results.settings and results.settings[name] != sound
     ]
     if unsound:
         cautions.append(
@@ -351,29 +276,24 @@ def _cautions(results: Mapping[str, Any]) -> list[str]:
     return cautions
 
 
-def _start_sentence(results: Mapping[str, Any]) -> str:
-    start = results.get("init_from")
-    return f"Training started from {start['name']} (weights sha256 `{start['sha256']}`)." if start else ""
+def _start_sentence(results: Results) -> str:
+    start = results.init_from
+    return "" if start is None else f"Training started from {start.name} (weights sha256 `{start.sha256}`)."
 
 
-def _checkpoint_sentence(subject: CardSubject, results: Mapping[str, Any]) -> str:
-    if subject.checkpoint == "final":
+def _checkpoint_sentence(subject: CardSubject, benchmark: Benchmark) -> str:
+    if subject.checkpoint == FINAL_FOLD:
         return (
             "These weights were trained on all subjects. The figures do **not** belong to them but to models that "
             "never saw whom they were scored on; for these weights no unseen subject is left."
         )
-    of_this_fold = [
-        fold
-        for fold in results.get("folds") or []
-        if subject.checkpoint in (fold["fold"], f"{fold['fold']}_seed{fold['seed']}")
-    ]
-    if not of_this_fold:
+    own = [fold for fold in benchmark.folds if subject.checkpoint in (fold.fold, f"{fold.fold}_seed{fold.seed}")]
+    if not own:
         return (
             f"The figures were found beside these weights (`{subject.checkpoint}`), which bear the name of none of "
             "the models behind them."
         )
-    fold = of_this_fold[0]
     return (
-        f"These weights are those of fold `{subject.checkpoint}` ({fold['num_train_clips']} clips for training, "
-        f"{fold['num_test_clips']} held out): one of the models behind the figures, not their average."
+        f"These weights are those of fold `{subject.checkpoint}` ({own[0].num_train_clips} clips for training, "
+        f"{own[0].num_test_clips} held out): one of the models behind the figures, not their average."
     )

@@ -1,14 +1,14 @@
-"""One checkpoint folder to one repository in one commit: what may leave, what is refused, and the push itself.
+"""Checkpoints to one repository, one commit each: what may leave, what is refused, and the push itself.
 
-The corpora are licensed per researcher, so the rule is an allow-list: only the files named here are ever uploaded.
-Whatever else lies in the folder stops the push by its name, but for the records that a training run keeps there,
-which stay behind.
+The corpora are licensed per researcher, so the rule is an allow-list: only what `UPLOADED` names is ever uploaded,
+and only after [`why_refused`] found nothing in it. Whatever else lies in the folder stops the push by its name, but
+for the records that a training run keeps there, which stay behind.
 """
 
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,21 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError,
 from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError, safe_open
 
+from evaluation_fdp.errors import ResultsError
+from evaluation_fdp.pooled_results import PREDICTIONS_NAME, pool_predictions, read_predictions
 from evaluation_fdp.protocols import FINAL_FOLD
+from evaluation_fdp.results import RESULTS_NAME, Results, read_results
 from training_fdp.errors import PublishError
-from training_fdp.hub.model_card import CardSubject, build_model_card, read_results
-from training_fdp.hub.redaction import without_folders
+from training_fdp.hub.model_card import CardSubject, build_model_card, public_command
+from training_fdp.hub.redaction import without_folder, without_folders
+from training_fdp.hub.scanner import HEAD_BYTES, why_refused
 
 logger = logging.getLogger(__name__)
 
-RESULTS_NAME = "results.json"
 CARD_NAME = "README.md"
-# Files that make a checkpoint loadable; nothing else is uploaded, but for the card.
-PUBLISHED = (
+MAIN = "main"
+# The one list of what is uploaded from a checkpoint's folder; a card and the run's results join them.
+UPLOADED = (
     "config.json",
     "model.safetensors",
     "model-?????-of-?????.safetensors",
@@ -36,28 +40,36 @@ PUBLISHED = (
     "video_preprocessor_config.json",
     "preprocessor_config.json",
     "processor_config.json",
+    "face_mesh.safetensors",
     "*.py",
 )
 # JSON files that hold no settings.
 UNREAD_SETTINGS = ("model.safetensors.index.json",)
 # What a run or an earlier card left there: of no use to a reader, so it is neither uploaded nor complained about.
 LEFT_BEHIND = (CARD_NAME, RESULTS_NAME, "fold.json", "training_curve.json", "__pycache__")
-RECORDINGS = (
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".bmp",
-    ".tif",
-    ".tiff",
-    ".gif",
-    ".webp",
-    ".avi",
-    ".mp4",
-    ".mov",
-    ".mkv",
-    ".webm",
-)
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".npy", ".npz", ".joblib", ".h5")
+
+
+@dataclass(frozen=True)
+class OutgoingFile:
+    """One file of a commit.
+
+    Args:
+        name (`str`): Its name in the repository.
+        content (`Path` or `bytes`): A file that is sent as it is, or what is sent instead of what is on disk.
+    """
+
+    name: str
+    content: Path | bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes (`int`)."""
+        return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
+
+    @property
+    def made(self) -> bool:
+        """Whether its content is made here (`bool`): the card, the results, settings that named local paths."""
+        return isinstance(self.content, bytes)
 
 
 @dataclass(frozen=True)
@@ -66,43 +78,70 @@ class Publication:
 
     Args:
         repo_id (`str`): Target repository.
-        files (`tuple[Path, ...]`): Files that are uploaded under their own names.
-        card (`str`): Content of the repository's `README.md`.
+        revision (`str`): Its branch.
+        files (`tuple[OutgoingFile, ...]`): Sorted by name.
+        card (`str`): Content of its `README.md`, which is among the files.
         results (`Path`, *optional*): Where the card's figures come from.
-        rewritten (`Mapping[str, bytes]`): Files, by name, that are uploaded with other content than on disk: settings
-            that named places on this machine name only the file there.
     """
 
     repo_id: str
-    files: tuple[Path, ...]
+    revision: str
+    files: tuple[OutgoingFile, ...]
     card: str
     results: Path | None
-    rewritten: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def prepare_publication(checkpoint: Path, repo_id: str) -> Publication:
-    """Check a checkpoint folder and write its card. Nothing is sent, nothing is written.
+def prepare_publications(
+    folder: Path, repo_id: str, folds: bool = False, revision: str = MAIN
+) -> tuple[Publication, ...]:
+    """Check a checkpoint, or the checkpoints of a run, and write their cards. Nothing is sent, nothing is written.
 
     Args:
-        checkpoint (`Path`): Folder in Hub format.
+        folder (`Path`): A folder in Hub format, or the OUT of a run, of which `final/` is published.
         repo_id (`str`): `namespace/name`.
+        folds (`bool`, *optional*, defaults to `False`): Of an OUT, also publish each fold, as branch `fold-NAME`.
+        revision (`str`, *optional*, defaults to `"main"`): Branch of the checkpoint.
 
     Returns:
-        `Publication`: What [`push`] sends.
+        `tuple[Publication, ...]`: What [`push`] sends, the checkpoint of `revision` first.
 
     Raises:
-        PublishError: If the folder is incomplete, holds a file that must not leave, or its results cannot be read.
+        PublishError: If a folder is incomplete, or holds a file that must not leave.
+        ResultsError: If the results of the run cannot be read.
     """
+    is_run = (folder / FINAL_FOLD).is_dir() or (folder / "folds").is_dir()
+    if folds and not is_run:
+        raise PublishError(f"--folds publishes the folds of a run, but {folder} has no folds/; give the OUT of a run.")
+    main = folder / FINAL_FOLD if is_run else folder
+    if is_run and not main.is_dir():
+        raise PublishError(
+            f"{folder} is a run without {FINAL_FOLD}/, so it has no model of all subjects; train it with "
+            "--final_model, or give one of its folds."
+        )
+    chosen = [(main, revision)]
+    if folds:
+        chosen += [(path, f"fold-{path.name}") for path in sorted((folder / "folds").iterdir()) if path.is_dir()]
+    return tuple(prepare_publication(path, repo_id, branch) for path, branch in chosen)
+
+
+def prepare_publication(checkpoint: Path, repo_id: str, revision: str = MAIN) -> Publication:
+    """Check a checkpoint folder and write its card; see [`prepare_publications`]."""
     _check_repo_id(repo_id)
-    files = collect_files(checkpoint)
+    paths = collect_files(checkpoint)
     results_path = find_results(checkpoint)
-    results = None if results_path is None else read_results(results_path)
+    results = None if results_path is None else public_results(load_results(results_path))
     config = _read_json(checkpoint / "config.json")
-    settings = [path for path in files if path.suffix == ".json" and path.name not in UNREAD_SETTINGS]
+    files: list[OutgoingFile] = []
     processor: dict[str, Any] = {}
-    for path in settings:
+    for path in paths:
+        if path.suffix != ".json" or path.name in UNREAD_SETTINGS:
+            files.append(OutgoingFile(path.name, path))
+            continue
+        content = _read_json(path)
+        cleaned = without_folders(content)
+        files.append(OutgoingFile(path.name, path if cleaned == content else _json_bytes(cleaned)))
         if path.name != "config.json":
-            processor |= without_folders(_read_json(path))
+            processor |= cleaned
     subject = CardSubject(
         repo_id=repo_id,
         checkpoint=checkpoint.resolve().name,
@@ -110,12 +149,13 @@ def prepare_publication(checkpoint: Path, repo_id: str) -> Publication:
         alignment=str(processor.get("alignment", "none")),
         landmark_model=processor.get("landmark_model_path"),
     )
-    rewritten = {}
-    for path in settings:
-        content = _read_json(path)
-        if (cleaned := without_folders(content)) != content:
-            rewritten[path.name] = (json.dumps(cleaned, indent=2, sort_keys=True) + "\n").encode()
-    return Publication(repo_id, tuple(files), str(build_model_card(subject, results)), results_path, rewritten)
+    card = str(build_model_card(subject, results))
+    files.append(OutgoingFile(CARD_NAME, card.encode()))
+    if results is not None:
+        files.append(OutgoingFile(RESULTS_NAME, _json_bytes(results.to_dict())))
+    _scan(checkpoint, files)
+    ordered = sorted(files, key=lambda file: file.name)
+    return Publication(repo_id, revision, tuple(ordered), card, results_path)
 
 
 def collect_files(checkpoint: Path) -> list[Path]:
@@ -136,7 +176,7 @@ def collect_files(checkpoint: Path) -> list[Path]:
     for path in sorted(checkpoint.iterdir()):
         if any(fnmatchcase(path.name, name) for name in LEFT_BEHIND):
             continue
-        if path.is_symlink() or not path.is_file() or not any(fnmatchcase(path.name, name) for name in PUBLISHED):
+        if path.is_symlink() or not path.is_file() or not any(fnmatchcase(path.name, name) for name in UPLOADED):
             raise PublishError(_refusal(path))
         files.append(path)
     _check_loadable(checkpoint, files)
@@ -162,8 +202,44 @@ def find_results(checkpoint: Path) -> Path | None:
     return next((place / RESULTS_NAME for place in places if (place / RESULTS_NAME).is_file()), None)
 
 
+def load_results(path: Path) -> Results:
+    """Read results so that every figure follows from the predictions beside them, or else from confusion matrices.
+
+    Args:
+        path (`Path`): A `results.json`.
+
+    Returns:
+        `Results`: Without intervals where there is no `predictions.csv`, because they cannot be computed again.
+
+    Raises:
+        ResultsError: If a file cannot be read, or the two contradict each other.
+    """
+    results = read_results(path)
+    if results.benchmark is None:
+        return results
+    predictions = path.with_name(PREDICTIONS_NAME)
+    if not predictions.exists():
+        return replace(results, benchmark=replace(results.benchmark, interval={}))
+    seeds = read_predictions(predictions, results.class_names)
+    try:
+        benchmark = pool_predictions(results.benchmark, seeds, len(results.class_names))
+    except ResultsError as error:
+        raise ResultsError(f"{predictions}: {error}") from error
+    return replace(results, benchmark=benchmark)
+
+
+def public_results(results: Results) -> Results:
+    """Return results (`Results`) as they are published: without local paths."""
+    return replace(
+        results,
+        command=public_command(results.command),
+        settings=without_folders(results.settings),
+        warnings=[" ".join(map(without_folder, warning.split(" "))) for warning in results.warnings],
+    )
+
+
 def push(publication: Publication, public: bool = False, api: HfApi | None = None) -> str:
-    """Send a publication in one commit.
+    """Send a publication in one commit; where the repository holds all of it already, there is none.
 
     Args:
         publication (`Publication`): What [`prepare_publication`] returned.
@@ -172,7 +248,7 @@ def push(publication: Publication, public: bool = False, api: HfApi | None = Non
             environment.
 
     Returns:
-        `str`: Address of the commit.
+        `str`: Address of the commit, or of the one that holds everything already.
 
     Raises:
         PublishError: Without a token, for a repository that everybody can read although `public` was not asked for or
@@ -182,13 +258,19 @@ def push(publication: Publication, public: bool = False, api: HfApi | None = Non
     if (api.token or get_token()) is None:
         raise PublishError("pushing needs a Hub token and none is set; run `hf auth login`, or set HF_TOKEN.")
     operations = [
-        CommitOperationAdd(path.name, publication.rewritten.get(path.name) or str(path)) for path in publication.files
+        CommitOperationAdd(file.name, file.content if isinstance(file.content, bytes) else str(file.content))
+        for file in publication.files
     ]
-    operations.append(CommitOperationAdd(CARD_NAME, publication.card.encode()))
     try:
         _open_repository(api, publication.repo_id, public)
+        if publication.revision != MAIN:
+            api.create_branch(publication.repo_id, branch=publication.revision, exist_ok=True)
+        # The client leaves out files that the branch holds as they are, and makes no commit of none.
         commit = api.create_commit(
-            publication.repo_id, operations, commit_message="Upload the FDP checkpoint, its code and its card"
+            publication.repo_id,
+            operations,
+            revision=publication.revision,
+            commit_message="Upload the FDP checkpoint, its code and its card",
         )
     except (HTTPError, OSError, RuntimeError) as error:  # RuntimeError: a large file that did not arrive
         raise PublishError(f"the Hub did not take {publication.repo_id}: {_reason(error)}") from error
@@ -200,8 +282,9 @@ def _open_repository(api: HfApi, repo_id: str, public: bool) -> None:
     try:
         existing = api.model_info(repo_id)
     except RepositoryNotFoundError:
-        api.create_repo(repo_id, private=not public)
-        return
+        # Of two pushes at once the second finds it made.
+        api.create_repo(repo_id, private=not public, exist_ok=True)
+        existing = api.model_info(repo_id)
     if not existing.private and not public:
         raise PublishError(
             f"{repo_id} exists and everybody can read it, but --public was not given; add --public, or choose another "
@@ -230,20 +313,31 @@ def _refusal(path: Path) -> str:
         kind = "is a link, and what it points to may be anything"
     elif path.is_dir():
         kind = "is a folder, and a checkpoint on the Hub is flat"
-    elif path.suffix.lower() in RECORDINGS:
-        kind = "is a picture or a video, and recordings of faces never leave this machine"
-    elif path.suffix.lower() in PICKLES:
-        kind = "may hold a pickle or raw arrays, which can run code or carry faces"
     else:
-        kind = "is not a file that a checkpoint needs"
+        kind = why_refused(path.name, _head(path)) or "is not a file that a checkpoint needs"
     return f"{path} {kind}; move it out of the folder and push again."
+
+
+def _scan(checkpoint: Path, files: Sequence[OutgoingFile]) -> None:
+    """Refuse what must not be public although its name is on the list; weights were opened before."""
+    for file in files:
+        if file.name.endswith(".safetensors"):
+            continue
+        content = file.content if isinstance(file.content, bytes) else file.content.read_bytes()
+        if (reason := why_refused(file.name, content)) is not None:
+            raise PublishError(f"{checkpoint / file.name} {reason}; remove it from there and push again.")
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
 
 
 def _check_loadable(checkpoint: Path, files: list[Path]) -> None:
     """Refuse a folder that a reader could not load: missing parts, or a file that is not what its name says."""
     names = {path.name for path in files}
     weights = [path for path in files if path.suffix == ".safetensors"]
-    if "config.json" not in names or not weights:
+    if "config.json" not in names or not any(path.name.startswith("model") for path in weights):
         missing = "config.json" if "config.json" not in names else "model.safetensors"
         raise PublishError(f"{checkpoint} lacks {missing}; give a checkpoint that train.py wrote, as OUT/folds/ID.")
     for path in weights:
@@ -252,7 +346,7 @@ def _check_loadable(checkpoint: Path, files: list[Path]) -> None:
                 logger.debug("%s holds %d tensors", path, len(tensors.keys()))
         except (SafetensorError, OSError) as error:
             raise PublishError(f"{path} is not a safetensors file ({error}); save the checkpoint again.") from error
-    referred = {f"{entry.split('--')[-1].split('.')[0]}.py" for entry in _auto_map(checkpoint, files)}
+    referred = {f"{entry.split('--')[-1].split('.')[0]}.py" for entry in _auto_map(files)}
     if lost := sorted(referred - names):
         raise PublishError(
             f"{checkpoint} refers to {', '.join(lost)} in its auto_map and has no such file; save it again."
@@ -264,7 +358,7 @@ def _check_loadable(checkpoint: Path, files: list[Path]) -> None:
         )
 
 
-def _auto_map(checkpoint: Path, files: list[Path]) -> list[str]:
+def _auto_map(files: list[Path]) -> list[str]:
     """Entries `file.Class` of all the auto_maps of a folder."""
     entries: list[str] = []
     for path in files:
@@ -289,6 +383,10 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise PublishError(f"{path} must hold a JSON object, but holds {type(content).__name__}; save it again.")
     return content
+
+
+def _json_bytes(content: Any) -> bytes:
+    return (json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def _reason(error: Exception) -> str:

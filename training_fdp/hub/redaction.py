@@ -1,4 +1,4 @@
-"""Settings without the places on somebody's disk: cards and trackers are read by others."""
+"""Remove local paths from settings before they are published or tracked, because others read cards and trackers."""
 
 from collections.abc import Mapping
 from pathlib import PurePosixPath, PureWindowsPath
@@ -14,15 +14,16 @@ def without_folder(text: str) -> str:
 
 
 def without_folders(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings (`dict`) in which every absolute path, alone or in a list, is cut to its last part."""
-    return {
-        name: [_cut(item) for item in value] if isinstance(value, list) else _cut(value)
-        for name, value in settings.items()
-    }
+    """Return settings (`dict`) in which every absolute path, at whatever depth, is cut to its last part."""
+    return {name: _cut(value) for name, value in settings.items()}
 
 
 def _cut(value: Any) -> Any:
-    return without_folder(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return without_folder(value)
+    if isinstance(value, list):
+        return [_cut(item) for item in value]
+    return without_folders(value) if isinstance(value, Mapping) else value
 
 
 def _is_absolute(text: str) -> bool:

@@ -111,7 +111,7 @@ def finish(
     if store.records(keys_by_seed(facts)) or (facts["protocol"] == NO_PROTOCOL and not missing):
         results = write_report(store, keys_by_seed(facts), failures)
         say(summary(results, store.root))
-        if tracker is not None and "metrics" in results:
+        if tracker is not None:
             tracker.log_results(results)
     if missing:
         say(f"{len(missing)} of {len(wanted)} folds are missing; the same command runs only these", sys.stderr)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from evaluation_fdp.results import Results
 from training_fdp.config import TrainConfig
 from training_fdp.errors import ConfigError
 from training_fdp.hub.redaction import without_folders
@@ -62,13 +63,14 @@ class RunTracker:
         else:
             self.accelerator.log(values, step=step)
 
-    def log_results(self, results: Mapping[str, Any]) -> None:
+    def log_results(self, results: Results) -> None:
         """Send the pooled figures and the counts of the confusion matrix."""
-        if not self.active:
+        if not self.active or results.benchmark is None:
             return
-        scalars = {f"pooled/{name}": value for name, value in results["metrics"].items() if isinstance(value, float)}
-        names = results["class_names"]
-        for truth, counts in zip(names, results["confusion_matrix"], strict=True):
+        figures = results.benchmark.figures
+        scalars: dict[str, float] = {f"pooled/{name}": value for name, value in figures.values.items()}
+        names = results.class_names
+        for truth, counts in zip(names, figures.confusion_matrix, strict=True):
             for prediction, count in zip(names, counts, strict=True):
                 scalars[f"confusion/{truth}/{prediction}"] = count
         self.accelerator.log(scalars)

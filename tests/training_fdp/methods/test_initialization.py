@@ -10,11 +10,12 @@ import torch
 from safetensors.torch import load_file
 
 from evaluation_fdp.protocols import Fold
+from evaluation_fdp.results import read_results
 from modeling_fdp import FDPConfig, FDPForVideoClassification
 from training_fdp.config import TrainConfig, parse_train_config
 from training_fdp.data.corpora import Corpora
 from training_fdp.errors import ConfigError, ProtocolError
-from training_fdp.hub.model_card import CardSubject, build_model_card, read_results
+from training_fdp.hub.model_card import CardSubject, build_model_card
 from training_fdp.methods.starting_weights import (
     CLASS_WEIGHTS,
     Initialization,
@@ -161,8 +162,8 @@ def test_a_run_starts_every_fold_and_the_final_model_there(run_from, checkpoint,
         assert record["init_from"] == {"name": "start", "sha256": digest, "new_parameters": []}
         assert record["settings"]["init_from"] == f"sha256 {digest}" and record["seen_subjects"] is None
     results = read_results(out / "results.json")
-    assert results["init_from"]["sha256"] == digest and results["preset"] == "pretrained"
-    assert any("does not say whom it was trained on" in warning for warning in results["warnings"])
+    assert results.init_from.sha256 == digest and results.preset == "pretrained"
+    assert any("does not say whom it was trained on" in warning for warning in results.warnings)
     assert f"Training started from start (weights sha256 {digest})." in (out / "report.md").read_text()
     card = build_model_card(CardSubject("me/mine", "fold0", tuple(NAMES)), results)
     assert f"Training started from start (weights sha256 `{digest}`)." in str(card)

@@ -204,7 +204,7 @@ def test_several_seeds(toy_run, tmp_path):
     assert [run["seed"] for run in results["per_seed"]] == [3, 4]
     values = [run["uf1"] for run in results["per_seed"]]
     assert results["metrics"]["uf1"] == pytest.approx(np.mean(values))
-    assert results["deviation"]["uf1"]["std"] == pytest.approx(np.std(values, ddof=1))
+    assert results["deviation"]["uf1"] == pytest.approx(np.std(values, ddof=1))
     low, high = results["interval"]["uf1"]
     assert 0 <= low <= high <= 1
     assert np.sum(results["confusion_matrix"]) == 30 and results["num_clips"] == 15

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.fakes.results import run_results
 from training_fdp.config import TrainConfig
 from training_fdp.errors import ConfigError
 from training_fdp.runs.trackers import RunTracker, check_tracker
@@ -55,16 +56,10 @@ def test_only_numbers_leave():
     }
     tracker = RunTracker(accelerator, TrainConfig(corpus=["x"], report_to="tensorboard", **places))
     tracker.log("fold0", 10, {"loss": 0.5, "rank": 0.1})
-    tracker.log_results(
-        {
-            "class_names": ["no", "yes"],
-            "confusion_matrix": [[3, 1], [0, 2]],
-            "metrics": {"uf1": 0.8, "f1_per_class": [0.8, 0.8]},
-        }
-    )
+    tracker.log_results(run_results(0.8, class_names=["no", "yes"]))
     assert accelerator.logged[0] == (10, {"fold0/loss": 0.5, "fold0/rank": 0.1})
     sent = accelerator.logged[1][1]
-    assert sent["pooled/uf1"] == 0.8 and sent["confusion/no/yes"] == 1
+    assert sent["pooled/uf1"] == pytest.approx(0.8) and sent["confusion/yes/yes"] == 18
     assert all(isinstance(value, int | float) for _, values in accelerator.logged for value in values.values())
     assert all(isinstance(value, str) for value in accelerator.started[1].values())
     assert "alice" not in str(accelerator.started) and "landmarks_path=sub07.csv" in str(accelerator.started)
