@@ -234,6 +234,7 @@ def main() -> int:
 def _render(folder: Path | None, face_model: str | None) -> Path:
     """Render the command's own recordings, or find them where they were rendered before."""
     from datasets import config
+
     from hub_datasets.synthetic.corpus import SyntheticLayout
     from hub_datasets.synthetic.settings import CorpusSettings
     from hub_datasets.synthetic.tree import write_tree

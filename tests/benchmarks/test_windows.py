@@ -13,7 +13,7 @@ def recording(number: int = 0, label: int = 0, subject: str = "s") -> Recording:
     """Frame t is t gray levels plus a fixed pattern: what is shown can be read off its mean."""
     pattern = np.random.default_rng(number).integers(80, 90, (32, 32), dtype=np.uint8)
     frames = np.arange(NUM_FRAMES, dtype=np.uint8)[:, None, None] + pattern
-    crops = {"as trained": frames, **{name: frames for name in CROPS}}
+    crops = {"as trained": frames, **dict.fromkeys(CROPS, frames)}
     return Recording(f"c{number}", subject, label, ONSET, APEX, OFFSET, 60.0, crops)
 
 
