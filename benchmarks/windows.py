@@ -22,11 +22,11 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.disturbances import CROPS, DISTURBANCES, NOTHING_MOVES, SHORT, Frames, Recording
+from evaluation_fdp.metrics import confusion_matrix, metrics_from_confusion_matrix
 from hub_datasets import get_builder_class
-from hub_datasets.folders import list_frames
-from modeling_fdp.video_processing_fdp import FDPVideoProcessor
-from training_fdp.metrics import confusion_matrix, metrics_from_confusion_matrix
-from training_fdp.pretrained import checkpoint_source, load_pretrained
+from processing_fdp.video_processing_fdp import FDPVideoProcessor
+from training_fdp.data.recordings import with_surroundings
+from training_fdp.methods.pretrained import checkpoint_source, load_pretrained
 
 TRIMMED = "trimmed"
 BATCH_SIZE = 32
@@ -136,7 +136,7 @@ def read_recordings(rows: Sequence[Mapping[str, Any]], processor: FDPVideoProces
         `list[Recording]`: one per row that has a class.
 
     Raises:
-        ValueError: a clip that is no folder of frames, or whose recording ends with it.
+        ValueError: a clip that is no folder of frames, or whose recording begins and ends with it.
     """
     crop_processors = {
         name: FDPVideoProcessor(**{**processor.to_dict(), "crop_scale": processor.crop_scale * factor})
@@ -146,27 +146,22 @@ def read_recordings(rows: Sequence[Mapping[str, Any]], processor: FDPVideoProces
     for row in rows:
         if row["label"] is None:
             continue
-        if not row["frames"]:
-            raise ValueError(f"windows are cut from folders of frames, but {row['clip_id']} is a video; extract it.")
-        folder = Path(row["frames"][0]).parent
-        names = list_frames(folder).names
-        start = names.index(Path(row["frames"][0]).name)
-        onset, offset = start + row["onset_index"], start + row["offset_index"]
-        if onset == 0 and offset == len(names) - 1:
+        whole = with_surroundings(row)
+        onset, offset, last = whole["onset_index"], whole["offset_index"], len(whole["frames"]) - 1
+        if onset == 0 and offset >= last:
             raise ValueError(
-                f"windows need frames around a movement, but the recording of {row['clip_id']} ends with it; give a "
+                f"windows need a folder with the frames around a movement, but {row['clip_id']} has none; give a "
                 "corpus of whole recordings (python -m hub_datasets generate --neutral_s 0.355)."
             )
         # An unknown apex is taken to lie in the middle.
-        apex = start + row["apex_index"] if row["apex_index"] is not None else (onset + offset) // 2
-        track = processor.align_clip(row["frames"], clip_id=row["clip_id"]).track
-        points = None if track is None else np.median(track.points, axis=0)
-        paths = [f"{folder}/{name}" for name in names]
-        crops = {"as trained": processor.align_clip(paths, landmarks=points).frames.numpy()}
+        apex = whole["apex_index"] if whole["apex_index"] is not None else (onset + offset) // 2
+        aligned = processor.align_clip(whole["frames"], clip_id=row["clip_id"])
+        crops = {"as trained": aligned.frames.numpy()}
+        points = None if aligned.track is None else np.median(aligned.track.points, axis=0)
         for name, (_, degrees, down) in CROPS.items() if points is not None else ():
             cropper = crop_processors[name]
             moved = _other_points(points, cropper.crop_scale, degrees, down)
-            crops[name] = cropper.align_clip(paths, landmarks=moved).frames.numpy()
+            crops[name] = cropper.align_clip(whole["frames"], landmarks=moved).frames.numpy()
         recordings.append(
             Recording(row["clip_id"], row["subject"], row["label"], onset, apex, offset, float(row["fps"]), crops)
         )
@@ -235,13 +230,13 @@ def _render(folder: Path | None, face_model: str | None) -> Path:
     """Render the command's own recordings, or find them where they were rendered before."""
     from datasets import config
 
-    from hub_datasets.synthetic.corpus import SyntheticLayout
+    from hub_datasets.synthetic.layouts import LAYOUTS
     from hub_datasets.synthetic.settings import CorpusSettings
     from hub_datasets.synthetic.tree import write_tree
 
     settings = CorpusSettings(**OWN_RECORDINGS, face_model=face_model)
     root = folder or Path(config.HF_DATASETS_CACHE) / "synthetic_frames" / settings.digest()
-    write_tree(settings, SyntheticLayout(), root)
+    write_tree(settings, LAYOUTS["synthetic"](), root)
     return root
 
 
