@@ -126,3 +126,4 @@ def array_of(values: Any) -> np.ndarray:
         values = values.detach()
         values = (values.float() if values.dtype == torch.bfloat16 else values).cpu().numpy()
     return np.asarray(values)
+

@@ -147,9 +147,7 @@ def _strangers(parts: dict[str, _Parts], folder: str) -> list[str]:
     copies = [
         name
         for name, split in parts.items()
-        if split[::2] != shape
-        and (mark := _COPY_MARK.search(stem := "".join(split)))
-        and stem[: mark.start()] in usual
+        if split[::2] != shape and (mark := _COPY_MARK.search(stem := "".join(split))) and stem[: mark.start()] in usual
     ]
     plain = [name for name in parts if name not in numbered and name not in copies]
     example = next(name for name, split in numbered.items() if split[::2] == shape)

@@ -115,7 +115,7 @@ def read_recordings(rows: Iterable[Mapping[str, Any]], processor: FDPVideoProces
         whole = with_surroundings(row)
         if whole["apex_index"] is None or not whole["frames"]:
             continue
-        frames = processor.prepare_clip(whole["frames"], clip_id=row["clip_id"])
+        frames = processor.align_clip(whole["frames"], clip_id=row["clip_id"]).frames
         yield Recording(
             processor.normalize_frames(frames), whole["onset_index"], whole["apex_index"], whole["offset_index"]
         )
