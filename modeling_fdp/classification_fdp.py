@@ -6,10 +6,14 @@ from torch.nn import functional as F
 
 from .configuration_fdp import POOLED_CELLS, FDPConfig
 from .frame_encoder_fdp import FDPConvNormReLU, average_over_grid
+from .movement_patterns_fdp import FDPMovementReadout
 
 
 class FDPConvolutionalClassifier(nn.Module):
-    """3x3 convolution, average over the cells of a small grid, one linear layer (our choice)."""
+    """3x3 convolution, average over the cells of a small grid, one linear layer (our choice).
+
+    With `reference="movement_patterns"` the last layer sees what `FDPMovementReadout` makes of the patterns as well.
+    """
 
     seen_size: int
 
@@ -20,13 +24,22 @@ class FDPConvolutionalClassifier(nn.Module):
         self.convolution = FDPConvNormReLU(size, size)
         self.grid_size = config.classifier_grid_size
         self.dropout = nn.Dropout(config.classifier_dropout)
-        self.seen_size = size * self.grid_size**2
+        self.movement = FDPMovementReadout(config) if config.has_patterns else None
+        self.seen_size = size * self.grid_size**2 + (0 if self.movement is None else self.movement.seen_size)
         self.output = nn.Linear(self.seen_size, num_labels)
 
-    def forward(self, representation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(batch_size, representation_size, height, width) -> (batch_size, num_labels) and what the last layer saw."""
+    def forward(
+        self, representation: torch.Tensor, movement: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(batch_size, representation_size, height, width) -> (batch_size, num_labels) and what the last layer saw.
+
+        `movement` is the `movement_features` of `FDPModelOutput`.
+        """
         hidden_states = self.convolution(self.norm(representation))
-        hidden_states = self.dropout(average_over_grid(hidden_states, self.grid_size).flatten(1))
+        hidden_states = average_over_grid(hidden_states, self.grid_size).flatten(1)
+        if self.movement is not None:
+            hidden_states = torch.cat([hidden_states, self.movement(movement)], dim=1)
+        hidden_states = self.dropout(hidden_states)
         return self.output(hidden_states), hidden_states
 
 
@@ -43,8 +56,13 @@ class FDPFullyConnectedClassifier(nn.Module):
         self.seen_size = config.classifier_hidden_size
         self.output = nn.Linear(self.seen_size, num_labels)
 
-    def forward(self, representation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(batch_size, representation_size, height, width) -> (batch_size, num_labels) and what the last layer saw."""
+    def forward(
+        self, representation: torch.Tensor, movement: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(batch_size, representation_size, height, width) -> (batch_size, num_labels) and what the last layer saw.
+
+        `movement` serves the other classifier and is not used.
+        """
         hidden_states = F.max_pool2d(representation, POOLED_CELLS).flatten(1)
         hidden_states = self.dropout(F.relu(self.hidden(hidden_states)))
         return self.output(hidden_states), hidden_states

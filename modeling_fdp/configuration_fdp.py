@@ -10,6 +10,7 @@ from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError
 from transformers import PreTrainedConfig
 
+from .movement_directions_fdp import NUM_DIRECTIONS
 from .presets_fdp import PRESETS
 
 AUTO_MAP = {
@@ -23,6 +24,11 @@ SEGNET_TOTAL_STRIDE = 32
 MOTION_CHANNELS, MOTION_STRIDE, MOTION_LEAST_FRAMES = 6, 2, 5
 # The side of its frames must be a multiple of this: the head is held still on coarser pictures first.
 MOTION_SIDE = MOTION_STRIDE**2
+# What `movement_patterns_fdp` makes of a clip: channels, pictures for the encoder, frames that it needs, and what the
+# side must be a multiple of, because half of it is divided into the places at which motion is told to the scorer.
+MOVEMENT_CHANNELS, NUM_PATTERNS, MOVEMENT_LEAST_FRAMES, MOVEMENT_SIDE = 7, 5, 3, 32
+# References that show motion, at half the frame's resolution, in place of frames.
+MOTION_REFERENCES = ("first_frame_motion", "movement_patterns")
 # Cells along a side of what the fully connected classifier pools over.
 POOLED_CELLS = 3
 
@@ -71,16 +77,25 @@ class FDPConfig(PreTrainedConfig):
             What a frame is compared with before it is judged: `"none"` (paper and released code),
             `"first_frame_motion"` (the head is held still, every pixel is fitted over time by a pulse and a drift, and
             the encoder sees these and the motion of the skin behind them; see `motion_fdp`),
+            `"movement_patterns"` (any stretch of a movement: the clip's own curves over time are found, and the
+            encoder sees the patterns of motion and gray along them; see `movement_patterns_fdp`),
             `"first_frame_pixels"` (the plain difference alone) or `"first_frame_features"` (the first frame's
             features are subtracted after the encoder). Our choice: identity dominates raw frames, and the reference
             to the first frame is the largest single gain in published logs on CASME II; what motion adds
             to it is in `docs/results.md`. Motion takes the frames for evenly spread in time.
         reference_gain (`float`, *optional*, defaults to 12.0):
-            With `"first_frame_motion"` and `"first_frame_pixels"`, the difference is multiplied by this and passed
-            through tanh: 10 of 255 gray levels become 0.74, and a blink cannot drown a brow. Our choice.
+            With `"first_frame_motion"`, `"movement_patterns"` and `"first_frame_pixels"`, the change of gray is
+            multiplied by this and passed through tanh: 10 of 255 gray levels become 0.74, and a blink cannot drown a
+            brow. Our choice.
         num_moments (`int`, *optional*, defaults to 4):
             With `"first_frame_motion"`, moments at which the fitted curves are read and which take the frames' place
             in the encoder: the curves are smooth, so a few moments hold all that the frames say (our choice).
+        num_directions (`int`, *optional*, defaults to 16):
+            With `"movement_patterns"`, directions along which the rank scorer sees motion, at most 16. They start at a
+            closed form and are trained (our choice; 8 to 24 were alike).
+        pattern_scale_rate (`float`, *optional*, defaults to 0.5):
+            With `"movement_patterns"`, share of training clips whose patterns are multiplied by a factor of 0.7 to
+            4.5, which stands for weaker and stronger movements (our choice).
         stem_channels (`list[int]`, *optional*, defaults to `[64, 32, 64, 64]`):
             Output channels of the 3x3 convolutions of the stem (released code).
         stem_strides (`list[int]`, *optional*, defaults to `[2, 1, 1, 2]`):
@@ -162,10 +177,12 @@ class FDPConfig(PreTrainedConfig):
         dynamic_image_shortcut (`bool`, *optional*, defaults to `True`):
             Whether the light decoder also sees the stem's first map, pooled over time: fine lines, past scorer, stages
             and representation (our choice). `False` makes the image from the representation alone (paper), as SegNet
-            does in any case.
+            does in any case, and as is always done with `reference="movement_patterns"`.
         dynamic_image_frames (`str`, *optional*, defaults to `"stabilized"`):
             What the target is summed from: `"stabilized"` (the frames with the head held still: a dynamic image of the
-            frames themselves shows mostly how the head moved; our choice) or `"given"` (paper and released code).
+            frames themselves shows mostly how the head moved; our choice), `"given"` (paper and released code) or
+            `"along_curve"` (stabilized frames, weighed by the scores of `reference="movement_patterns"`: what the
+            movement changes from rest to its peak; our choice).
         dynamic_image_normalization (`str`, *optional*, defaults to `"signed"`):
             Scale of the target: `"signed"` (0.5 means no motion) or `"min_max"` (per image, released code).
         dynamic_image_gain (`float`, *optional*, defaults to 8.0):
@@ -212,11 +229,13 @@ class FDPConfig(PreTrainedConfig):
     num_channels: int = 1
     num_frames: int = 16
     image_size: int = 64
-    reference: Literal["none", "first_frame_motion", "first_frame_pixels", "first_frame_features"] = (
-        "first_frame_motion"
-    )
+    reference: Literal[
+        "none", "first_frame_motion", "first_frame_pixels", "first_frame_features", "movement_patterns"
+    ] = "first_frame_motion"
     reference_gain: float | int = 12.0
     num_moments: int = 4
+    num_directions: int = 16
+    pattern_scale_rate: float | int = 0.5
     stem_channels: list[int] = field(default_factory=lambda: [64, 32, 64, 64])
     stem_strides: list[int] = field(default_factory=lambda: [2, 1, 1, 2])
     hidden_sizes: list[int] = field(default_factory=lambda: [96, 192, 384, 768])
@@ -255,7 +274,7 @@ class FDPConfig(PreTrainedConfig):
     dynamic_image_decoder: Literal["segnet", "light", "none"] = "segnet"
     decoder_size: int = 64
     dynamic_image_shortcut: bool = True
-    dynamic_image_frames: Literal["stabilized", "given"] = "stabilized"
+    dynamic_image_frames: Literal["stabilized", "given", "along_curve"] = "stabilized"
     dynamic_image_normalization: Literal["signed", "min_max"] = "signed"
     dynamic_image_gain: float | int = 8.0
     classification_loss_weight: float | int = 1.0
@@ -323,34 +342,50 @@ class FDPConfig(PreTrainedConfig):
 
     @property
     def encoder_channels(self) -> int:
-        """Channels of what the encoder sees: pulse and drift of difference and motion, or the frame's own."""
-        return MOTION_CHANNELS if self.reference == "first_frame_motion" else self.num_channels
+        """Channels of what the encoder sees: those of the motion that the reference shows, or the frame's own."""
+        channels = {"first_frame_motion": MOTION_CHANNELS, "movement_patterns": MOVEMENT_CHANNELS}
+        return channels.get(self.reference, self.num_channels)
 
     @property
     def encoder_strides(self) -> list[int]:
         """Strides of the stem's convolutions; motion comes at half the frame's resolution already."""
-        if self.reference != "first_frame_motion":
+        if self.reference not in MOTION_REFERENCES:
             return self.stem_strides
         return [self.stem_strides[0] // MOTION_STRIDE, *self.stem_strides[1:]]
 
     @property
+    def has_patterns(self) -> bool:
+        """Whether the encoder sees patterns along a clip's own curves, which have no order in time."""
+        return self.reference == "movement_patterns"
+
+    @property
+    def has_decoder_shortcut(self) -> bool:
+        """Whether the light decoder sees the stem's first map, pooled over time; patterns cannot be pooled so."""
+        return self.dynamic_image_shortcut and not self.has_patterns
+
+    @property
     def num_encoder_frames(self) -> int:
-        """Maps per clip that pass the encoder: moments of the motion's curves, or the frames."""
-        return self.num_moments if self.reference == "first_frame_motion" else self.num_frames
+        """Maps per clip that pass the encoder: moments of the motion's curves, patterns along them, or the frames."""
+        numbers = {"first_frame_motion": self.num_moments, "movement_patterns": NUM_PATTERNS}
+        return numbers.get(self.reference, self.num_frames)
 
     @property
     def least_frames(self) -> int:
         """Frames that a clip must have at least: two to see motion, five to tell a pulse from drift and noise."""
-        return MOTION_LEAST_FRAMES if self.reference == "first_frame_motion" else 2
+        least = {"first_frame_motion": MOTION_LEAST_FRAMES, "movement_patterns": MOVEMENT_LEAST_FRAMES}
+        return least.get(self.reference, 2)
 
     @property
     def takes_any_length(self) -> bool:
         """Whether clips may have other than `num_frames` frames."""
-        return self.reference == "first_frame_motion" or not TEMPORAL_POOLINGS[self.temporal_pooling].has_kernel
+        return self.reference in MOTION_REFERENCES or not TEMPORAL_POOLINGS[self.temporal_pooling].has_kernel
 
     @property
     def has_rank_scorer(self) -> bool:
-        """Whether anything trains a rank scorer or reads its scores; without one they come in closed form."""
+        """Whether anything trains a scorer of frame features or reads its scores; else they come in closed form."""
+        if self.has_patterns:
+            # Their own scorer ranks the frames.
+            return False
         return self.rank_loss_weight > 0 or TEMPORAL_POOLINGS[self.temporal_pooling].reads_scores
 
     @property
@@ -379,8 +414,10 @@ class FDPConfig(PreTrainedConfig):
         total_stride = self.stem_stride * math.prod(self.stage_strides)
         if self.dynamic_image_decoder == "segnet":
             total_stride = math.lcm(total_stride, SEGNET_TOTAL_STRIDE)
-        if self.reference == "first_frame_motion":
-            total_stride = math.lcm(total_stride, MOTION_SIDE)
+        if self.reference in MOTION_REFERENCES:
+            total_stride = math.lcm(
+                total_stride, MOTION_SIDE if self.reference == "first_frame_motion" else MOVEMENT_SIDE
+            )
         if size <= 0 or size % total_stride:
             raise ValueError(
                 f"Frames must have a side that is a multiple of {total_stride} pixels (the strides of stem, stages, "
@@ -418,6 +455,7 @@ class FDPConfig(PreTrainedConfig):
             "classifier_grid_size",
             "rank_pooling_steps",
             "rank_grid_size",
+            "num_directions",
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1, but {getattr(self, name)} was given.")
@@ -439,6 +477,13 @@ class FDPConfig(PreTrainedConfig):
             raise ValueError(f"`num_moments` must be at least 2 to rank them, but {self.num_moments} was given.")
         if len(set(self.action_units)) != len(self.action_units):
             raise ValueError(f"`action_units` must name each code once, but {self.action_units} was given.")
+        if self.num_directions > NUM_DIRECTIONS:
+            raise ValueError(
+                f"`num_directions` must be at most {NUM_DIRECTIONS}, which were fitted, but {self.num_directions} was "
+                "given."
+            )
+        if not 0 <= self.pattern_scale_rate <= 1:
+            raise ValueError(f"`pattern_scale_rate` must lie in [0, 1], but {self.pattern_scale_rate} was given.")
         for name in ("drop_path_rate", "attention_dropout", "classifier_dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must lie in [0, 1), but {getattr(self, name)} was given.")
@@ -462,7 +507,7 @@ class FDPConfig(PreTrainedConfig):
             )
         if not self.stem_channels:
             raise ValueError("`stem_channels` must name at least one convolution, but [] was given.")
-        if self.reference == "first_frame_motion" and self.stem_strides[0] % MOTION_STRIDE:
+        if self.reference in MOTION_REFERENCES and self.stem_strides[0] % MOTION_STRIDE:
             raise ValueError(
                 "Motion comes at half the frame's resolution, so the first of `stem_strides` must be even, but "
                 f"{self.stem_strides} was given."
@@ -499,6 +544,19 @@ class FDPConfig(PreTrainedConfig):
             raise ValueError(
                 "`temporal_pooling='interleaved_convolution'` reshapes one vector per frame, but "
                 f"frame_head={self.frame_head!r} was given; use 'vector' or 'temporal_convolution'."
+            )
+        if self.has_patterns and (
+            self.temporal_pooling != "temporal_convolution" or self.classifier != "convolutional"
+        ):
+            raise ValueError(
+                "`reference='movement_patterns'` shows patterns without an order in time, which only "
+                "`temporal_pooling='temporal_convolution'` and `classifier='convolutional'` take, but "
+                f"{self.temporal_pooling!r} and {self.classifier!r} were given."
+            )
+        if self.dynamic_image_frames == "along_curve" and not self.has_patterns:
+            raise ValueError(
+                "`dynamic_image_frames='along_curve'` weighs frames by the scores of "
+                f"`reference='movement_patterns'`, but reference={self.reference!r} was given; use 'stabilized'."
             )
         if not TEMPORAL_POOLINGS[self.temporal_pooling].has_kernel and self.representation_multiplier != 1:
             raise ValueError(

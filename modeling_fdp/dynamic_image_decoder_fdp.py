@@ -60,7 +60,7 @@ class FDPSegNetDecoder(nn.Module):
         self.decoder = nn.ModuleList(decoder)
         self.output = FDPImageOutput(channels, 1)
 
-    def forward(self, representation: torch.Tensor, detail: torch.Tensor) -> torch.Tensor:
+    def forward(self, representation: torch.Tensor, detail: torch.Tensor | None) -> torch.Tensor:
         """(batch_size, representation_size, map height, map width) -> (batch_size, 1, height, width) in [0, 1].
 
         `detail` serves the other decoder and is not used.
@@ -99,9 +99,10 @@ def unpool(hidden_states: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
 class FDPLightDecoder(nn.Module):
     """A small encoder-decoder for small presets (our choice).
 
-    One level down and up again on the representation, then up to the size of the stem's first map. With
+    One level down and up again on the representation, then up to the cells of the stem's first map. With
     `config.dynamic_image_shortcut` that map joins in, with the fine lines that a coarse representation cannot hold: a
-    lid or a lip moves by a fraction of a pixel. Without it the image comes from the representation alone.
+    lid or a lip moves by a fraction of a pixel. Without it the image comes from the representation alone; that of
+    patterns unfolds its channels into those lines.
     """
 
     def __init__(self, config: FDPConfig) -> None:
@@ -111,20 +112,21 @@ class FDPLightDecoder(nn.Module):
         self.down = FDPConvNormReLU(size, 2 * size, stride=2)
         self.bottom = FDPConvNormReLU(2 * size, size)
         self.merge = FDPConvNormReLU(size, size)
-        self.has_shortcut = config.dynamic_image_shortcut
-        self.detail = FDPConvNormReLU(size + self.has_shortcut * config.stem_channels[0], size // 2)
-        # Each pixel of a cell of the stem's map is one channel of the last convolution: no layer runs at full size.
-        self.output = FDPImageOutput(size // 2, config.stem_strides[0] ** 2)
         self.stem_stride = config.stem_strides[0]
+        self.has_shortcut = config.has_decoder_shortcut
+        self.to_stem = _to_stem(config, size)
+        self.detail = FDPConvNormReLU(size + (config.stem_channels[0] if self.has_shortcut else 0), size // 2)
+        # Each pixel of a cell of the stem's map is one channel of the last convolution: no layer runs at full size.
+        self.output = FDPImageOutput(size // 2, self.stem_stride**2)
 
-    def forward(self, representation: torch.Tensor, detail: torch.Tensor) -> torch.Tensor:
+    def forward(self, representation: torch.Tensor, detail: torch.Tensor | None) -> torch.Tensor:
         """Constructs dynamic images.
 
         Args:
             representation (`torch.FloatTensor` of shape `(batch_size, representation_size, map height, map width)`):
                 the dynamic representation.
-            detail (`torch.FloatTensor` of shape `(batch_size, stem_channels[0], stem height, stem width)`): the stem's
-                first map, pooled over time; of its size alone use is made without the shortcut.
+            detail (`torch.FloatTensor`, *optional*): the stem's first map, pooled over time, of shape
+                `(batch_size, stem_channels[0], stem height, stem width)`; not looked at without a shortcut.
 
         Returns:
             `torch.FloatTensor` of shape `(batch_size, 1, height, width)`: in [0, 1].
@@ -132,11 +134,19 @@ class FDPLightDecoder(nn.Module):
         entered = self.enter(representation)
         lowered = self.bottom(self.down(entered))
         merged = self.merge(entered + F.interpolate(lowered, size=entered.shape[-2:], mode="nearest"))
-        finer = merged.shape[-1] // detail.shape[-1]
-        if finer > 1:
-            # The released vector is an image of full size.
-            merged = F.avg_pool2d(merged, finer)
-        else:
-            merged = F.interpolate(merged, size=detail.shape[-2:], mode="nearest")
-        drawn = self.detail(torch.cat([merged, detail], dim=1) if self.has_shortcut else merged)
-        return torch.sigmoid(F.pixel_shuffle(self.output(drawn), self.stem_stride))
+        drawn = self.to_stem(merged)
+        if self.has_shortcut:
+            drawn = torch.cat([drawn, detail], dim=1)
+        return torch.sigmoid(F.pixel_shuffle(self.output(self.detail(drawn)), self.stem_stride))
+
+
+def _to_stem(config: FDPConfig, size: int) -> nn.Module:
+    """Brings the representation's cells to those of the stem's first map."""
+    stem_stride = config.stem_strides[0]
+    if stem_stride > config.feature_stride:
+        # The released vector is an image of full size.
+        return nn.AvgPool2d(stem_stride // config.feature_stride)
+    coarser = config.feature_stride // stem_stride
+    if not config.has_patterns:
+        return nn.Upsample(scale_factor=coarser, mode="nearest")
+    return nn.Sequential(FDPConvNormReLU(size, size * coarser**2), nn.PixelShuffle(coarser))

@@ -117,18 +117,20 @@ def dynamic_image(
     return image.to(frames.dtype)
 
 
-def scaled_dynamic_image(frames: torch.Tensor, config: FDPConfig) -> torch.Tensor:
+def scaled_dynamic_image(frames: torch.Tensor, config: FDPConfig, weights: torch.Tensor | None = None) -> torch.Tensor:
     """The dynamic image of frames on the scale that a network constructs.
 
     Args:
         frames (`torch.FloatTensor` of shape `(batch_size, num_frames, 1, height, width)`): in [-1, 1].
         config (`FDPConfig`): says which scale.
+        weights (`torch.FloatTensor` of shape `(batch_size, num_frames)`, *optional*): see `dynamic_image`.
 
     Returns:
         `torch.FloatTensor` of shape `(batch_size, 1, height, width)`: in [0, 1].
     """
     return dynamic_image(
         frames,
+        weights,
         normalization=config.dynamic_image_normalization,
         gain=config.dynamic_image_gain,
         # The released target is cast to 8 bits; ours stays float.
@@ -138,7 +140,10 @@ def scaled_dynamic_image(frames: torch.Tensor, config: FDPConfig) -> torch.Tenso
 
 @torch.no_grad()
 def dynamic_image_target(
-    pixel_values: torch.Tensor, config: FDPConfig, stabilized: torch.Tensor | None = None
+    pixel_values: torch.Tensor,
+    config: FDPConfig,
+    stabilized: torch.Tensor | None = None,
+    rank_scores: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """What a network shall construct of a clip.
 
@@ -148,13 +153,29 @@ def dynamic_image_target(
         config (`FDPConfig`): says of which frames, on which scale.
         stabilized (`torch.FloatTensor` of shape `(batch_size, num_frames, 1, height, width)`, *optional*): the same
             with the head held still, where that is known already.
+        rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`, *optional*): the network's; needed where
+            frames are weighed by them.
 
     Returns:
         `torch.FloatTensor` of shape `(batch_size, 1, height, width)`: in [0, 1].
+
+    Raises:
+        ValueError: no scores where frames are weighed by them.
     """
     if config.dynamic_image_frames == "given":
         return scaled_dynamic_image(pixel_values.float().mean(2, keepdim=True), config)
-    return scaled_dynamic_image(stabilize(pixel_values) if stabilized is None else stabilized, config)
+    if stabilized is None:
+        stabilized = stabilize(pixel_values, anchor=pixel_values.shape[1] // 2 if config.has_patterns else 0)
+    if config.dynamic_image_frames == "stabilized":
+        return scaled_dynamic_image(stabilized, config)
+    if rank_scores is None:
+        raise ValueError(
+            "`dynamic_image_frames='along_curve'` weighs frames by the network's scores, but none were given; pass "
+            "`rank_scores`, or train with 'stabilized'."
+        )
+    # What is there when the movement has come far, minus what is there when it has not.
+    scores = rank_scores.float()
+    return scaled_dynamic_image(stabilized, config, scores - scores.mean(1, keepdim=True))
 
 
 def dynamic_image_phases(

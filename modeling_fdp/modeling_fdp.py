@@ -27,10 +27,13 @@ from .dynamic_image_fdp import dynamic_image_target, rank_pooling_weights
 from .frame_encoder_fdp import FDPAttention, FDPFrameEncoder, FDPStage
 from .gradient_checkpointing_fdp import keep_running_statistics
 from .motion_fdp import motion_channels, stabilize
+from .movement_curves_fdp import FDPMovementDirections
+from .movement_patterns_fdp import FDPMovement, FDPMovementReference
 from .temporal_pooling_fdp import (
     FDPRankScorer,
     FDPTemporalPooling,
     closed_form_rank_scores,
+    progress_loss,
     rank_hinge_loss,
     scores_per_frame,
 )
@@ -46,11 +49,16 @@ class FDPModelOutput(ModelOutput):
         pooler_output (`torch.FloatTensor` of shape `(batch_size, representation_size, height, width)`):
             The dynamic representation of the clip.
         rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`):
-            One score per frame, higher for later frames; any scale. Those of moments are interpolated.
-        detail (`torch.FloatTensor` of shape `(batch_size, stem_channels[0], stem height, stem width)`):
-            The stem's first map, pooled over time in closed form: fine lines for the constructed dynamic image.
+            One score per frame, higher for later frames; any scale. Those of moments are interpolated. With
+            `reference="movement_patterns"`, higher the further the movement has come.
+        detail (`torch.FloatTensor` of shape `(batch_size, stem_channels[0], stem height, stem width)`, *optional*):
+            The stem's first map, pooled over time in closed form: fine lines for the constructed dynamic image. Absent
+            with `reference="movement_patterns"`, whose patterns have no order in time.
         stabilized_frames (`torch.FloatTensor` of shape `(batch_size, num_frames, 1, height, width)`, *optional*):
-            The frames with the head held still, with `reference="first_frame_motion"`.
+            The frames with the head held still, with `reference="first_frame_motion"` and `"movement_patterns"`.
+        movement_features (`torch.FloatTensor` of shape `(batch_size, movement_size)`, *optional*):
+            What the classifier sees beside the representation, with `reference="movement_patterns"`; see
+            `FDPMovement`.
         hidden_states (`tuple[torch.FloatTensor]`, *optional*):
             The stem's map and the map of each stage, `(batch_size * num_encoder_frames, channels, height, width)`.
         attentions (`tuple[torch.FloatTensor]`, *optional*):
@@ -63,6 +71,7 @@ class FDPModelOutput(ModelOutput):
     rank_scores: torch.Tensor | None = None
     detail: torch.Tensor | None = None
     stabilized_frames: torch.Tensor | None = None
+    movement_features: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
 
@@ -79,7 +88,7 @@ class FDPVideoClassifierOutput(ModelOutput):
         dynamic_image (`torch.FloatTensor` of shape `(batch_size, 1, height, width)`, *optional*):
             The constructed dynamic image in [0, 1]; absent with `dynamic_image_decoder="none"`.
         rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`):
-            One score per frame, higher for later frames; any scale.
+            One score per frame, higher for later frames, or the further the movement has come; any scale.
         action_unit_logits (`torch.FloatTensor` of shape `(batch_size, num_action_units)`, *optional*):
             Scores of `config.action_units` before the sigmoid; absent where the configuration names none.
         losses (`dict[str, torch.FloatTensor]`, *optional*):
@@ -118,6 +127,8 @@ class FDPPreTrainedModel(PreTrainedModel):
         super()._init_weights(module)
         if isinstance(module, (nn.Conv2d, nn.Conv3d, nn.Linear)) and self.config.initialization == "truncated_normal":
             init.trunc_normal_(module.weight, std=self.config.initializer_range)
+        elif isinstance(module, FDPMovementDirections):
+            module.start_at_closed_form()
         elif isinstance(module, FDPImageOutput):
             # Starts near "no motion" everywhere (sigmoid of 0), which is what most of the target says.
             init.normal_(module.weight, std=1e-3)
@@ -156,6 +167,7 @@ class FDPModel(FDPPreTrainedModel):
     def __init__(self, config: FDPConfig) -> None:
         super().__init__(config)
         self.encoder = FDPFrameEncoder(config)
+        self.movement = FDPMovementReference(config) if config.has_patterns else None
         self.rank_scorer = FDPRankScorer(config) if config.has_rank_scorer else None
         self.pooling = FDPTemporalPooling(config)
         self.post_init()
@@ -178,10 +190,14 @@ class FDPModel(FDPPreTrainedModel):
         """
         self._check_pixel_values(pixel_values)
         num_frames = pixel_values.shape[1]
+        movement = None if self.movement is None else self.movement(pixel_values)
         stabilized = stabilize(pixel_values) if self.config.reference == "first_frame_motion" else None
-        frames = self._refer_to_first_frame(pixel_values, stabilized).to(self.dtype)
+        frames = self._refer_to_first_frame(pixel_values, stabilized) if movement is None else movement.patterns
+        frames = frames.to(self.dtype)
         # (batch_size, frames, channels, height, width) -> (batch_size * frames, channels, height, width) and back
         features, detail = (maps.unflatten(0, frames.shape[:2]) for maps in self.encoder(frames.flatten(0, 1)))
+        if movement is not None:
+            return self._output_of_patterns(features, movement)
         if self.config.reference == "first_frame_features":
             features = features - features[:, :1]
         rank_scores = closed_form_rank_scores(features) if self.rank_scorer is None else self.rank_scorer(features)
@@ -196,6 +212,15 @@ class FDPModel(FDPPreTrainedModel):
             # A sum, not a product of matrices, which would bring the gradients of the stem into another layout.
             detail=(weights.view(-1, 1, 1, 1) * detail).sum(1),
             stabilized_frames=stabilized,
+        )
+
+    def _output_of_patterns(self, features: torch.Tensor, movement: FDPMovement) -> FDPModelOutput:
+        return FDPModelOutput(
+            last_hidden_state=features,
+            pooler_output=self.pooling(features, movement.rank_scores),
+            rank_scores=movement.rank_scores,
+            stabilized_frames=movement.still_frames,
+            movement_features=movement.features,
         )
 
     def get_input_embeddings(self) -> nn.Module:
@@ -299,6 +324,7 @@ class FDPForVideoClassification(FDPPreTrainedModel):
         dynamic_image_targets: torch.Tensor | None = None,
         class_weights: torch.Tensor | None = None,
         action_unit_targets: torch.Tensor | None = None,
+        progress_targets: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> FDPVideoClassifierOutput:
         """Classifies clips and constructs their dynamic images.
@@ -315,6 +341,10 @@ class FDPForVideoClassification(FDPPreTrainedModel):
                 Weights of the classes in the cross-entropy; the configuration's by default.
             action_unit_targets (`torch.FloatTensor` of shape `(batch_size, num_action_units)`, *optional*):
                 1 where a unit of `config.action_units` moved, 0 where not, NaN where nobody coded it.
+            progress_targets (`torch.FloatTensor` of shape `(batch_size, num_frames)`, *optional*):
+                How far the movement has come in each frame, from 0, at rest, to 1, at the apex; NaN where nobody
+                knows. Scores are then trained to follow it instead of time; with `reference="movement_patterns"`
+                nothing else trains them to rank.
             **kwargs: `output_hidden_states`, `output_attentions`, `return_dict`.
 
         Returns:
@@ -324,7 +354,7 @@ class FDPForVideoClassification(FDPPreTrainedModel):
             ValueError: an input of a shape, type or range that the configuration does not take.
         """
         outputs = self.fdp(pixel_values, **kwargs)
-        logits, seen = self.classifier(outputs.pooler_output)
+        logits, seen = self.classifier(outputs.pooler_output, outputs.movement_features)
         action_unit_logits = None if self.action_unit_output is None else self.action_unit_output(seen)
         constructed = None if self.decoder is None else self.decoder(outputs.pooler_output, outputs.detail)
         loss, losses = None, None
@@ -338,7 +368,9 @@ class FDPForVideoClassification(FDPPreTrainedModel):
             if constructed is not None and self.config.dynamic_image_loss_weight > 0:
                 target = self._dynamic_image_target(pixel_values, dynamic_image_targets, outputs)
                 losses["dynamic_image"] = F.mse_loss(constructed.float(), target)
-            if self.config.rank_loss_weight > 0:
+            if self.config.rank_loss_weight > 0 and progress_targets is not None:
+                losses["rank"] = progress_loss(outputs.rank_scores.float(), progress_targets, self.config.rank_margin)
+            elif self.config.rank_loss_weight > 0 and not self.config.has_patterns:
                 losses["rank"] = rank_hinge_loss(outputs.rank_scores.float(), self.config.rank_margin)
             weighted = [getattr(self.config, f"{name}_loss_weight") * value for name, value in losses.items()]
             loss = sum(weighted) if weighted else None
@@ -387,7 +419,7 @@ class FDPForVideoClassification(FDPPreTrainedModel):
                     f"`dynamic_image_targets` must have shape {expected}, but {tuple(given.shape)} was given."
                 )
             return given.float()
-        return dynamic_image_target(pixel_values, self.config, outputs.stabilized_frames)
+        return dynamic_image_target(pixel_values, self.config, outputs.stabilized_frames, outputs.rank_scores)
 
     def _check_labels(self, labels: torch.Tensor, logits: torch.Tensor) -> None:
         if labels.shape != logits.shape[:1] or labels.dtype not in (torch.int64, torch.int32):

@@ -56,12 +56,14 @@ class Texture(NamedTuple):
     damping: float
 
 
-def stabilize(frames: torch.Tensor) -> torch.Tensor:
-    """Holds the head still where the first frame shows it.
+def stabilize(frames: torch.Tensor, anchor: int = 0) -> torch.Tensor:
+    """Holds the head still where one frame shows it.
 
     Args:
         frames (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`): square, in
             [-1, 1]; colours are averaged.
+        anchor (`int`, *optional*, defaults to 0): 0-based number of that frame. The middle one halves the largest
+            motion that the others have to be read back along.
 
     Returns:
         `torch.FloatTensor` of shape `(batch_size, num_frames, 1, height, width)`: single precision. Reliable where the
@@ -80,14 +82,14 @@ def stabilize(frames: torch.Tensor) -> torch.Tensor:
         planes = frames.float().mean(2)
         # Half the resolution does: the head moves as one.
         small = F.avg_pool2d(planes, STRIDE)
-        first, later = small[:, :1], small[:, 1:]
-        texture = texture_of(first, HEAD_MOTION_WINDOW)
-        motion = planes.new_zeros(*later.shape[:2], 2, 3)
+        fixed, others = small[:, anchor : anchor + 1], _without(small, anchor)
+        texture = texture_of(fixed, HEAD_MOTION_WINDOW)
+        motion = planes.new_zeros(*others.shape[:2], 2, 3)
         for iteration in range(HEAD_ITERATIONS):
-            moved = later if iteration == 0 else resample(later, affine_field(motion, small.shape[-1]))
-            motion = motion + affine_motion(displacement(texture, first - moved))
-        still = resample(planes[:, 1:], affine_field(motion * STRIDE, planes.shape[-1]))
-        return torch.cat([planes[:, :1], still], dim=1).unsqueeze(2)
+            moved = others if iteration == 0 else resample(others, affine_field(motion, small.shape[-1]))
+            motion = motion + affine_motion(displacement(texture, fixed - moved))
+        still = resample(_without(planes, anchor), affine_field(motion * STRIDE, planes.shape[-1]))
+        return torch.cat([still[:, :anchor], planes[:, anchor : anchor + 1], still[:, anchor:]], dim=1).unsqueeze(2)
 
 
 def motion_channels(frames: torch.Tensor, difference_gain: float, num_moments: int) -> torch.Tensor:
@@ -330,6 +332,11 @@ def enlarge(flow: torch.Tensor) -> torch.Tensor:
     distance = (position[:, None] - torch.arange(side, device=flow.device, dtype=flow.dtype)).abs()
     kernel = (1 - distance).clamp(min=0)
     return kernel @ flow @ kernel.T
+
+
+def _without(planes: torch.Tensor, number: int) -> torch.Tensor:
+    """All frames but one."""
+    return planes[:, 1:] if number == 0 else torch.cat([planes[:, :number], planes[:, number + 1 :]], dim=1)
 
 
 def _constant(time: float) -> float:

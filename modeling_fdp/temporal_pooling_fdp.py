@@ -53,6 +53,29 @@ def rank_hinge_loss(rank_scores: torch.Tensor, margin: float) -> torch.Tensor:
     return (F.relu(margin - difference) * later).sum((1, 2)).mean() / num_pairs
 
 
+def progress_loss(rank_scores: torch.Tensor, progress: torch.Tensor, margin: float) -> torch.Tensor:
+    """Frames in which a movement has come further must score higher by as much, frames alike must score alike.
+
+    Mean over all pairs with progress p_q >= p_t of max(0, margin (p_q - p_t) - (s_q - s_t)). Per clip the scores or
+    their negatives count, whichever fit better: the sign of a curve is a rule, not learned.
+
+    Args:
+        rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`): one score per frame.
+        progress (`torch.FloatTensor` of the same shape): from 0, at rest, to 1, at the apex; NaN where nobody knows.
+        margin (`float`): the difference of scores that rest and apex must have.
+
+    Returns:
+        `torch.FloatTensor` of shape `()`: not negative; 0 where nothing is known.
+    """
+    known = ~progress.isnan()
+    progress = progress.nan_to_num()
+    further = progress[:, :, None] - progress[:, None, :]
+    pairs = (further >= 0) & known[:, :, None] & known[:, None, :]
+    difference = rank_scores[:, :, None] - rank_scores[:, None, :]
+    both = [(F.relu(margin * further - sign * difference) * pairs).sum((1, 2)) for sign in (1, -1)]
+    return torch.minimum(*both).sum() / pairs.sum().clamp(min=1)
+
+
 def scores_per_frame(rank_scores: torch.Tensor, num_frames: int) -> torch.Tensor:
     """Reads scores of moments at the times of frames.
 

@@ -25,6 +25,8 @@ class FDPVideoProcessorKwargs(TypedDict, total=False):
         missing_face (`str`): "error", "nearest" (frames without a face take the nearest one's) or "center".
         registration (`str`):
             Later frames to the first: "none", "translation", "similarity", or "auto" (similarity with "box").
+        even_light (`bool`): Bring all frames of a clip to one exposure, and fill frames without light from their
+            neighbours (see `even_light_fdp`).
         landmark_model_path (`str`): Model file of "opencv", "mediapipe" or "dlib".
         landmarks_path (`str`): Table of "precomputed"; by default `landmarks.parquet` or `.csv` beside the clip.
         video_backend (`str`): "auto", "pyav", "decord", "torchcodec" or "opencv".
@@ -46,6 +48,7 @@ class FDPVideoProcessorKwargs(TypedDict, total=False):
     min_face_score: float
     missing_face: str
     registration: str
+    even_light: bool
     landmark_model_path: str | None
     landmarks_path: str | None
     video_backend: str

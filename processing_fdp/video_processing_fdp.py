@@ -23,6 +23,7 @@ from .clip_metadata_fdp import (
     spread_over_times,
 )
 from .clip_reading_fdp import ClipRequest, open_frames
+from .even_light_fdp import even_light
 from .frame_files_fdp import is_image_path
 from .frame_source_fdp import FrameSource
 from .processor_settings_fdp import FDPVideoProcessorKwargs, checked_key_frame, checked_setting
@@ -88,6 +89,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
     min_face_score = 0.5
     missing_face = "error"
     registration = "auto"
+    even_light = False
     landmark_model_path: str | None = None
     landmarks_path: str | None = None
     video_backend = "auto"
@@ -232,15 +234,17 @@ class FDPVideoProcessor(BaseVideoProcessor):
         return self.sample_indices(total, num_frames, **key_frames, times=times)
 
     def normalize_frames(self, frames: torch.Tensor) -> torch.Tensor:
-        """Scale gray values to [-1, 1]: x / 127.5 - 1.
+        """Scale gray values to [-1, 1]: x / 127.5 - 1, after the light was evened where `even_light` is set.
 
         Args:
-            frames (`torch.Tensor` of shape `(..., height, width)`): uint8.
+            frames (`torch.Tensor` of shape `(..., height, width)`): uint8; with `even_light` the sampled frames of
+                clips, of shape `(..., num_frames, height, width)`.
 
         Returns:
             `torch.Tensor`: float32, same shape.
         """
-        return frames.to(torch.float32) / 127.5 - 1.0
+        levels = even_light(frames) if self.even_light else frames.to(torch.float32)
+        return levels / 127.5 - 1.0
 
     def align_clip(self, source: Any, **request: Any) -> AlignedClip:
         """Read, align and resize all frames of one clip, rounded once to uint8.

@@ -1,0 +1,1 @@
+"""Commands that measure: speed, memory and robustness. `python -m benchmarks NAME --help`."""

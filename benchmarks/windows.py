@@ -1,0 +1,244 @@
+"""How a checkpoint stands other windows, other light and other crops than it was trained on.
+
+    python -m benchmarks windows --model CKPT                           # renders its own recordings
+    python -m benchmarks windows --model CKPT --corpus NAME --data_dir DIR --label_set SET
+    python -m benchmarks windows --model CKPT --short                   # ten rows
+
+One row per disturbance: unweighted F1 (UF1), accuracy, mean confidence, and the change of UF1 against the trimmed row
+with a 95% interval, from a paired bootstrap over people. A corpus must hold whole recordings, with frames before and
+after its movements, of people whom the checkpoint has never seen. Judge a model that learnt one renderer's faces on
+those of the other as well (`--face_model`), and speech by a corpus that was rendered with `--speech`.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.disturbances import CROPS, DISTURBANCES, NOTHING_MOVES, SHORT, Frames, Recording
+from evaluation_fdp.metrics import confusion_matrix, metrics_from_confusion_matrix
+from hub_datasets import get_builder_class
+from processing_fdp.video_processing_fdp import FDPVideoProcessor
+from training_fdp.data.recordings import with_surroundings
+from training_fdp.methods.pretrained import checkpoint_source, load_pretrained
+
+TRIMMED = "trimmed"
+BATCH_SIZE = 32
+RESAMPLES = 1000
+# The recordings of the command's own: rendered people whom no training of this repository has drawn.
+OWN_RECORDINGS = {"num_subjects": 26, "num_clips": 246, "seed": 61_000, "mix": "casme2", "difficulty": "medium"}
+OWN_RECORDINGS |= {"fps": 60.0, "neutral_s": 0.355}
+
+Answer = Callable[[Sequence[Frames]], NDArray[np.float64]]
+
+
+def judge(
+    answer: Answer, recordings: Sequence[Recording], num_labels: int, names: Sequence[str] = (), seed: int = 0
+) -> dict[str, dict[str, Any]]:
+    """Disturb recordings and count what is answered.
+
+    Args:
+        answer (`Callable`): takes clips, uint8 `(num_frames, height, width)` of any length, and returns probabilities
+            of shape `(num_clips, num_labels)`.
+        recordings (`Sequence[Recording]`): movements with what was filmed around them.
+        num_labels (`int`): classes.
+        names (`Sequence[str]`, *optional*): rows of `DISTURBANCES`; all by default. The trimmed row comes first.
+        seed (`int`, *optional*, defaults to 0): of everything that is drawn at random, per row and recording.
+
+    Returns:
+        `dict[str, dict]`: per row `confidence`, and where a class is right `uf1`, `accuracy`, `change` (of UF1 against
+        the trimmed row) and `interval` (its 95% bounds).
+    """
+    labels = np.array([recording.label for recording in recordings])
+    people, person = np.unique([recording.subject for recording in recordings], return_inverse=True)
+    rows: dict[str, dict[str, Any]] = {}
+    trimmed: NDArray[np.int64] | None = None
+    for name in [TRIMMED, *(name for name in names or DISTURBANCES if name != TRIMMED)]:
+        disturb, number = DISTURBANCES[name], list(DISTURBANCES).index(name)
+        clips = [disturb(rec, np.random.default_rng([seed, number, place])) for place, rec in enumerate(recordings)]
+        probabilities = answer(clips)
+        rows[name] = {"confidence": float(probabilities.max(1).mean())}
+        if name in NOTHING_MOVES:
+            continue
+        predictions = probabilities.argmax(1)
+        # (num_people, num_labels, num_labels): resampling people is summing these anew.
+        counts = np.stack(
+            [
+                confusion_matrix(predictions[person == one], labels[person == one], num_labels)
+                for one in range(len(people))
+            ]
+        )
+        trimmed = counts if trimmed is None else trimmed
+        found = metrics_from_confusion_matrix(counts.sum(0))
+        low, high = paired_interval(counts, trimmed, np.random.default_rng(seed))
+        rows[name] |= {
+            "uf1": found["uf1"],
+            "accuracy": found["accuracy"],
+            "change": found["uf1"] - metrics_from_confusion_matrix(trimmed.sum(0))["uf1"],
+            "interval": [low, high],
+        }
+    return rows
+
+
+def paired_interval(
+    counts: NDArray[np.int64], others: NDArray[np.int64], rng: np.random.Generator
+) -> tuple[float, float]:
+    """95% bounds of the difference of two UF1, by drawing people with replacement, the same for both.
+
+    Args:
+        counts (`np.ndarray` of shape `(num_people, num_labels, num_labels)`): confusion matrices per person.
+        others (`np.ndarray` of the same shape): those that are subtracted.
+        rng (`np.random.Generator`): draws the people.
+
+    Returns:
+        `tuple` of two `float`: lower and upper bound (percentiles).
+    """
+    differences = []
+    for _ in range(RESAMPLES):
+        drawn = rng.integers(len(counts), size=len(counts))
+        one, other = (metrics_from_confusion_matrix(part[drawn].sum(0))["uf1"] for part in (counts, others))
+        differences.append(one - other)
+    low, high = np.percentile(differences, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def network_answer(model: Any, processor: FDPVideoProcessor) -> Answer:
+    """Let a checkpoint answer: its own processor samples the frames of each clip and evens what it evens."""
+    # The clips are aligned already, and a processor that is built for each of them would take longer than they do.
+    sampler = FDPVideoProcessor(**{**processor.to_dict(), "alignment": "none", "num_frames": model.config.num_frames})
+
+    @torch.inference_mode()
+    def answer(clips: Sequence[Frames]) -> NDArray[np.float64]:
+        found = []
+        for start in range(0, len(clips), BATCH_SIZE):
+            batch = sampler(list(clips[start : start + BATCH_SIZE]), return_tensors="pt")
+            logits = model(pixel_values=batch["pixel_values"].to(model.device, model.dtype)).logits
+            found.append(logits.double().softmax(-1).cpu().numpy())
+        return np.concatenate(found)
+
+    return answer
+
+
+def read_recordings(rows: Sequence[Mapping[str, Any]], processor: FDPVideoProcessor) -> list[Recording]:
+    """Read the whole recording of every clip, cropped as the clip alone would be, and in the crops of `CROPS`.
+
+    Args:
+        rows (`Sequence[Mapping]`): of a corpus of frame folders (see `hub_datasets.base.clip_features`).
+        processor (`FDPVideoProcessor`): finds the face.
+
+    Returns:
+        `list[Recording]`: one per row that has a class.
+
+    Raises:
+        ValueError: a clip that is no folder of frames, or whose recording begins and ends with it.
+    """
+    crop_processors = {
+        name: FDPVideoProcessor(**{**processor.to_dict(), "crop_scale": processor.crop_scale * factor})
+        for name, (factor, _, _) in CROPS.items()
+    }
+    recordings = []
+    for row in rows:
+        if row["label"] is None:
+            continue
+        whole = with_surroundings(row)
+        onset, offset, last = whole["onset_index"], whole["offset_index"], len(whole["frames"]) - 1
+        if onset == 0 and offset >= last:
+            raise ValueError(
+                f"windows need a folder with the frames around a movement, but {row['clip_id']} has none; give a "
+                "corpus of whole recordings (python -m hub_datasets generate --neutral_s 0.355)."
+            )
+        # An unknown apex is taken to lie in the middle.
+        apex = whole["apex_index"] if whole["apex_index"] is not None else (onset + offset) // 2
+        aligned = processor.align_clip(whole["frames"], clip_id=row["clip_id"])
+        crops = {"as trained": aligned.frames.numpy()}
+        points = None if aligned.track is None else np.median(aligned.track.points, axis=0)
+        for name, (_, degrees, down) in CROPS.items() if points is not None else ():
+            cropper = crop_processors[name]
+            moved = _other_points(points, cropper.crop_scale, degrees, down)
+            crops[name] = cropper.align_clip(whole["frames"], landmarks=moved).frames.numpy()
+        recordings.append(
+            Recording(row["clip_id"], row["subject"], row["label"], onset, apex, offset, float(row["fps"]), crops)
+        )
+    return recordings
+
+
+def _other_points(points: NDArray[np.float64], crop_scale: float, degrees: float, down: float) -> NDArray[np.float64]:
+    """Turn five points about their middle, and move them up by 64ths of the crop, which then shows the face lower."""
+    angle, middle = np.deg2rad(degrees), points.mean(0)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    side = crop_scale * np.ptp(points, axis=0).max()
+    return (points - middle) @ turn.T + middle - np.array([0, down / 64 * side])
+
+
+def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Draw the rows as a Markdown table."""
+    lines = ["| what is shown | UF1 | accuracy | confidence | change of UF1 | 95% |", "|---|---|---|---|---|---|"]
+    for name, row in rows.items():
+        if "uf1" not in row:
+            lines.append(f"| {name} | | | {row['confidence']:.2f} | | |")
+            continue
+        low, high = row["interval"]
+        lines.append(
+            f"| {name} | {row['uf1']:.3f} | {row['accuracy']:.3f} | {row['confidence']:.2f} | {row['change']:+.3f} | "
+            f"{low:+.3f} to {high:+.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Parse the command line, judge, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="checkpoint: a folder in Hub format or NAMESPACE/NAME")
+    parser.add_argument("--corpus", default="synthetic", help="corpus of whole recordings (synthetic)")
+    parser.add_argument("--data_dir", type=Path, help="its folder; the synthetic corpus is rendered when omitted")
+    parser.add_argument("--label_set", help="of the corpus; the one whose classes are the checkpoint's when omitted")
+    parser.add_argument("--face_model", help="folder of a morphable model, to render other faces than the built-in")
+    parser.add_argument("--output_dir", type=Path, help="where recordings are rendered to (the cache of datasets)")
+    parser.add_argument("--short", action="store_true", help="ten rows")
+    parser.add_argument("--rows", nargs="+", choices=list(DISTURBANCES), help="rows by name")
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn at random (0)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    options = parser.parse_args()
+    model = load_pretrained(options.model, "--model").eval()
+    processor = FDPVideoProcessor.from_pretrained(checkpoint_source(options.model, "--model"))
+    builder = get_builder_class(options.corpus)
+    data_dir = options.data_dir or _render(options.output_dir, options.face_model)
+    classes = [model.config.id2label[number] for number in range(model.config.num_labels)]
+    label_set = options.label_set or next(
+        (one.name for one in builder.LABEL_SETS if sorted(one.names) == sorted(classes)), None
+    )
+    if label_set is None:
+        parser.error(f"--label_set of {options.corpus} must have the classes {', '.join(classes)}, but none has")
+    rows = builder(data_dir=data_dir, config_name=label_set).prepare()
+    rows = rows.align_labels_with_mapping({name: number for number, name in enumerate(classes)}, "label")
+    recordings = read_recordings(rows, processor)
+    # Clips that came without landmarks cannot be cropped otherwise.
+    known = [name for name in DISTURBANCES if name not in CROPS or name in recordings[0].crops]
+    names = options.rows or [name for name in known if not options.short or name in SHORT]
+    found = judge(network_answer(model, processor), recordings, len(classes), names, options.seed)
+    print(json.dumps(found) if options.json else table(found))
+    return 0
+
+
+def _render(folder: Path | None, face_model: str | None) -> Path:
+    """Render the command's own recordings, or find them where they were rendered before."""
+    from datasets import config
+
+    from hub_datasets.synthetic.layouts import LAYOUTS
+    from hub_datasets.synthetic.settings import CorpusSettings
+    from hub_datasets.synthetic.tree import write_tree
+
+    settings = CorpusSettings(**OWN_RECORDINGS, face_model=face_model)
+    root = folder or Path(config.HF_DATASETS_CACHE) / "synthetic_frames" / settings.digest()
+    write_tree(settings, LAYOUTS["synthetic"](), root)
+    return root
+
+
+if __name__ == "__main__":
+    sys.exit(main())

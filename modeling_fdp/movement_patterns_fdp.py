@@ -1,0 +1,226 @@
+"""What moved: a clip summed along its own curves into a few patterns of motion and gray.
+
+Pooling comes before the encoder, because every rectified layer that sees one frame alone destroys what a later mix
+over time could read (docs/windows.md). The motion of every moment is measured group-wise, against a common mean that
+sharpens as the moments are brought together; then motion and gray values, not pictures, are regressed on the curves:
+real movements of 3 to 8 pixels would otherwise saturate. The local-global encoder sees these patterns as it would see
+frames, and temporal pooling mixes them.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .configuration_fdp import MOTION_STRIDE, NUM_PATTERNS, FDPConfig
+from .motion_fdp import MOTION_UNIT, MOTION_WINDOW, displacement, enlarge, resample, stabilize, texture_of
+from .movement_curves_fdp import (
+    GRID_SIZE,
+    FDPMovementScorer,
+    at_frames,
+    local_averages,
+    reading_times,
+    without_head,
+)
+
+# Group-wise Lucas-Kanade: windows of its iterations, as fractions of the side; wide first, for large motions.
+GROUP_WINDOWS = (1 / 12, MOTION_WINDOW, MOTION_WINDOW)
+# Added to the products of the curves, relative to their mean and absolutely, so that like curves share what they show.
+RIDGE, FLOOR = 1e-3, 1e-6
+# The scaled copy of a pattern has about this size; the floor keeps noise from being blown up.
+SCALED_SIZE, SIZE_FLOOR = 1.2, 0.25
+# The size of a pattern is that of the strongest share of its cells.
+STRONGEST_SHARE = 0.05
+# Natural logarithms of the smallest and largest factor on the patterns of a training clip.
+TRAINING_SCALE = (-0.4, 1.5)
+# Standard deviation of the window, and the largest value, of the mean face as it is shown.
+FACE_WINDOW, LARGEST_FACE = 1 / 5, 1.5
+READOUT_SIZE = 128
+
+
+class FDPMovement(NamedTuple):
+    """What `FDPMovementReference` finds in clips.
+
+    Args:
+        patterns (`torch.FloatTensor` of shape `(batch_size, NUM_PATTERNS, MOVEMENT_CHANNELS, side / 2, side / 2)`): in
+            [-1.5, 1.5]. Of each pattern the change of gray, motion to the right and downwards as they are, the same at
+            one size, and the mean face. Patterns: the two strongest curves, then the two strongest without a straight
+            line, and that line.
+        rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`): how far the movement has come.
+        features (`torch.FloatTensor` of shape `(batch_size, NUM_PATTERNS * num_directions + NUM_PATTERNS + 4)`):
+            motion of the patterns at one size along the scorer's directions; the logarithm of 1 + the size of each
+            pattern; the shares of the four curves.
+        still_frames (`torch.FloatTensor` of shape `(batch_size, num_frames, 1, side, side)`): the frames with the head
+            held still.
+    """
+
+    patterns: torch.Tensor
+    rank_scores: torch.Tensor
+    features: torch.Tensor
+    still_frames: torch.Tensor
+
+
+class FDPMovementReference(nn.Module):
+    """Frames to patterns of movement and scores per frame.
+
+    Single precision inside, also under autocast: half precision would round a motion of one gray level away. All
+    shapes are static.
+    """
+
+    def __init__(self, config: FDPConfig) -> None:
+        super().__init__()
+        self.gain = config.reference_gain
+        self.scale_rate = config.pattern_scale_rate
+        self.scorer = FDPMovementScorer(config)
+
+    def forward(self, frames: torch.Tensor) -> FDPMovement:
+        """Sums clips along their curves.
+
+        Args:
+            frames (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, side, side)`): aligned, evenly
+                lit, evenly spread in time, in [-1, 1]; colours are averaged.
+
+        Returns:
+            `FDPMovement`: all of it in single precision.
+        """
+        with torch.autocast(frames.device.type, enabled=False):
+            still = stabilize(frames, anchor=frames.shape[1] // 2)
+            pictures = local_averages(still.squeeze(2))
+            found = self.scorer(pictures)
+            # (batch_size, num_readings, 3, side / 2, side / 2): change of gray, right, down, in units of tanh.
+            gray = F.avg_pool2d(pictures - pictures.mean(1, keepdim=True), MOTION_STRIDE) * self.gain
+            flow = group_motion(pictures) / (MOTION_UNIT * pictures.shape[-1])
+            weights = pattern_weights(found.curves)
+            patterns = weights @ torch.cat([gray.unsqueeze(2), flow], 2).flatten(2)
+            patterns = self._larger_or_smaller(patterns.unflatten(2, (3, *flow.shape[3:])))
+            size = pattern_size(patterns)
+            scaled = patterns * (SCALED_SIZE / (size + SIZE_FLOOR))[..., None, None, None]
+            face = normalized_face(F.avg_pool2d(pictures.mean(1, keepdim=True), MOTION_STRIDE))
+            shown = torch.cat(
+                [torch.tanh(patterns), torch.tanh(scaled), face.unsqueeze(2).expand(-1, NUM_PATTERNS, -1, -1, -1)], 2
+            )
+            motion = F.avg_pool2d(scaled[:, :, 1:].flatten(0, 1), scaled.shape[-1] // GRID_SIZE)
+            along = self.scorer.directions(motion.flatten(1)).unflatten(0, size.shape)
+            features = torch.cat([along.flatten(1), torch.log1p(size), found.shares], 1)
+            return FDPMovement(shown, at_frames(found.progress, frames.shape[1]), features, still)
+
+    def _larger_or_smaller(self, patterns: torch.Tensor) -> torch.Tensor:
+        """In training, stand for larger and smaller movements in a share of the clips."""
+        if not self.training or self.scale_rate == 0:
+            return patterns
+        low, high = TRAINING_SCALE
+        draws = torch.rand(2, len(patterns), 1, 1, 1, 1, device=patterns.device)
+        factor = torch.exp(low + (high - low) * draws[0])
+        return patterns * torch.where(draws[1] < self.scale_rate, factor, 1.0)
+
+
+class FDPMovementReadout(nn.Module):
+    """What the classifier is told beside the map: the patterns along the scorer's directions, and their sizes.
+
+    It lets the loss of the class reach the scorer without passing the curves, and says when nothing moved.
+    """
+
+    seen_size = READOUT_SIZE + NUM_PATTERNS + 4
+
+    def __init__(self, config: FDPConfig) -> None:
+        super().__init__()
+        self.count = NUM_PATTERNS * config.num_directions
+        self.norm = nn.BatchNorm1d(self.count)
+        self.mix = nn.Linear(self.count, READOUT_SIZE)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """`features` of `FDPMovement` -> (batch_size, seen_size)."""
+        features = features.to(self.mix.weight.dtype)
+        mixed = F.relu(self.mix(self.norm(features[:, : self.count])))
+        return torch.cat([mixed, features[:, self.count :].to(mixed.dtype)], 1)
+
+
+def group_motion(pictures: torch.Tensor) -> torch.Tensor:
+    """Motion of every picture against the common mean, which gets sharper as they are brought together.
+
+    Args:
+        pictures (`torch.FloatTensor` of shape `(batch_size, num_pictures, side, side)`): in [-1, 1].
+
+    Returns:
+        `torch.FloatTensor` of shape `(batch_size, num_pictures, 2, side / 2, side / 2)`: pixels of the picture to the
+        right and downwards, the head's affine motion taken off.
+    """
+    flow, moved = None, pictures
+    for window in GROUP_WINDOWS:
+        if flow is not None:
+            moved = resample(pictures, enlarge(flow))
+        mean = moved.mean(1, keepdim=True)
+        step = displacement(texture_of(mean, window), mean - moved, flow)
+        flow = without_head(step if flow is None else flow + step)
+    return flow
+
+
+def pattern_weights(curves: torch.Tensor) -> torch.Tensor:
+    """Weights over moments that read patterns off: least squares on two plain curves, and on two free ones and time.
+
+    Args:
+        curves (`torch.FloatTensor` of shape `(batch_size, 4, num_readings)`): from 0 to 1.
+
+    Returns:
+        `torch.FloatTensor` of shape `(batch_size, NUM_PATTERNS, num_readings)`: each row sums to 0.
+    """
+    line = reading_times(curves).expand(len(curves), 1, -1)
+    groups = (curves[:, :2], torch.cat([curves[:, 2:], line], 1))
+    return torch.cat([regression_weights(group) for group in groups], 1)
+
+
+def regression_weights(curves: torch.Tensor) -> torch.Tensor:
+    """Least squares with a slight ridge, written out: exporters know no solver.
+
+    Args:
+        curves (`torch.FloatTensor` of shape `(batch_size, num_curves, num_times)`): explaining curves; a constant is
+            fitted with them.
+
+    Returns:
+        `torch.FloatTensor` of the same shape: weights whose sums over samples are the curves' coefficients.
+    """
+    centred = curves - curves.mean(2, keepdim=True)
+    products = centred @ centred.transpose(1, 2)
+    identity = torch.eye(curves.shape[1], device=curves.device, dtype=curves.dtype)
+    ridge = RIDGE * (products * identity).sum((1, 2)) / curves.shape[1] + FLOOR
+    rows = list(torch.cat([products + ridge[:, None, None] * identity, centred], 2).unbind(1))
+    # Gauss-Jordan elimination; the matrix is positive definite, so no row has to be exchanged.
+    for pivot in range(len(rows)):
+        rows[pivot] = rows[pivot] / rows[pivot][:, pivot : pivot + 1]
+        for other in range(len(rows)):
+            if other != pivot:
+                rows[other] = rows[other] - rows[other][:, pivot : pivot + 1] * rows[pivot]
+    return torch.stack(rows, 1)[:, :, len(rows) :]
+
+
+def pattern_size(patterns: torch.Tensor) -> torch.Tensor:
+    """Root mean square of motion over the strongest cells.
+
+    Args:
+        patterns (`torch.FloatTensor` of shape `(batch_size, num_patterns, 3, height, width)`): gray, right, down.
+
+    Returns:
+        `torch.FloatTensor` of shape `(batch_size, num_patterns)`: in the unit of the patterns.
+    """
+    squares = patterns[:, :, 1:].square().sum(2).flatten(2)
+    strongest = squares.topk(round(STRONGEST_SHARE * squares.shape[2]), dim=2).values
+    return (strongest.mean(2) + 1e-12).sqrt()
+
+
+def normalized_face(face: torch.Tensor) -> torch.Tensor:
+    """Brings a face to zero mean and one contrast in its middle, so that patterns can be placed on it.
+
+    Args:
+        face (`torch.FloatTensor` of shape `(batch_size, 1, side, side)`): in [-1, 1].
+
+    Returns:
+        `torch.FloatTensor` of the same shape: in [-1.5, 1.5].
+    """
+    side = face.shape[-1]
+    place = (torch.arange(side, device=face.device, dtype=face.dtype) + 0.5) / side - 0.5
+    weight = torch.exp(-0.5 * (place[:, None].square() + place.square()) / FACE_WINDOW**2)
+    weight = weight / weight.sum()
+    face = face - (weight * face).sum((-2, -1), keepdim=True)
+    contrast = (weight * face.square()).sum((-2, -1), keepdim=True).sqrt()
+    return (0.4 * face / (contrast + 0.05)).clamp(-LARGEST_FACE, LARGEST_FACE)
