@@ -8,10 +8,16 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from training_fdp.cli import run_main
+from training_fdp.cli import USER_ERROR_EXIT_CODE, run_main, say
+
+if TYPE_CHECKING:
+    from training_fdp.hub.prediction import Prediction
 
 SPARK = "▁▂▃▄▅▆▇█"
+# Some inputs were answered, others could not be.
+INCOMPLETE_EXIT_CODE = 1
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -38,14 +44,24 @@ def sparkline(values: list[float]) -> str:
     return "".join(SPARK[round((value - low) / span * (len(SPARK) - 1))] for value in values)
 
 
-def main() -> None:
-    """Load the model once, answer for each input, then print and write."""
+def main() -> int:
+    """Load the model once, answer for each input, then print and write; returns the exit code (`int`).
+
+    An input that cannot be read costs its own answer alone.
+    """
     arguments = parse_arguments()
     # Imported late: --help and a mistyped option should not wait for torch.
     from tqdm import tqdm
     from transformers.utils import logging as transformers_logging
 
-    from training_fdp.hub.prediction import Predictor, check_output_dir, predictions_document, write_predictions
+    from training_fdp.data.aligned_clips import UNUSABLE
+    from training_fdp.hub.prediction import (
+        Predictor,
+        Refusal,
+        check_output_dir,
+        predictions_document,
+        write_predictions,
+    )
 
     # What matters of transformers' table of loaded weights is checked by Predictor and said in one sentence.
     transformers_logging.set_verbosity_error()
@@ -53,25 +69,41 @@ def main() -> None:
     if arguments.output_dir is not None:
         check_output_dir(arguments.output_dir)
     predictor = Predictor(arguments.model, arguments.processor_overrides)
-    progress = tqdm(arguments.inputs, desc="clips", unit="clip", delay=2, file=sys.stderr)
-    predictions = [predictor.predict(source) for source in progress]
+    predictions, refusals = [], []
+    for source in tqdm(arguments.inputs, desc="clips", unit="clip", delay=2, file=sys.stderr):
+        try:
+            predictions.append(predictor.predict(source))
+        except UNUSABLE as error:
+            refusals.append(Refusal(source, " ".join(str(error).split())))
+    for refusal in refusals:
+        say(f"error: {refusal.error}", sys.stderr)
+    if not predictions:
+        return USER_ERROR_EXIT_CODE
     if arguments.output_dir is not None:
-        write_predictions(predictions, arguments.model, arguments.output_dir)
+        write_predictions(predictions, arguments.model, arguments.output_dir, refusals)
     if arguments.json:
-        print(json.dumps(predictions_document(predictions, arguments.model), indent=2))
-        return
+        print(json.dumps(predictions_document(predictions, arguments.model, refusals), indent=2))
+    else:
+        print_answers(predictions)
+        if arguments.output_dir is not None:
+            print(f"Written to {arguments.output_dir}: predictions.json, and the pictures that it names.")
+    if refusals:
+        say(f"{len(refusals)} of {len(arguments.inputs)} inputs could not be answered", sys.stderr)
+    return INCOMPLETE_EXIT_CODE if refusals else 0
+
+
+def print_answers(predictions: list["Prediction"]) -> None:
+    """Print each answer as text: the classes, and the curves and numbers that the network shows beside them."""
     sys.stdout.reconfigure(errors="replace")  # a terminal without the block characters shows question marks
     for prediction in predictions:
         print(f"{prediction.input}: {prediction.label} ({prediction.score:.3f})")
         for name, score in sorted(prediction.scores.items(), key=lambda item: -item[1]):
             print(f"  {name:<16} {score:.3f} {'#' * round(score * 40)}")
         seen = f"{len(prediction.frame_indices)} of {prediction.num_frames_in_clip} frames"
-        print(
-            f"  rank curve {sparkline(prediction.rank_scores)} over {seen}: "
-            f"{prediction.ordered_pairs:.0%} of frame pairs in order (100%: it only rises)"
-        )
-    if arguments.output_dir is not None:
-        print(f"Written to {arguments.output_dir}: predictions.json, and the pictures that it names.")
+        for name, curve in prediction.curves.items():
+            print(f"  {name.replace('_', ' ')} {sparkline(curve)} over {seen}")
+        for name, number in prediction.numbers.items():
+            print(f"  {name.replace('_', ' ')} {number:.3f}")
 
 
 if __name__ == "__main__":

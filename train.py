@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train and evaluate FDP: `accelerate launch train.py --corpus synthetic --output_dir runs/first`."""
+"""Train and evaluate a network: `accelerate launch train.py --corpus synthetic --output_dir runs/first`."""
 
 import sys
 
@@ -16,7 +16,7 @@ def main() -> int:
     code = report_if_finished(config, arguments)
     if code is not None:
         return code
-    from training_fdp.runs.prepare import end_processes
+    from training_fdp.runs.engine import end_processes
     from training_fdp.runs.run import run
 
     code = run(config, arguments)

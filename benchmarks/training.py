@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from peak_memory import peak_resident_bytes
 
+from training_fdp.data.clips import Clip
+
 ROOT = Path(__file__).resolve().parents[1]
 # CASME II: 67 frames on average (fact sheet on corpora, section 2).
 FRAMES_PER_CLIP = 67
@@ -45,11 +47,10 @@ class StoredClips:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> dict:
-        """Read one clip as `AlignedClips` does."""
-        frames = torch.from_numpy(np.array(np.load(self.paths[index], mmap_mode="r")))
-        keys = {"onset_index": 0, "apex_index": FRAMES_PER_CLIP // 2, "offset_index": FRAMES_PER_CLIP - 1}
-        return {"frames": frames, **keys, "label": index % NUM_CLASSES, "clip_id": str(index), "subject": "s"}
+    def __getitem__(self, index: int) -> Clip:
+        """Return one clip as `AlignedClips` does."""
+        label, last = index % NUM_CLASSES, FRAMES_PER_CLIP - 1
+        return Clip(str(index), "s", self.paths[index], label, onset=0, apex=FRAMES_PER_CLIP // 2, offset=last)
 
 
 def build_trainer(folder: Path, num_clips: int, preset: str, max_steps: int, on_cpu: bool = False) -> Any:
@@ -57,29 +58,35 @@ def build_trainer(folder: Path, num_clips: int, preset: str, max_steps: int, on_
     from accelerate import Accelerator
 
     from evaluation_fdp.protocols import ClipTable, make_folds
-    from modeling_fdp import FDPConfig, FDPForVideoClassification
+    from modeling_fdp import FDPConfig
     from processing_fdp.video_processing_fdp import FDPVideoProcessor
-    from training_fdp.config import TrainConfig
     from training_fdp.data.augmentation import AugmentationConfig, build_augmentation
     from training_fdp.data.batches import ClipBatches
+    from training_fdp.data.options import BatchOptions
     from training_fdp.folds.fold import FoldTrainer
     from training_fdp.folds.loop import FoldContext
+    from training_fdp.folds.options import TrainingOptions
+    from training_fdp.methods.fdp import FDPMethod
+    from training_fdp.methods.fdp_options import FDPOptions
 
     clips = StoredClips(folder / "clips", num_clips)
     subjects = [f"s{number % 10}" for number in range(num_clips)]
     labels = [number % NUM_CLASSES for number in range(num_clips)]
     names = [f"class {label}" for label in range(NUM_CLASSES)]
     table = ClipTable([str(number) for number in range(num_clips)], ["noise"] * num_clips, subjects, labels, names)
-    config = TrainConfig(corpus=["noise"], preset=preset, max_steps=max_steps, eval_batch_size=16)
-    model_config = FDPConfig.from_preset(preset, num_labels=NUM_CLASSES)
+    method = FDPMethod(FDPOptions(preset=preset))
+    network = FDPConfig.from_preset(preset, num_labels=NUM_CLASSES)
     accelerator = Accelerator(cpu=on_cpu or not torch.cuda.is_available())
     context = FoldContext(
-        config=config,
+        method=method,
+        network=network,
+        options=TrainingOptions(max_steps=max_steps, eval_batch_size=16),
+        batch_options=BatchOptions(),
         accelerator=accelerator,
         table=table,
-        batches=ClipBatches(clips, FDPVideoProcessor(), config, model_config, accelerator.device),
-        build_model=lambda: FDPForVideoClassification(model_config),
-        augmentation=build_augmentation(AugmentationConfig.default(), num_labels=NUM_CLASSES),
+        batches=ClipBatches(clips, FDPVideoProcessor(), BatchOptions(), network.num_frames, accelerator.device),
+        build_model=lambda facts: method.build(network, facts),
+        augmentation=build_augmentation(AugmentationConfig.default(), NUM_CLASSES, method.followers),
         identity="benchmark",
         report=lambda *facts: None,
     )
@@ -114,14 +121,14 @@ def measure_loading(preset: str, steps: int) -> None:
     ):
         # A card works on while the next clips are loaded; what is measured here is the work of loading them.
         trainer = build_trainer(Path(folder), 246, preset, steps + warm_up, on_cpu=True)
-        trainer._train(trainer.config.batch_size)
+        trainer._train(trainer.options.batch_size)
     events = {event.key: event for event in profiler.key_averages()}
     step_seconds = events["training step"].cpu_time_total / 1e6 / steps
     load_seconds = events["load clips"].cpu_time_total / 1e6 / steps
     print("| preset | clips per step | step (ms) | loading (ms) | share |")
     print("|---|---|---|---|---|")
     share = load_seconds / step_seconds
-    batch = trainer.config.batch_size
+    batch = trainer.options.batch_size
     print(f"| {preset} | {batch} | {step_seconds * 1e3:.0f} | {load_seconds * 1e3:.2f} | {share:.2%} |")
 
 

@@ -92,24 +92,33 @@ def draw_training_curves(path: Path, curves: Mapping[str, Mapping[str, Sequence[
 
 
 def draw_clips(path: Path, clips: Sequence[Mapping[str, Any]]) -> None:
-    """Draw, for a few clips, the dynamic image to construct, the constructed one and the rank curve."""
+    """Draw what a method shows of a few clips, one row each.
+
+    Args:
+        path (`Path`): The picture.
+        clips (`Sequence[Mapping]`): `clip_ids`, `labels` and `predictions`; under `"image NAME"` pictures `(height,
+            width)` in [0, 1], under `"curve NAME"` one value per frame.
+    """
+    panels = sorted({name for clip in clips for name in clip if name.startswith(("image ", "curve "))}, reverse=True)
 
     def draw(figure: Any) -> None:
-        grid = figure.subplots(len(clips), 3, squeeze=False)
-        for (target, constructed, rank), clip in zip(grid, clips, strict=True):
-            target.imshow(clip["targets"], cmap="gray", vmin=0, vmax=1)
-            target.set_title(str(clip["clip_ids"]), fontsize=7)
-            if "constructed" in clip:
-                constructed.imshow(clip["constructed"], cmap="gray", vmin=0, vmax=1)
-            constructed.set_title("constructed", fontsize=7)
-            scores = clip["rank_scores"]
-            rank.plot(np.arange(1, len(scores) + 1), scores, marker="o", color="#4472a8")
-            rank.set_title(f"{clip['labels']}, predicted {clip['predictions']}", fontsize=7)
-            rank.set_ylabel("rank score", fontsize=7)
-            for axes in (target, constructed):
-                axes.axis("off")
+        grid = figure.subplots(len(clips), len(panels), squeeze=False)
+        for row, clip in zip(grid, clips, strict=True):
+            for axes, panel in zip(row, panels, strict=True):
+                kind, _, name = panel.partition(" ")
+                title = name.replace("_", " ")
+                if kind == "curve" and panel in clip:
+                    values = clip[panel]
+                    axes.plot(np.arange(1, len(values) + 1), values, marker="o", color="#4472a8")
+                    axes.set_ylabel(title, fontsize=7)
+                    continue
+                if panel in clip:
+                    axes.imshow(clip[panel], cmap="gray", vmin=0, vmax=1)
+                axes.set_xlabel(title, fontsize=7)
+                axes.set(xticks=(), yticks=())
+            row[0].set_title(f"{clip['clip_ids']}\n{clip['labels']}, predicted {clip['predictions']}", fontsize=7)
 
-    _save(path, (7.0, 2.2 * len(clips)), draw)
+    _save(path, (2.4 * len(panels), 2.2 * len(clips)), draw)
 
 
 def _positive(curves: Mapping[str, Mapping[str, Sequence[float]]], name: str) -> bool:

@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # What a room may import of this repository. Flat rooms import their own files by one dot, so not even themselves.
 ARROWS: dict[str, set[str]] = {
     "modeling_fdp": set(),
+    "modeling_baselines": set(),
     "processing_fdp": set(),
     "rendered_faces": {"rendered_faces"},
     # Of processing_fdp only the files without torch, so that corpora count and order frames as the reader does.
@@ -18,6 +19,7 @@ ARROWS: dict[str, set[str]] = {
     "evaluation_fdp": {"evaluation_fdp"},
     "training_fdp": {
         "modeling_fdp",
+        "modeling_baselines",
         "processing_fdp",
         "rendered_faces",
         "hub_datasets",
@@ -25,6 +27,11 @@ ARROWS: dict[str, set[str]] = {
         "training_fdp",
     },
 }
+# Inside training_fdp a file imports its own floor or a lower one.
+TRAINING_FLOORS = {
+    "errors": 0, "cli": 1, "data": 2, "methods": 3, "folds": 4, "hub": 4, "config": 5, "runs": 6, "baselines": 7,
+    "ablations": 7, "breakdown": 7, "movement_directions": 7,
+}  # fmt: skip
 OWN_NAMES = {*ARROWS, "tests", "benchmarks", "examples", "train", "predict", "push_to_hub", "convert_checkpoint"}
 
 
@@ -69,7 +76,60 @@ def test_corpora_use_the_files_of_the_reader_that_need_no_torch():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
-@pytest.mark.parametrize("room", ["modeling_fdp", "processing_fdp"])
+def imported_files(path: Path) -> set[Path]:
+    """Files of this repository that a file imports, inside functions and for type checkers too."""
+    found: set[Path] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            package = path.parent.relative_to(ROOT).parts
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            place = ROOT.joinpath(*name.split("."))
+            # A package stands for what it does on import; its own files import each other, not it.
+            found |= {file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()}
+    return found - {path}
+
+
+def test_arrows_inside_training():
+    root = ROOT / "training_fdp"
+
+    def floor(path: Path) -> int:
+        return TRAINING_FLOORS[path.relative_to(root).parts[0].removesuffix(".py")]
+
+    files = [path for path in sorted(root.rglob("*.py")) if path.name != "__init__.py" or path.parent != root]
+    wrong = [
+        f"{path.relative_to(ROOT)} -> {other.relative_to(ROOT)}"
+        for path in files
+        for other in imported_files(path)
+        if other in files and floor(other) > floor(path)
+    ]
+    assert not wrong
+
+
+def test_no_circle_of_imports():
+    files = [path for room in ARROWS for path in sorted((ROOT / room).rglob("*.py"))]
+    # The __init__ of a room gathers its files, which do not import it.
+    arrows = {path: {other for other in imported_files(path) if other.name != "__init__.py"} for path in files}
+    done: set[Path] = set()
+
+    def visit(path: Path, trail: tuple[Path, ...]) -> None:
+        assert path not in trail, " -> ".join(file.name for file in (*trail[trail.index(path) :], path))
+        if path not in done:
+            for other in sorted(arrows.get(path, ())):
+                visit(other, (*trail, path))
+            done.add(path)
+
+    for path in files:
+        visit(path, ())
+
+
+@pytest.mark.parametrize("room", ["modeling_fdp", "modeling_baselines", "processing_fdp"])
 def test_the_shipped_rooms_are_flat(room):
     assert not [path for path in (ROOT / room).iterdir() if path.is_dir() and path.name != "__pycache__"]
 

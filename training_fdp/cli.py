@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import logging
 import os
+import re
 import sys
-from collections.abc import Callable
-from typing import NoReturn, TextIO
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import MISSING, field, fields, make_dataclass
+from typing import Any, NoReturn, TextIO, get_type_hints
+
+from training_fdp.errors import ConfigError, Interrupted
 
 USER_ERROR_EXIT_CODE = 2
 # The shell's own convention for a process ended by Ctrl-C (128 + SIGINT).
 INTERRUPTED_EXIT_CODE = 130
+# EX_TEMPFAIL of sysexits.h: a scheduler asked the run to stop, and the same command goes on.
+STOPPED_EXIT_CODE = 75
+_EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
 
 def user_facing_errors() -> tuple[type[Exception], ...]:
@@ -19,10 +27,10 @@ def user_facing_errors() -> tuple[type[Exception], ...]:
 
     They are looked up only once something failed, so a `--help` never pays for the imports.
     """
-    from evaluation_fdp.errors import UserError
     from hub_datasets.errors import CorpusError
     from processing_fdp.clip_reading_fdp import VideoReadError
     from processing_fdp.crop_geometry_fdp import FaceNotFoundError
+    from training_fdp.errors import UserError
 
     return (UserError, CorpusError, FaceNotFoundError, VideoReadError)
 
@@ -47,7 +55,8 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
             The command; what it returns is the exit code (`None` counts as 0).
 
     Raises:
-        SystemExit: always; code 2 with `error: <sentence>` on stderr for an error the user can act on.
+        SystemExit: always; code 2 with `error: <sentence>` on stderr for an error the user can act on, 130 after
+            Ctrl-C, 75 where a scheduler's signal ended the run with everything saved.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
@@ -55,6 +64,9 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
     except KeyboardInterrupt:
         _complain("interrupted; run the same command again, a training goes on from its last checkpoint")
         code = INTERRUPTED_EXIT_CODE
+    except Interrupted as stop:
+        _complain(f"{stop}; the same command goes on from there")
+        code = STOPPED_EXIT_CODE
     except (ValueError, RuntimeError, OSError) as error:
         if not isinstance(error, user_facing_errors()) and not _is_file_system_refusal(error):
             raise
@@ -80,3 +92,78 @@ def _sentence(error: Exception) -> str:
 def _complain(text: str) -> None:
     if is_main_process():
         say(text, sys.stderr)
+
+
+def read_pairs(option: str, items: Sequence[str]) -> dict[str, Any]:
+    """Read the values of a NAME=VALUE option as YAML scalars (`8`, `0.5`, `1e-3`, `true`, `text`).
+
+    Args:
+        option (`str`):
+            Its name, for the error.
+        items (`Sequence[str]`):
+            What was given.
+
+    Returns:
+        `dict`: values by name.
+
+    Raises:
+        ConfigError: an entry without `=`.
+    """
+    import yaml  # only where there is something to read
+
+    values: dict[str, Any] = {}
+    for item in items:
+        name, separator, value = item.partition("=")
+        if not separator or not name:
+            raise ConfigError(f"--{option} takes NAME=VALUE, got '{item}'; write the name, = and the value")
+        # YAML 1.1 reads 1e-3, without a dot, as text.
+        values[name] = float(value) if _EXPONENT.fullmatch(value) else yaml.safe_load(value)
+    return values
+
+
+class ComplainingParser(argparse.ArgumentParser):
+    """A parser whose complaints are errors that a command prints in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the complaint.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(f"{message}; {self.prog} --help lists the options")
+
+
+def option_parser(groups: Iterable[type], prog: str, description: str) -> Any:
+    """Build the parser of one command line out of several dataclasses of options.
+
+    Args:
+        groups (`Iterable[type]`): Dataclasses whose fields are `evaluation_fdp.options.option`s.
+        prog (`str`): The command.
+        description (`str`): What it does.
+
+    Returns:
+        `HfArgumentParser`: complains by `ConfigError`; `parse_args_into_dataclasses` returns instances of the groups.
+    """
+    from transformers import HfArgumentParser
+
+    groups = list(groups)
+
+    class Parser(ComplainingParser, HfArgumentParser):
+        """One command line of several dataclasses."""
+
+        def parse_args_into_dataclasses(self, args: Sequence[str] | None = None, **_: Any) -> tuple[Any, ...]:
+            namespace = vars(self.parse_args(args))
+            return tuple(group(**{entry.name: namespace[entry.name] for entry in fields(group)}) for group in groups)
+
+    return Parser([_plain(group) for group in groups], prog=prog, description=description, allow_abbrev=False)
+
+
+def _plain(group: type) -> type:
+    """The same options with their help alone: HfArgumentParser hands all metadata of a field on to argparse."""
+    hints = get_type_hints(group)
+    entries = []
+    for entry in fields(group):
+        default = {"default": entry.default, "default_factory": entry.default_factory}
+        given = {name: value for name, value in default.items() if value is not MISSING}
+        entries.append((entry.name, hints[entry.name], field(metadata={"help": entry.metadata["help"]}, **given)))
+    return make_dataclass(group.__name__, entries)

@@ -11,3 +11,10 @@ class TrainingError(UserError, RuntimeError):
 
 class PublishError(UserError, ValueError):
     """A checkpoint, or what lies beside it, that must not or cannot go to the Hub as it is."""
+
+
+class Interrupted(BaseException):
+    """The run was asked to stop and has saved its state.
+
+    Not an `Exception`, as `KeyboardInterrupt` is none: no handler of a fold's failure may take it for one.
+    """

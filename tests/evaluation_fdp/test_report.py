@@ -90,10 +90,10 @@ def test_pictures(tmp_path):
         "clip_ids": np.array("x"),
         "labels": np.array("no"),
         "predictions": np.array("yes"),
-        "targets": np.full((16, 16), 0.5),
-        "rank_scores": np.arange(4.0),
+        "image target": np.full((16, 16), 0.5),
+        "curve rank_scores": np.arange(4.0),
     }
-    figures.draw_clips(tmp_path / "d.png", [clip, {**clip, "constructed": np.zeros((16, 16))}])
+    figures.draw_clips(tmp_path / "d.png", [clip, {**clip, "image dynamic_image": np.zeros((16, 16))}])
     for name in "abcd":
         with Image.open(tmp_path / f"{name}.png") as picture:
             assert min(picture.size) > 100 and np.asarray(picture.convert("L")).std() > 5

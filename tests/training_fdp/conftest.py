@@ -1,5 +1,7 @@
 """A corpus of moving squares and a network of a few thousand weights: a run takes a second."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from datasets import Dataset
 
 from evaluation_fdp.protocols import ClipTable
 from training_fdp.config import parse_train_config
+from training_fdp.data.clips import Clip
 from training_fdp.data.corpora import Corpora
 
 CLASS_NAMES = ["negative", "positive", "surprise"]
@@ -32,6 +35,12 @@ TOY_NETWORK = (
 )
 
 
+class ToyClips(list):
+    """Clips that were all prepared."""
+
+    lost = ()
+
+
 def make_toy_clips(num_subjects=5, clips_per_class=1, num_frames=6, size=32, corpus="toy"):
     """Every subject has its own face (noise); what the class decides is where a square grows brighter."""
     clips, subjects = [], []
@@ -45,22 +54,22 @@ def make_toy_clips(num_subjects=5, clips_per_class=1, num_frames=6, size=32, cor
                 frames[:, top : top + 8, left : left + 8] += rise
                 frames += random.integers(-3, 4, frames.shape)
                 clips.append(
-                    {
-                        "frames": torch.from_numpy(frames.clip(0, 255).astype(np.uint8)),
-                        "onset_index": 0,
-                        "apex_index": 1,
-                        "offset_index": num_frames - 1,
-                        "label": label,
-                        "clip_id": f"{corpus}/s{subject:02d}/{label}/{repetition}",
-                        "subject": f"s{subject:02d}",
-                    }
+                    Clip(
+                        clip_id=f"{corpus}/s{subject:02d}/{label}/{repetition}",
+                        subject=f"s{subject:02d}",
+                        pixels=torch.from_numpy(frames.clip(0, 255).astype(np.uint8)),
+                        label=label,
+                        onset=0,
+                        apex=1,
+                        offset=num_frames - 1,
+                    )
                 )
                 subjects.append(f"s{subject:02d}")
     table = ClipTable(
-        [clip["clip_id"] for clip in clips],
+        [clip.clip_id for clip in clips],
         [corpus] * len(clips),
         subjects,
-        [clip["label"] for clip in clips],
+        [clip.label for clip in clips],
         CLASS_NAMES,
     )
     return clips, table
@@ -100,21 +109,26 @@ def toy_arguments():
 def toy_corpus(monkeypatch):
     """Puts the toy corpus where a run looks for its clips; call it again to change the clips.
 
-    It codes no action unit, unless `units` names the code of each class.
+    It codes no action unit, unless `units` names the code of each class; `changed` names others, by row.
     """
 
-    def install(clips=None, table=None, faces=True, units=None):
+    def install(clips=None, table=None, faces=True, units=None, changed=None):
         if clips is None:
             clips, table = make_toy_clips()
         coded = [
             [] if units is None else [{"code": units[label], "side": "", "alternative": 0}] for label in table.labels
         ]
+        for row, code in (changed or {}).items():
+            coded[row] = [{"code": code, "side": "", "alternative": 0}]
         corpora = Corpora(
             dataset=Dataset.from_dict({"action_units": coded}), table=table, faces_may_be_published=faces
         )
+        prepared = ToyClips(
+            dataclasses.replace(clip, action_units=tuple(found)) for clip, found in zip(clips, coded, strict=True)
+        )
         for place in ("training_fdp.runs.prepare", "training_fdp.data.corpora"):
-            monkeypatch.setattr(f"{place}.load_corpora", lambda config: corpora)
-        monkeypatch.setattr("training_fdp.runs.prepare.prepare_clips", lambda *arguments: clips)
+            monkeypatch.setattr(f"{place}.load_corpora", lambda options: corpora)
+        monkeypatch.setattr("training_fdp.runs.prepare.prepare_clips", lambda *arguments, **options: prepared)
 
     install()
     return install

@@ -8,11 +8,10 @@ from tests.fakes.results import run_results
 from training_fdp.ablations import running
 from training_fdp.ablations.__main__ import main, parse_arguments
 from training_fdp.ablations.variants import REFERENCE, VARIANTS
+from training_fdp.cli import read_pairs
 from training_fdp.config import TrainConfig, parse_train_config
-from training_fdp.data.augmentation import AugmentationConfig
-from training_fdp.data.batches import parse_augmentation
+from training_fdp.data.augmentation import AugmentationConfig, parse_augmentation
 from training_fdp.errors import ConfigError, TrainingError
-from training_fdp.runs.prepare import build_model_config, build_processor
 
 ANSWERS = {"dynamic_image_mse": 0.003, "dynamic_image_mse_constant": 0.004, "rank_kendall_tau": 0.9}
 
@@ -40,21 +39,21 @@ FROM_SCRATCH = [name for name in VARIANTS if name not in PRETRAINED]
 def test_every_variant_can_be_built_and_only_some_are_the_reference(name, tmp_path):
     reference = parse_train_config(BASE)
     changed = parse_train_config([*BASE, *running.variant_arguments(reference, VARIANTS[name], tmp_path)])
-    model = build_model_config(changed, ["a", "b", "c", "d", "e"])
-    build_processor(changed, model)
-    parse_augmentation(changed.augmentation)
+    model = running._network(changed)
+    running._training(changed)
+    parse_augmentation(changed.batches.augmentation)
     assert model.drop_path_rate == 0.0, "the reference's own overrides must survive"
-    assert changed.output_dir == str(tmp_path)
-    assert not changed.final_model
+    assert changed.run.output_dir == str(tmp_path)
+    assert not changed.run.final_model
     variant = VARIANTS[name]
     for field, value in variant.settings.items():
-        assert getattr(changed, field) == value
+        assert changed.flat()[field] == value
     for field, value in variant.model.items():
         assert getattr(model, field) == value
     assert running.repeats_reference(reference, changed) == (name in OF_THE_REFERENCE)
     if name == REFERENCE:
-        same = dataclasses.replace(changed, output_dir="out", final_model=reference.final_model)
-        assert same == reference
+        same = {**changed.flat(), "output_dir": "out", "final_model": reference.run.final_model}
+        assert same == reference.flat()
 
 
 def test_each_augmentation_is_measured_alone_and_all_of_them_are():
@@ -81,7 +80,7 @@ def test_depths_fit_the_stages_of_the_reference(preset, depths):
     config = parse_train_config(["--corpus", "synthetic", "--output_dir", "out", "--preset", preset])
     arguments = running.variant_arguments(config, VARIANTS["global_none"], Path("out"))
     changed = parse_train_config(["--corpus", "synthetic", "--preset", preset, *arguments])
-    assert changed.pairs("model_overrides") == {"global_depths": depths}
+    assert changed.network.overrides == {"global_depths": depths}
 
 
 def test_choosing_by_name_and_group_always_brings_the_reference():
@@ -104,7 +103,7 @@ def test_runs_go_into_their_own_folders_and_what_lies_there_is_tabled(tmp_path, 
 
     def run(config: TrainConfig, arguments):
         seen.append((config, list(arguments)))
-        place = tmp_path / config.output_dir
+        place = tmp_path / config.run.output_dir
         place.mkdir(parents=True)
         (place / "results.json").touch()
         return 0
@@ -117,7 +116,7 @@ def test_runs_go_into_their_own_folders_and_what_lies_there_is_tabled(tmp_path, 
     arguments = ["--corpus", "synthetic", "--seeds", "0", "1", "--output_dir", str(tmp_path / "out")]
     results = running.run_variants(arguments, [REFERENCE, "rank_0", "size_tiny"])
     assert list(results) == [REFERENCE, "rank_0"]
-    assert [config.output_dir for config, _ in seen] == [str(tmp_path / "out" / name) for name in results]
+    assert [config.run.output_dir for config, _ in seen] == [str(tmp_path / "out" / name) for name in results]
     assert parse_train_config(seen[1][1]) == seen[1][0], "the recorded command must repeat the run"
     lines = running.ablation_table(results).splitlines()
     assert len(lines) == 5 and lines[3].startswith("| reference | 0.500 ± 0.010 ")
@@ -133,26 +132,33 @@ def test_pretraining_renders_other_people_for_the_same_network(name, tmp_path):
     pretraining = VARIANTS[name].pretraining
     options = ["face_model=model", "seed=3"]
     first = parse_train_config(running.pretraining_arguments(reference, pretraining, options, tmp_path / "first"))
-    rendered = first.pairs("corpus_options")
+    rendered = read_pairs("corpus_options", first.data.corpus_options)
     assert rendered["face_model"] == "model" and rendered["seed"] == pretraining.seed
     assert rendered["num_subjects"] * rendered["clips_per_subject"] == pretraining.num_clips
-    assert (first.protocol, first.preset, first.label_set, first.seeds) == ("none", "small", "5class", [])
-    assert first.model_overrides == reference.model_overrides and first.final_model
+    assert (first.protocol.protocol, first.method.preset, first.data.label_set, first.protocol.seeds) == (
+        "none",
+        "small",
+        "5class",
+        [],
+    )
+    assert first.network.model_overrides == reference.network.model_overrides and first.run.final_model
 
     changed = parse_train_config([*arguments, *running.variant_arguments(reference, VARIANTS[name], tmp_path / name)])
-    assert changed.init_from == str(running.pretraining_place(pretraining, tmp_path) / "final")
+    assert changed.network.init_from == str(running.pretraining_place(pretraining, tmp_path) / "final")
     if name.endswith("_trained"):
-        assert changed.max_steps is None and changed.seeds == [0, 1]
-        assert changed.learning_rate < reference.learning_rate
+        assert changed.training.max_steps is None and changed.protocol.seeds == [0, 1]
+        assert changed.training.learning_rate < reference.training.learning_rate
     else:
-        assert changed.max_steps == 0 and changed.seeds == [0], "without training every seed gives the same figure"
+        assert changed.training.max_steps == 0 and changed.protocol.seeds == [0], (
+            "without training every seed gives the same figure"
+        )
 
 
 def test_pretraining_comes_first_and_a_variant_waits_for_it(tmp_path, monkeypatch, caplog):
     places, fails = [], set()
 
     def run(config, arguments):
-        places.append(Path(config.output_dir).name)
+        places.append(Path(config.run.output_dir).name)
         return int(places[-1] in fails)
 
     monkeypatch.setattr(running, "run", run)

@@ -9,7 +9,7 @@ import pytest
 from hub_datasets.errors import CorpusError
 from processing_fdp.clip_reading_fdp import VideoReadError
 from training_fdp.cli import run_main
-from training_fdp.errors import ConfigError, PublishError, TrainingError
+from training_fdp.errors import ConfigError, Interrupted, PublishError, TrainingError
 
 
 def leave(error):
@@ -73,3 +73,11 @@ def test_only_the_main_process_speaks(monkeypatch, capsys):
 def test_interruption(capsys):
     assert leave(KeyboardInterrupt()) == 130
     assert "same command" in capsys.readouterr().err
+
+
+def test_a_run_that_was_asked_to_stop_has_a_code_of_its_own(capsys):
+    """A scheduler then knows that the job is to be started again: not 0, 1, 2, nor those of signals."""
+    assert leave(Interrupted("fold s00 was stopped after step 7 of 20")) == 75
+    assert capsys.readouterr().err == (
+        "fold s00 was stopped after step 7 of 20; the same command goes on from there\n"
+    )

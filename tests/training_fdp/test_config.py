@@ -7,8 +7,9 @@ import pytest
 from accelerate.commands.launch import launch_command_parser
 from torch.distributed.run import get_args_parser
 
-from training_fdp.config import EXECUTION_FIELDS, RECIPES_FOLDER, TrainConfig, load_recipe, parse_train_config
-from training_fdp.data.batches import parse_augmentation
+from training_fdp.cli import read_pairs
+from training_fdp.config import RECIPES_FOLDER, TrainConfig, load_recipe, option_groups, parse_train_config
+from training_fdp.data.augmentation import parse_augmentation
 from training_fdp.errors import ConfigError
 
 BASE = ["--corpus", "synthetic", "--output_dir", "OUT"]
@@ -18,32 +19,38 @@ def test_the_command_line_of_the_readme():
     options = "--data_dir D --label_set 5class --preset small --protocol holdout --folds a,b --max_steps 3 --epochs 2"
     more = "--batch_size 4 --mixed_precision bf16 --seed 7 --report_to tensorboard"
     config = parse_train_config([*BASE, *options.split(), *more.split()])
-    assert (config.corpus, config.data_dir, config.label_set) == (["synthetic"], ["D"], "5class")
-    assert (config.max_steps, config.epochs, config.batch_size, config.seed) == (3, 2, 4, 7)
-    assert config.all_seeds == [7]
+    data, training = config.data, config.training
+    assert (data.corpus, data.data_dir, data.label_set) == (["synthetic"], ["D"], "5class")
+    assert (training.max_steps, training.epochs, training.batch_size, config.protocol.seed) == (3, 2, 4, 7)
+    assert config.protocol.all_seeds == [7]
 
 
 def test_the_last_source_wins(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text("learning_rate: 3e-4\nbatch_size: 5\nseeds: [1, 2]\nreport_literature_selection: true\n")
     config = parse_train_config([*BASE, "--recipe", "released", "--config", str(file), "--batch_size", "7"])
-    assert config.learning_rate == 3e-4 and config.batch_size == 7 and config.seeds == [1, 2]
-    assert config.optimizer == "adam" and config.report_literature_selection
+    training = config.training
+    assert training.learning_rate == 3e-4 and training.batch_size == 7 and config.protocol.seeds == [1, 2]
+    assert training.optimizer == "adam" and training.report_literature_selection
 
 
 def test_epochs_on_the_command_line_beat_the_steps_of_a_recipe():
-    assert parse_train_config([*BASE, "--recipe", "released"]).max_steps == 500
-    assert parse_train_config([*BASE, "--recipe", "released", "--epochs", "3"]).max_steps is None
-    assert parse_train_config([*BASE, "--recipe", "released", "--epochs=3", "--max-steps", "7"]).max_steps == 7
+    assert parse_train_config([*BASE, "--recipe", "released"]).training.max_steps == 500
+    assert parse_train_config([*BASE, "--recipe", "released", "--epochs", "3"]).training.max_steps is None
+    assert (
+        parse_train_config([*BASE, "--recipe", "released", "--epochs=3", "--max-steps", "7"]).training.max_steps == 7
+    )
 
 
 def test_the_released_recipe_is_the_released_script_without_its_leaks():
     config = parse_train_config([*BASE, "--recipe", "released"])
-    assert (config.optimizer, config.learning_rate, config.weight_decay) == ("adam", 1e-4, 1e-3)
-    assert (config.batch_size, config.max_steps, config.lr_schedule) == (36, 500, "constant")
-    assert config.warmup_fraction == 0 and config.augmentation == "none" and not config.max_grad_norm
-    assert (config.frame_sampling, config.normalization) == ("released_stride", "train_statistics")
-    assert not (config.released_test_statistics or config.released_eval_mode or config.released_subject_list)
+    training, batches = config.training, config.batches
+    assert (training.optimizer, training.learning_rate, training.weight_decay) == ("adam", 1e-4, 1e-3)
+    assert (training.batch_size, training.max_steps, training.lr_schedule) == (36, 500, "constant")
+    assert training.warmup_fraction == 0 and batches.augmentation == "none" and not training.max_grad_norm
+    assert (batches.frame_sampling, batches.normalization) == ("released_stride", "train_statistics")
+    assert not (batches.released_test_statistics or training.released_eval_mode)
+    assert not config.protocol.released_subject_list
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in RECIPES_FOLDER.glob("*.yaml")))
@@ -91,7 +98,7 @@ def test_bad_files_are_refused(tmp_path, text):
 
 def test_launchers_pass_every_option_on():
     """A prefix of two options of a launcher is 'ambiguous' to it, even behind the script's name."""
-    names = [entry.name for entry in dataclasses.fields(TrainConfig)]
+    names = list(TrainConfig().flat())
     tokens = [token for name in names for token in (f"--{name}", "1")]
     for parser in (launch_command_parser(), get_args_parser()):
         assert isinstance(parser, argparse.ArgumentParser)
@@ -100,8 +107,12 @@ def test_launchers_pass_every_option_on():
 
 
 def test_execution_settings_do_not_belong_to_the_identity():
-    known = {entry.name for entry in dataclasses.fields(TrainConfig)}
-    assert known >= EXECUTION_FIELDS
+    execution = {
+        "output_dir", "folds", "report_to", "num_proc", "cache_dir", "checkpoint_steps", "config", "recipe", "collect",
+        "final_model", "allow_face_figures", "data_dir", "test_data_dir", "eval_batch_size", "init_from", "seeds",
+    }  # fmt: skip
+    known = TrainConfig.of(corpus=["synthetic"])
+    assert set(known.flat()) - set(known.identity()) == execution
     first = parse_train_config([*BASE, "--num_proc", "1"]).identity()
     assert first == parse_train_config([*BASE[:3], "ELSEWHERE", "--num_proc", "2", "--folds", "a"]).identity()
     assert first != parse_train_config([*BASE, "--seed", "1"]).identity()
@@ -109,9 +120,9 @@ def test_execution_settings_do_not_belong_to_the_identity():
 
 def test_pairs():
     config = parse_train_config([*BASE, "--model_overrides", "drop_path_rate=0.5", "hidden_sizes=[8,8]", "a=b=c"])
-    assert config.pairs("model_overrides") == {"drop_path_rate": 0.5, "hidden_sizes": [8, 8], "a": "b=c"}
+    assert config.network.overrides == {"drop_path_rate": 0.5, "hidden_sizes": [8, 8], "a": "b=c"}
     with pytest.raises(ConfigError, match="NAME=VALUE"):
-        parse_train_config([*BASE, "--model_overrides", "nothing"]).pairs("model_overrides")
+        read_pairs("model_overrides", ["nothing"])
 
 
 @pytest.mark.parametrize(
@@ -129,12 +140,12 @@ def test_pairs():
 def test_the_last_source_says_how_long(tmp_path, text, arguments, max_steps):
     (tmp_path / "own.yaml").write_text(text)
     config = parse_train_config([*BASE, "--recipe", "released", "--config", str(tmp_path / "own.yaml"), *arguments])
-    assert config.max_steps == max_steps
+    assert config.training.max_steps == max_steps
 
 
 def test_exponents_are_numbers():
     config = parse_train_config([*BASE, "--model_overrides", "rank_loss_weight=1e-3", "a=2.5E+2", "b=1e", "c=e3"])
-    assert config.pairs("model_overrides") == {"rank_loss_weight": 0.001, "a": 250.0, "b": "1e", "c": "e3"}
+    assert config.network.overrides == {"rank_loss_weight": 0.001, "a": 250.0, "b": "1e", "c": "e3"}
 
 
 def test_augmentation_text():
@@ -145,3 +156,31 @@ def test_augmentation_text():
     for text in ("wild", "flip", "flip=high", "flip=3", "shift=0.1,nothing=1", "reverse_offset_phase=ture"):
         with pytest.raises(ConfigError):
             parse_augmentation(text)
+
+
+def test_a_settings_file_may_be_flat_or_by_section(tmp_path):
+    flat, nested = tmp_path / "flat.yaml", tmp_path / "nested.yaml"
+    flat.write_text("protocol: kfold3\nmethod: fdp\nseeds: [1, 2]\nbatch_size: 5\npreset: small\nnum_frames: 8\n")
+    nested.write_text(
+        "protocol: {protocol: kfold3, seeds: [1, 2]}\nnetwork: {method: fdp, num_frames: 8}\n"
+        "method: {preset: small}\ntraining:\n  batch_size: 5\n"
+    )
+    first, second = (parse_train_config([*BASE, "--config", str(path)]) for path in (flat, nested))
+    assert first.identity() == second.identity()
+    assert first.training.batch_size == 5 and first.method.preset == "small"
+    nested.write_text("training: {batch_size: 5}\nbatch_size: 6\n")
+    with pytest.raises(ConfigError, match="batch_size twice"):
+        parse_train_config([*BASE, "--config", str(nested)])
+
+
+def test_every_option_stands_in_one_group_and_says_what_it_decides():
+    entries = [entry for group in option_groups("fdp").values() for entry in dataclasses.fields(group)]
+    assert len({entry.name for entry in entries}) == len(entries)
+    assert all(entry.metadata["help"] and entry.metadata["decides"] for entry in entries)
+
+
+def test_options_of_another_method_are_unknown():
+    with pytest.raises(ConfigError, match="preset"):
+        parse_train_config([*BASE, "--method", "raw_cnn", "--preset", "tiny"])
+    with pytest.raises(ConfigError, match="no method is called 'nothing'; choose among fdp"):
+        parse_train_config([*BASE, "--method", "nothing"])

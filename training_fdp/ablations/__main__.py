@@ -36,7 +36,7 @@ def main() -> int:
     from evaluation_fdp.markdown import write_block
     from training_fdp.config import parse_train_config
     from training_fdp.errors import TrainingError
-    from training_fdp.runs.prepare import end_processes
+    from training_fdp.runs.engine import end_processes
 
     from .running import ablation_table, choose_variants, run_variants
     from .variants import REFERENCE

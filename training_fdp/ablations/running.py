@@ -8,10 +8,13 @@ from typing import Any
 from evaluation_fdp.comparison import comparison_table, paired_differences
 from evaluation_fdp.protocols import FINAL_FOLD, NO_PROTOCOL
 from evaluation_fdp.results import RESULTS_NAME, Benchmark, Results, read_results
+from training_fdp.cli import read_pairs
 from training_fdp.config import TrainConfig, parse_train_config
+from training_fdp.data.processor import build_processor
 from training_fdp.errors import ConfigError
+from training_fdp.methods.base import NetworkRequest
+from training_fdp.methods.registry import get_method
 from training_fdp.runs.finish import report_if_finished
-from training_fdp.runs.prepare import build_model_config, build_processor
 from training_fdp.runs.run import run
 
 from .variants import REFERENCE, VARIANTS, Pretraining, Variant
@@ -44,19 +47,19 @@ def variant_arguments(config: TrainConfig, variant: Variant, place: Path) -> lis
     """Return what a variant adds to the command line (`list[str]`): the last value of an option wins."""
     model = dict(variant.model)
     if variant.global_depth is not None:
-        num_stages = len(build_model_config(config, ("any",)).local_depths)
+        num_stages = len(_network(config).local_depths)
         model["global_depths"] = f"[{','.join([str(variant.global_depth)] * num_stages)}]"
     settings = {
         **variant.settings,
-        "model_overrides": [*config.model_overrides, *_pairs(model)],
-        "processor_overrides": [*config.processor_overrides, *_pairs(variant.processor)],
+        "model_overrides": [*config.network.model_overrides, *_pairs(model)],
+        "processor_overrides": [*config.data.processor_overrides, *_pairs(variant.processor)],
         "output_dir": str(place),
         "final_model": False,
     }
     if variant.pretraining is not None:
         settings["init_from"] = str(pretraining_place(variant.pretraining, place.parent) / FINAL_FOLD)
         if variant.settings.get("max_steps") == 0:
-            settings["seeds"] = [config.seed]  # nothing is drawn, so that seeds would repeat one figure
+            settings["seeds"] = [config.protocol.seed]  # nothing is drawn, so that seeds would repeat one figure
     return _as_arguments(settings)
 
 
@@ -90,7 +93,7 @@ def pretraining_arguments(
         "epochs": pretraining.epochs,
         "batch_size": 32,
         "learning_rate": 2e-3,
-        **{name: getattr(config, name) for name in kept},
+        **{name: value for name, value in config.flat().items() if name in kept},
         "output_dir": str(place),
     }
     return _as_arguments(settings)
@@ -101,7 +104,11 @@ def repeats_reference(config: TrainConfig, variant: TrainConfig) -> bool:
 
     With `--init_from` the checkpoint holds half of the settings, and every variant counts as another one.
     """
-    return config.init_from is None and variant.init_from is None and _training(config) == _training(variant)
+    return (
+        config.network.init_from is None
+        and variant.network.init_from is None
+        and _training(config) == _training(variant)
+    )
 
 
 def run_variants(
@@ -121,7 +128,7 @@ def run_variants(
         `dict[str, Results]`: By name the results of every variant with a finished fold.
     """
     config = parse_train_config(arguments)
-    root = Path(str(config.output_dir))
+    root = Path(str(config.run.output_dir))
     for name in names:
         pretraining = VARIANTS[name].pretraining
         if pretraining is not None:
@@ -186,11 +193,18 @@ def ablation_table(results: Mapping[str, Results], root: Path | None = None) -> 
 
 def _training(config: TrainConfig) -> tuple[dict[str, Any], ...]:
     """What decides the numbers of a run from scratch, however its command line spells it."""
-    model = build_model_config(config, ("any",))
-    processor = build_processor(config, model)
+    model = _network(config)
+    overrides = read_pairs("processor_overrides", config.data.processor_overrides)
+    processor = build_processor(overrides, model.num_frames, model.image_size)
     spelled = {"num_frames", "image_size", "model_overrides", "processor_overrides"}
     settings = {name: value for name, value in config.identity().items() if name not in spelled}
     return settings, model.to_dict(), processor.to_dict()
+
+
+def _network(config: TrainConfig) -> Any:
+    """The network of a run from scratch, whatever its classes are called."""
+    method = get_method(config.network.method)(config.method)
+    return method.configure(NetworkRequest(("any",), config.network.overrides))
 
 
 def _literature(benchmark: Benchmark) -> str:

@@ -5,16 +5,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from training_fdp.cli import run_main
-
-DEFAULT_EPOCHS = 40
+from training_fdp.cli import is_main_process, run_main
 
 
 def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Split a command line into the options of this command and those of `train.py`.
 
     Returns:
-        `(options, rest)`: `baselines` and `baseline_epochs`; everything else as it was.
+        `(options, rest)`: `baselines` and `docs`; everything else as it was.
     """
     from .registry import BASELINES
 
@@ -32,12 +30,6 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[
         help=f"which ones; default: {' '.join(BASELINES)}. fdp_released, the authors' network, takes hours without a "
         "GPU and runs only when named",
     )
-    parser.add_argument(
-        "--baseline_epochs",
-        type=int,
-        default=DEFAULT_EPOCHS,
-        help="epochs of the networks (%(default)s), three times as many for videomae",
-    )
     parser.add_argument("--docs", type=Path, help="Markdown file whose block `baselines` takes the table")
     return parser.parse_known_args(arguments)
 
@@ -47,19 +39,16 @@ def main() -> int:
     options, rest = parse_arguments(sys.argv[1:])
     from evaluation_fdp.comparison import comparison_table
     from evaluation_fdp.markdown import write_block
-    from training_fdp.runs.prepare import end_processes
+    from training_fdp.runs.engine import end_processes
 
-    from .registry import BASELINES, RELEASED, RELEASED_TITLE
+    from .registry import baseline_titles
     from .running import run_baselines
 
-    results = run_baselines(rest, options.baselines, options.baseline_epochs)
+    results = run_baselines(rest, options.baselines)
     end_processes()
-    titles = {
-        name: baseline.title + (f" (told the {baseline.knows})" if baseline.knows else "")
-        for name, baseline in BASELINES.items()
-    }
-    titles[RELEASED] = RELEASED_TITLE
-    table = comparison_table(results, titles)
+    if not is_main_process():
+        return 0
+    table = comparison_table(results, baseline_titles())
     print(table)  # noqa: T201 - the command line's own voice
     if options.docs is not None:
         write_block(options.docs, "baselines", table)

@@ -1,6 +1,6 @@
-"""All folds of the baselines on one corpus, kept as fold records like the main program's.
+"""All folds of the baselines on one corpus, kept as fold records like those of any run.
 
-A finished fold is never run again, and results.json, predictions.csv and report.md have the main program's form.
+A finished fold is never run again, and results.json, predictions.csv and report.md have the same form.
 """
 
 import os
@@ -11,163 +11,126 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from evaluation_fdp.fold_records import FoldRecord, Predictions, read_record, write_record
-from evaluation_fdp.protocols import NO_PROTOCOL, ClipTable, Fold, select_folds
-from evaluation_fdp.report import summary, write_report
+from evaluation_fdp.protocols import NO_PROTOCOL
 from evaluation_fdp.results import RESULTS_NAME, Results, read_results
-from evaluation_fdp.run_folder import RunStore, fold_key, identity_digest, keys_by_seed
+from evaluation_fdp.run_folder import RunStore, identity_digest
+from training_fdp.baselines.registry import BASELINES, FIXED, RELEASED
 from training_fdp.config import parse_train_config
 from training_fdp.errors import ConfigError, TrainingError
-from training_fdp.runs.identity import NETWORK_VERSION, computing_versions
-from training_fdp.runs.prepare import PreparedRun, build_accelerator, prepare_run
-from training_fdp.runs.run import run, run_facts
-
-from .classifiers import Outcome
-from .registry import BASELINES, RELEASED
-
-# Of the settings of a training run, those that also decide a baseline's numbers.
-_SHARED_SETTINGS = (
-    "corpus", "label_set", "test_corpus", "protocol", "seed", "processor_overrides", "corpus_options",
-)  # fmt: skip
+from training_fdp.runs.engine import build_accelerator
+from training_fdp.runs.finish import finish, report_if_finished
+from training_fdp.runs.identity import computing_versions
+from training_fdp.runs.prepare import PreparedRun, prepare_run
+from training_fdp.runs.run import make_jobs, run, run_facts
 
 
-def run_baselines(arguments: Sequence[str], names: Sequence[str], epochs: int) -> dict[str, Results]:
+def run_baselines(arguments: Sequence[str], names: Sequence[str]) -> dict[str, Results]:
     """Run baselines one after the other into OUT/<name>/.
 
     Args:
-        arguments (`Sequence[str]`): Options of `train.py`; corpus, protocol, seeds, frames and image size count, and
-            for `"fdp_released"` all of them.
-        names (`Sequence[str]`): Keys of `BASELINES`, or `"fdp_released"`.
-        epochs (`int`): Passes over the training clips of those that train a network.
+        arguments (`Sequence[str]`): Options of `train.py` but `--method`. A method is trained by its own recipe unless
+            they say otherwise; to what no gradient trains only clips, protocol and seeds matter.
+        names (`Sequence[str]`): Which ones; see `training_fdp.baselines.registry`.
 
     Returns:
         `dict[str, Results]`: By name the results of every baseline that lies in OUT, whenever it was run.
 
     Raises:
-        ConfigError: an option or a baseline that does not exist, or several processes.
+        ConfigError: an option or a baseline that does not exist, or several processes for what one does alone.
+        TrainingError: folds that could not be trained.
     """
-    unknown = sorted(set(names) - {*BASELINES, RELEASED})
-    if unknown:
-        raise ConfigError(f"no baseline is called {unknown[0]!r}; choose among {', '.join([*BASELINES, RELEASED])}")
+    known = (*BASELINES, RELEASED)
+    if unknown := sorted(set(names) - set(known)):
+        raise ConfigError(f"no baseline is called {unknown[0]!r}; choose among {', '.join(known)}")
     config = parse_train_config(arguments)
-    if config.protocol == NO_PROTOCOL:
+    if config.protocol.protocol == NO_PROTOCOL:
         raise ConfigError("--protocol none holds nobody out, so a baseline has nothing to predict; choose another")
-    processes = os.environ.get("WORLD_SIZE", "1")
-    if processes != "1":
-        raise ConfigError(
-            f"baselines run in one process, but {processes} were launched; start them by `python -m "
-            "training_fdp.baselines`"
-        )
-    prepared = prepare_run(config, build_accelerator(config))
-    root = Path(str(config.output_dir))
+    root = Path(str(config.run.output_dir))
+    if fixed := [name for name in names if name in FIXED]:
+        processes = os.environ.get("WORLD_SIZE", "1")
+        if processes != "1":
+            raise ConfigError(
+                f"{', '.join(fixed)} run in one process, but {processes} were launched; start them by `python -m "
+                "training_fdp.baselines`, or leave them out by --baselines"
+            )
+        prepared = prepare_run(config, build_accelerator(config.training, config.run))
+        for name in fixed:
+            _run_fixed(prepared, name, root / name, arguments)
     for name in names:
-        if name == RELEASED:
-            _run_released(arguments, root / name)
-        else:
-            _run_baseline(prepared, name, epochs, root / name, arguments)
-    finished = {name: root / name / RESULTS_NAME for name in (*BASELINES, RELEASED)}
+        if name not in FIXED:
+            _run_method(arguments, name, root / name)
+    finished = {name: root / name / RESULTS_NAME for name in known}
     return {name: read_results(path) for name, path in finished.items() if path.exists()}
 
 
-def _run_released(arguments: Sequence[str], place: Path) -> None:
-    """The authors' network with the authors' settings, by the main program."""
-    released = [
-        *arguments,
-        "--recipe",
-        "released",
-        "--preset",
-        "released",
-        "--output_dir",
-        str(place),
-        "--final_model",
-        "false",
-    ]
-    code = run(parse_train_config(released), released)
+def _run_method(arguments: Sequence[str], name: str, folder: Path) -> None:
+    """Train a method by the main program, unless nothing is left to do."""
+    own = [*arguments, "--method", name, "--output_dir", str(folder), "--final_model", "false"]
+    config = parse_train_config(own)
+    code = report_if_finished(config, own)
+    if code is None:
+        code = run(config, own)
     if code:
-        raise TrainingError(f"folds of {RELEASED} are missing in {place}; the same command runs only these")
+        raise TrainingError(f"folds of {name} are missing in {folder}; the same command runs only these")
 
 
-def _run_baseline(prepared: PreparedRun, name: str, epochs: int, place: Path, arguments: Sequence[str]) -> None:
+def _run_fixed(prepared: PreparedRun, name: str, folder: Path, arguments: Sequence[str]) -> None:
     """Run what is not finished, then pool."""
-    config, table = prepared.config, prepared.corpora.table
-    settings = {key: value for key, value in config.identity().items() if key in _SHARED_SETTINGS}
-    # A baseline takes FDP's input, its default sizes and, one of them, its motion: it moves with FDP's version.
-    settings["network_version"] = NETWORK_VERSION
-    settings |= {"num_frames": prepared.model_config.num_frames, "image_size": prepared.model_config.image_size}
-    if BASELINES[name].version > 1:  # the first version has no number, since folders of before numbers have none
-        settings["baseline_version"] = BASELINES[name].version
-    identity = {**prepared.identity(), "settings": {"baseline": name, "baseline_epochs": epochs, **settings}}
-    facts = run_facts(prepared, arguments)
-    facts |= {
-        "command": f"python -m training_fdp.baselines --baselines {name} --baseline_epochs {epochs} "
-        f"{shlex.join(arguments)}",
-        "preset": name,
-        "init_from": None,
-        "selection": "fixed",
-        "answers": {},
-        "warnings": prepared.warnings + _told(name),
+    table, baseline = prepared.corpora.table, FIXED[name]
+    settings = prepared.config.identity(("clips",)) | {
+        "baseline": name,
+        "baseline_version": baseline.version,
+        "num_frames": prepared.network.num_frames,
+        "image_size": prepared.network.image_size,
     }
-    store = RunStore(place)
-    store.open(identity, facts)
-    digest = identity_digest(identity)
-    jobs = [
-        (fold_key(fold.fold_id, seed, config.seed), fold, seed)
-        for seed in config.all_seeds
-        for fold in select_folds(prepared.folds, config.folds)
-    ]
-    missing = [job for job in jobs if read_record(store.place(job[0]), digest) is None]
-    if missing:
-        baseline = BASELINES[name]
-        inputs = baseline.see(prepared.clips, prepared.processor, prepared.model_config.num_frames)
-        classifier = baseline.classifier(epochs)
-        labels = np.asarray(table.labels, dtype=np.int64)
-        for key, fold, seed in tqdm(missing, desc=name, unit="fold", dynamic_ncols=True):
-            start = time.monotonic()
-            train, test = list(fold.train_indices), list(fold.test_indices)
-            subjects = [table.subjects[row] for row in train]
-            outcome = classifier.fit_predict(
-                inputs[train], labels[train], subjects, inputs[test], len(table.class_names), seed
-            )
-            record = _record(fold, seed, table, outcome, identity["settings"], digest, time.monotonic() - start)
-            write_record(store.place(key), store.work_folder(key) / "record", record, {"loss": outcome.losses})
-            store.clear_work(key)
-    results = write_report(store, keys_by_seed(store.read()), {})
-    print(summary(results, place))  # noqa: T201 - the command line's own voice
-
-
-def _told(name: str) -> list[str]:
-    """What a baseline knows and no new video tells."""
-    known = BASELINES[name].knows
-    return [f"{name} is told the {known} of every clip"] if known else []
-
-
-def _record(
-    fold: Fold,
-    seed: int,
-    table: ClipTable,
-    outcome: Outcome,
-    settings: dict[str, Any],
-    digest: str,
-    seconds: float,
-) -> FoldRecord:
-    """A fold record as the main program writes it, without a model."""
-    rows = list(fold.test_indices)
-    return FoldRecord(
-        identity=digest,
-        fold=fold.fold_id,
-        seed=seed,
-        train_subjects=list(fold.train_subjects),
-        test_subjects=list(fold.test_subjects),
-        num_train_clips=len(fold.train_indices),
-        num_test_clips=len(rows),
-        steps=len(outcome.losses),
-        selection={"method": "fixed"},
-        predictions=Predictions(rows, outcome.probabilities, [{} for _ in rows]).by_clip(table),
-        seconds=round(seconds, 3),
-        device="cuda" if torch.cuda.is_available() else "cpu",
-        settings=settings,
-        versions=computing_versions(),
+    identity = {**prepared.identity(), "settings": settings}
+    told = baseline.privileged_annotation
+    store = RunStore(folder)
+    store.open(
+        identity,
+        run_facts(prepared, arguments)
+        | {
+            "command": f"python -m training_fdp.baselines --baselines {name} {shlex.join(arguments)}",
+            "preset": name,
+            "init_from": None,
+            "selection": "fixed",
+            "answers": {},
+            "warnings": prepared.warnings + ([f"{name} is told the {told} of every clip"] if told else []),
+        },
     )
+    digest = identity_digest(identity)
+    jobs = [job for job in make_jobs(prepared) if job.fold.test_indices]
+    missing = [job for job in jobs if read_record(store.place(job.key), digest) is None]
+    if missing:
+        features = baseline.make_inputs(prepared.clips, prepared.processor, prepared.network.num_frames)
+        labels = np.asarray(table.labels, dtype=np.int64)
+        classifier = baseline.build_classifier()
+        for job in tqdm(missing, desc=name, unit="fold", dynamic_ncols=True):
+            start = time.monotonic()
+            train, test = list(job.fold.train_indices), list(job.fold.test_indices)
+            subjects = [table.subjects[row] for row in train]
+            probabilities = classifier.fit_predict(
+                features[train], labels[train], subjects, features[test], len(table.class_names), job.seed
+            )
+            record = FoldRecord(
+                identity=digest,
+                fold=job.fold.fold_id,
+                seed=job.seed,
+                train_subjects=list(job.fold.train_subjects),
+                test_subjects=list(job.fold.test_subjects),
+                num_train_clips=len(train),
+                num_test_clips=len(test),
+                steps=0,
+                selection={"method": "fixed"},
+                predictions=Predictions(test, probabilities, [{} for _ in test]).by_clip(table),
+                seconds=round(time.monotonic() - start, 3),
+                device="cpu",
+                settings=settings,
+                versions=computing_versions(),
+            )
+            write_record(store.place(job.key), store.work_folder(job.key) / "record", record, {"loss": []})
+            store.clear_work(job.key)
+    finish(store, [job.key for job in jobs], {})

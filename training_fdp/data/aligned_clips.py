@@ -11,7 +11,7 @@ import logging
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -24,13 +24,20 @@ from pyarrow import parquet
 from tqdm import tqdm
 
 from evaluation_fdp.atomic_files import name_beside
+from processing_fdp.clip_reading_fdp import VideoReadError
+from processing_fdp.crop_geometry_fdp import AlignmentError, FaceNotFoundError
 from processing_fdp.face_detectors_fdp import LANDMARK_COLUMNS, find_landmark_file
+from training_fdp.data.clips import Clip
 from training_fdp.errors import ConfigError, TrainingError
 
 logger = logging.getLogger(__name__)
 
+# What is wrong with one clip, whatever the settings.
+UNUSABLE = (VideoReadError, FaceNotFoundError)
 # Raise when the same inputs and settings give other pixels than before.
 CACHE_VERSION = 1
+# What a clip knows beside its pixels.
+_CLIP_COLUMNS = ("clip_id", "subject", "label", "onset_index", "apex_index", "offset_index", "action_units")
 _STALE_SECONDS = 24 * 3600
 # Settings that choose among prepared frames, or only speak of them: changing them prepares nothing again.
 _SETTINGS_AFTER_PREPARATION = frozenset({"num_frames", "do_sample_frames", "return_metadata", "auto_map"})
@@ -124,55 +131,37 @@ def _work(row: dict[str, Any], path: Path) -> None:
 class AlignedClips:
     """Prepared clips of a dataset, read from the cache when they are asked for.
 
-    Labels and subjects come from the dataset's rows, so another label set uses the same cache.
+    What a corpus says of a clip stays in the dataset's rows, so another label set uses the same cache.
 
     Args:
         dataset (`datasets.Dataset`): Rows as `hub_datasets.base` describes them.
         paths (`Sequence[Path]`): One `.npy` file per row: uint8 (num_frames, height, width).
+        lost (`Mapping[int, str]`, *optional*): Clips that could not be prepared and are not among the rows: why, by
+            their number in the dataset that was to be prepared.
     """
 
-    def __init__(self, dataset: Any, paths: Sequence[Path]) -> None:
+    def __init__(self, dataset: Any, paths: Sequence[Path], lost: Mapping[int, str] | None = None) -> None:
         self.paths = list(paths)
-        self.clip_ids: list[str] = list(dataset["clip_id"])
-        self.subjects: list[str] = list(dataset["subject"])
-        self.labels: list[int] = [-1 if label is None else int(label) for label in dataset["label"]]
-        self._key_frames = {
-            name: [-1 if index is None else int(index) for index in dataset[name]]
-            for name in ("onset_index", "apex_index", "offset_index")
-        }
+        self.lost = dict(lost or {})
+        known = [name for name in _CLIP_COLUMNS if name in dataset.column_names]
+        self._rows = dataset.select_columns(known)
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """Read one clip.
-
-        Args:
-            index (`int`): Row of the dataset.
-
-        Returns:
-            `dict`: `frames` uint8 (num_frames, height, width), `onset_index`, `apex_index` (-1 where unknown),
-            `offset_index` (0-based), `label` (-1 where unknown), `clip_id`, `subject`.
-
-        Raises:
-            TrainingError: The file is damaged or gone.
-        """
-        try:
-            # A copy: the map is read-only, which tensors cannot be.
-            frames = torch.from_numpy(np.array(np.load(self.paths[index], mmap_mode="r")))
-        except (ValueError, EOFError, OSError) as error:
-            raise TrainingError(
-                f"the prepared clip {self.paths[index]} cannot be read ({error}), as after a crash of the machine; "
-                "delete the file, and the next run prepares the clip again"
-            ) from error
-        key_frames = {name: values[index] for name, values in self._key_frames.items()}
-        return {
-            "frames": frames,
-            **key_frames,
-            "label": self.labels[index],
-            "clip_id": self.clip_ids[index],
-            "subject": self.subjects[index],
-        }
+    def __getitem__(self, index: int) -> Clip:
+        """Return one clip (`Clip`); its frames are read when they are asked for."""
+        row = self._rows[index]
+        return Clip(
+            clip_id=row["clip_id"],
+            subject=row["subject"],
+            pixels=self.paths[index],
+            label=row["label"],
+            onset=row["onset_index"],
+            apex=row["apex_index"],
+            offset=row["offset_index"],
+            action_units=tuple(row.get("action_units") or ()),
+        )
 
     def write_landmarks(self, path: str | os.PathLike[str]) -> int:
         """Write the landmarks that the clips were cropped by, in the form that `alignment="precomputed"` reads.
@@ -185,7 +174,7 @@ class AlignedClips:
         """
         columns: dict[str, list[Any]] = {name: [] for name in LANDMARK_COLUMNS}
         count = 0
-        for clip_id, clip_path in zip(self.clip_ids, self.paths, strict=True):
+        for clip_id, clip_path in zip(self._rows["clip_id"], self.paths, strict=True):
             if not _landmarks_path(clip_path).exists():
                 continue
             count += 1
@@ -200,7 +189,7 @@ class AlignedClips:
                 parquet.write_table(pyarrow.table(columns), temporary)
         return count
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[Clip]:
         return (self[index] for index in range(len(self)))
 
 
@@ -210,6 +199,7 @@ def prepare_clips(
     cache_dir: str | os.PathLike[str],
     num_proc: int | None = None,
     desc: str = "Aligning clips",
+    keep_going: bool = False,
 ) -> AlignedClips:
     """Read, align and resize every clip of a dataset, or find it in the cache.
 
@@ -223,9 +213,11 @@ def prepare_clips(
         cache_dir (`str` or `os.PathLike`): Folder of the cache; made where missing.
         num_proc (`int`, *optional*, defaults to the machine's cores): Processes.
         desc (`str`, *optional*, defaults to `"Aligning clips"`): Title of the progress bar.
+        keep_going (`bool`, *optional*, defaults to `False`): Leave out clips that cannot be read or have no face,
+            instead of raising.
 
     Returns:
-        `AlignedClips`: One entry per row, in the order of the dataset.
+        `AlignedClips`: One entry per row, in the order of the dataset; `lost` says which are left out.
 
     Raises:
         VideoReadError: A clip cannot be read.
@@ -247,14 +239,28 @@ def prepare_clips(
             missing[path] = row
     _remove_stale_parts(folder)
     workers = min(num_proc or _usable_cores(), len(missing))
+    refused: dict[Path, str] = {}
+
+    def refuse(path: Path, error: Exception) -> None:
+        if not keep_going or isinstance(error, AlignmentError):  # settings that no clip can be aligned by
+            raise error
+        refused[path] = " ".join(str(error).split())
+
     with tqdm(total=len(missing), desc=desc, unit="clip", disable=not missing) as progress:
         if workers > 1:
-            _prepare_in_processes(processor, missing, workers, progress)
+            _prepare_in_processes(processor, missing, workers, progress, refuse)
         else:
             for path, row in missing.items():
-                _prepare_one(processor, row, path)
+                try:
+                    _prepare_one(processor, row, path)
+                except UNUSABLE as error:
+                    refuse(path, error)
                 progress.update()
-    return AlignedClips(dataset, paths)
+    if not refused:
+        return AlignedClips(dataset, paths)
+    kept = [row for row, path in enumerate(paths) if path not in refused]
+    lost = {row: refused[path] for row, path in enumerate(paths) if path in refused}
+    return AlignedClips(dataset.select(kept), [paths[row] for row in kept], lost)
 
 
 def _usable_cores() -> int:
@@ -262,7 +268,13 @@ def _usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _prepare_in_processes(processor: Any, missing: dict[Path, dict[str, Any]], workers: int, progress: tqdm) -> None:
+def _prepare_in_processes(
+    processor: Any,
+    missing: dict[Path, dict[str, Any]],
+    workers: int,
+    progress: tqdm,
+    refuse: Callable[[Path, Exception], None],
+) -> None:
     # A fork shares what is imported and starts at once, but CUDA does not survive it.
     can_fork = "fork" in multiprocessing.get_all_start_methods() and not torch.cuda.is_initialized()
     context = multiprocessing.get_context("fork" if can_fork else "spawn")
@@ -271,10 +283,13 @@ def _prepare_in_processes(processor: Any, missing: dict[Path, dict[str, Any]], w
     gc.freeze()
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(processor,)) as pool:
         # One clip at a time: batches were measured to save 1 % at most, and the bar would move in jumps.
-        jobs = [pool.submit(_work, row, path) for path, row in missing.items()]
+        jobs = {pool.submit(_work, row, path): path for path, row in missing.items()}
         try:
             for job in as_completed(jobs):
-                job.result()
+                try:
+                    job.result()
+                except UNUSABLE as error:
+                    refuse(jobs[job], error)
                 progress.update()
         except BrokenProcessPool as error:
             raise TrainingError(

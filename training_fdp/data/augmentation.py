@@ -7,19 +7,20 @@ gives the same clips everywhere. Bounds are small: a micro-expression moves a 64
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from training_fdp.data.followers import Follower, Mixed, per_clip
+from training_fdp.errors import ConfigError
+
 Batch = dict[str, torch.Tensor]
-ActionUnit = TypeVar("ActionUnit", bound=Mapping[str, Any])
 
 _PROBABILITIES = ("flip", "phase", "static_face_mix", "mixup")
-_OTHER_SIDE = {"left": "right", "right": "left", "L": "R", "R": "L"}
 # A speed of 1 or more, or a scale of 1 or more, would leave nothing of the clip or the face.
 _UPPER_BOUNDS = {"shift": 0.5, "scale": 0.5, "rotation": 45.0, "brightness": 1.0, "time_jitter": 0.5, "speed": 0.9}
 
@@ -99,6 +100,49 @@ class AugmentationConfig:
         return self.time_jitter > 0 or self.speed > 0 or self.phase > 0
 
 
+def parse_augmentation(text: str) -> AugmentationConfig:
+    """Read `--augmentation`.
+
+    Args:
+        text (`str`):
+            `none`, `default`, NAME=VALUE pairs, or a name followed by pairs, joined by commas:
+            `default,flip=0,mixup=0.5`.
+
+    Returns:
+        `AugmentationConfig`: the options.
+
+    Raises:
+        ConfigError: an unknown name or a value outside its range.
+    """
+    values: dict[str, Any] = {}
+    for item in (part.strip() for part in text.split(",")):
+        name, separator, value = item.partition("=")
+        if not separator and name in ("none", "default"):
+            values = vars(AugmentationConfig.default()).copy() if name == "default" else {}
+        elif name not in AugmentationConfig.__dataclass_fields__ or not separator:
+            known = ", ".join(AugmentationConfig.__dataclass_fields__)
+            raise ConfigError(f"--augmentation does not know '{item}'; give none, default or NAME=VALUE with {known}")
+        else:
+            values[name] = _number(name, value)
+    try:
+        return AugmentationConfig(**values)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _number(name: str, value: str) -> float | bool:
+    if name == "reverse_offset_phase":
+        if value.strip().lower() not in ("true", "false"):
+            raise ConfigError(f"--augmentation {name} must be true or false, got '{value}'; write {name}=true")
+        return value.strip().lower() == "true"
+    try:
+        return float(value)
+    except ValueError:
+        raise ConfigError(
+            f"--augmentation {name} must be a number, got '{value}'; write for example {name}=0.5"
+        ) from None
+
+
 def sample_augmented_indices(
     total: int,
     onset: int | None,
@@ -114,9 +158,9 @@ def sample_augmented_indices(
 
     Args:
         total (`int`): Number of frames at hand.
-        onset (`int` or `None`): Index of the first frame of the expression; `None` or negative: 0.
-        apex (`int` or `None`): Index of the strongest frame; `None` or negative: unknown, and `phase` does nothing.
-        offset (`int` or `None`): Index of the last frame of the expression; `None` or negative: the last one.
+        onset (`int` or `None`): Index of the first frame of the expression; `None`: 0.
+        apex (`int` or `None`): Index of the strongest frame; `None`: unknown, and `phase` does nothing.
+        offset (`int` or `None`): Index of the last frame of the expression; `None`: the last one.
         num_frames (`int`): Number of indices to draw; short clips repeat frames.
         config (`AugmentationConfig`): Options.
         generator (`torch.Generator`): CPU generator, advanced by the same amount whatever the clip.
@@ -127,8 +171,8 @@ def sample_augmented_indices(
     Raises:
         ValueError: If there is no frame, or the indices are not in order.
     """
-    start = 0 if onset is None or onset < 0 else onset
-    end = total - 1 if offset is None or offset < 0 else offset
+    start = 0 if onset is None else onset
+    end = total - 1 if offset is None else offset
     if not 0 <= start <= end < total:
         raise ValueError(
             f"a clip needs 0 <= onset <= offset < number of frames, but has onset {start}, offset {end} and {total} "
@@ -150,24 +194,15 @@ def sample_augmented_indices(
     return indices[::-1].copy() if backwards else indices
 
 
-def swap_action_unit_sides(action_units: Sequence[ActionUnit]) -> list[dict[str, Any]]:
-    """Mirror coded action units: left becomes right and back, two-sided ones stay.
-
-    Args:
-        action_units (`Sequence[Mapping]`): Action units of a clip row, each with a `side`.
-
-    Returns:
-        `list[dict]`: Copies with mirrored sides.
-    """
-    return [{**unit, "side": _OTHER_SIDE.get(unit["side"], unit["side"])} for unit in action_units]
-
-
-def build_augmentation(config: AugmentationConfig, num_labels: int | None = None) -> "ClipAugmentation":
+def build_augmentation(
+    config: AugmentationConfig, num_labels: int | None = None, followers: Mapping[str, Follower] | None = None
+) -> "ClipAugmentation":
     """Build the augmentation of batches on the device.
 
     Args:
         config (`AugmentationConfig`): Options; the temporal ones act in [`sample_augmented_indices`] instead.
         num_labels (`int`, *optional*): Number of classes; needed by mixup, whose labels are soft.
+        followers (`Mapping[str, Follower]`, *optional*): How the other tensors of a batch follow, by name.
 
     Returns:
         [`ClipAugmentation`]: Called as `augment(batch, generator)`.
@@ -175,7 +210,7 @@ def build_augmentation(config: AugmentationConfig, num_labels: int | None = None
     Raises:
         ValueError: If mixup is on and `num_labels` is missing.
     """
-    return ClipAugmentation(config, num_labels)
+    return ClipAugmentation(config, num_labels, followers)
 
 
 class ClipAugmentation:
@@ -184,13 +219,21 @@ class ClipAugmentation:
     Args:
         config (`AugmentationConfig`): Options.
         num_labels (`int`, *optional*): Number of classes; needed by mixup.
+        followers (`Mapping[str, Follower]`, *optional*): How the other tensors of a batch follow, by name; those that
+            are not named stay as they are.
     """
 
-    def __init__(self, config: AugmentationConfig, num_labels: int | None = None) -> None:
+    def __init__(
+        self,
+        config: AugmentationConfig,
+        num_labels: int | None = None,
+        followers: Mapping[str, Follower] | None = None,
+    ) -> None:
         if config.mixup > 0 and num_labels is None:
             raise ValueError("mixup makes soft labels: it needs num_labels, which was not given; pass it.")
         self.config = config
         self.num_labels = num_labels
+        self.followers = dict(followers or {})
 
     @torch.no_grad()
     def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
@@ -198,9 +241,8 @@ class ClipAugmentation:
 
         Args:
             batch (`dict`): `pixel_values` of shape `(batch_size, num_frames, num_channels, height, width)` in [-1, 1]
-                and, optionally, `labels` `(batch_size,)`, `dynamic_image_targets` `(batch_size, 1, height, width)`
-                with 0.5 = no motion, and `action_units` `(batch_size, num_action_units, 2)` with left and right in the
-                last axis, NaN where unknown. Other entries pass unchanged.
+                and, optionally, `labels` `(batch_size,)` and tensors that have a follower. Other entries pass
+                unchanged.
             generator (`torch.Generator`): On the CPU.
 
         Returns:
@@ -208,10 +250,11 @@ class ClipAugmentation:
         """
         batch = dict(batch)
         # Every step draws its numbers whether or not it is on, so that switching one of these options leaves the
-        # others' draws alone.
+        # others' draws alone. These ten columns are closed: a further augmentation seeds a
+        # generator of its own with `mix_seed` and its name, because an eleventh column would change every run.
         draws = torch.rand(len(batch["pixel_values"]), 10, generator=generator, dtype=torch.float64)
         mix_seed = int(torch.randint(2**31, (1,), generator=generator))
-        draws = draws.to(batch["pixel_values"].device, torch.float32)
+        draws = draws.float().to(batch["pixel_values"].device)
         self._flip(batch, draws[:, 0])
         self._transform(batch, draws[:, 1:5])
         self._scale_motion(batch, draws[:, 5])
@@ -221,14 +264,18 @@ class ClipAugmentation:
         self._mix_clips(batch, draws[:, 9], mixing)
         return batch
 
+    def _following(self, batch: Batch) -> list[tuple[str, Follower]]:
+        return [(name, follower) for name, follower in self.followers.items() if name in batch]
+
     def _flip(self, batch: Batch, draw: torch.Tensor) -> None:
         if self.config.flip == 0:
             return
         mirrored = draw < self.config.flip
-        for name in ("pixel_values", "dynamic_image_targets", "action_units"):
-            if name in batch:
-                values = batch[name]
-                batch[name] = torch.where(_per_clip(mirrored, values), values.flip(-1), values)
+        pixels = batch["pixel_values"]
+        batch["pixel_values"] = torch.where(per_clip(mirrored, pixels), pixels.flip(-1), pixels)
+        for name, follower in self._following(batch):
+            values = batch[name]
+            batch[name] = torch.where(per_clip(mirrored, values), follower.mirror(values), values)
 
     def _transform(self, batch: Batch, draws: torch.Tensor) -> None:
         """Rotate, scale and shift with one sampling grid per clip."""
@@ -248,10 +295,10 @@ class ClipAugmentation:
         grid = F.affine_grid(theta, [len(pixels), 1, height, width], align_corners=False).to(pixels.dtype)
         moved = F.grid_sample(pixels.flatten(1, 2), grid, padding_mode="border", align_corners=False)
         batch["pixel_values"] = moved.reshape(pixels.shape)
-        if "dynamic_image_targets" in batch:
-            # What enters from outside is still: zeros around "no motion".
-            signed_image = batch["dynamic_image_targets"] - 0.5
-            batch["dynamic_image_targets"] = F.grid_sample(signed_image, grid, align_corners=False) + 0.5
+        in_pixels = (cosine, -sine, shift[:, 0] * width / 2, sine, cosine, shift[:, 1] * height / 2)
+        affine = torch.stack(in_pixels, dim=1).reshape(-1, 2, 3)
+        for name, follower in self._following(batch):
+            batch[name] = follower.warp(batch[name], grid, affine)
 
     def _scale_motion(self, batch: Batch, draw: torch.Tensor) -> None:
         if self.config.motion_scale == 0:
@@ -259,13 +306,12 @@ class ClipAugmentation:
         pixels = batch["pixel_values"]
         factor = torch.exp(self.config.motion_scale * (2 * draw - 1))
         reference = pixels[:, :1]
-        batch["pixel_values"] = (reference + _per_clip(factor, pixels) * (pixels - reference)).clamp(-1, 1)
-        if "dynamic_image_targets" in batch:
-            image = batch["dynamic_image_targets"]
-            batch["dynamic_image_targets"] = (0.5 + _per_clip(factor, image) * (image - 0.5)).clamp(0, 1)
+        batch["pixel_values"] = (reference + per_clip(factor, pixels) * (pixels - reference)).clamp(-1, 1)
+        for name, follower in self._following(batch):
+            batch[name] = follower.scale_motion(batch[name], factor)
 
     def _change_light(self, batch: Batch, draws: torch.Tensor) -> None:
-        """Gamma and exposure; a dynamic image that came with the batch stays, the target of the undisturbed light."""
+        """Gamma and exposure; what came with the batch stays, the target of the undisturbed light."""
         config = self.config
         if config.gamma == config.brightness == 0:
             return
@@ -273,7 +319,7 @@ class ClipAugmentation:
         signed = 2 * draws - 1
         exponent = torch.exp(config.gamma * signed[:, 0])
         exposure = 1 + config.brightness * signed[:, 1]
-        gray = ((pixels + 1) / 2).clamp(0, 1) ** _per_clip(exponent, pixels) * _per_clip(exposure, pixels)
+        gray = ((pixels + 1) / 2).clamp(0, 1) ** per_clip(exponent, pixels) * per_clip(exposure, pixels)
         batch["pixel_values"] = gray.clamp(0, 1) * 2 - 1
 
     def _mix_static_faces(self, batch: Batch, draw: torch.Tensor, mixing: np.random.Generator) -> None:
@@ -287,9 +333,8 @@ class ClipAugmentation:
         masks = masks & (draw < self.config.static_face_mix)[:, None, None]
         blended = (pixels + pixels[partner, :1]) / 2
         batch["pixel_values"] = torch.where(masks[:, None, None], blended, pixels)
-        if "dynamic_image_targets" in batch:
-            image = batch["dynamic_image_targets"]
-            batch["dynamic_image_targets"] = torch.where(masks[:, None], (image + 0.5) / 2, image)
+        for name, follower in self._following(batch):
+            batch[name] = follower.mix_static_faces(batch[name], masks)
 
     def _mix_clips(self, batch: Batch, draw: torch.Tensor, mixing: np.random.Generator) -> None:
         """Mixup (Zhang et al. 2018) with a weight per clip."""
@@ -298,21 +343,12 @@ class ClipAugmentation:
         pixels = batch["pixel_values"]
         partner = _partners(len(pixels), mixing).to(pixels.device)
         drawn = torch.from_numpy(mixing.beta(self.config.mixup_alpha, self.config.mixup_alpha, len(pixels)))
-        weight = torch.where(draw < self.config.mixup, drawn.to(draw), torch.ones_like(draw))
+        weight = torch.where(draw < self.config.mixup, drawn.float().to(draw.device), torch.ones_like(draw))
         if "labels" in batch and batch["labels"].ndim == 1:
             batch["labels"] = F.one_hot(batch["labels"], self.num_labels).to(pixels.dtype)
-        for name in ("pixel_values", "labels", "dynamic_image_targets", "action_units"):
-            if name in batch:
-                values = batch[name]
-                share = _per_clip(weight, values)
-                # A clip that is not mixed stays, also beside a partner of which something is not known (NaN).
-                mixed = share * values + (1 - share) * values[partner]
-                batch[name] = torch.where(share == 1, values, mixed)
-
-
-def _per_clip(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Shape one value per clip so that it broadcasts over the rest of `like`."""
-    return values.reshape(-1, *[1] * (like.ndim - 1))
+        mixed: list[tuple[str, Follower]] = [(name, Mixed()) for name in ("pixel_values", "labels") if name in batch]
+        for name, follower in [*mixed, *self._following(batch)]:
+            batch[name] = follower.mix(batch[name], batch[name][partner], weight)
 
 
 def _partners(batch_size: int, mixing: np.random.Generator) -> torch.Tensor:

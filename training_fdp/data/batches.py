@@ -1,17 +1,19 @@
-"""From cached aligned clips to batches on the device: uint8 travels, the device normalises, memory holds one batch."""
+"""Batches of aligned clips: sent to the device as uint8 and normalised there, one batch in memory at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from training_fdp.config import TrainConfig
-from training_fdp.data.augmentation import AugmentationConfig, ClipAugmentation, sample_augmented_indices
-from training_fdp.errors import ConfigError
-from training_fdp.methods.fdp_targets import pooled_clip
+from training_fdp.data.augmentation import AugmentationConfig, Batch, sample_augmented_indices
+from training_fdp.data.clips import Clip
+from training_fdp.data.options import BatchOptions
 
-Batch = dict[str, torch.Tensor]
+Statistics = tuple[float, float]
+Normalize = Callable[[torch.Tensor], torch.Tensor]
+TargetFunction = Callable[[Clip, NDArray[np.int64], Normalize], dict[str, torch.Tensor]]
 
 
 class ClipCollection(Protocol):
@@ -20,51 +22,8 @@ class ClipCollection(Protocol):
     def __len__(self) -> int:
         """Return the number of clips (`int`)."""
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return one clip (`dict`): `frames` uint8 (num_frames, height, width), key-frame indices, label, names."""
-
-
-def parse_augmentation(text: str) -> AugmentationConfig:
-    """Read `--augmentation`.
-
-    Args:
-        text (`str`):
-            `none`, `default`, NAME=VALUE pairs, or a name followed by pairs, joined by commas:
-            `default,flip=0,mixup=0.5`.
-
-    Returns:
-        `AugmentationConfig`: the options.
-
-    Raises:
-        ConfigError: an unknown name or a value outside its range.
-    """
-    values: dict[str, Any] = {}
-    for item in (part.strip() for part in text.split(",")):
-        name, separator, value = item.partition("=")
-        if not separator and name in ("none", "default"):
-            values = vars(AugmentationConfig.default()).copy() if name == "default" else {}
-        elif name not in AugmentationConfig.__dataclass_fields__ or not separator:
-            known = ", ".join(AugmentationConfig.__dataclass_fields__)
-            raise ConfigError(f"--augmentation does not know '{item}'; give none, default or NAME=VALUE with {known}")
-        else:
-            values[name] = _number(name, value)
-    try:
-        return AugmentationConfig(**values)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-
-
-def _number(name: str, value: str) -> float | bool:
-    if name == "reverse_offset_phase":
-        if value.strip().lower() not in ("true", "false"):
-            raise ConfigError(f"--augmentation {name} must be true or false, got '{value}'; write {name}=true")
-        return value.strip().lower() == "true"
-    try:
-        return float(value)
-    except ValueError:
-        raise ConfigError(
-            f"--augmentation {name} must be a number, got '{value}'; write for example {name}=0.5"
-        ) from None
+    def __getitem__(self, index: int) -> Clip:
+        """Return one clip (`Clip`)."""
 
 
 class ClipBatches:
@@ -75,38 +34,37 @@ class ClipBatches:
             Aligned clips, memory-mapped.
         processor (`FDPVideoProcessor`):
             Samples and normalises as it will at inference.
-        config (`TrainConfig`):
-            Settings of the run.
-        model_config (`FDPConfig`):
-            Says how many frames a clip has, and what the dynamic image is made of.
+        options (`BatchOptions`):
+            Which frames are drawn of a clip.
+        num_frames (`int`):
+            Frames that the network sees.
         device (`torch.device`):
             Where the batches live.
-        action_units (`torch.FloatTensor` of shape `(num_clips, num_action_units, 2)`, *optional*):
-            Targets of `training_fdp.methods.action_units`.
+        targets (`Callable`, *optional*):
+            `targets(clip, indices, normalize)` returns what else a batch holds of a clip (see
+            `training_fdp.methods.base.Method.targets`).
     """
 
     def __init__(
         self,
         clips: ClipCollection,
         processor: Any,
-        config: TrainConfig,
-        model_config: Any,
+        options: BatchOptions,
+        num_frames: int,
         device: torch.device,
-        action_units: torch.Tensor | None = None,
+        targets: TargetFunction | None = None,
     ) -> None:
         self.clips = clips
         self.processor = processor
-        self.num_frames = model_config.num_frames
-        self.stabilized_target = model_config.dynamic_image_frames == "stabilized"
+        self.num_frames = num_frames
         self.device = device
-        self.frame_sampling = config.frame_sampling
-        self.dynamic_image_target = config.dynamic_image_target
-        self.action_units = action_units
+        self.frame_sampling = options.frame_sampling
+        self.targets = targets
 
     def load(
         self,
         rows: Sequence[int],
-        statistics: tuple[float, float] | None = None,
+        statistics: Statistics | None = None,
         augmentation: AugmentationConfig | None = None,
         generator: torch.Generator | None = None,
     ) -> Batch:
@@ -116,7 +74,7 @@ class ClipBatches:
             rows (`Sequence[int]`):
                 Which clips.
             statistics (`tuple[float, float]`, *optional*):
-                Mean and maximum that replace the fixed normalisation (see `split_statistics`).
+                Mean and maximum that replace the fixed normalisation (see [`normalized`]).
             augmentation (`AugmentationConfig`, *optional*):
                 Draws the frames of a training clip at random where it says so.
             generator (`torch.Generator`, *optional*):
@@ -124,42 +82,43 @@ class ClipBatches:
 
         Returns:
             `dict`: `pixel_values` float32 (batch_size, num_frames, 1, height, width) in [-1, 1], `labels` int64
-            (batch_size,); unless the target is made of the sampled frames, `dynamic_image_targets` float32
-            (batch_size, 1, height, width) at gain 1 (see `training_fdp.methods.fdp_targets`); where units are taught,
-            `action_units` float32 (batch_size, num_action_units, 2), left and right.
+            (batch_size,), and what `targets` returned, stacked.
         """
-        frames, labels, targets = [], [], []
+        frames, labels = [], []
+        further: list[dict[str, torch.Tensor]] = []
         for row in rows:
             clip = self.clips[row]
-            indices = self._frame_indices(clip, augmentation, generator)
-            frames.append(clip["frames"][torch.from_numpy(indices)])
-            labels.append(int(clip["label"]))
-            if self.dynamic_image_target != "sampled":
-                whole = self.processor.normalize_frames(clip["frames"].to(self.device, non_blocking=True))
-                key_frames = (clip["onset_index"], clip["apex_index"], clip["offset_index"])
-                targets.append(pooled_clip(whole, *key_frames, self.dynamic_image_target, self.stabilized_target))
+            every_frame = clip.frames
+            indices = self._frame_indices(clip, len(every_frame), augmentation, generator)
+            frames.append(every_frame[torch.from_numpy(indices)])
+            labels.append(-1 if clip.label is None else clip.label)
+            if self.targets is not None:
+                further.append(self.targets(clip, indices, self.normalize))
         # (batch_size, num_frames, height, width) -> (batch_size, num_frames, 1, height, width)
-        pixels = self.processor.normalize_frames(torch.stack(frames).to(self.device, non_blocking=True)).unsqueeze(2)
-        if statistics is not None:
-            mean, maximum = statistics
-            pixels = (pixels - mean) / maximum
-        batch = {"pixel_values": pixels, "labels": torch.tensor(labels, device=self.device)}
-        if targets:
-            batch["dynamic_image_targets"] = torch.stack(targets)
-        if self.action_units is not None:
-            batch["action_units"] = self.action_units[list(rows)].to(self.device)
+        pixels = self.normalize(torch.stack(frames)).unsqueeze(2)
+        batch = {
+            "pixel_values": normalized(pixels, statistics),
+            "labels": torch.tensor(labels, device=self.device),
+        }
+        for name in further[0] if further else ():
+            batch[name] = torch.stack([values[name] for values in further]).to(self.device)
         return batch
 
-    def split_statistics(self, rows: Sequence[int], batch_size: int = 64) -> tuple[float, float]:
+    def normalize(self, frames: torch.Tensor) -> torch.Tensor:
+        """Bring uint8 frames to the device and to [-1, 1], as the processor does at inference."""
+        return self.processor.normalize_frames(frames.to(self.device, non_blocking=True))
+
+    def split_statistics(self, rows: Sequence[int], batch_size: int = 64) -> Statistics:
         """Mean of the sampled pixels of these clips, and the maximum of what is left when it is taken off.
 
-        The authors do so for training and test split each (fact sheet on papers, 1.5: "minus its own mean and divided
-        by its own max"); for the test split that is a leak. Which maximum they mean, before or after the subtraction,
-        is not stated; after it, as here, is our reading.
+        The authors' release does so for training and test split each ("minus its own mean and divided by its own
+        max"); for the test split that is a leak. Which maximum is meant, before or after the subtraction, is not
+        stated; after it, as here, is our reading.
         """
         total, count, maximum = 0.0, 0, -np.inf
-        for start in range(0, len(rows), batch_size):
-            pixels = self.load(rows[start : start + batch_size])["pixel_values"]
+        for some in chunks(rows, batch_size):
+            # On the CPU, because not every device has float64.
+            pixels = self.load(some)["pixel_values"].cpu()
             total += float(pixels.double().sum())
             count += pixels.numel()
             maximum = max(maximum, float(pixels.max()))
@@ -167,26 +126,37 @@ class ClipBatches:
         return mean, max(maximum - mean, 1e-6)
 
     def _frame_indices(
-        self, clip: dict[str, Any], augmentation: AugmentationConfig | None, generator: torch.Generator | None
-    ) -> np.ndarray:
-        total = len(clip["frames"])
-        apex = clip["apex_index"] if clip["apex_index"] >= 0 else None
+        self,
+        clip: Clip,
+        total: int,
+        augmentation: AugmentationConfig | None,
+        generator: torch.Generator | None,
+    ) -> NDArray[np.int64]:
         if self.frame_sampling == "released_stride":
-            # Fact sheet on papers, 1.5: frames 0, step, ..., (T-1) step with step = L // T. They skip clips with fewer
+            # The authors' release takes frames 0, step, ..., (T-1) step with step = L // T and skips clips with fewer
             # than T frames; here such a clip repeats frames, so that every clip is judged.
             step = max(total // self.num_frames, 1)
             return np.minimum(np.arange(self.num_frames, dtype=np.int64) * step, total - 1)
         if augmentation is not None and generator is not None and augmentation.is_temporal:
-            onset, offset = clip["onset_index"], clip["offset_index"]
-            return sample_augmented_indices(total, onset, apex, offset, self.num_frames, augmentation, generator)
+            return sample_augmented_indices(
+                total, clip.onset, clip.apex, clip.offset, self.num_frames, augmentation, generator
+            )
         # The apex is an annotation that a new video lacks: it is used where it is asked for, never by default.
         return self.processor.sample_indices(
             total,
             num_frames=self.num_frames,
-            onset_index=clip["onset_index"],
-            apex_index=apex if self.frame_sampling == "apex" else None,
-            offset_index=clip["offset_index"],
+            onset_index=clip.onset,
+            apex_index=clip.apex if self.frame_sampling == "apex" else None,
+            offset_index=clip.offset,
         )
+
+
+def normalized(pixels: torch.Tensor, statistics: Statistics | None) -> torch.Tensor:
+    """Return pixels minus a mean, over a maximum (`torch.Tensor`), or as they are without statistics."""
+    if statistics is None:
+        return pixels
+    mean, maximum = statistics
+    return (pixels - mean) / maximum
 
 
 class StepSampler:
@@ -244,8 +214,3 @@ def chunks(rows: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     """Yield the rows in pieces of at most `size`."""
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
-
-
-def augment(batch: Batch, augmentation: ClipAugmentation | None, generator: torch.Generator) -> Batch:
-    """Return the batch (`dict`) after augmentation, or as it is without one."""
-    return batch if augmentation is None else augmentation(batch, generator)

@@ -1,11 +1,11 @@
 """From the names on a command line to the clips of a run: rows, columns, pixels, and what may be shown of them."""
 
 import hashlib
-import itertools
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,14 @@ import datasets
 
 from evaluation_fdp.protocols import ClipTable
 from hub_datasets import get_builder_class
-from hub_datasets.records import RENDERED_MANIFEST
-from training_fdp.config import TrainConfig
+from training_fdp.cli import read_pairs
+from training_fdp.data.options import DataOptions
+from training_fdp.data.people import check_other_faces, rendered_people
 from training_fdp.errors import ConfigError
 
-# What decides a clip's input and targets, beside its name, subject and label. Of files the names: trees may be moved.
+# What decides a clip's input and targets, beside its name, subject and label. Of files only the names count, so that a
+# corpus may be moved.
+LOST_CLIPS_REMEDY = "complete the download, or leave such clips out with --allow_lost_clips true"
 _DECISIVE_COLUMNS = ("frames", "frame_numbers", "onset_index", "apex_index", "offset_index", "action_units")
 
 
@@ -32,9 +35,10 @@ class Corpora:
         faces_may_be_published (`bool`): Whether every corpus permits showing its faces.
         is_rendered (`bool`): Whether every face is synthetic; figures must then be labelled so.
         warnings (`list[str]`): Clips that were left out because they cannot be used.
-        people (`dict[str, str]`): Whose subjects a corpus shows, by corpus, where its name does not say so: those of
-            another corpus, or of a rendered one, where a seed tells them from others under the same names.
+        people (`dict[str, str]`): Identity of the people shown, by corpus, where it differs from the corpus's name:
+            the corpus that filmed them or, for rendered faces, generator and seed.
         sources (`dict[str, str]`): Sheet and package of each corpus, in words.
+        lost_clips (`dict[str, str]`): Name of each clip that was left out, and why.
     """
 
     dataset: Any
@@ -44,6 +48,7 @@ class Corpora:
     warnings: list[str] = field(default_factory=list)
     people: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
+    lost_clips: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -63,11 +68,11 @@ class Corpora:
         return {"clips": content.hexdigest(), "sources": self.sources, "class_names": list(table.class_names)}
 
 
-def load_corpora(config: TrainConfig) -> Corpora:
+def load_corpora(options: DataOptions) -> Corpora:
     """Load the corpora that a run trains and tests on.
 
     Args:
-        config (`TrainConfig`): Settings.
+        options (`DataOptions`): Which corpora, where, with which label set.
 
     Returns:
         `Corpora`: rows without pixels.
@@ -78,31 +83,33 @@ def load_corpora(config: TrainConfig) -> Corpora:
             with different classes, two rendered ones of the same faces, or clips that cannot be used while
             `allow_lost_clips` is off.
     """
-    train = _pair(config.corpus, config.data_dir, "data_dir")
-    test = _pair(config.test_corpus, config.test_data_dir, "test_data_dir")
-    options = _options_by_corpus(config.pairs("corpus_options"), [*config.corpus, *config.test_corpus])
+    train = _pair(options.corpus, options.data_dir, "data_dir")
+    test = _pair(options.test_corpus, options.test_data_dir, "test_data_dir")
+    own = _options_by_corpus(
+        read_pairs("corpus_options", options.corpus_options), [*options.corpus, *options.test_corpus]
+    )
     builders, parts, warnings = [], [], []
     people: dict[str, str] = {}
     prefixes: dict[str, str] = {}
     sources: dict[str, str] = {}
+    lost_clips: dict[str, str] = {}
     for name, folder in [*train, *test]:
-        builder = get_builder_class(name)(data_dir=folder, config_name=config.label_set, **options[name])
+        builder = get_builder_class(name)(data_dir=folder, config_name=options.label_set, **own[name])
         builders.append(builder)
         rows = builder.prepare()
         sources[name] = builder.scan.variant
         if lost := builder.scan.lost:
-            said = f"{len(lost)} clips of {name} cannot be used, first {lost[0].clip_id} ({lost[0].reason})"
-            if not config.allow_lost_clips:
-                raise ConfigError(
-                    f"{said}; complete the download, or leave such clips out with --allow_lost_clips true"
-                )
+            said = lost_clips_sentence(name, [(clip.clip_id, clip.reason) for clip in lost])
+            if not options.allow_lost_clips:
+                raise ConfigError(f"{said}; {LOST_CLIPS_REMEDY}")
             warnings.append(f"{said}; they were left out")
-        rendered = {corpus: _rendered_people(corpus, root) for corpus, root in builder.rendered_roots.items()}
+            lost_clips |= {clip.clip_id: clip.reason for clip in lost}
+        rendered = {corpus: rendered_people(corpus, root) for corpus, root in builder.rendered_roots.items()}
         people |= rendered
         if builder.PEOPLE and name not in rendered:
             people[name] = prefixes[name] = builder.PEOPLE
         parts.append(rows.filter(lambda label: label is not None, input_columns="label"))
-    _check_other_faces(people.values())
+    check_other_faces(people.values())
     class_names = parts[0].features["label"].names
     for position, (name, _) in enumerate([*train, *test]):
         found = parts[position].features["label"].names
@@ -126,7 +133,37 @@ def load_corpora(config: TrainConfig) -> Corpora:
     table = ClipTable(list(dataset["clip_id"]), corpora, subjects, [int(x) for x in dataset["label"]], class_names)
     is_rendered = all(builder.is_rendered for builder in builders)
     faces = is_rendered or all(builder.faces_may_be_published for builder in builders)
-    return Corpora(dataset, table, faces, is_rendered, warnings, people, sources)
+    return Corpora(dataset, table, faces, is_rendered, warnings, people, sources, lost_clips)
+
+
+def without_lost_clips(corpora: Corpora, lost: Mapping[int, str]) -> Corpora:
+    """Leave out the clips that could not be prepared, and say so in the warnings.
+
+    Args:
+        corpora (`Corpora`): The clips of a run.
+        lost (`Mapping[int, str]`): Why, by row.
+
+    Returns:
+        `Corpora`: the same where none was lost.
+    """
+    if not lost:
+        return corpora
+    table = corpora.table
+    kept = [row for row in range(len(table.clip_ids)) if row not in lost]
+    columns = {
+        name: [getattr(table, name)[row] for row in kept] for name in ("clip_ids", "corpora", "subjects", "labels")
+    }
+    by_corpus: dict[str, list[tuple[str, str]]] = {}
+    for row, reason in lost.items():
+        by_corpus.setdefault(table.corpora[row], []).append((table.clip_ids[row], reason))
+    said = [f"{lost_clips_sentence(name, clips)}; they were left out" for name, clips in by_corpus.items()]
+    return replace(
+        corpora,
+        dataset=corpora.dataset.select(kept),
+        table=ClipTable(**columns, class_names=table.class_names),
+        warnings=[*corpora.warnings, *said],
+        lost_clips=corpora.lost_clips | {table.clip_ids[row]: reason for row, reason in lost.items()},
+    )
 
 
 def clip_cache_folder(cache_dir: str | None) -> Path:
@@ -136,29 +173,22 @@ def clip_cache_folder(cache_dir: str | None) -> Path:
     return Path(datasets.config.HF_DATASETS_CACHE) / "fdp_aligned_clips"
 
 
-def _rendered_people(name: str, folder: Path) -> str:
-    """Name the people of a rendered tree: subject 1 has another face where another seed drew it.
+def lost_clips_sentence(name: str, lost: Sequence[tuple[str, str]]) -> str:
+    """Count clips that cannot be used, reason by reason, and name the first of each (`str`).
 
-    What follows the comma says who they are, in whatever layout.
+    Args:
+        name (`str`): Their corpus.
+        lost (`Sequence[tuple[str, str]]`): Name of each clip and why it cannot be used.
     """
-    settings = json.loads((folder / RENDERED_MANIFEST).read_text(encoding="utf-8")).get("settings", {})
-    kind = "morphable" if settings.get("face_model") else "built-in"
-    return f"rendered {name}, {kind} faces of seed {settings.get('seed')}"
-
-
-def _check_other_faces(people: Iterable[str]) -> None:
-    """Refuse two rendered trees of the same faces: whoever is held out of one would be learnt from the other."""
-    for other, rendered in itertools.combinations(people, 2):
-        if same_faces(rendered, other):
-            raise ConfigError(
-                f"corpora of one run must show other people, but {rendered} has the faces of {other}; render one of "
-                "them with another --seed"
-            )
-
-
-def same_faces(rendered: str, other: str) -> bool:
-    """Whether two names of `Corpora.people` mean the same rendered faces (`bool`), in whatever layouts."""
-    return rendered.startswith("rendered ") and rendered.partition(", ")[2] == other.partition(", ")[2]
+    # A reason may name the file: what stands before the first colon or bracket tells the kinds apart.
+    kinds: dict[str, tuple[str, str]] = {}
+    counts: Counter[str] = Counter()
+    for clip_id, reason in lost:
+        kind = reason.partition(":")[0].partition(" (")[0]
+        kinds.setdefault(kind, (clip_id, reason))
+        counts[kind] += 1
+    listed = "; ".join(f"{counts[kind]} as {clip_id} ({reason})" for kind, (clip_id, reason) in kinds.items())
+    return f"{len(lost)} clips of {name} cannot be used: {listed}"
 
 
 def _options_by_corpus(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,6 @@
-"""Predictions of one model on held-out clips, with the quality of what it answers beyond the class."""
+"""Predictions of one model on held-out clips, with the figures of whatever it answers beside the class."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,21 +8,26 @@ import torch
 from numpy.typing import NDArray
 
 from evaluation_fdp.fold_records import Predictions
-from training_fdp.data.batches import ClipBatches, chunks
-from training_fdp.methods.fdp_quality import clip_image_quality, kendall_tau
-from training_fdp.methods.fdp_targets import dynamic_image_targets
+from training_fdp.data.augmentation import Batch
+from training_fdp.data.batches import ClipBatches, Statistics, chunks
+from training_fdp.methods.base import Answers, Method
+
+# Baseline: what `Method.reference` makes of up to so many evenly spaced training clips.
+REFERENCE_CLIPS = 512
 
 
 class Evaluator:
     """Predicts clips with the settings of a run.
 
     Args:
+        method (`Method`): Knows what the network answers.
         batches (`ClipBatches`): Source of the clips.
         accelerator (`Accelerator`): Decides the arithmetic.
         batch_size (`int`): Clips per forward pass.
     """
 
-    def __init__(self, batches: ClipBatches, accelerator: Any, batch_size: int) -> None:
+    def __init__(self, method: Method, batches: ClipBatches, accelerator: Any, batch_size: int) -> None:
+        self.method = method
         self.batches = batches
         self.accelerator = accelerator
         self.batch_size = batch_size
@@ -32,19 +37,18 @@ class Evaluator:
         self,
         model: Any,
         rows: Sequence[int],
-        statistics: tuple[float, float] | None = None,
-        mean_image: NDArray[np.float64] | None = None,
-        with_quality: bool = True,
+        statistics: Statistics | None = None,
+        reference: Any = None,
+        with_answers: bool = True,
     ) -> Predictions:
         """Predict clips in evaluation mode; the model's mode is put back afterwards.
 
         Args:
-            model (`FDPForVideoClassification`): Not wrapped.
+            model (`PreTrainedModel`): Not wrapped.
             rows (`Sequence[int]`): Clips to predict.
             statistics (`tuple[float, float]`, *optional*): See [`ClipBatches.load`].
-            mean_image (`np.ndarray` of shape `(height, width)`, *optional*): Mean target of the training clips, the
-                construction that sees no clip.
-            with_quality (`bool`, *optional*, defaults to `True`): Also judge dynamic images and rank scores.
+            reference (`Any`, *optional*): What [`Evaluator.reference`] returned.
+            with_answers (`bool`, *optional*, defaults to `True`): Also judge what it answers beside the class.
 
         Returns:
             `Predictions`: in the order of `rows`.
@@ -52,40 +56,28 @@ class Evaluator:
         was_training = model.training
         model.eval()
         probabilities: list[NDArray[np.float64]] = []
-        answers: list[dict[str, float]] = []
+        answers: list[Answers] = []
         for some in chunks(rows, self.batch_size):
             batch = self.batches.load(some, statistics)
             with self.accelerator.autocast():
-                output = model(pixel_values=batch["pixel_values"])
-            probabilities.append(torch.softmax(output.logits.double(), dim=-1).cpu().numpy())
-            answers += self._quality(model, output, batch, mean_image) if with_quality else [{} for _ in some]
+                output = model(**self.method.inputs(batch))
+            # float64 on the CPU, because not every device has it.
+            probabilities.append(torch.softmax(output.logits.cpu().double(), dim=-1).numpy())
+            if with_answers:
+                answers += self.method.answers(output, batch, model.config, reference)
+            else:
+                answers += [{} for _ in some]
         model.train(was_training)
         stacked = np.concatenate(probabilities) if probabilities else np.zeros((0, model.config.num_labels))
         return Predictions(list(rows), stacked, answers)
 
     @torch.no_grad()
-    def mean_target(
-        self, model: Any, rows: Sequence[int], statistics: tuple[float, float] | None = None
-    ) -> NDArray[np.float64] | None:
-        """Return the mean dynamic image (`np.ndarray` of shape `(height, width)`) of training clips."""
-        total, count = None, 0
-        for some in chunks(rows, self.batch_size):
-            targets = _numbers(dynamic_image_targets(model.config, self.batches.load(some, statistics)))
-            total = targets.sum(axis=0) + (0 if total is None else total)
-            count += len(some)
-        return None if total is None else total / count
+    def reference(self, config: Any, rows: Sequence[int], statistics: Statistics | None = None) -> Any:
+        """Return what the answers are compared with, from training clips alone (see [`Method.reference`])."""
+        some = rows[:: -(-len(rows) // REFERENCE_CLIPS)] if rows else rows
 
-    def _quality(
-        self, model: Any, output: Any, batch: dict[str, torch.Tensor], mean_image: NDArray[np.float64] | None
-    ) -> list[dict[str, float]]:
-        tau = kendall_tau(output.rank_scores.double().cpu().numpy())
-        quality: list[dict[str, float]] = [{} for _ in tau]
-        if output.dynamic_image is not None:
-            target = _numbers(dynamic_image_targets(model.config, batch))
-            quality = clip_image_quality(_numbers(output.dynamic_image), target, mean_image)
-        return [clip | {"rank_kendall_tau": float(value)} for clip, value in zip(quality, tau, strict=True)]
+        def batches() -> Iterator[Batch]:
+            for chunk in chunks(some, self.batch_size):
+                yield self.batches.load(chunk, statistics)
 
-
-def _numbers(images: torch.Tensor) -> NDArray[np.float64]:
-    """(batch_size, 1, height, width) on the device -> (batch_size, height, width)."""
-    return images[:, 0].double().cpu().numpy()
+        return self.method.reference(config, batches())

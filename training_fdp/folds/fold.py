@@ -9,17 +9,17 @@ from typing import Any
 from accelerate.utils import broadcast, find_executable_batch_size
 from torch import nn
 
+from evaluation_fdp.fold_records import Predictions
 from evaluation_fdp.metrics import Figures, classification_metrics
 from evaluation_fdp.protocols import Fold, inner_split
+from training_fdp.data.batches import Statistics
 from training_fdp.errors import TrainingError
 from training_fdp.folds.checkpoints import load_checkpoint
-from training_fdp.folds.evaluator import Evaluator, Predictions
+from training_fdp.folds.evaluator import Evaluator
 from training_fdp.folds.loop import FoldContext, Stage, StageTrainer
 from training_fdp.folds.randomness import mixed_seed
 
 CHECKPOINT_NAME = "checkpoint.pt"
-# The mean training image is a trivial construction to compare with: so many clips, evenly spaced, are mean enough.
-MEAN_IMAGE_CLIPS = 512
 
 
 @dataclass
@@ -44,7 +44,7 @@ class TrainedFold:
     selection: dict[str, Any]
     best_on_test_subject: dict[str, Any] | None
     predictions: Predictions
-    statistics: tuple[float, float] | None
+    statistics: Statistics | None
     forward_batch_size: int
     seconds: float
 
@@ -62,16 +62,16 @@ class FoldTrainer:
 
     def __init__(self, context: FoldContext, fold: Fold, seed: int, key: str, folder: Path) -> None:
         self.context = context
-        self.config = context.config
+        self.options = context.options
         self.accelerator = context.accelerator
         self.fold = fold
         self.key = key
         self.seed = mixed_seed(seed, fold.fold_id)
         self.checkpoint_path = folder / CHECKPOINT_NAME
-        self.evaluator = Evaluator(context.batches, self.accelerator, self.config.eval_batch_size)
-        self.forward_batch_size = self.config.batch_size
-        self.statistics: tuple[float, float] | None = None
-        self.test_statistics: tuple[float, float] | None = None
+        self.evaluator = Evaluator(context.method, context.batches, self.accelerator, self.options.eval_batch_size)
+        self.forward_batch_size = self.options.batch_size
+        self.statistics: Statistics | None = None
+        self.test_statistics: Statistics | None = None
         self.selection: dict[str, Any] = {}
 
     def train(self) -> TrainedFold:
@@ -82,22 +82,21 @@ class FoldTrainer:
 
         Raises:
             TrainingError: the loss is not finite, or a checkpoint is damaged or of another run.
+            Interrupted: the run was asked to stop; the checkpoint holds everything so far.
         """
         start = time.perf_counter()
         self._measure_statistics()
-        if self.config.auto_batch_size:
-            attempt = find_executable_batch_size(self._train, starting_batch_size=self.config.batch_size)
+        if self.options.auto_batch_size:
+            attempt = find_executable_batch_size(self._train, starting_batch_size=self.options.batch_size)
             stage = attempt()
         else:
-            stage = self._train(self.config.batch_size)
+            stage = self._train(self.options.batch_size)
         model = stage.predictor
         self._equalize(model)
-        mean_image = None
-        if self.fold.test_indices and model.config.dynamic_image_decoder != "none":
-            rows = self.fold.train_indices
-            some = rows[:: -(-len(rows) // MEAN_IMAGE_CLIPS)]
-            mean_image = self.evaluator.mean_target(model, some, self.statistics)
-        predictions = self.evaluator.predict(model, self.fold.test_indices, self.test_statistics, mean_image)
+        reference = None
+        if self.fold.test_indices:
+            reference = self.evaluator.reference(model.config, self.fold.train_indices, self.statistics)
+        predictions = self.evaluator.predict(model, self.fold.test_indices, self.test_statistics, reference)
         literature = stage.best if self._looks_at_test_subject() else None
         return TrainedFold(
             model=model,
@@ -114,16 +113,16 @@ class FoldTrainer:
     def _train(self, batch_size: int) -> Stage:
         """Run the stages, each clip batch cut into forward passes of at most `batch_size`."""
         self.forward_batch_size = batch_size
-        self.selection = {"method": self.config.selection}
+        self.selection = {"method": self.options.selection}
         saved = load_checkpoint(self.checkpoint_path, self.accelerator.device)
         if saved is not None and saved["identity"] != self.context.identity:
             raise TrainingError(
                 f"the checkpoint {self.checkpoint_path} is of a run with other settings; delete it to start again"
             )
-        if self.config.selection == "inner":
+        if self.options.selection == "inner":
             if saved is None or saved["stage"] == "select":
                 stage = self._select(saved)
-                if not self.config.refit:
+                if not self.options.refit:
                     return stage
                 saved = None
             else:
@@ -151,34 +150,36 @@ class FoldTrainer:
 
     def _select(self, saved: dict[str, Any] | None) -> Stage:
         """Early stopping on an inner split of the training subjects; the held-out subject is never looked at."""
-        inside, aside = inner_split(self.context.table, self.fold, self.config.inner_fraction, self.seed)
+        training_rows, stopping_rows = inner_split(
+            self.context.table, self.fold, self.options.inner_fraction, self.seed
+        )
 
         def look(stage: Stage) -> bool:
-            metrics, _ = self._judge(stage.predictor, aside, self.statistics)
+            metrics, _ = self._judge(stage.predictor, stopping_rows, self.statistics)
             stage.looks.append({"step": stage.step, "uf1": metrics["uf1"], "accuracy": metrics["accuracy"]})
             if stage.best is None or metrics["uf1"] > stage.best["uf1"]:
                 weights = {name: value.clone() for name, value in stage.predictor.state_dict().items()}
                 stage.best = {"uf1": metrics["uf1"], "step": stage.step, "look": len(stage.looks), "weights": weights}
-            return len(stage.looks) - stage.best["look"] >= self.config.patience
+            return len(stage.looks) - stage.best["look"] >= self.options.patience
 
         trainer = self._stage_trainer()
-        stage = trainer.run("select", inside, look, saved)
+        stage = trainer.run("select", training_rows, look, saved)
         if stage.best is None:  # the last step always looks, so there was none
             raise TrainingError(f"fold {self.key} has no step to select; raise --epochs or --max_steps")
         steps = int(stage.best["step"])
         self.selection |= {
-            "inner_subjects": sorted({self.context.table.subjects[row] for row in aside}),
+            "inner_subjects": sorted({self.context.table.subjects[row] for row in stopping_rows}),
             "steps": steps,
-            "planned_steps": trainer.planned_steps(inside),
+            "planned_steps": trainer.planned_steps(training_rows),
             "looks": stage.looks,
         }
-        if not self.config.refit:
+        if not self.options.refit:
             stage.predictor.load_state_dict(stage.best["weights"])
             stage.step = steps
         return stage
 
     def _looks_at_test_subject(self) -> bool:
-        return self.config.report_literature_selection and bool(self.fold.test_indices)
+        return self.options.report_literature_selection and bool(self.fold.test_indices)
 
     def _look_at_test_subject(self) -> Callable[[Stage], bool] | None:
         """The literature's selection: remember the best epoch on the held-out subject. It never ends the training."""
@@ -199,10 +200,10 @@ class FoldTrainer:
         return look
 
     def _judge(
-        self, model: nn.Module, rows: Sequence[int], statistics: tuple[float, float] | None
+        self, model: nn.Module, rows: Sequence[int], statistics: Statistics | None
     ) -> tuple[Figures, Predictions]:
         self._equalize(model)
-        predictions = self.evaluator.predict(model, rows, statistics, with_quality=False)
+        predictions = self.evaluator.predict(model, rows, statistics, with_answers=False)
         truth = [self.context.table.labels[row] for row in rows]
         return classification_metrics(predictions.labels, truth, len(self.context.table.class_names)), predictions
 
@@ -213,10 +214,10 @@ class FoldTrainer:
                 broadcast(buffer)
 
     def _measure_statistics(self) -> None:
-        if self.config.normalization != "train_statistics":
+        if self.context.batch_options.normalization != "train_statistics":
             return
         batches = self.context.batches
         self.statistics = batches.split_statistics(self.fold.train_indices)
         self.test_statistics = self.statistics
-        if self.config.released_test_statistics and self.fold.test_indices:
+        if self.context.batch_options.released_test_statistics and self.fold.test_indices:
             self.test_statistics = batches.split_statistics(self.fold.test_indices)

@@ -12,23 +12,24 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from evaluation_fdp.protocols import ClipTable
-from training_fdp.config import TrainConfig
-from training_fdp.data.augmentation import ClipAugmentation
-from training_fdp.data.batches import Batch, ClipBatches, StepSampler, augment, chunks
-from training_fdp.errors import TrainingError
-from training_fdp.folds.averaging import MovingAverage
+from training_fdp.data.augmentation import Batch, ClipAugmentation
+from training_fdp.data.batches import ClipBatches, Statistics, StepSampler, chunks, normalized
+from training_fdp.data.options import BatchOptions
+from training_fdp.errors import Interrupted, TrainingError
 from training_fdp.folds.checkpoints import save_checkpoint
+from training_fdp.folds.interruption import Interruption
 from training_fdp.folds.optimization import (
+    MovingAverage,
     balanced_class_weights,
     build_optimizer,
     learning_rate_factor,
     set_learning_rate,
 )
+from training_fdp.folds.options import TrainingOptions
 from training_fdp.folds.randomness import mixed_seed
-from training_fdp.methods.fdp_targets import scaled_target
+from training_fdp.methods.base import LossContext, Method
 
 # Losses stay on the device between two reads: a read waits for it.
 FLUSH_STEPS = 10
@@ -39,31 +40,39 @@ class FoldContext:
     """What all folds of a run share.
 
     Args:
-        config (`TrainConfig`): Settings.
+        method (`Method`): Makes the network, its targets and its losses.
+        network (`PreTrainedConfig`): Settings of the network.
+        options (`TrainingOptions`): How every fold is trained.
+        batch_options (`BatchOptions`): What a batch holds of a clip.
         accelerator (`Accelerator`): Device, arithmetic, processes.
         table (`ClipTable`): The clips' columns.
         batches (`ClipBatches`): The clips' pixels.
-        build_model (`Callable[[], nn.Module]`): Makes a model from torch's current random state, and from the
-            checkpoint that the run starts from.
+        build_model (`Callable[[Any], nn.Module]`): Makes a model from torch's current random state, from what the
+            method knows of the fold's training clips, and from the checkpoint that the run starts from.
         augmentation (`ClipAugmentation`, *optional*): What training clips undergo.
         identity (`str`): Digest of everything that decides the numbers; stored in checkpoints.
         report (`Callable[[str, int, int, dict], None]`): Told after each step: fold, steps done, steps planned, and
             the scalars when they were just read.
+        interruption (`Interruption`, *optional*): Says whether the run was asked to stop.
     """
 
-    config: TrainConfig
+    method: Method
+    network: Any
+    options: TrainingOptions
+    batch_options: BatchOptions
     accelerator: Any
     table: ClipTable
     batches: ClipBatches
-    build_model: Callable[[], Any]
+    build_model: Callable[[Any], Any]
     augmentation: ClipAugmentation | None
     identity: str
     report: Callable[[str, int, int, dict[str, float]], None]
+    interruption: Interruption = field(default_factory=Interruption)
 
     @property
     def shares_fold(self) -> bool:
         """Whether all processes train each fold together (`bool`)."""
-        return self.config.parallelism == "ddp" and bool(self.accelerator.num_processes > 1)
+        return self.options.parallelism == "ddp" and bool(self.accelerator.num_processes > 1)
 
 
 @dataclass
@@ -115,12 +124,12 @@ class StageTrainer:
         key: str,
         seed: int,
         checkpoint_path: Path,
-        statistics: tuple[float, float] | None,
+        statistics: Statistics | None,
         forward_batch_size: int,
         selection: dict[str, Any],
     ) -> None:
         self.context = context
-        self.config = context.config
+        self.options = context.options
         self.accelerator = context.accelerator
         self.key = key
         self.seed = seed
@@ -159,13 +168,15 @@ class StageTrainer:
 
         Raises:
             TrainingError: the loss is not finite.
+            Interrupted: the run was asked to stop; the checkpoint holds everything so far.
         """
-        config = self.config
+        options = self.options
         labels = [self.context.table.labels[row] for row in rows]
         sampler = self._sampler(rows)
         planned = self.planned_steps(rows) if planned is None else planned
         last = planned if num_steps is None else num_steps
-        stage = self._new_stage(name)
+        facts = self._fold_facts(rows)
+        stage = self._new_stage(name, facts)
         if saved is not None:
             self._restore(stage, saved)
         weights = self._class_weights(labels)
@@ -173,58 +184,66 @@ class StageTrainer:
         pending: list[dict[str, torch.Tensor | float]] = []
         while stage.step < last:
             self._set_mode(stage.model, sampler.epoch_of(stage.step))
-            rate = config.learning_rate * learning_rate_factor(
-                config.lr_schedule, stage.step, planned, config.warmup_fraction
+            rate = options.learning_rate * learning_rate_factor(
+                options.lr_schedule, stage.step, planned, options.warmup_fraction
             )
             set_learning_rate(stage.optimizer, rate)
-            pending.append({**self._step(stage, wrapped, sampler[stage.step], weights), "learning_rate": rate})
+            context = LossContext(self.context.network, weights, facts, stage.step / planned)
+            pending.append({**self._step(stage, wrapped, sampler[stage.step], context), "learning_rate": rate})
             stage.step += 1
             self.context.report(self.key, stage.step, last, {})
             looks_now = look is not None and self._is_look(stage.step, last, sampler)
-            saves_now = stage.step % config.checkpoint_steps == 0 and stage.step < last
+            stops_now = self._is_asked_to_stop(stage.step)
+            saves_now = stops_now or (stage.step % options.checkpoint_steps == 0 and stage.step < last)
             if len(pending) >= FLUSH_STEPS or looks_now or saves_now or stage.step == last:
                 self._flush(stage, pending, last)
             if looks_now and look is not None and look(stage):
                 break
             if saves_now:
                 self._save(stage)
+            if stops_now:
+                raise Interrupted(
+                    f"fold {self.key} was stopped after step {stage.step} of {last} and is saved in "
+                    f"{self.checkpoint_path}"
+                )
         return stage
 
     def planned_steps(self, rows: Sequence[int]) -> int:
         """Return the length of the schedule (`int`, optimiser steps) of a training on these clips."""
-        if self.config.max_steps is not None:
-            return self.config.max_steps
-        return self._sampler(rows).steps_for(self.config.epochs)
+        if self.options.max_steps is not None:
+            return self.options.max_steps
+        return self._sampler(rows).steps_for(self.options.epochs)
 
     def _sampler(self, rows: Sequence[int]) -> StepSampler:
-        clips_per_step = self.config.batch_size * self.config.gradient_accumulation_steps
+        clips_per_step = self.options.batch_size * self.options.gradient_accumulation_steps
         labels = [self.context.table.labels[row] for row in rows]
-        return StepSampler(rows, labels, clips_per_step, self.seed, balanced=self.config.sampling == "balanced")
+        return StepSampler(rows, labels, clips_per_step, self.seed, balanced=self.options.sampling == "balanced")
 
-    def _new_stage(self, name: str) -> Stage:
-        # The accelerator remembers what it prepared: the last fold's weights would stay in memory.
+    def _new_stage(self, name: str, facts: Any) -> Stage:
+        # The accelerator keeps what it prepared: the last fold's weights would stay in memory.
         self.accelerator.free_memory()
         torch.manual_seed(self.seed)
-        model = self.context.build_model().to(self.accelerator.device)
-        if self.accelerator.device.type == "cpu" or self.config.mixed_precision != "no":
+        model = self.context.build_model(facts).to(self.accelerator.device)
+        if self.accelerator.device.type == "cpu" or self.options.mixed_precision != "no":
             # Convolutions then run on the layout that their kernels want: a quarter less time on a CPU.
             for parameter in model.parameters():
                 if parameter.ndim == 4:
                     parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         if getattr(self.accelerator, "scaler", None) is not None:
-            # A scaler that remembers the last fold would make the numbers depend on who ran it.
+            # The scaler of the last fold would make the numbers depend on who ran it. `scaler` is no documented
+            # attribute of accelerate, which offers no way to begin with a new one.
             self.accelerator.scaler = torch.amp.GradScaler(self.accelerator.device.type)
-        optimizer = self.accelerator.prepare_optimizer(build_optimizer(model, self.config))
-        average = None if self.config.ema_decay is None else MovingAverage(model, self.config.ema_decay)
+        optimizer = self.accelerator.prepare_optimizer(build_optimizer(model, self.options))
+        average = None if self.options.ema_decay is None else MovingAverage(model, self.options.ema_decay)
         return Stage(name, model, optimizer, average)
 
     def _set_mode(self, model: nn.Module, epoch: int) -> None:
-        # Released code: train() is called once, evaluation switches to eval(), and nothing switches back (fact sheet
-        # on papers, 1.7 B1). Here: train() at every step, unless that bug is asked for.
-        model.train(not (self.config.released_eval_mode and epoch >= 1))
+        # The authors' release calls train() once, evaluation switches to eval(), and nothing switches back. Here:
+        # train() at every step, unless that bug is asked for.
+        model.train(not (self.options.released_eval_mode and epoch >= 1))
 
     def _step(
-        self, stage: Stage, wrapped: nn.Module, rows: list[int], class_weights: torch.Tensor | None
+        self, stage: Stage, wrapped: nn.Module, rows: list[int], context: LossContext
     ) -> dict[str, torch.Tensor]:
         """One optimiser step on these clips; returns the loss and its parts, averaged over the clips."""
         rank = 0
@@ -233,42 +252,50 @@ class StageTrainer:
             rows = rows[rank :: self.accelerator.num_processes]
         parts: dict[str, torch.Tensor] = {}
         passes = list(chunks(rows, self.forward_batch_size))
-        for number, some in enumerate(passes):
+        for number, chunk in enumerate(passes):
             seed = mixed_seed(self.seed, stage.name, stage.step, number, rank)
             torch.manual_seed(seed)
-            batch = self._training_batch(some, torch.Generator().manual_seed(seed), stage.model.config)
+            batch = self._training_batch(chunk, torch.Generator().manual_seed(seed))
             last = number == len(passes) - 1
             with nullcontext() if last else self.accelerator.no_sync(wrapped):
                 with self.accelerator.autocast():
-                    losses = training_losses(wrapped, batch, class_weights)
-                share = len(some) / len(rows)
+                    losses = self.context.method.losses(wrapped, batch, context)
+                share = len(chunk) / len(rows)
                 self.accelerator.backward(losses["loss"] * share)
             for part, value in losses.items():
                 parts[part] = parts.get(part, 0) + value.detach() * share
-        if self.config.max_grad_norm:
-            self.accelerator.clip_grad_norm_(wrapped.parameters(), self.config.max_grad_norm)
+        if self.options.max_grad_norm:
+            self.accelerator.clip_grad_norm_(wrapped.parameters(), self.options.max_grad_norm)
         stage.optimizer.step()
         stage.optimizer.zero_grad()
         if stage.average is not None:
             stage.average.update(stage.model)
         return parts
 
-    def _training_batch(self, rows: Sequence[int], generator: torch.Generator, model_config: Any) -> Batch:
-        options = None if self.context.augmentation is None else self.context.augmentation.config
-        batch = self.context.batches.load(rows, None, options, generator)
-        batch = augment(batch, self.context.augmentation, generator)
-        if "action_units" in batch:
-            # A unit moved where one of its sides did; NaN, nobody knows, stays NaN.
-            batch["action_unit_targets"] = batch.pop("action_units").amax(dim=-1)
-        if "dynamic_image_targets" in batch:
-            batch["dynamic_image_targets"] = scaled_target(batch["dynamic_image_targets"], model_config)
-        if self.statistics is not None:
-            mean, maximum = self.statistics
-            batch["pixel_values"] = (batch["pixel_values"] - mean) / maximum
+    def _training_batch(self, rows: Sequence[int], generator: torch.Generator) -> Batch:
+        augmentation = self.context.augmentation
+        batch = self.context.batches.load(rows, None, None if augmentation is None else augmentation.config, generator)
+        if augmentation is not None:
+            batch = augmentation(batch, generator)
+        batch["pixel_values"] = normalized(batch["pixel_values"], self.statistics)
         return batch
 
+    def _fold_facts(self, rows: Sequence[int]) -> Any:
+        clips = self.context.batches.clips
+        return self.context.method.fold_facts((clips[row] for row in rows), self.context.network)
+
+    def _is_asked_to_stop(self, step: int) -> bool:
+        """Whether this process was asked to stop, or, where processes share the fold, any of them."""
+        asked = self.context.interruption.is_asked
+        if not self.context.shares_fold:
+            return asked
+        if step % FLUSH_STEPS:
+            return False  # asking the others waits for the device
+        flag = torch.tensor([float(asked)], device=self.accelerator.device)
+        return bool(self.accelerator.reduce(flag, reduction="sum").item())
+
     def _class_weights(self, labels: Sequence[int]) -> torch.Tensor | None:
-        if self.config.class_weighting == "none":
+        if self.options.class_weighting == "none":
             return None
         weights = balanced_class_weights(labels, len(self.context.table.class_names))
         return weights.to(self.accelerator.device)
@@ -276,8 +303,8 @@ class StageTrainer:
     def _is_look(self, step: int, last: int, sampler: StepSampler) -> bool:
         if step == last:
             return True
-        if self.config.eval_steps is not None:
-            return step % self.config.eval_steps == 0
+        if self.options.eval_steps is not None:
+            return step % self.options.eval_steps == 0
         return sampler.epoch_of(step) != sampler.epoch_of(step - 1)
 
     def _flush(self, stage: Stage, pending: list[dict[str, Any]], planned: int) -> None:
@@ -288,7 +315,7 @@ class StageTrainer:
         values = torch.tensor([[float(entry[name]) for name in names] for entry in pending], dtype=torch.float64)
         if self.context.shares_fold:
             # All processes see the same losses, so that all of them stop at the same step.
-            values = self.accelerator.reduce(values.to(self.accelerator.device), reduction="mean").cpu()
+            values = self.accelerator.reduce(values.float().to(self.accelerator.device), reduction="mean").cpu()
         bad = ~torch.isfinite(values).all(dim=1)
         if bad.any():
             step = stage.step - len(pending) + int(bad.nonzero()[0]) + 1
@@ -333,26 +360,3 @@ class StageTrainer:
             self.accelerator.scaler.load_state_dict(saved["scaler"])
         stage.step, stage.curve = saved["step"], saved["curve"]
         stage.looks, stage.best = saved["looks"], saved["best"]
-
-
-def training_losses(model: Any, batch: Batch, class_weights: torch.Tensor | None) -> dict[str, torch.Tensor]:
-    """Return the loss under `loss` and its unweighted parts by name (`dict` of 0-d tensors).
-
-    Mixup's soft labels are not a target that the model takes: their cross-entropy is added here.
-    """
-    labels = batch["labels"]
-    names = ("pixel_values", "dynamic_image_targets", "action_unit_targets")
-    inputs = {name: batch[name] for name in names if name in batch}
-    if labels.ndim == 1:
-        output = model(**inputs, labels=labels, class_weights=class_weights)
-        return {"loss": output.loss, **output.losses}
-    hard = labels.argmax(dim=1)
-    output = model(**inputs, labels=hard, class_weights=class_weights)
-    config = getattr(model, "module", model).config
-    if class_weights is None and config.class_weights is not None:
-        class_weights = torch.tensor(config.class_weights, device=labels.device)
-    # As with hard labels, the mean is weighted by the class weights: torch's own, of soft labels, is not.
-    weighted = labels if class_weights is None else labels * class_weights
-    soft = -(weighted * F.log_softmax(output.logits.float(), dim=1)).sum() / weighted.sum()
-    loss = output.loss + config.classification_loss_weight * (soft - output.losses["classification"])
-    return {"loss": loss, **output.losses, "classification": soft}

@@ -1,30 +1,34 @@
-"""Optimiser and learning-rate course as pure functions of the settings and the step."""
+"""Optimiser, learning-rate course and moving average: what a step does with the gradient."""
 
+import copy
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
 
-from training_fdp.config import TrainConfig
+from training_fdp.folds.options import TrainingOptions
 
 
-def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+def build_optimizer(model: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
     """Return the optimiser (`torch.optim.Optimizer`) of a run.
 
     With adamw, biases and normalisation weights do not decay (usual practice); adam and sgd add the penalty to every
     weight, as the authors' script does.
     """
-    if config.optimizer == "adamw":
+    if options.optimizer == "adamw":
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         groups = [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": options.weight_decay},
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        return torch.optim.AdamW(groups, lr=config.learning_rate)
-    if config.optimizer == "adam":
-        return torch.optim.Adam(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    return torch.optim.SGD(model.parameters(), lr=config.learning_rate, momentum=0.9, weight_decay=config.weight_decay)
+        return torch.optim.AdamW(groups, lr=options.learning_rate)
+    if options.optimizer == "adam":
+        return torch.optim.Adam(model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
+    return torch.optim.SGD(
+        model.parameters(), lr=options.learning_rate, momentum=0.9, weight_decay=options.weight_decay
+    )
 
 
 def learning_rate_factor(schedule: str, step: int, num_steps: int, warmup_fraction: float) -> float:
@@ -63,3 +67,42 @@ def balanced_class_weights(labels: Iterable[int], num_labels: int) -> torch.Tens
     counts = torch.bincount(torch.as_tensor(list(labels)), minlength=num_labels).float()
     occurring = (counts > 0).sum()
     return torch.where(counts > 0, counts.sum() / (occurring * counts.clamp(min=1)), torch.zeros_like(counts))
+
+
+class MovingAverage:
+    """Exponential moving average of a model's weights and running statistics.
+
+    Early on the decay is lowered to (1 + n) / (10 + n) after n updates, so that the random start is soon forgotten
+    (the rule of TensorFlow's ExponentialMovingAverage, which most vision code follows). Not
+    `torch.optim.swa_utils.AveragedModel`, because its first update copies the weights.
+
+    Args:
+        model (`nn.Module`): The model that learns.
+        decay (`float`): Weight of the past, in [0, 1).
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.updates = 0
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Take in the weights after one optimiser step."""
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        self.updates += 1
+        current = model.state_dict()
+        for name, average in self.model.state_dict().items():
+            if average.is_floating_point():
+                average.lerp_(current[name].to(average.dtype), 1 - decay)
+            else:
+                average.copy_(current[name])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything needed to go on (`dict`)."""
+        return {"updates": self.updates, "model": self.model.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.updates = state["updates"]
+        self.model.load_state_dict(state["model"])

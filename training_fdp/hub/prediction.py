@@ -1,16 +1,15 @@
-"""From a video file or a folder of frames to a label, its scores, the rank curve and the dynamic image.
+"""From a video file or a folder of frames to a label, its scores, and what else the network shows of the clip.
 
 The files of the checkpoint's repository are not run: the weights and settings are loaded into this package's own
 classes.
 """
 
 import io
-import logging
 import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +22,15 @@ from PIL import Image
 
 from evaluation_fdp.atomic_files import write_json
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
-from training_fdp.config import read_pairs
+from training_fdp.cli import read_pairs
 from training_fdp.errors import ConfigError
-from training_fdp.methods.fdp_quality import ordered_pairs
 from training_fdp.methods.pretrained import checkpoint_source, load_pretrained, loading_refused
-
-logger = logging.getLogger(__name__)
 
 PREDICTIONS_NAME = "predictions.json"
 # Settings of the video processor that the network, or predicting itself, decides.
 SETTINGS_OF_THE_MODEL = frozenset({"num_frames", "size", "do_sample_frames", "return_metadata"})
+# File systems take names of 255 bytes; number, kind and suffix need the rest.
+LONGEST_STEM = 80
 
 
 @dataclass
@@ -47,10 +45,11 @@ class Prediction:
         num_frames_in_clip (`int`): Frames that the source has.
         frame_indices (`list[int]`): The frames that the model saw, 0-based.
         frames_per_second (`float`, *optional*): As the video file states it.
-        rank_scores (`list[float]`): One score per frame seen; a later frame should score higher.
-        ordered_pairs (`float`): Share of frame pairs whose later frame scores higher; 1 is a curve that only rises.
-        dynamic_image (`np.ndarray` of shape `(height, width)`, *optional*): Constructed by the model, float32 in
-            [0, 1], 0.5 where nothing moves.
+        numbers (`dict[str, float]`): What the network answers beside the class, by name; of FDP `ordered_pairs`, the
+            share of frame pairs whose later frame scores higher.
+        curves (`dict[str, list[float]]`): One value per frame seen, by name; of FDP `rank_scores`.
+        images (`dict[str, np.ndarray]`): Pictures `(height, width)`, float32 in [0, 1], by name; of FDP
+            `dynamic_image`, 0.5 where nothing moves.
         files (`dict[str, str]`): Pictures written for this clip, by what they show.
     """
 
@@ -61,16 +60,30 @@ class Prediction:
     num_frames_in_clip: int
     frame_indices: list[int]
     frames_per_second: float | None
-    rank_scores: list[float]
-    ordered_pairs: float
-    dynamic_image: NDArray[np.float32] | None = field(repr=False, default=None)
+    numbers: dict[str, float] = field(default_factory=dict)
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    images: dict[str, NDArray[np.float32]] = field(repr=False, default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but pixels, ready for JSON."""
-        content = asdict(self)
-        del content["dynamic_image"]
-        return content
+        """Everything but pixels, ready for JSON; numbers and curves stand under their own names."""
+        content = asdict(replace(self, images={}))
+        del content["images"]
+        curves, numbers = content.pop("curves"), content.pop("numbers")
+        return {**content, **numbers, **curves}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A clip that could not be answered.
+
+    Args:
+        input (`str`): The path as it was given.
+        error (`str`): Why, in one sentence.
+    """
+
+    input: str
+    error: str
 
 
 def _overridden(processor: FDPVideoProcessor, pairs: Sequence[str]) -> FDPVideoProcessor:
@@ -96,13 +109,14 @@ class Predictor:
             as `train.py` reads them.
 
     Raises:
-        ConfigError: If there is no such checkpoint, or it is not one of FDP's, or a setting is one that the processor
-            lacks or that the network decides.
+        ConfigError: If there is no such checkpoint, or no known method makes its kind, or a setting is one that the
+            processor lacks or that the network decides.
     """
 
     def __init__(self, model: str, processor_overrides: Sequence[str] = ()) -> None:
         self.name = model
-        self.model = load_pretrained(model, "--model")
+        self.model, method = load_pretrained(model, "--model")
+        self.method = method(method.options_class())
         with loading_refused(model, "--model"):
             processor = FDPVideoProcessor.from_pretrained(checkpoint_source(model, "--model"))
         self.processor = _overridden(processor, processor_overrides)
@@ -128,12 +142,11 @@ class Predictor:
         )
         metadata = inputs["video_metadata"][0]
         pixel_values = inputs["pixel_values"].to(self.device, self.model.dtype)
-        output = self.model(pixel_values=pixel_values)
+        output = self.model(**self.method.inputs({"pixel_values": pixel_values}))
         probabilities = output.logits[0].float().softmax(-1).tolist()
         best = int(np.argmax(probabilities))
         names = [config.id2label[index] for index in range(len(probabilities))]
-        rank_scores = output.rank_scores[0].float().cpu().numpy()
-        image = None if output.dynamic_image is None else output.dynamic_image[0, 0].float().cpu().numpy()
+        shown = self.method.shown(output, config)[0]
         return Prediction(
             input=source,
             label=names[best],
@@ -142,13 +155,15 @@ class Predictor:
             num_frames_in_clip=metadata.total_num_frames,
             frame_indices=list(metadata.frames_indices),
             frames_per_second=metadata.fps,
-            rank_scores=rank_scores.tolist(),
-            ordered_pairs=ordered_pairs(rank_scores[None]),
-            dynamic_image=image,
+            numbers=shown.numbers,
+            curves=shown.curves,
+            images=shown.images,
         )
 
 
-def write_predictions(predictions: Sequence[Prediction], model: str, output_dir: Path) -> None:
+def write_predictions(
+    predictions: Sequence[Prediction], model: str, output_dir: Path, refusals: Sequence[Refusal] = ()
+) -> None:
     """Write `predictions.json` and the pictures of each clip: all of them, or none.
 
     Everything is made in a folder beside `output_dir` and moved into place at the end. `files` of each prediction is
@@ -158,6 +173,7 @@ def write_predictions(predictions: Sequence[Prediction], model: str, output_dir:
         predictions (`Sequence[Prediction]`): What to write.
         model (`str`): The checkpoint, for the record.
         output_dir (`Path`): Made where it does not exist; files of the same names are replaced.
+        refusals (`Sequence[Refusal]`, *optional*): Clips that could not be answered, for the record.
 
     Raises:
         ConfigError: If `output_dir` is a file.
@@ -172,7 +188,7 @@ def write_predictions(predictions: Sequence[Prediction], model: str, output_dir:
                 name = f"{number:03d}_{_file_stem(prediction.input)}_{kind}.png"
                 (Path(aside) / name).write_bytes(picture)
                 prediction.files[kind] = name
-        write_json(Path(aside) / PREDICTIONS_NAME, predictions_document(predictions, model))
+        write_json(Path(aside) / PREDICTIONS_NAME, predictions_document(predictions, model, refusals))
         output_dir.mkdir(exist_ok=True)
         for path in sorted(Path(aside).iterdir()):
             os.replace(path, output_dir / path.name)
@@ -184,35 +200,46 @@ def check_output_dir(output_dir: Path) -> None:
         raise ConfigError(f"--output_dir must be a folder, but {output_dir} is a file; choose another name.")
 
 
-def predictions_document(predictions: Sequence[Prediction], model: str) -> dict[str, Any]:
+def predictions_document(
+    predictions: Sequence[Prediction], model: str, refusals: Sequence[Refusal] = ()
+) -> dict[str, Any]:
     """One JSON document of all answers.
 
     Args:
         predictions (`Sequence[Prediction]`): The answers, in the order of the command line.
         model (`str`): The checkpoint that gave them.
+        refusals (`Sequence[Refusal]`, *optional*): Clips that could not be answered.
 
     Returns:
-        `dict`: `model`, and `predictions`, one object per input.
+        `dict`: `model`, `predictions`, one object per answered input, and `errors`, one per other input.
     """
-    return {"model": model, "predictions": [prediction.to_dict() for prediction in predictions]}
+    return {
+        "model": model,
+        "predictions": [prediction.to_dict() for prediction in predictions],
+        "errors": [asdict(refusal) for refusal in refusals],
+    }
 
 
 def _pictures(prediction: Prediction) -> Iterator[tuple[str, bytes]]:
     """PNG files of one answer, by what they show."""
-    if prediction.dynamic_image is not None:
-        gray = np.rint(prediction.dynamic_image.clip(0, 1) * 255).astype(np.uint8)
+    for name, image in prediction.images.items():
+        gray = np.rint(image.clip(0, 1) * 255).astype(np.uint8)
         buffer = io.BytesIO()
         Image.fromarray(gray).save(buffer, format="PNG")
-        yield "dynamic_image", buffer.getvalue()
-    figure = Figure(figsize=(5, 3), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(prediction.frame_indices, prediction.rank_scores, marker="o")
-    axes.set(xlabel="frame", ylabel="rank score", title=f"{prediction.label} ({prediction.score:.2f})")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    yield "rank_curve", buffer.getvalue()
+        yield name, buffer.getvalue()
+    for name, curve in prediction.curves.items():
+        figure = Figure(figsize=(5, 3), layout="constrained")
+        axes = figure.subplots()
+        axes.plot(prediction.frame_indices, curve, marker="o")
+        title = f"{prediction.label} ({prediction.score:.2f})"
+        axes.set(xlabel="frame", ylabel=name.replace("_", " "), title=title)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=120)
+        yield name, buffer.getvalue()
 
 
 def _file_stem(source: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", Path(source).resolve().stem)[:80] or "clip"
+    stem = re.sub(r"[^\w.-]+", "_", Path(source).resolve().stem)
+    # By bytes, which is what file systems count: a letter of another script takes up to four.
+    return stem.encode()[:LONGEST_STEM].decode(errors="ignore") or "clip"

@@ -1,8 +1,240 @@
-"""FDP as a method: here its network and its video processor meet, and are registered together."""
+"""FDP as a method: its network, its targets, its losses and what it answers beside the class."""
 
-from transformers import AutoVideoProcessor
+from __future__ import annotations
 
-from modeling_fdp import FDPConfig
-from processing_fdp import FDPVideoProcessor
+import dataclasses
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
-AutoVideoProcessor.register(FDPConfig, FDPVideoProcessor)
+from training_fdp.cli import is_main_process
+from training_fdp.errors import ConfigError
+from training_fdp.methods.base import Answers, LossContext, Losses, Method, NetworkRequest, Shown
+from training_fdp.methods.fdp_options import PRETRAINED, FDPOptions, ReleasedFDPOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from modeling_fdp import FDPConfig
+    from training_fdp.data.augmentation import AugmentationConfig
+    from training_fdp.data.clips import Clip
+    from training_fdp.data.followers import Follower
+
+logger = logging.getLogger(__name__)
+
+# The preset that changes nothing, for a checkpoint that states every setting itself.
+ALL_DEFAULTS = "base"
+RELEASED_PRESET = "released"
+
+
+class FDPMethod(Method):
+    """FDP: a label, rank scores, a constructed dynamic image and, where a corpus codes them, action units."""
+
+    name: ClassVar[str] = "fdp"
+    title: ClassVar[str] = "FDP"
+    # Raised whenever a preset, a default of FDPConfig, a target or a loss changes. A constant, because building the
+    # configuration takes longer than reporting a finished run.
+    version: ClassVar[int] = 5
+    model_type: ClassVar[str] = "fdp"
+    options_class: ClassVar[type] = FDPOptions
+    start_options: ClassVar[Mapping[str, Any]] = {"preset": PRETRAINED}
+    # The last layer; the two classifiers of the model call it alike.
+    class_parameters: ClassVar[tuple[str, ...]] = ("classifier.output.weight", "classifier.output.bias")
+    learning_fields: ClassVar[frozenset[str]] = frozenset(
+        {
+            "action_unit_loss_weight", "attention_dropout", "class_weights", "classification_loss_weight",
+            "classifier_dropout", "drop_path_rate",
+            "dynamic_image_frames", "dynamic_image_gain", "dynamic_image_loss_weight", "dynamic_image_normalization",
+            "focal_gamma", "initialization", "initializer_range", "label_smoothing", "rank_loss_weight", "rank_margin",
+        }
+    )  # fmt: skip
+
+    @classmethod
+    def register_auto_classes(cls) -> None:
+        """Register the network, and the video processor that its checkpoints bring."""
+        import training_fdp.methods.fdp_auto_classes  # noqa: F401 - importing it registers them
+
+    @classmethod
+    def check_options(cls, options: Any, init_from: str | None) -> None:
+        """Refuse the network of a checkpoint that is not named.
+
+        Raises:
+            ConfigError: `--preset pretrained` without `--init_from`.
+        """
+        if options.preset == PRETRAINED and init_from is None:
+            raise ConfigError(
+                f"--preset {PRETRAINED} is the network of --init_from, which is missing; name a checkpoint or another "
+                "preset"
+            )
+
+    @property
+    def size_name(self) -> str:
+        """The preset (`str`)."""
+        return self.options.preset
+
+    @property
+    def followers(self) -> Mapping[str, Follower]:
+        """How action units and dynamic images follow augmentation (`Mapping[str, Follower]`)."""
+        from training_fdp.data.followers import MotionPicture, Sides
+
+        return {"dynamic_image_targets": MotionPicture(), "action_units": Sides()}
+
+    @property
+    def answer_titles(self) -> Mapping[str, str]:
+        """What reports call the answers (`Mapping[str, str]`)."""
+        from training_fdp.methods.fdp_quality import answer_titles
+
+        return answer_titles(self.options.dynamic_image_target)
+
+    def configure(self, request: NetworkRequest) -> FDPConfig:
+        """Return the settings of the preset or of the checkpoint, with classes, action units and overrides.
+
+        Raises:
+            ConfigError: an override that the model does not know or cannot combine, or that contradicts the
+                checkpoint.
+        """
+        from huggingface_hub.errors import StrictDataclassError
+
+        from modeling_fdp import FDPConfig
+        from training_fdp.methods.action_units import FACS_CODES, is_coded
+
+        # The authors' network knows no action units, whatever the corpus codes.
+        taught = self.options.action_units == "coded" and self.options.preset != RELEASED_PRESET
+        codes = list(FACS_CODES) if taught and is_coded(request.action_units) else []
+        preset: str = self.options.preset
+        known: dict[str, Any] = {"action_units": codes}
+        if request.start is not None:
+            self.check_start(request.start, request.start_name, self._asked(request))
+            preset, known = ALL_DEFAULTS, network_settings(request.start)
+            if codes and not known["action_units"] and is_main_process():
+                logger.warning("--init_from %s names no action units, so none are taught", request.start_name)
+            if self.options.action_units == "none":
+                # A head that is never taught would only be wrong.
+                known["action_units"] = []
+        try:
+            return FDPConfig.from_preset(preset, **request.labels, **{**known, **request.overrides})
+        except (ValueError, TypeError, StrictDataclassError) as error:
+            reason = " ".join(str(error).split())
+            raise ConfigError(
+                f"preset {self.options.preset} cannot be built with {dict(request.overrides)}: {reason}"
+            ) from None
+
+    def _asked(self, request: NetworkRequest) -> dict[str, Any]:
+        """The settings that were asked for: those of the preset, unless it is the checkpoint's, and the overrides."""
+        if self.options.preset == PRETRAINED:
+            return dict(request.overrides)
+        from modeling_fdp import FDPConfig
+
+        described = network_settings(FDPConfig.from_preset(self.options.preset))
+        # The corpora decide the action units, as they decide the classes.
+        return {name: value for name, value in described.items() if name != "action_units"} | dict(request.overrides)
+
+    def check(self, config: Any, augmentation: AugmentationConfig) -> None:
+        """Refuse augmentation that the targets or the losses cannot follow.
+
+        Raises:
+            ConfigError: parts of clips beside a picture of the whole, or mixed labels beside losses of hard ones.
+        """
+        if augmentation.phase > 0 and self.options.dynamic_image_target != "sampled":
+            raise ConfigError(
+                f"--augmentation phase={augmentation.phase} shows a part of a clip, but --dynamic_image_target "
+                f"{self.options.dynamic_image_target} asks for one picture of it whatever is shown; drop one of them"
+            )
+        if augmentation.mixup > 0 and (config.label_smoothing or config.focal_gamma):
+            raise ConfigError(
+                f"--augmentation mixup={augmentation.mixup} trains on mixed labels, for which label_smoothing "
+                f"{config.label_smoothing} and focal_gamma {config.focal_gamma} mean nothing; set both to 0"
+            )
+
+    def starting_weights(self, weights: Mapping[str, torch.Tensor], config: Any) -> Mapping[str, torch.Tensor]:
+        """Leave out the head of action units where the network has none."""
+        if config.action_units:
+            return weights
+        return {name: value for name, value in weights.items() if not name.startswith("action_unit_output.")}
+
+    def targets(
+        self,
+        clip: Clip,
+        indices: NDArray[np.int64],
+        config: Any,
+        normalize: Callable[[torch.Tensor], torch.Tensor],
+    ) -> dict[str, torch.Tensor]:
+        """Return `action_units` `(num_units, 2)` and, of all frames, `dynamic_image_targets` `(1, height, width)`."""
+        from training_fdp.methods.action_units import action_unit_targets
+        from training_fdp.methods.fdp_targets import pooled_clip
+
+        targets = {}
+        kind = self.options.dynamic_image_target
+        if kind != "sampled":
+            stabilized = config.dynamic_image_frames == "stabilized"
+            targets["dynamic_image_targets"] = pooled_clip(
+                normalize(clip.frames), clip.onset, clip.apex, clip.offset, kind, stabilized
+            )
+        if config.action_units and self.options.action_units == "coded":
+            targets["action_units"] = action_unit_targets([clip.action_units], config.action_units)[0]
+        return targets
+
+    def losses(self, model: Any, batch: Mapping[str, torch.Tensor], context: LossContext) -> Losses:
+        """Return the weighted sum of FDP's losses, and its parts."""
+        from training_fdp.methods.fdp_losses import training_losses
+
+        return training_losses(model, batch, context)
+
+    def reference(self, config: Any, batches: Iterable[Mapping[str, torch.Tensor]]) -> NDArray[np.float64] | None:
+        """Return the mean target of training clips (`np.ndarray` of shape `(height, width)`)."""
+        from training_fdp.methods.fdp_targets import mean_target
+
+        return None if config.dynamic_image_decoder == "none" else mean_target(config, batches)
+
+    def answers(self, output: Any, batch: Mapping[str, torch.Tensor], config: Any, reference: Any) -> list[Answers]:
+        """Return the error of each dynamic image, beside trivial ones, and Kendall's tau of the rank scores."""
+        from training_fdp.methods.fdp_quality import clip_image_quality, kendall_tau
+        from training_fdp.methods.fdp_targets import as_numbers, dynamic_image_targets
+
+        tau = kendall_tau(output.rank_scores.float().cpu().numpy())
+        quality: list[dict[str, float]] = [{} for _ in tau]
+        if output.dynamic_image is not None:
+            target = as_numbers(dynamic_image_targets(config, batch))
+            quality = clip_image_quality(as_numbers(output.dynamic_image), target, reference)
+        return [{**clip, "rank_kendall_tau": float(value)} for clip, value in zip(quality, tau, strict=True)]
+
+    def shown(self, output: Any, config: Any, batch: Mapping[str, torch.Tensor] | None = None) -> list[Shown]:
+        """Return the rank curve and the dynamic image of each clip; the target where the batch is given."""
+        from training_fdp.methods.fdp_quality import ordered_pairs
+        from training_fdp.methods.fdp_targets import dynamic_image_targets
+
+        scores = output.rank_scores.float().cpu().numpy()
+        pictures = {}
+        if batch is not None:
+            pictures["target"] = dynamic_image_targets(config, batch)[:, 0].float().cpu().numpy()
+        if output.dynamic_image is not None:
+            pictures["dynamic_image"] = output.dynamic_image[:, 0].float().cpu().numpy()
+        return [
+            Shown(
+                numbers={"ordered_pairs": ordered_pairs(curve[None])},
+                curves={"rank_scores": curve.tolist()},
+                images={name: images[clip] for name, images in pictures.items()},
+            )
+            for clip, curve in enumerate(scores)
+        ]
+
+
+class ReleasedFDPMethod(FDPMethod):
+    """The authors' network with the training of their script, without its leaks."""
+
+    name: ClassVar[str] = "fdp_released"
+    title: ClassVar[str] = "FDP, network and training as released"
+    options_class: ClassVar[type] = ReleasedFDPOptions
+    recipe: ClassVar[str] = "released"
+
+
+def network_settings(config: Any) -> dict[str, Any]:
+    """Return the settings of an FDP network (`dict`), without the class weights of the clips that it learnt from."""
+    from transformers import PreTrainedConfig
+
+    own = {entry.name for entry in dataclasses.fields(config)} - {
+        entry.name for entry in dataclasses.fields(PreTrainedConfig)
+    }
+    return {name: getattr(config, name) for name in own} | {"class_weights": None}

@@ -1,14 +1,17 @@
-"""What the decoder shall construct: the dynamic image of the frames that the model sees, or of all frames of the clip.
+"""Targets of FDP's decoder: the dynamic image of the frames that the model sees, or of all frames of the clip.
 
-A target of all frames accompanies the batch as the rank-pooled sum at gain 1, 0.5 where nothing moves. That sum is
-linear in the pixels and its weights add up to 0, so mirroring, moving, mixing and scaling the motion may come after
-it; the model's gain, which clips, and its stretching to extremes, which looks at the whole picture, come last. Of
-stabilised frames, mixing and scaling the motion give that picture up to how the head would then be held.
+A target of all frames is computed as a rank-pooled sum at gain 1, 0.5 where nothing moves, because mirroring, moving,
+mixing and scaling the motion commute with a linear sum whose weights add up to 0. The model's gain, which clips, and
+its stretching to extremes, which depends on the whole picture, are applied last. With stabilised frames, mixing and
+scaling the motion commute only up to how the head is then held.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from modeling_fdp.dynamic_image_fdp import NO_MOTION, dynamic_image, dynamic_image_target, scaled_dynamic_image
 from modeling_fdp.motion_fdp import stabilize
@@ -17,15 +20,20 @@ TargetKind = Literal["sampled", "full_clip", "onset_apex"]
 
 
 def pooled_clip(
-    frames: torch.Tensor, onset: int, apex: int, offset: int, kind: TargetKind, stabilized: bool
+    frames: torch.Tensor,
+    onset: int | None,
+    apex: int | None,
+    offset: int | None,
+    kind: TargetKind,
+    stabilized: bool,
 ) -> torch.Tensor:
     """Sum the frames of one clip by rank pooling.
 
     Args:
         frames (`torch.FloatTensor` of shape `(num_frames, height, width)`): All aligned frames, in [-1, 1].
-        onset (`int`): 0-based index of the first frame of the expression; negative: the first of all.
-        apex (`int`): Of its strongest frame; negative where unknown.
-        offset (`int`): Of its last frame; negative: the last of all.
+        onset (`int`, *optional*): 0-based index of the first frame of the expression; `None`: the first of all.
+        apex (`int`, *optional*): Of its strongest frame; `None` where unknown.
+        offset (`int`, *optional*): Of its last frame; `None`: the last of all.
         kind (`str`): `full_clip`: onset to offset. `onset_apex`: the rise alone (arXiv 2510.15466), or onset to offset
             where the apex is unknown or not after the onset.
         stabilized (`bool`): Hold the head still first.
@@ -33,8 +41,10 @@ def pooled_clip(
     Returns:
         `torch.FloatTensor` of shape `(1, height, width)`: at gain 1, in [0, 1].
     """
-    first = max(onset, 0)
-    last = apex if kind == "onset_apex" and apex > first else offset if offset >= 0 else len(frames) - 1
+    first = 0 if onset is None else onset
+    last = len(frames) - 1 if offset is None else offset
+    if kind == "onset_apex" and apex is not None and apex > first:
+        last = apex
     frames = frames[first : last + 1].unsqueeze(1)
     return dynamic_image(stabilize(frames[None])[0] if stabilized else frames, gain=1.0)
 
@@ -54,7 +64,7 @@ def scaled_target(pooled: torch.Tensor, model_config: Any) -> torch.Tensor:
     return scaled_dynamic_image(torch.stack([-motion, motion], dim=1), model_config)
 
 
-def dynamic_image_targets(model_config: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+def dynamic_image_targets(model_config: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """Return what the model shall construct of a batch that was not augmented.
 
     Args:
@@ -67,3 +77,18 @@ def dynamic_image_targets(model_config: Any, batch: dict[str, torch.Tensor]) -> 
     if "dynamic_image_targets" in batch:
         return scaled_target(batch["dynamic_image_targets"], model_config)
     return dynamic_image_target(batch["pixel_values"], model_config)
+
+
+def as_numbers(images: torch.Tensor) -> NDArray[np.float64]:
+    """(batch_size, 1, height, width) on the device -> (batch_size, height, width); float64 only off the device."""
+    return images[:, 0].float().cpu().double().numpy()
+
+
+def mean_target(model_config: Any, batches: Iterable[Mapping[str, torch.Tensor]]) -> NDArray[np.float64] | None:
+    """Return the mean target of some clips (`np.ndarray` of shape `(height, width)`), `None` of none."""
+    total, count = None, 0
+    for batch in batches:
+        targets = as_numbers(dynamic_image_targets(model_config, batch))
+        total = targets.sum(axis=0) + (0 if total is None else total)
+        count += len(targets)
+    return None if total is None else total / count

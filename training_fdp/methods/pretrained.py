@@ -1,4 +1,4 @@
-"""Checkpoints in Hub format, loaded into this package's own classes: the files of their repository are not run."""
+"""Checkpoints in Hub format, loaded into classes of installed packages; code in their repository is not run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,10 +8,11 @@ from typing import Any
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError
-from transformers import PreTrainedConfig
+from transformers import AutoModelForVideoClassification, PreTrainedConfig
 
-from modeling_fdp import FDPConfig, FDPForVideoClassification
 from training_fdp.errors import ConfigError
+from training_fdp.methods.base import Method
+from training_fdp.methods.registry import method_names, method_of
 
 
 def checkpoint_source(name: str, option: str) -> str:
@@ -47,37 +48,37 @@ def checkpoint_source(name: str, option: str) -> str:
     return name
 
 
-def load_pretrained(name: str, option: str) -> Any:
-    """Load the model of a checkpoint, complete or not at all.
+def load_pretrained(name: str, option: str) -> tuple[Any, type[Method]]:
+    """Load the model of a checkpoint by its `model_type`, complete or not at all.
 
     Args:
         name (`str`): Folder in Hub format, or a repository `namespace/name`.
         option (`str`): The option that it was given to, for complaints.
 
     Returns:
-        `FDPForVideoClassification`: on the CPU.
+        `tuple[PreTrainedModel, type[Method]]`: the model, on the CPU, and a method of its family.
 
     Raises:
-        ConfigError: there is no such checkpoint, it is not one of FDP's, or weights are missing.
+        ConfigError: there is no such checkpoint, no known method makes its kind, or weights are missing.
     """
     source = checkpoint_source(name, option)
     with loading_refused(name, option):
         settings, _ = PreTrainedConfig.get_config_dict(source)
-        kind = settings.get("model_type")
-        if kind == FDPConfig.model_type:
-            loaded: Any = FDPForVideoClassification.from_pretrained(source, output_loading_info=True)
-    if kind != FDPConfig.model_type:
+    kind = str(settings.get("model_type"))
+    method = method_of(kind)
+    if method is None:
         raise ConfigError(
-            f"{option} must be an FDP checkpoint, but {name!r} is of type {kind!r}; load that one with its own "
-            "library."
+            f"{option} must be a checkpoint of a known method, but {name!r} is of type {kind!r}, which none of "
+            f"{', '.join(method_names())} makes; import the package that makes it, or load it with its own library."
         )
-    model, report = loaded
+    with loading_refused(name, option):
+        model, report = AutoModelForVideoClassification.from_pretrained(source, output_loading_info=True)
     if lost := sorted(report["missing_keys"]):
         raise ConfigError(
             f"{option} {name!r} lacks {len(lost)} of its weights ({lost[0]} first), so it would answer at random; "
             "save or download the checkpoint again."
         )
-    return model
+    return model, method
 
 
 @contextmanager

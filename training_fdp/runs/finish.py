@@ -9,14 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from evaluation_fdp.atomic_files import file_digest
-from evaluation_fdp.fold_records import RECORD_NAME, read_record
+from evaluation_fdp.fold_records import read_record
 from evaluation_fdp.protocols import FINAL_FOLD, NO_PROTOCOL
 from evaluation_fdp.report import summary, write_report
 from evaluation_fdp.run_folder import RUN_NAME, WEIGHTS_NAME, RunStore, identity_digest, keys_by_seed
-from training_fdp.cli import is_main_process, say
+from training_fdp.cli import say
 from training_fdp.config import TrainConfig
 from training_fdp.runs.identity import recorded_command, run_settings
 
@@ -27,7 +25,8 @@ if TYPE_CHECKING:
 def report_if_finished(config: TrainConfig, arguments: Sequence[str]) -> int | None:
     """Report a run that has nothing left to train, without loading what training needs.
 
-    The clips are listed and compared, as in every run. Of several processes of one launch the main one reports.
+    The clips are listed and compared, as in every run. Several processes of one launch do not report here, because
+    they could not agree on it before torch is loaded.
 
     Args:
         config (`TrainConfig`): Settings.
@@ -36,56 +35,42 @@ def report_if_finished(config: TrainConfig, arguments: Sequence[str]) -> int | N
     Returns:
         `int`, *optional*: the exit code; `None` where something is left to do, or to refuse.
     """
-    if config.collect is not None:
-        return collect(Path(config.collect)) if is_main_process() else 0
-    store = RunStore(Path(str(config.output_dir)))
-    if config.folds != "all" or config.report_to != "none":
+    if os.environ.get("WORLD_SIZE", "1") != "1":
         return None
-    if not (store.root / RUN_NAME).exists() or not _is_same_run(store.read(), config, arguments):
+    if config.run.collect is not None:
+        return collect(Path(config.run.collect))
+    store = RunStore(Path(str(config.run.output_dir)))
+    if config.protocol.folds != "all" or config.run.report_to != "none":
+        return None
+    if not (store.root / RUN_NAME).exists():
         return None
     facts = store.read()
-    keys = [key for keys in keys_by_seed(facts).values() for key in keys] + [FINAL_FOLD] * config.final_model
+    if not _is_same_run(facts, config, arguments):
+        return None
+    keys = [key for keys in keys_by_seed(facts).values() for key in keys] + [FINAL_FOLD] * config.run.final_model
     digest = identity_digest(facts["identity"])
     if any(read_record(store.place(key), digest) is None for key in keys):
         return None
-    if not _is_seen_by_all([store.root / RUN_NAME, *(store.place(key) / RECORD_NAME for key in keys)]):
-        return None
     from training_fdp.data.corpora import load_corpora  # listing a corpus is the last thing to do, not the first
 
-    if {"settings": facts["identity"]["settings"], **load_corpora(config).identity} != facts["identity"]:
+    if {"settings": facts["identity"]["settings"], **load_corpora(config.data).identity} != facts["identity"]:
         return None
-    return finish(store, keys, {}) if is_main_process() else 0
-
-
-def _is_seen_by_all(paths: Sequence[Path]) -> bool:
-    """Whether every process of this launch comes to the same decision without asking the others.
-
-    They cannot ask before they have loaded what shall not be loaded, and if one went home while another waits, that
-    one would wait for days. So it counts what lay there before their common launcher began: nothing that another job
-    finishes in between.
-    """
-    processes = os.environ.get("WORLD_SIZE", "1")
-    if processes == "1":
-        return True
-    if os.environ.get("LOCAL_WORLD_SIZE") != processes:
-        return False  # several machines, several launchers
-    launched = psutil.Process(os.getppid()).create_time()
-    return all(path.stat().st_mtime < launched for path in paths)
+    return finish(store, keys, {})
 
 
 def _is_same_run(facts: Mapping[str, Any], config: TrainConfig, arguments: Sequence[str]) -> bool:
     """Whether the run in OUT is this one, as far as that can be told without its clips."""
     start = None
-    if config.init_from is not None:
-        weights = Path(config.init_from) / WEIGHTS_NAME
+    if config.network.init_from is not None:
+        weights = Path(config.network.init_from) / WEIGHTS_NAME
         if not weights.is_file():
             return False
         start = file_digest(weights)
-    same_settings = facts["identity"]["settings"] == run_settings(config, start)
+    shared = 1 if config.training.parallelism == "ddp" else None
     return (
-        same_settings
-        and facts["seeds"] == config.all_seeds
-        and facts["command"] == recorded_command(config, arguments, 1)
+        facts["identity"]["settings"] == run_settings(config, start)
+        and facts["seeds"] == config.protocol.all_seeds
+        and facts["command"] == recorded_command(arguments, shared)
     )
 
 

@@ -6,23 +6,24 @@ from typing import Any
 
 from evaluation_fdp.fold_records import versions
 from training_fdp.config import TrainConfig
-
-# Raise it whenever a preset or a default of FDPConfig changes: the settings of a run name the preset, and folds of two
-# networks must not meet in one OUT. A constant, because building the configuration takes longer than reporting a
-# finished run.
-NETWORK_VERSION = 4
+from training_fdp.methods.registry import get_method
 
 
 def run_settings(config: TrainConfig, start_digest: str | None) -> dict[str, Any]:
     """Return the settings that decide the numbers (`dict`); a checkpoint counts by its weights, wherever it lies."""
-    settings = config.identity() | {"network_version": NETWORK_VERSION}
+    settings = config.identity() | {"method_version": get_method(config.network.method).version}
     return settings if start_digest is None else settings | {"init_from": f"sha256 {start_digest}"}
 
 
-def recorded_command(config: TrainConfig, arguments: Sequence[str], num_processes: int) -> str:
-    """Return the command (`str`) that repeats the whole run."""
+def recorded_command(arguments: Sequence[str], num_processes: int | None = None) -> str:
+    """Return the command (`str`) that repeats the whole run.
+
+    Args:
+        arguments (`Sequence[str]`): What followed `train.py`.
+        num_processes (`int`, *optional*): Processes that shared each fold, where they did.
+    """
     launcher = "accelerate launch train.py"
-    if config.parallelism == "ddp":
+    if num_processes is not None:
         launcher = f"accelerate launch --num_processes {num_processes} train.py"
     return f"{launcher} {shlex.join(_without_part(arguments))}".strip()
 
@@ -41,7 +42,7 @@ def _without_part(arguments: Sequence[str]) -> list[str]:
 
 
 def computing_versions() -> dict[str, str]:
-    """Return the versions of what computes a result (`dict[str, str]`), and the name of the GPU if there is one."""
+    """Return the versions of what computes a result (`dict[str, str]`), and the name of the GPU where there is one."""
     import torch  # a run that is finished is reported without it
 
     gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}

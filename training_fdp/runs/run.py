@@ -10,6 +10,7 @@ from typing import Any
 import transformers
 from accelerate.utils import broadcast_object_list, gather_object
 from tqdm import tqdm
+from transformers import CONFIG_NAME
 
 from evaluation_fdp.fold_records import FoldRecord, LiteratureSelection, read_record, write_record
 from evaluation_fdp.protocols import FINAL_FOLD, Fold, final_fold, select_folds
@@ -18,16 +19,17 @@ from training_fdp.cli import user_facing_errors
 from training_fdp.config import TrainConfig
 from training_fdp.data.augmentation import AugmentationConfig, build_augmentation
 from training_fdp.data.batches import ClipBatches
-from training_fdp.errors import TrainingError
+from training_fdp.data.people import all_seen_subjects, subjects_by_corpus
+from training_fdp.errors import Interrupted, TrainingError
 from training_fdp.folds.fold import FoldTrainer, TrainedFold
+from training_fdp.folds.interruption import Interruption
 from training_fdp.folds.loop import FoldContext
-from training_fdp.methods.action_units import action_unit_targets
-from training_fdp.methods.fdp_pictures import write_samples
-from training_fdp.methods.fdp_quality import answer_titles
-from training_fdp.methods.starting_weights import all_seen_subjects
+from training_fdp.methods.starting_weights import SEEN_SUBJECTS
+from training_fdp.runs.engine import build_accelerator, on_main_first
 from training_fdp.runs.finish import collect, finish
 from training_fdp.runs.identity import computing_versions, recorded_command
-from training_fdp.runs.prepare import PreparedRun, build_accelerator, on_main_first, prepare_run
+from training_fdp.runs.prepare import PreparedRun, prepare_run
+from training_fdp.runs.samples import write_samples
 from training_fdp.runs.trackers import RunTracker
 
 logger = logging.getLogger(__name__)
@@ -62,19 +64,20 @@ def run(config: TrainConfig, arguments: Sequence[str] = ()) -> int:
 
     Raises:
         CorpusError, VideoReadError, FaceNotFoundError, ConfigError: before anything is written into OUT.
+        Interrupted: the run was asked to stop; the same command goes on.
     """
-    if config.collect is not None:
-        return collect(Path(config.collect))
+    if config.run.collect is not None:
+        return collect(Path(config.run.collect))
     transformers.utils.logging.disable_progress_bar()  # its bars of a tenth of a second break up ours
-    accelerator = build_accelerator(config)
+    accelerator = build_accelerator(config.training, config.run)
     prepared = prepare_run(config, accelerator)
-    store = RunStore(Path(str(config.output_dir)))
+    store = RunStore(Path(str(config.run.output_dir)))
     jobs = make_jobs(prepared)
     if accelerator.is_main_process:
         logger.info("%d folds, %d clips", len(prepared.folds), len(prepared.corpora.table.clip_ids))
     facts = run_facts(prepared, arguments)
     on_main_first(accelerator, lambda: store.open(prepared.identity(), facts) if accelerator.is_main_process else None)
-    tracker = RunTracker(accelerator, config)
+    tracker = RunTracker(accelerator, config.run.report_to, config.identity())
     failures = run_jobs(prepared, store, jobs, tracker)
     code = 0
     if accelerator.is_main_process:
@@ -89,23 +92,24 @@ def run(config: TrainConfig, arguments: Sequence[str] = ()) -> int:
 def run_facts(prepared: PreparedRun, arguments: Sequence[str]) -> dict[str, Any]:
     """Return what reports say about a run (`dict`), so that they can be written from OUT alone."""
     config, table = prepared.config, prepared.corpora.table
-    num_processes = prepared.accelerator.num_processes if config.parallelism == "ddp" else 1
+    shares_folds = config.training.parallelism == "ddp"
     return {
-        "command": recorded_command(config, arguments, num_processes),
-        "corpus": config.corpus,
-        "test_corpus": config.test_corpus,
-        "label_set": config.label_set,
+        "command": recorded_command(arguments, prepared.accelerator.num_processes if shares_folds else None),
+        "corpus": config.data.corpus,
+        "test_corpus": config.data.test_corpus,
+        "label_set": config.data.label_set,
         "class_names": list(table.class_names),
-        "preset": config.preset,
+        "preset": prepared.method.size_name,
         "init_from": _start_facts(prepared),
-        "protocol": config.protocol,
-        "selection": config.selection,
-        "seeds": config.all_seeds,
+        "protocol": config.protocol.protocol,
+        "selection": config.training.selection,
+        "seeds": config.protocol.all_seeds,
         "folds": [fold.fold_id for fold in prepared.folds],
         "warnings": prepared.warnings,
+        "lost_clips": prepared.corpora.lost_clips,
         "synthetic": prepared.corpora.is_rendered,
-        "faces": prepared.corpora.faces_may_be_published or config.allow_face_figures,
-        "answers": answer_titles(config.dynamic_image_target),
+        "faces": prepared.corpora.faces_may_be_published or config.run.allow_face_figures,
+        "answers": dict(prepared.method.answer_titles),
         "versions": computing_versions(),
     }
 
@@ -113,24 +117,39 @@ def run_facts(prepared: PreparedRun, arguments: Sequence[str]) -> dict[str, Any]
 def make_jobs(prepared: PreparedRun) -> list[Job]:
     """Return the folds to run (`list[Job]`), all seeds; the final model is the last one."""
     config = prepared.config
-    seeds = config.all_seeds
-    chosen = select_folds(prepared.folds, config.folds)
-    jobs = [Job(fold_key(fold.fold_id, seed, config.seed), fold, seed) for seed in seeds for fold in chosen]
-    if config.final_model and config.folds == "all":
-        jobs.append(Job(FINAL_FOLD, final_fold(prepared.corpora.table, config.test_corpus), config.seed))
+    own_seed = config.protocol.seed
+    chosen = select_folds(prepared.folds, config.protocol.folds)
+    jobs = [
+        Job(fold_key(fold.fold_id, seed, own_seed), fold, seed)
+        for seed in config.protocol.all_seeds
+        for fold in chosen
+    ]
+    if config.run.final_model and config.protocol.folds == "all":
+        jobs.append(Job(FINAL_FOLD, final_fold(prepared.corpora.table, config.data.test_corpus), own_seed))
     return jobs
 
 
 def run_jobs(prepared: PreparedRun, store: RunStore, jobs: Sequence[Job], tracker: RunTracker) -> dict[str, str]:
-    """Train what is not finished; returns the reasons (`dict`) of the folds that failed, on all processes."""
+    """Train what is not finished; returns the reasons (`dict`) of the folds that failed, on all processes.
+
+    Raises:
+        Interrupted: the run was asked to stop; what was trained is saved.
+    """
     accelerator = prepared.accelerator
     identity = identity_digest(prepared.identity())
     # The main process decides: another may see a fold finish in between.
     todo = [job for job in jobs if read_record(store.place(job.key), identity) is None]
     todo = broadcast_object_list([todo])[0]
     failures: dict[str, str] = {}
-    with _share_of(prepared, todo) as mine, _Progress(mine, not accelerator.is_main_process) as progress:
-        context = _fold_context(prepared, identity, progress, tracker)
+    if todo:
+        # On every process: what a method keeps of the clips is its own memory's.
+        prepared.method.prepare(prepared.clips, prepared.network, prepared.processor)
+    with (
+        Interruption() as interruption,
+        _share_of(prepared, todo) as mine,
+        _Progress(mine, not accelerator.is_main_process) as progress,
+    ):
+        context = _fold_context(prepared, identity, progress, tracker, interruption)
         for job in mine:
             try:
                 _run_job(context, prepared, store, job)
@@ -142,6 +161,8 @@ def run_jobs(prepared: PreparedRun, store: RunStore, jobs: Sequence[Job], tracke
                 logger.error("fold %s failed", job.key, exc_info=not isinstance(error, user_facing_errors()))
                 failures[job.key] = f"{type(error).__name__}: {' '.join(str(error).split())}"
             progress.next_fold()
+            if interruption.is_asked:
+                raise Interrupted(f"stopped after fold {job.key}")
     gathered: list[dict[str, str]] = gather_object([failures])
     return {key: reason for found in gathered for key, reason in found.items()}
 
@@ -154,18 +175,27 @@ def _run_job(context: FoldContext, prepared: PreparedRun, store: RunStore, job: 
         return
     if store.read()["faces"]:
         write_samples(store.root, job.key, trained, context)
+    seen = _seen_subjects(prepared, job.fold)
 
     def save(folder: Path) -> None:
-        # The processor beside the weights, so that inference prepares clips alike.
+        # In config.json, because fold.json stays behind when a checkpoint is published.
+        setattr(trained.model.config, SEEN_SUBJECTS, seen)
         trained.model.save_pretrained(folder)
+        # The processor beside the weights, so that inference prepares clips alike.
         prepared.processor.save_pretrained(folder)
+        # safetensors makes its file for its owner alone; the others have the mode that the umask gives.
+        mode = (folder / CONFIG_NAME).stat().st_mode
+        for path in folder.iterdir():
+            path.chmod(mode)
 
-    record = _fold_record(context, prepared, job, trained)
+    record = _fold_record(context, prepared, job, trained, seen)
     write_record(store.place(job.key), work / "record", record, trained.curve, save)
     store.clear_work(job.key)
 
 
-def _fold_record(context: FoldContext, prepared: PreparedRun, job: Job, trained: TrainedFold) -> FoldRecord:
+def _fold_record(
+    context: FoldContext, prepared: PreparedRun, job: Job, trained: TrainedFold, seen: dict[str, list[str]] | None
+) -> FoldRecord:
     chosen = trained.best_on_test_subject
     return FoldRecord(
         identity=context.identity,
@@ -182,7 +212,7 @@ def _fold_record(context: FoldContext, prepared: PreparedRun, job: Job, trained:
         device=str(next(trained.model.parameters()).device.type),
         settings=prepared.settings,
         init_from=_start_facts(prepared),
-        seen_subjects=all_seen_subjects(prepared.start, prepared.corpora, job.fold),
+        seen_subjects=seen,
         input_statistics=None if trained.statistics is None else list(trained.statistics),
         forward_batch_size=trained.forward_batch_size,
         best_on_test_subject=None
@@ -192,53 +222,68 @@ def _fold_record(context: FoldContext, prepared: PreparedRun, job: Job, trained:
     )
 
 
+def _seen_subjects(prepared: PreparedRun, fold: Fold) -> dict[str, list[str]] | None:
+    """Whom the model of a fold has been trained on, by corpus; `None` where its starting checkpoint does not say."""
+    corpora = prepared.corpora
+    here = subjects_by_corpus(corpora.table, corpora.people, fold.train_indices)
+    return here if prepared.start is None else all_seen_subjects(here, prepared.start.seen_subjects)
+
+
 def _start_facts(prepared: PreparedRun) -> dict[str, Any] | None:
     """What reports say of the checkpoint that training started from."""
-    return None if prepared.start is None else prepared.start.facts(prepared.corpora.table.class_names)
+    if prepared.start is None:
+        return None
+    return prepared.start.facts(prepared.corpora.table.class_names, prepared.method)
 
 
-def _fold_context(prepared: PreparedRun, identity: str, progress: "_Progress", tracker: RunTracker) -> FoldContext:
-    from modeling_fdp import FDPForVideoClassification
-
+def _fold_context(
+    prepared: PreparedRun, identity: str, progress: "_Progress", tracker: RunTracker, interruption: Interruption
+) -> FoldContext:
     def report(key: str, step: int, planned: int, scalars: dict[str, float]) -> None:
         progress.show(key, step, planned, scalars.get("loss"))
         if scalars:
             tracker.log(key, step, scalars)
 
-    model_config = prepared.model_config
+    method, network, config = prepared.method, prepared.network, prepared.config
     table = prepared.corpora.table
     augmentation = None
     if prepared.augmentation != AugmentationConfig():
-        augmentation = build_augmentation(prepared.augmentation, num_labels=len(table.class_names))
+        augmentation = build_augmentation(prepared.augmentation, len(table.class_names), method.followers)
     device = prepared.accelerator.device
 
-    action_units = None
-    if model_config.action_units and prepared.config.action_units == "coded":
-        action_units = action_unit_targets(prepared.corpora.dataset["action_units"], model_config.action_units)
-    batches = ClipBatches(prepared.clips, prepared.processor, prepared.config, model_config, device, action_units)
-
-    def build_model() -> Any:
-        model = FDPForVideoClassification(model_config)
+    def build_model(fold_facts: Any) -> Any:
+        model = method.build(network, fold_facts)
         if prepared.start is not None:
-            prepared.start.fill(model)
+            prepared.start.fill(model, method)
         return model
 
     return FoldContext(
-        config=prepared.config,
+        method=method,
+        network=network,
+        options=config.training,
+        batch_options=config.batches,
         accelerator=prepared.accelerator,
         table=table,
-        batches=batches,
+        batches=ClipBatches(
+            prepared.clips,
+            prepared.processor,
+            config.batches,
+            network.num_frames,
+            device,
+            lambda clip, indices, normalize: method.targets(clip, indices, network, normalize),
+        ),
         build_model=build_model,
         augmentation=augmentation,
         identity=identity,
         report=report,
+        interruption=interruption,
     )
 
 
 @contextmanager
 def _share_of(prepared: PreparedRun, todo: Sequence[Job]) -> Iterator[list[Job]]:
     """The folds of this process: its own ones, or, where processes share every fold, all of them."""
-    if prepared.config.parallelism == "ddp" or prepared.accelerator.num_processes == 1:
+    if prepared.config.training.parallelism == "ddp" or prepared.accelerator.num_processes == 1:
         yield list(todo)
         return
     with prepared.accelerator.split_between_processes(list(todo)) as mine:

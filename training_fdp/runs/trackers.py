@@ -1,10 +1,9 @@
-"""Trackers by name. They get numbers and settings, never a frame or a place: a tracker may be a public web page."""
+"""Trackers by name. They get numbers and settings, never a frame or a local path: a tracker may be a public page."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from evaluation_fdp.results import Results
-from training_fdp.config import TrainConfig
 from training_fdp.errors import ConfigError
 from training_fdp.hub.redaction import without_folders
 
@@ -32,17 +31,18 @@ class RunTracker:
 
     Args:
         accelerator (`Accelerator`): Holds the tracker.
-        config (`TrainConfig`): Settings of the run.
+        name (`str`): The tracker, or `none`.
+        settings (`Mapping[str, Any]`): Settings that decide the numbers of the run.
     """
 
-    def __init__(self, accelerator: Any, config: TrainConfig) -> None:
+    def __init__(self, accelerator: Any, name: str, settings: Mapping[str, Any]) -> None:
         self.accelerator = accelerator
-        self.active = config.report_to != "none"
+        self.active = name != "none"
         # Every fold begins at step 1 again, and W&B drops what lies before the last step that it was told.
-        self.rises = config.report_to == "wandb"
+        self.rises = name == "wandb"
         if self.active:
-            settings = {name: str(value) for name, value in without_folders(config.identity()).items()}
-            accelerator.init_trackers("fdp", config=settings)
+            values = {option: str(value) for option, value in without_folders(settings).items()}
+            accelerator.init_trackers("fdp", config=values)
 
     def close(self) -> None:
         """Let the tracker finish.

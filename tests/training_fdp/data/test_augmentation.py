@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from training_fdp.data.augmentation import (
-    AugmentationConfig,
-    build_augmentation,
-    sample_augmented_indices,
-    swap_action_unit_sides,
-)
+from training_fdp.data import augmentation
+from training_fdp.data.augmentation import AugmentationConfig, sample_augmented_indices
+from training_fdp.data.followers import Follower, MotionPicture, Sides
+
+FOLLOWERS = {"dynamic_image_targets": MotionPicture(), "action_units": Sides()}
+
+
+def build_augmentation(config, num_labels=None):
+    return augmentation.build_augmentation(config, num_labels, FOLLOWERS)
 
 
 def seeded(seed=0):
@@ -100,14 +103,6 @@ def test_flip_mirrors_pixels_dynamic_image_and_action_unit_sides_together():
     assert torch.equal(augmented["labels"], batch["labels"])
 
 
-def test_coded_sides_are_swapped_and_two_sided_units_stay():
-    units = [{"code": 12, "side": "left"}, {"code": 14, "side": "right"}, {"code": 4, "side": ""}]
-    swapped = swap_action_unit_sides(units)
-    assert [unit["side"] for unit in swapped] == ["right", "left", ""]
-    assert [unit["code"] for unit in swapped] == [12, 14, 4]
-    assert swap_action_unit_sides(swapped) == units
-
-
 def test_rotation_keeps_lengths_on_oblong_images():
     # A point right of the centre by 20 pixels of a 40 x 80 image turns by 30 degrees onto a circle of 20 pixels.
     image = torch.zeros(1, 1, 1, 40, 80) - 1
@@ -193,14 +188,14 @@ def test_augmented_indices_stay_in_the_clip_and_in_order(seed):
         (12, 2, None, 9),
         (2, 0, 1, 1),
         (1, 0, 0, 0),
-        (30, -1, -1, -1),
+        (30, None, None, None),
     ]:
         indices = sample_augmented_indices(total, onset, apex, offset, 8, config, generator)
         assert indices.dtype == np.int64
         assert indices.shape == (8,)
         assert (np.diff(indices) >= 0).all()
-        assert indices.min() >= max(onset, 0)
-        assert indices.max() <= (offset if offset >= 0 else total - 1)
+        assert indices.min() >= (0 if onset is None else onset)
+        assert indices.max() <= (total - 1 if offset is None else offset)
 
 
 def test_phases_end_at_the_apex_and_occur_equally_often():
@@ -255,3 +250,35 @@ def test_default_set_is_on_and_the_plain_config_is_off():
     batch = make_batch()
     augmented = build_augmentation(AugmentationConfig.default())(batch, seeded())
     assert not torch.allclose(augmented["pixel_values"], batch["pixel_values"])
+
+
+def test_a_shorter_span_lies_anywhere_in_the_clip():
+    generator = seeded()
+    config = AugmentationConfig(speed=0.5)
+    spans = [sample_augmented_indices(1001, 0, None, 1000, 8, config, generator)[[0, -1]] for _ in range(300)]
+    short = [(first, last) for first, last in spans if last - first < 900]
+    free = [first / (1000 - (last - first)) for first, last in short]
+    assert len(short) > 80 and 0.4 < np.mean(free) < 0.6
+    assert np.mean(np.array(free) < 0.1) < 0.25 and np.mean(np.array(free) > 0.9) < 0.25
+
+
+def test_angle_scale_and_shift_are_drawn_each_by_itself():
+    caught = []
+
+    class Spy(Follower):
+        def warp(self, values, grid, affine):
+            caught.append(affine)
+            return values
+
+    config = AugmentationConfig(rotation=20.0, scale=0.2, shift=0.1)
+    augment = augmentation.build_augmentation(config, None, {"spy": Spy()})
+    augment({"pixel_values": torch.zeros(800, 1, 1, 8, 8), "spy": torch.zeros(800)}, seeded())
+    (affine,) = caught
+    angle = torch.atan2(affine[:, 1, 0], affine[:, 0, 0])
+    zoom = affine[:, 0, :2].norm(dim=1)
+    drawn = torch.stack([angle, zoom, affine[:, 0, 2], affine[:, 1, 2]])
+    apart = torch.corrcoef(drawn) - torch.eye(4)
+    assert apart.abs().max() < 0.15
+    assert torch.rad2deg(angle).abs().max() == pytest.approx(20, abs=0.5)
+    assert (zoom.min(), zoom.max()) == (pytest.approx(1 / 1.2, abs=0.01), pytest.approx(1 / 0.8, abs=0.01))
+    assert affine[:, :, 2].abs().max() == pytest.approx(0.8, abs=0.02)

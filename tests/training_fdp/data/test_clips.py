@@ -11,12 +11,15 @@ import pytest
 import torch
 from PIL import Image
 
+from evaluation_fdp.protocols import ClipTable
 from processing_fdp.clip_reading_fdp import VideoReadError
 from processing_fdp.crop_geometry_fdp import FaceNotFoundError
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.data import __main__ as clips_command
 from training_fdp.data import aligned_clips as clips_module
+from training_fdp.data import corpora as corpora_module
 from training_fdp.data.aligned_clips import prepare_clips
+from training_fdp.data.corpora import Corpora, without_lost_clips
 from training_fdp.errors import ConfigError, TrainingError
 
 POINTS = [[12.0, 12], [28, 13], [20, 20], [14, 28], [26, 28]]
@@ -100,10 +103,10 @@ def test_clips_are_what_the_processor_prepares(num_proc, corpus, processor, tmp_
     for clip, row in zip(clips, corpus, strict=True):
         source = row["video"] or row["frames"]
         expected = processor.align_clip(source, frame_numbers=row["frame_numbers"] if row["video"] else None).frames
-        assert torch.equal(clip["frames"], expected) and clip["frames"].dtype == torch.uint8
-        assert clip["apex_index"] == (-1 if row["apex_index"] is None else row["apex_index"])
-        assert (clip["onset_index"], clip["offset_index"]) == (0, len(expected) - 1)
-        assert (clip["label"], clip["clip_id"], clip["subject"]) == (row["label"], row["clip_id"], row["subject"])
+        assert torch.equal(clip.frames, expected) and clip.frames.dtype == torch.uint8
+        assert clip.apex == row["apex_index"]
+        assert (clip.onset, clip.offset) == (0, len(expected) - 1)
+        assert (clip.label, clip.clip_id, clip.subject) == (row["label"], row["clip_id"], row["subject"])
 
 
 def test_second_run_prepares_nothing(corpus, processor, tmp_path, monkeypatch):
@@ -113,7 +116,7 @@ def test_second_run_prepares_nothing(corpus, processor, tmp_path, monkeypatch):
     more_frames = FDPVideoProcessor(size={"height": 16, "width": 16}, num_frames=16)
     prepare_clips(corpus, more_frames, tmp_path / "cache", num_proc=1)
     assert prepared == []
-    assert all(torch.equal(a["frames"], b["frames"]) for a, b in zip(first, again, strict=True))
+    assert all(torch.equal(a.frames, b.frames) for a, b in zip(first, again, strict=True))
 
 
 def test_others_may_read_a_shared_cache(corpus, processor, tmp_path):
@@ -130,8 +133,8 @@ def test_labels_come_from_the_rows_and_not_from_the_cache(corpus, processor, tmp
     prepared = count_preparations(monkeypatch)
     relabelled = corpus.map(lambda row: {"label": 1 - row["label"], "subject": "x" + row["subject"]})
     clips = prepare_clips(relabelled, processor, tmp_path / "cache", num_proc=1)
-    assert prepared == [] and [clip["label"] for clip in clips] == [1, 0, 1, 0, 1]
-    assert clips.subjects == ["xs0", "xs1", "xs0", "xs1", "xs0"]
+    assert prepared == [] and [clip.label for clip in clips] == [1, 0, 1, 0, 1]
+    assert [clip.subject for clip in clips] == ["xs0", "xs1", "xs0", "xs1", "xs0"]
 
 
 def test_only_what_changed_is_prepared_again(corpus, processor, tmp_path, monkeypatch):
@@ -141,16 +144,16 @@ def test_only_what_changed_is_prepared_again(corpus, processor, tmp_path, monkey
     Image.fromarray(np.full((40, 40), 7, np.uint8)).save(changed)
     os.utime(changed, ns=(1, 1))
     clips = prepare_clips(corpus, processor, tmp_path / "cache", num_proc=1)
-    assert prepared == ["toy/clip2"] and (clips[2]["frames"][3] == 7).all()
+    assert prepared == ["toy/clip2"] and (clips[2].frames[3] == 7).all()
     shorter = corpus.map(lambda row: {"frame_numbers": row["frame_numbers"][:2]} if row["video"] else {})
-    assert len(prepare_clips(shorter, processor, tmp_path / "cache", num_proc=1)[4]["frames"]) == 2
+    assert len(prepare_clips(shorter, processor, tmp_path / "cache", num_proc=1)[4].frames) == 2
     assert prepared == ["toy/clip2", "toy/clip4"]
 
 
 def test_other_settings_have_other_clips(corpus, processor, tmp_path):
     small = prepare_clips(corpus, processor, tmp_path / "cache", num_proc=1)
     large = prepare_clips(corpus, FDPVideoProcessor(size=24), tmp_path / "cache", num_proc=1)
-    assert small[0]["frames"].shape[1:] == (16, 16) and large[0]["frames"].shape[1:] == (24, 24)
+    assert small[0].frames.shape[1:] == (16, 16) and large[0].frames.shape[1:] == (24, 24)
 
 
 def test_run_that_broke_off_keeps_its_clips(corpus, processor, tmp_path, monkeypatch):
@@ -188,14 +191,14 @@ def test_a_kill_while_a_clip_is_written_leaves_none_behind(corpus, processor, tm
 def test_a_damaged_clip_is_named_and_prepared_again_once_it_is_deleted(corpus, processor, tmp_path, kept):
     """A cache is not brought to the disk file by file: a machine that loses its power may cut some."""
     clips = prepare_clips(corpus, processor, tmp_path, num_proc=1)
-    frames = clips[1]["frames"]
+    frames = clips[1].frames
     content = clips.paths[1].read_bytes()
     assert len(content) > kept
     clips.paths[1].write_bytes(content[:kept])
     with pytest.raises(TrainingError, match=rf"{clips.paths[1].name} cannot be read.*delete the file"):
-        clips[1]
+        torch.sum(clips[1].frames)
     clips.paths[1].unlink()
-    assert torch.equal(prepare_clips(corpus, processor, tmp_path, num_proc=1)[1]["frames"], frames)
+    assert torch.equal(prepare_clips(corpus, processor, tmp_path, num_proc=1)[1].frames, frames)
 
 
 def test_errors_of_worker_processes_keep_their_type(corpus, processor, tmp_path):
@@ -236,7 +239,7 @@ def test_landmarks_are_kept_and_read_again(corpus, tmp_path, monkeypatch):
     assert first.write_landmarks(kept) == 5
     again = FDPVideoProcessor(size=16, alignment="precomputed", landmarks_path=str(kept))
     second = prepare_clips(corpus, again, tmp_path / "cache", num_proc=1)
-    assert all(torch.equal(a["frames"], b["frames"]) for a, b in zip(first, second, strict=True))
+    assert all(torch.equal(a.frames, b.frames) for a, b in zip(first, second, strict=True))
     # Another table under the same name is another input.
     prepared = count_preparations(monkeypatch)
     os.utime(kept, ns=(5, 5))
@@ -273,16 +276,14 @@ def test_without_landmarks_no_table_is_written(corpus, processor, tmp_path):
 # ---------------------------------------------------------------- the command line
 
 
-class Builder:
-    faces_may_be_published = True
-
-
 @pytest.fixture
 def command(corpus, monkeypatch, tmp_path, capsys):
-    import hub_datasets
+    def load(options, faces=True):
+        names = list(corpus["clip_id"])
+        table = ClipTable(names, corpus["corpus"], corpus["subject"], corpus["label"], ["a", "b"])
+        return Corpora(corpus, table, faces_may_be_published=faces)
 
-    monkeypatch.setattr(hub_datasets, "load_corpus", lambda *_, **__: corpus, raising=False)
-    monkeypatch.setattr(hub_datasets, "get_builder_class", lambda _: Builder, raising=False)
+    monkeypatch.setattr("training_fdp.data.corpora.load_corpora", load)
 
     def run(*arguments):
         clips_command.main(["--corpus", "toy", "--cache_dir", str(tmp_path / "cache"), "--num_proc", "1", *arguments])
@@ -295,7 +296,8 @@ def test_command_prepares_and_draws(command, corpus, tmp_path):
     table = write_table(tmp_path, corpus["clip_id"])
     sheet, kept = tmp_path / "sheet.png", tmp_path / "found.parquet"
     output = command(
-        "--image_size", "20", "--alignment", "precomputed", "--landmarks_path", table, "--crop_scale", "2.0",
+        "--image_size", "20",
+        "--processor_overrides", "alignment=precomputed", f"landmarks_path={table}", "crop_scale=2.0",
         "--contact_sheet", str(sheet), "--landmarks_file", str(kept),
     )  # fmt: skip
     assert "5 clips of 20 x 20 pixels" in output and str(kept) in output
@@ -309,7 +311,8 @@ def test_command_prepares_and_draws(command, corpus, tmp_path):
 
 
 def test_command_refuses_a_sheet_of_protected_faces(command, monkeypatch, tmp_path):
-    monkeypatch.setattr(Builder, "faces_may_be_published", False)
+    load = corpora_module.load_corpora
+    monkeypatch.setattr(corpora_module, "load_corpora", lambda options: load(options, faces=False))
     with pytest.raises(ConfigError, match="licence"):
         command("--contact_sheet", str(tmp_path / "sheet.png"))
     assert not (tmp_path / "sheet.png").exists() and not (tmp_path / "cache").exists()
@@ -318,10 +321,10 @@ def test_command_refuses_a_sheet_of_protected_faces(command, monkeypatch, tmp_pa
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["--alignment", "yolo"], "alignment is one of"),
+        (["--processor_overrides", "alignment=yolo"], "alignment is one of"),
         (["--nonsense"], "lists the options"),
         (["--image_size", "x"], "lists the options"),
-        (["--face", "smallest"], "largest"),
+        (["--processor_overrides", "face=smallest"], "largest"),
         (["--contact_sheet", "sheet.jpg"], r"\.png"),
         (["--landmarks_file", "x.parquet"], "finds none"),
     ],
@@ -341,3 +344,27 @@ def test_command_line_exits_with_one_sentence(tmp_path):
     assert result.returncode == 2
     lines = result.stderr.strip().splitlines()
     assert lines[-1].startswith("error: ") and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("num_proc", [1, 2])
+def test_clips_that_cannot_be_used_are_left_out_by_name(corpus, processor, tmp_path, num_proc):
+    broken = Path(corpus[3]["frames"][1])
+    broken.write_bytes(broken.read_bytes()[:60])
+    Path(corpus[0]["frames"][2]).unlink()
+    clips = prepare_clips(corpus, processor, tmp_path / "cache", num_proc=num_proc, keep_going=True)
+    assert [clip.clip_id for clip in clips] == ["toy/clip1", "toy/clip2", "toy/clip4"]
+    assert set(clips.lost) == {0, 3} and "img1.png" in clips.lost[3]
+    names = ["clip_id", "corpus", "subject", "label"]
+    table = ClipTable(*(list(corpus[name]) for name in names), ["a", "b"])
+    kept = without_lost_clips(Corpora(corpus, table, True), clips.lost)
+    assert list(kept.table.clip_ids) == list(kept.dataset["clip_id"]) == [clip.clip_id for clip in clips]
+    (said,) = kept.warnings
+    assert said.startswith("2 clips of toy cannot be used: ") and "toy/clip0" in said and "toy/clip3" in said
+    with pytest.raises(VideoReadError):
+        prepare_clips(corpus, processor, tmp_path / "cache", num_proc=num_proc)
+
+
+def test_settings_that_no_clip_can_be_aligned_by_are_never_lost_clips(corpus, tmp_path):
+    processor = FDPVideoProcessor(size={"height": 16, "width": 16}, alignment="precomputed")
+    with pytest.raises(VideoReadError, match="landmark table"):
+        prepare_clips(corpus, processor, tmp_path / "cache", num_proc=1, keep_going=True)

@@ -11,10 +11,10 @@ from hub_datasets.synthetic.layouts import LAYOUTS, SyntheticLayout
 from hub_datasets.synthetic.settings import CorpusSettings
 from hub_datasets.synthetic.tree import write_tree
 from tests.fakes.fake import make_fake_corpus
-from training_fdp.config import TrainConfig
 from training_fdp.data.corpora import clip_cache_folder, load_corpora
+from training_fdp.data.options import DataOptions
+from training_fdp.data.people import check_unseen, subjects_by_corpus
 from training_fdp.errors import ConfigError, ProtocolError
-from training_fdp.methods.starting_weights import Initialization, check_unseen, subjects_by_corpus
 
 NAMES = ("casme2", "samm", "samm_long", "megc2019")
 
@@ -31,12 +31,11 @@ def rows_in_a_temporary_folder(tmp_path, monkeypatch):
 
 
 def test_cross_corpus(downloads):
-    config = TrainConfig(
+    config = DataOptions(
         corpus=["casme2"],
         data_dir=[downloads["casme2"]],
         test_corpus=["samm"],
         test_data_dir=[downloads["samm"]],
-        protocol="cross_corpus",
         label_set="3class",
     )
     corpora = load_corpora(config)
@@ -44,7 +43,7 @@ def test_cross_corpus(downloads):
     assert not corpora.faces_may_be_published
     assert set(table.corpora) == {"casme2", "samm"}
     assert all(subject.startswith(f"{corpus}-") for subject, corpus in zip(table.subjects, table.corpora, strict=True))
-    (fold,) = make_folds(table, config.protocol, config.test_corpus)
+    (fold,) = make_folds(table, "cross_corpus", config.test_corpus)
     assert {table.corpora[row] for row in fold.train_indices} == {"casme2"}
     assert {table.corpora[row] for row in fold.test_indices} == {"samm"}
     with pytest.raises(ConfigError, match="need the same classes"):
@@ -59,13 +58,11 @@ def test_classes_in_another_order_are_told_by_name(downloads, tmp_path):
             clip: names[label] for clip, label in zip(corpora.table.clip_ids, corpora.table.labels, strict=True)
         }
 
-    alone = TrainConfig(corpus=["casme2"], data_dir=[downloads["casme2"]], label_set="5class")
+    alone = DataOptions(corpus=["casme2"], data_dir=[downloads["casme2"]], label_set="5class")
     settings = CorpusSettings(num_subjects=1, num_clips=5, size_hw=(32, 32), mix="5class")
     write_tree(settings, SyntheticLayout(), tmp_path / "tree")
-    rendered = TrainConfig(corpus=["synthetic"], data_dir=[str(tmp_path / "tree")], label_set="5class")
-    both = dataclasses.replace(
-        rendered, protocol="cross_corpus", test_corpus=["casme2"], test_data_dir=[downloads["casme2"]]
-    )
+    rendered = DataOptions(corpus=["synthetic"], data_dir=[str(tmp_path / "tree")], label_set="5class")
+    both = dataclasses.replace(rendered, test_corpus=["casme2"], test_data_dir=[downloads["casme2"]])
     own_order, real = emotions(alone)
     order, rows = emotions(rendered)
     assert order != own_order and sorted(order) == sorted(own_order)
@@ -77,7 +74,7 @@ def test_classes_in_another_order_are_told_by_name(downloads, tmp_path):
 
 
 def test_a_corpus_that_filmed_the_people_of_another_one_holds_them_out_together(downloads):
-    both = TrainConfig(
+    both = DataOptions(
         corpus=["samm", "samm_long"], data_dir=[downloads["samm"], downloads["samm_long"]], label_set="3class"
     )
     corpora = load_corpora(both)
@@ -91,29 +88,28 @@ def test_a_corpus_that_filmed_the_people_of_another_one_holds_them_out_together(
     for fold in make_folds(corpora.table, "loso"):
         if set(fold.test_subjects) & shared:
             assert {corpora.table.corpora[row] for row in fold.test_indices} == {"samm", "samm_long"}
-    everyone = subjects_by_corpus(corpora, range(len(corpora.table.clip_ids)))
+    everyone = subjects_by_corpus(corpora.table, corpora.people, range(len(corpora.table.clip_ids)))
     assert everyone == {"samm": sorted(subject.removeprefix("samm-") for subject in set.union(*subjects.values()))}
 
     across = dataclasses.replace(
-        both, corpus=["samm"], data_dir=[downloads["samm"]], protocol="cross_corpus",
+        both, corpus=["samm"], data_dir=[downloads["samm"]],
         test_corpus=["samm_long"], test_data_dir=[downloads["samm_long"]],
     )  # fmt: skip
     with pytest.raises(ProtocolError, match=r"subjects \['samm-.* on both sides of fold samm_long"):
-        make_folds(load_corpora(across).table, across.protocol, across.test_corpus)
+        make_folds(load_corpora(across).table, "cross_corpus", across.test_corpus)
 
 
 def test_a_checkpoint_of_one_corpus_has_seen_the_people_of_its_sister(downloads):
-    corpora = load_corpora(TrainConfig(corpus=["samm_long"], data_dir=[downloads["samm_long"]], label_set="3class"))
+    corpora = load_corpora(DataOptions(corpus=["samm_long"], data_dir=[downloads["samm_long"]], label_set="3class"))
     fold = make_folds(corpora.table, "loso")[0]
-    start = Initialization("first", "0" * 64, None, {}, {"samm": [*fold.test_subjects]})
     with pytest.raises(ProtocolError, match="was trained on samm, subject"):
-        check_unseen(start, corpora, [fold])
+        check_unseen("first", {"samm": [*fold.test_subjects]}, corpora.table, corpora.people, [fold])
 
 
 def test_another_package_is_another_run_and_a_moved_tree_is_not(tmp_path):
     def identity(variant, place):
         root = make_fake_corpus("casme2", tmp_path / place, variant, frame_size=1)
-        return load_corpora(TrainConfig(corpus=["casme2"], data_dir=[str(root)], label_set="5class")).identity
+        return load_corpora(DataOptions(corpus=["casme2"], data_dir=[str(root)], label_set="5class")).identity
 
     cropped = identity("2014", "here")
     assert identity("2014", "elsewhere") == cropped
@@ -128,8 +124,8 @@ def test_two_rendered_trees_of_the_same_faces_are_refused(tmp_path):
         place = tmp_path / f"casme2_{seed}"
         if not place.exists():
             write_tree(dataclasses.replace(settings, seed=seed), LAYOUTS["casme2"](), place)
-        return TrainConfig(
-            corpus=["synthetic"], data_dir=[str(tmp_path / "tree")], label_set="5class", protocol="cross_corpus",
+        return DataOptions(
+            corpus=["synthetic"], data_dir=[str(tmp_path / "tree")], label_set="5class",
             test_corpus=["casme2"], test_data_dir=[str(place)],
         )  # fmt: skip
 
@@ -141,21 +137,21 @@ def test_two_rendered_trees_of_the_same_faces_are_refused(tmp_path):
 
 
 def test_the_composite_is_left_one_subject_out_over_its_parts(downloads):
-    config = TrainConfig(corpus=["megc2019"], data_dir=[downloads["megc2019"]], protocol="megc2019")
+    config = DataOptions(corpus=["megc2019"], data_dir=[downloads["megc2019"]])
     table = load_corpora(config).table
     assert set(table.corpora) == {"casme2", "samm", "smic"}
-    folds = make_folds(table, config.protocol)
+    folds = make_folds(table, "megc2019")
     assert len(folds) == len(set(table.subjects))
     assert {fold.fold_id.split("-")[0] for fold in folds} == {"casme2", "samm", "smic"}
 
 
 def test_folders_and_corpora_must_pair_up(downloads):
     with pytest.raises(ConfigError, match="one folder per corpus"):
-        load_corpora(TrainConfig(corpus=["casme2"], data_dir=[downloads["casme2"], downloads["samm"]]))
+        load_corpora(DataOptions(corpus=["casme2"], data_dir=[downloads["casme2"], downloads["samm"]]))
 
 
 def test_options_are_for_every_corpus_or_for_one(downloads):
-    config = TrainConfig(
+    config = DataOptions(
         corpus=["casme2", "samm"], data_dir=[downloads["casme2"], downloads["samm"]], label_set="3class"
     )
     with pytest.raises(CorpusError, match=r"samm was not found.*no package 'cropped'"):
@@ -170,7 +166,7 @@ def test_options_are_for_every_corpus_or_for_one(downloads):
 
 def test_a_corpus_error_passes_through():
     with pytest.raises(CorpusError):
-        load_corpora(TrainConfig(corpus=["atlantis"]))
+        load_corpora(DataOptions(corpus=["atlantis"]))
 
 
 def test_where_aligned_clips_are_kept(tmp_path):

@@ -66,7 +66,7 @@ def test_the_cache_of_training_takes_them(generated, precomputed, tmp_path):
     clips = prepare_clips(rows, precomputed, tmp_path, num_proc=1)
     for row, clip in zip(rows, clips, strict=True):
         expected = precomputed.align_clip(row["frames"], landmarks=five_points_of(root, row)).frames
-        assert clip["frames"].equal(expected)
+        assert clip.frames.equal(expected)
 
 
 def test_a_folder_of_frames_is_found_by_its_name(generated, precomputed):

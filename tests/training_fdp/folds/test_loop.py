@@ -10,15 +10,22 @@ import torch
 from torch import nn
 
 from evaluation_fdp.protocols import ClipTable
-from modeling_fdp import FDPConfig
-from training_fdp.config import TrainConfig
 from training_fdp.data.batches import ClipBatches, StepSampler
-from training_fdp.folds.averaging import MovingAverage
+from training_fdp.data.options import BatchOptions
 from training_fdp.folds.evaluator import Evaluator
 from training_fdp.folds.fold import FoldTrainer
-from training_fdp.folds.loop import StageTrainer, training_losses
-from training_fdp.folds.optimization import balanced_class_weights, build_optimizer, learning_rate_factor
+from training_fdp.folds.loop import StageTrainer
+from training_fdp.folds.optimization import (
+    MovingAverage,
+    balanced_class_weights,
+    build_optimizer,
+    learning_rate_factor,
+)
+from training_fdp.folds.options import TrainingOptions
 from training_fdp.folds.randomness import mixed_seed
+from training_fdp.methods.base import LossContext
+from training_fdp.methods.fdp import FDPMethod
+from training_fdp.methods.fdp_losses import training_losses
 
 # Probabilities of the run without options, computed by whoever needs it first.
 PLAIN = []
@@ -86,8 +93,7 @@ def test_balanced_weights_give_every_class_the_same_sum():
 
 def test_adamw_spares_biases_and_norms():
     model = nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2))
-    config = TrainConfig(corpus=["x"], weight_decay=0.3)
-    groups = build_optimizer(model, config).param_groups
+    groups = build_optimizer(model, TrainingOptions(weight_decay=0.3)).param_groups
     assert [(len(group["params"]), group["weight_decay"]) for group in groups] == [(1, 0.3), (3, 0.0)]
 
 
@@ -147,13 +153,13 @@ def test_rare_classes_weigh_more(trained, toy_corpus, toy_clips):
 def test_memory_that_runs_out_splits_the_batch(trained, monkeypatch):
     seen = []
 
-    def hungry(model, batch, weights):
+    def hungry(self, model, batch, context):
         seen.append(len(batch["labels"]))
         if len(batch["labels"]) > 4:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
-        return training_losses(model, batch, weights)
+        return training_losses(model, batch, context)
 
-    monkeypatch.setattr("training_fdp.folds.loop.training_losses", hungry)
+    monkeypatch.setattr(FDPMethod, "losses", hungry)
     outcome, _ = trained("--auto_batch_size", "--batch_size", "6", "--max_steps", "2")
     assert outcome.forward_batch_size == 4 and outcome.steps == 2
     assert seen[-4:] == [4, 2, 4, 2]
@@ -245,7 +251,8 @@ def test_soft_labels_that_are_hard_give_the_same_loss(trained):
     soft = {**batch, "labels": nn.functional.one_hot(batch["labels"], 3).float()}
     model = outcome.model.eval().requires_grad_(False)
     for weights in (None, torch.tensor([1.0, 2.0, 0.5], device=batch["labels"].device)):
-        hard_losses, soft_losses = training_losses(model, batch, weights), training_losses(model, soft, weights)
+        context = LossContext(model.config, weights)
+        hard_losses, soft_losses = (training_losses(model, labelled, context) for labelled in (batch, soft))
         assert float(soft_losses["loss"]) == pytest.approx(float(hard_losses["loss"]), rel=1e-5)
 
 
@@ -279,9 +286,8 @@ def test_frames_as_the_release_takes_them(toy_clips):
     short, _ = toy_clips(num_frames=3)
 
     def indices(source, **settings):
-        config = TrainConfig(corpus=["x"], **settings)
-        batches = ClipBatches(source, None, config, FDPConfig(num_frames=4, reference="none"), torch.device("cpu"))
-        return batches._frame_indices(source[0], None, None).tolist()
+        batches = ClipBatches(source, None, BatchOptions(**settings), 4, torch.device("cpu"))
+        return batches._frame_indices(source[0], len(source[0].frames), None, None).tolist()
 
     assert indices(clips, frame_sampling="released_stride") == [0, 2, 4, 6]
     assert indices(short, frame_sampling="released_stride") == [0, 1, 2, 2]
@@ -297,20 +303,20 @@ def test_frames_as_the_release_takes_them(toy_clips):
 def test_held_out_clips_choose_nothing(trained, toy_corpus, toy_clips, monkeypatch, options):
     """Other pixels and labels of the held-out clips give the same model to the last bit, and the same mean image."""
     means = []
-    mean_target = Evaluator.mean_target
+    reference = Evaluator.reference
 
     def spy(self, *arguments):
-        means.append(mean_target(self, *arguments))
+        means.append(reference(self, *arguments))
         return means[-1]
 
-    monkeypatch.setattr(Evaluator, "mean_target", spy)
+    monkeypatch.setattr(Evaluator, "reference", spy)
 
     def outcome(name, rows=()):
         clips, table = toy_clips(num_subjects=6)
         labels = list(table.labels)
         for row in rows:
-            clips[row]["frames"] = 255 - clips[row]["frames"]
-            labels[row] = clips[row]["label"] = (labels[row] + 1) % 3
+            labels[row] = (labels[row] + 1) % 3
+            clips[row] = dataclasses.replace(clips[row], pixels=255 - clips[row].frames, label=labels[row])
         toy_corpus(clips, dataclasses.replace(table, labels=labels))
         return trained(*options, name=name)
 
@@ -320,3 +326,50 @@ def test_held_out_clips_choose_nothing(trained, toy_corpus, toy_clips, monkeypat
     assert same_weights(plain.model, held_out.model) and plain.statistics == held_out.statistics
     assert plain.curve == held_out.curve and np.array_equal(means[0], means[1])
     assert not same_weights(plain.model, learnt.model) and not np.array_equal(means[0], means[2])
+
+
+def test_class_weights_and_balanced_draws_count_training_clips_alone(trained, toy_corpus, toy_clips):
+    """Held-out clips of other classes change their counts, which a shift of the labels does not."""
+    curves = []
+    for label in (None, 0):
+        clips, table = toy_clips(num_subjects=6)
+        labels = list(table.labels)
+        if label is not None:
+            for row in (row for row, subject in enumerate(table.subjects) if subject == "s00"):
+                labels[row] = label
+                clips[row] = dataclasses.replace(clips[row], label=label)
+        toy_corpus(clips, dataclasses.replace(table, labels=labels))
+        options = ("--class_weighting", "balanced", "--sampling", "balanced", "--protocol", "loso", "--folds", "s00")
+        outcome, _ = trained(*options, "--max_steps", "3", name=str(label))
+        curves.append(outcome.curve)
+    assert curves[0] == curves[1]
+
+
+def test_gradients_are_clipped_to_the_norm(trained):
+    """One step of plain gradient descent moves all weights together by the rate times the norm, and no further."""
+    options = ("--optimizer", "sgd", "--learning_rate", "1", "--lr_schedule", "constant", "--warmup_fraction", "0")
+    options = (*options, "--weight_decay", "0", "--max_steps", "1")
+
+    def distance(norm):
+        outcome, trainer = trained(*options, "--max_grad_norm", norm, name=norm)
+        torch.manual_seed(trainer.seed)
+        before = dict(trainer.context.build_model(None).named_parameters())
+        moved = [(value - before[name]).square().sum() for name, value in outcome.model.named_parameters()]
+        return float(torch.stack(moved).sum().sqrt())
+
+    assert distance("1e-3") == pytest.approx(1e-3, rel=1e-2)
+    assert distance("0") > 1e-2
+
+
+def test_temporal_augmentation_reaches_the_batches_of_training_and_no_others(trained, monkeypatch):
+    drawn, plain = [], []
+    indices = ClipBatches._frame_indices
+
+    def spy(self, clip, total, augmentation, generator):
+        found = indices(self, clip, total, augmentation, generator)
+        (plain if augmentation is None else drawn).append(tuple(found.tolist()))
+        return found
+
+    monkeypatch.setattr(ClipBatches, "_frame_indices", spy)
+    trained("--augmentation", "time_jitter=0.5,speed=0.5", "--max_steps", "3")
+    assert len(set(drawn)) > 3 and len(set(plain)) == 1

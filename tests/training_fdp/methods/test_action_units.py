@@ -2,12 +2,14 @@
 
 import pytest
 import torch
-from datasets import Dataset
 
 from hub_datasets.scanning.action_units import parse_action_units
-from modeling_fdp import FDPForVideoClassification
+from modeling_fdp import FDPConfig, FDPForVideoClassification
 from training_fdp.data.augmentation import AugmentationConfig, build_augmentation
+from training_fdp.data.followers import Sides
 from training_fdp.methods.action_units import FACS_CODES, action_unit_targets, is_coded
+from training_fdp.methods.base import LossContext
+from training_fdp.methods.fdp_losses import training_losses
 
 NAN = float("nan")
 
@@ -62,22 +64,23 @@ def test_mixing_with_an_uncoded_clip_leaves_the_unmixed_alone():
         "labels": torch.zeros(8, dtype=torch.long),
         "action_units": units,
     }
-    rarely = build_augmentation(AugmentationConfig(mixup=1e-9), num_labels=2)
+    rarely = build_augmentation(AugmentationConfig(mixup=1e-9), num_labels=2, followers={"action_units": Sides()})
     same(rarely(batch, torch.Generator().manual_seed(0))["action_units"], units.tolist())
-    always = build_augmentation(AugmentationConfig(mixup=1.0), num_labels=2)
+    always = build_augmentation(AugmentationConfig(mixup=1.0), num_labels=2, followers={"action_units": Sides()})
     assert always(batch, torch.Generator().manual_seed(0))["action_units"].isnan().sum() > units.isnan().sum()
 
 
 @pytest.mark.parametrize("options", [("--recipe", "released"), ("--preset", "released")])
 def test_the_released_network_is_taught_none(toy_corpus, toy_arguments, monkeypatch, options, tmp_path):
     from training_fdp.config import parse_train_config
-    from training_fdp.runs.prepare import build_accelerator, prepare_run
+    from training_fdp.runs.engine import build_accelerator
+    from training_fdp.runs.prepare import prepare_run
 
     toy_corpus(units=("4", "12", "1"))
     arguments = toy_arguments(tmp_path / "OUT")
     whole = [*arguments[: arguments.index("--image_size")], *options]
     config = parse_train_config(whole)
-    assert prepare_run(config, build_accelerator(config)).model_config.action_units == []
+    assert prepare_run(config, build_accelerator(config.training, config.run)).network.action_units == []
 
 
 def test_the_list_of_codes_is_the_main_ones():
@@ -119,21 +122,13 @@ def test_a_corpus_without_them_teaches_none(record):
 def test_held_out_units_do_not_count(record, toy_corpus, toy_run, toy_clips, tmp_path):
     """Other units of the held-out clips give the same model to the last bit; other units of training clips do not."""
     from evaluation_fdp.protocols import make_folds
-    from training_fdp.config import parse_train_config
 
     _, table = toy_clips()
     fold = make_folds(table, "kfold2")[0]
     _, plain = record()
 
     def changed(rows, name):
-        from training_fdp.runs import prepare as preparation
-
-        toy_corpus(units=("4", "12", "1"))
-        corpora = preparation.load_corpora(parse_train_config(["--corpus", "synthetic", "--output_dir", "x"]))
-        coded = list(corpora.dataset["action_units"])
-        for row in rows:
-            coded[row] = [unit("17")]
-        corpora.dataset = Dataset.from_dict({"action_units": coded})
+        toy_corpus(units=("4", "12", "1"), changed=dict.fromkeys(rows, "17"))
         assert toy_run(tmp_path / name, "--folds", "fold0") == 0
         return FDPForVideoClassification.from_pretrained(tmp_path / name / "folds" / "fold0")
 
@@ -160,3 +155,17 @@ def test_a_start_brings_its_units_and_none_leaves_them(record, toy_corpus, toy_c
 
     assert tuned("with").action_units == list(FACS_CODES)
     assert tuned("without", "--action_units", "none").action_units == []
+
+
+def test_a_unit_of_one_side_counts_as_one_that_moved():
+    torch.manual_seed(0)
+    config = FDPConfig.from_preset("tiny", num_labels=2, action_units=["4", "12"], drop_path_rate=0.0)
+    model = FDPForVideoClassification(config).eval()
+    batch = {"pixel_values": torch.rand(2, config.num_frames, 1, 64, 64) - 0.5, "labels": torch.tensor([0, 1])}
+
+    def loss(left, right):
+        units = torch.tensor([[left, right], [0.0, 0.0]]).repeat(2, 1, 1)
+        with torch.no_grad():
+            return float(training_losses(model, {**batch, "action_units": units}, LossContext(config))["action_unit"])
+
+    assert loss(1.0, 0.0) == loss(0.0, 1.0) == loss(1.0, 1.0) != loss(0.0, 0.0)

@@ -7,10 +7,10 @@ import torch
 
 from modeling_fdp import FDPConfig
 from modeling_fdp.dynamic_image_fdp import dynamic_image
-from training_fdp.config import TrainConfig
 from training_fdp.data.augmentation import AugmentationConfig, build_augmentation
 from training_fdp.errors import ConfigError
 from training_fdp.folds.fold import FoldTrainer
+from training_fdp.methods.fdp import FDPMethod
 from training_fdp.methods.fdp_targets import dynamic_image_targets, pooled_clip, scaled_target
 
 SIGNED = FDPConfig.from_preset("tiny", dynamic_image_frames="given")
@@ -42,14 +42,14 @@ def test_all_frames_sampled_and_all_frames_pooled_are_one_picture(config):
 
 def test_spans_by_hand():
     frames = moving_clip()
-    for kind, apex, span in (("full_clip", 5, (1, 8)), ("onset_apex", 5, (1, 5)), ("onset_apex", -1, (1, 8))):
+    for kind, apex, span in (("full_clip", 5, (1, 8)), ("onset_apex", 5, (1, 5)), ("onset_apex", None, (1, 8))):
         expected = dynamic_image(frames[span[0] : span[1] + 1, None], gain=SIGNED.dynamic_image_gain)
         found = scaled_target(pooled_clip(frames, 1, apex, 8, kind, False)[None], SIGNED)
         torch.testing.assert_close(found[0], expected, atol=1e-5, rtol=0)
     rise, both = (pooled_clip(frames, 0, 5, 8, kind, False) for kind in ("onset_apex", "full_clip"))
     assert (rise - both).abs().max() > 0.001, "the fall takes a part of the rise away"
     assert torch.equal(pooled_clip(frames, 0, 0, 8, "onset_apex", False), both)
-    assert torch.equal(pooled_clip(frames[:1], 0, -1, 0, "full_clip", False), torch.full((1, 32, 32), 0.5))
+    assert torch.equal(pooled_clip(frames[:1], 0, None, 0, "full_clip", False), torch.full((1, 32, 32), 0.5))
 
 
 def test_a_head_that_moves_is_not_in_the_stabilized_target():
@@ -62,7 +62,7 @@ def test_a_head_that_moves_is_not_in_the_stabilized_target():
     clip = {"pixel_values": torch.stack(slid)[None, :, None]}
     given, stabilized = (dynamic_image_targets(config, clip)[..., 8:-8, 8:-8] for config in (SIGNED, STABILIZED))
     assert (stabilized - 0.5).abs().mean() < 0.15 * (given - 0.5).abs().mean() > 0.01
-    whole = pooled_clip(clip["pixel_values"][0, :, 0], 0, -1, 7, "full_clip", True)
+    whole = pooled_clip(clip["pixel_values"][0, :, 0], 0, None, 7, "full_clip", True)
     assert torch.allclose(scaled_target(whole[None], STABILIZED)[..., 8:-8, 8:-8], stabilized, atol=1e-5)
 
 
@@ -85,7 +85,7 @@ def test_the_target_goes_where_the_frames_go(options):
         "labels": torch.arange(6) % 3,
         "dynamic_image_targets": torch.stack([pooled_clip(clip, 0, 5, 7, "full_clip", False) for clip in clips]),
     }
-    augment = build_augmentation(AugmentationConfig(**options), num_labels=3)
+    augment = build_augmentation(AugmentationConfig(**options), num_labels=3, followers=FDPMethod(None).followers)
     augmented = augment(batch, torch.Generator().manual_seed(3))
     afterwards = dynamic_image_targets(SIGNED, {"pixel_values": augmented["pixel_values"]})
     before = scaled_target(augmented["dynamic_image_targets"], SIGNED)
@@ -100,8 +100,8 @@ def test_a_run_trains_and_is_judged_on_the_target_that_it_names(toy_run, tmp_pat
 
     def catch(self):
         outcome = train(self)
-        curves[self.config.dynamic_image_target] = outcome.curve["dynamic_image"]
-        seen[self.config.dynamic_image_target] = [
+        curves[self.context.method.options.dynamic_image_target] = outcome.curve["dynamic_image"]
+        seen[self.context.method.options.dynamic_image_target] = [
             row["dynamic_image_mse_constant"] for row in outcome.predictions.answers
         ]
         return outcome
@@ -121,10 +121,3 @@ def test_a_run_trains_and_is_judged_on_the_target_that_it_names(toy_run, tmp_pat
 def test_parts_of_clips_and_pictures_of_whole_ones_do_not_go_together(toy_run, tmp_path):
     with pytest.raises(ConfigError, match=r"phase=0\.5 shows a part of a clip"):
         toy_run(tmp_path / "OUT", "--dynamic_image_target", "onset_apex", "--augmentation", "phase=0.5")
-
-
-def test_records_older_than_the_setting_stay_valid():
-    assert "dynamic_image_target" not in TrainConfig(corpus=["x"]).identity()
-    assert (
-        TrainConfig(corpus=["x"], dynamic_image_target="full_clip").identity()["dynamic_image_target"] == "full_clip"
-    )

@@ -2,28 +2,28 @@
 
 import hashlib
 import json
+import os
 import shutil
+import stat
 from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from evaluation_fdp.protocols import Fold
+from evaluation_fdp.protocols import ClipTable, Fold
 from evaluation_fdp.results import read_results
 from modeling_fdp import FDPConfig, FDPForVideoClassification
 from training_fdp.config import TrainConfig, parse_train_config
 from training_fdp.data.corpora import Corpora
+from training_fdp.data.people import check_unseen, subjects_by_corpus
 from training_fdp.errors import ConfigError, ProtocolError
 from training_fdp.hub.model_card import CardSubject, build_model_card
-from training_fdp.methods.starting_weights import (
-    CLASS_WEIGHTS,
-    Initialization,
-    check_unseen,
-    read_initialization,
-    subjects_by_corpus,
-)
-from training_fdp.runs.prepare import build_model_config
+from training_fdp.methods.fdp import FDPMethod
+from training_fdp.methods.fdp_options import FDPOptions
+from training_fdp.methods.registry import get_method
+from training_fdp.methods.starting_weights import read_initialization
+from training_fdp.runs.prepare import build_network_settings
 
 NETWORK = {"stem_channels": [4, 8], "stem_strides": [2, 2], "hidden_sizes": [8] * 4, "local_depths": [1, 1, 2, 1]}
 NETWORK |= {"global_hidden_sizes": [32, 48, 64, 96], "global_depths": [0] * 4, "stage_strides": [1, 2, 2, 2]}
@@ -46,13 +46,18 @@ def checkpoint(tmp_path_factory):
     return folder
 
 
+def configured(checkpoint, names, *options):
+    """The settings of the network that starts from the checkpoint."""
+    config = parse_train_config([*BASE, "--init_from", str(checkpoint), *options])
+    method = get_method("fdp")(config.method)
+    corpora = Corpora(None, ClipTable(["a"], ["toy"], ["s"], [0], names), False)
+    return build_network_settings(method, config.network, corpora, read_initialization(str(checkpoint)))
+
+
 def filled(checkpoint, names):
-    start = read_initialization(str(checkpoint))
     torch.manual_seed(1)
-    model = FDPForVideoClassification(
-        build_model_config(parse_train_config([*BASE, "--init_from", str(checkpoint)]), names, start)
-    )
-    start.fill(model)
+    model = FDPForVideoClassification(configured(checkpoint, names))
+    read_initialization(str(checkpoint)).fill(model, FDPMethod(FDPOptions()))
     return model
 
 
@@ -77,8 +82,9 @@ def test_other_classes_start_the_last_layer_alone_untrained(checkpoint, names):
     found, stored = filled(checkpoint, names).state_dict(), load_file(checkpoint / "model.safetensors")
     assert found["classifier.output.weight"].shape[0] == len(names)
     assert not torch.equal(found["classifier.output.weight"][:2], stored["classifier.output.weight"][:2])
-    assert all(torch.equal(found[name], stored[name]) for name in stored if name not in CLASS_WEIGHTS)
-    assert read_initialization(str(checkpoint)).new_parameters(names) == list(CLASS_WEIGHTS)
+    assert all(torch.equal(found[name], stored[name]) for name in stored if name not in FDPMethod.class_parameters)
+    anew = read_initialization(str(checkpoint)).new_parameters(names, FDPMethod(FDPOptions()))
+    assert anew == list(FDPMethod.class_parameters)
 
 
 @pytest.mark.parametrize(
@@ -95,27 +101,25 @@ def test_other_classes_start_the_last_layer_alone_untrained(checkpoint, names):
     ],
 )
 def test_another_network_is_refused_in_one_sentence(checkpoint, options, named):
-    config = parse_train_config([*BASE, "--init_from", str(checkpoint), *options])
     with pytest.raises(ConfigError, match="is another network than asked for") as caught:
-        build_model_config(config, NAMES, read_initialization(str(checkpoint)))
+        configured(checkpoint, NAMES, *options)
     assert named in str(caught.value) and "leave --preset" in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_how_it_learns_may_differ(checkpoint):
     options = ("--num_frames", "5", "--model_overrides", "drop_path_rate=0.0", "rank_loss_weight=1.0")
-    config = parse_train_config([*BASE, "--init_from", str(checkpoint), *options])
-    model = build_model_config(config, NAMES, read_initialization(str(checkpoint)))
+    model = configured(checkpoint, NAMES, *options)
     assert (model.drop_path_rate, model.rank_loss_weight, model.hidden_sizes) == (0.0, 1.0, [8] * 4)
 
 
 def test_the_preset_is_the_checkpoints_unless_it_is_named(tmp_path):
     start = [*BASE, "--init_from", "somebody/start"]
-    assert parse_train_config(start).preset == "pretrained"
-    assert parse_train_config([*start, "--recipe", "released"]).preset == "pretrained"
-    assert parse_train_config([*start, "--preset=small"]).preset == "small"
+    assert parse_train_config(start).method.preset == "pretrained"
+    assert parse_train_config([*start, "--recipe", "released"]).method.preset == "pretrained"
+    assert parse_train_config([*start, "--preset=small"]).method.preset == "small"
     file = tmp_path / "mine.yaml"
     file.write_text("preset: base\n")
-    assert parse_train_config([*start, "--config", str(file)]).preset == "base"
+    assert parse_train_config([*start, "--config", str(file)]).method.preset == "base"
     with pytest.raises(ConfigError, match="--init_from, which is missing"):
         parse_train_config([*BASE, "--preset", "pretrained"])
 
@@ -190,11 +194,10 @@ def test_a_start_that_has_seen_the_held_out_subjects_is_refused(run_from, toy_ru
 def test_rendered_people_of_another_seed_are_other_people(toy_clips):
     clips, table = toy_clips(num_subjects=2)
     rows = range(len(clips))
-    assert subjects_by_corpus(Corpora(None, table, True), rows) == {"toy": ["s00", "s01"]}
-    rendered = Corpora(None, table, True, people={"toy": "rendered toy, seed 5"})
-    assert subjects_by_corpus(rendered, rows) == {"rendered toy, seed 5": ["s00", "s01"]}
+    assert subjects_by_corpus(table, {}, rows) == {"toy": ["s00", "s01"]}
+    assert subjects_by_corpus(table, {"toy": "rendered toy, seed 5"}, rows) == {"rendered toy, seed 5": ["s00", "s01"]}
     several = replace(table, subjects=[f"toy-{subject}" for subject in table.subjects])
-    assert subjects_by_corpus(Corpora(None, several, True), rows) == {"toy": ["s00", "s01"]}
+    assert subjects_by_corpus(several, {}, rows) == {"toy": ["s00", "s01"]}
 
 
 def test_one_seed_draws_the_same_people_in_every_layout(toy_clips):
@@ -202,8 +205,7 @@ def test_one_seed_draws_the_same_people_in_every_layout(toy_clips):
     fold = Fold("fold0", (0,), (len(clips) - 1,), ("s00",), ("s01",))
 
     def check(tested, seen):
-        start = Initialization("first", "0" * 64, None, {}, {seen: ["sub07"]})
-        return check_unseen(start, Corpora(None, table, True, people={"toy": tested}), [fold])
+        return check_unseen("first", {seen: ["sub07"]}, table, {"toy": tested}, [fold])
 
     here = "rendered toy, built-in faces of seed 5"
     with pytest.raises(ProtocolError, match="the same people as rendered toy"):
@@ -224,7 +226,7 @@ def test_a_checkpoint_is_judged_as_it_is_without_a_step(run_from, toy_run, toy_c
         ours = load_file(place / "model.safetensors")
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs), "not even running statistics may move"
     with pytest.raises(ConfigError, match="max_steps"):
-        TrainConfig(max_steps=0)
+        TrainConfig.of(max_steps=0)
 
 
 def test_seen_subjects_are_handed_on(run_from, toy_run, toy_corpus, toy_clips, tmp_path):
@@ -234,3 +236,27 @@ def test_seen_subjects_are_handed_on(run_from, toy_run, toy_corpus, toy_clips, t
     assert run_from(tmp_path / "OUT", start=tmp_path / "first" / "folds" / "fold0") == 0
     second = json.loads((tmp_path / "OUT" / "folds" / "fold0" / "fold.json").read_text())
     assert second["seen_subjects"] == {"other": second["train_subjects"], "toy": first["train_subjects"]}
+
+
+def test_a_start_from_the_hub_says_whom_it_has_seen(run_from, toy_run, tmp_path):
+    """fold.json stays behind when a checkpoint is published; config.json goes along."""
+    assert toy_run(tmp_path / "first", "--final_model") == 0
+    published = tmp_path / "published"
+    names = ("config.json", "model.safetensors", "video_preprocessor_config.json")
+    published.mkdir()
+    for name in names:
+        shutil.copy(tmp_path / "first" / "final" / name, published)
+    with pytest.raises(ProtocolError, match=r"was trained on toy, subject s0., whom fold fold0 holds out"):
+        run_from(tmp_path / "OUT", start=published)
+    loaded = FDPForVideoClassification.from_pretrained(published).config
+    assert loaded.seen_subjects == {"toy": [f"s{number:02d}" for number in range(5)]}
+
+
+def test_others_may_read_what_a_run_leaves(toy_run, tmp_path):
+    before = os.umask(0o027)
+    try:
+        assert toy_run(tmp_path / "OUT", "--folds", "fold0") == 0
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "OUT").rglob("*") if path.is_file()}
+    assert "model.safetensors" in modes and set(modes.values()) == {0o640}, modes

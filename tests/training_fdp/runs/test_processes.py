@@ -11,10 +11,11 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
-from training_fdp.config import TrainConfig, parse_train_config
+from training_fdp.config import RunOptions, parse_train_config
 from training_fdp.errors import ConfigError
 from training_fdp.folds.fold import FoldTrainer
-from training_fdp.runs.prepare import build_accelerator, end_processes
+from training_fdp.folds.options import TrainingOptions
+from training_fdp.runs.engine import build_accelerator, end_processes
 from training_fdp.runs.run import run
 
 
@@ -92,7 +93,7 @@ def one_card(monkeypatch, fresh_state):
 
 def test_processes_share_a_card_and_do_not_talk_over_nccl(one_card):
     """NCCL refuses two processes on one card, and whole folds have nothing to exchange that would need it."""
-    accelerator = build_accelerator(TrainConfig(corpus=["x"]))
+    accelerator = build_accelerator(TrainingOptions(), RunOptions())
     assert accelerator.device == torch.device("cuda", 0) and one_card == [torch.device("cuda", 0)]
     assert accelerator.local_process_index == 3
     assert torch.distributed.get_backend() == "gloo"
@@ -121,10 +122,10 @@ def test_a_run_repeats_its_bits(toy_run, tmp_path):
 
 def test_a_shared_fold_needs_a_card_for_each_process(one_card):
     with pytest.raises(ConfigError, match="4 processes would share 1; start fewer"):
-        build_accelerator(TrainConfig(corpus=["x"], parallelism="ddp"))
+        build_accelerator(TrainingOptions(parallelism="ddp"), RunOptions())
 
 
 def test_one_process_alone_joins_no_group(monkeypatch, fresh_state):
     monkeypatch.delenv("LOCAL_RANK", raising=False)
-    assert build_accelerator(TrainConfig(corpus=["x"])).num_processes == 1
+    assert build_accelerator(TrainingOptions(), RunOptions()).num_processes == 1
     assert not torch.distributed.is_initialized()

@@ -16,7 +16,7 @@ from evaluation_fdp.fold_records import RECORD_NAME
 from modeling_fdp import FDPConfig
 from training_fdp.errors import ConfigError, ProtocolError
 from training_fdp.folds.fold import FoldTrainer
-from training_fdp.runs.identity import NETWORK_VERSION
+from training_fdp.methods.fdp import FDPMethod
 
 
 def read_results(folder):
@@ -188,11 +188,11 @@ def _failing_writer(patch, broken, full):
 def test_nan_ends_the_fold_with_its_step(toy_run, tmp_path, capsys, monkeypatch):
     losses = iter(range(100))
 
-    def poisoned(model, batch, weights):
+    def poisoned(self, model, batch, context):
         output = model(pixel_values=batch["pixel_values"], labels=batch["labels"])
         return {"loss": output.loss * (float("nan") if next(losses) == 2 else 1.0)}
 
-    monkeypatch.setattr("training_fdp.folds.loop.training_losses", poisoned)
+    monkeypatch.setattr(FDPMethod, "losses", poisoned)
     assert toy_run(tmp_path / "OUT", "--folds", "fold0") == 1
     assert "not finite at step 3" in capsys.readouterr().err
     assert not (tmp_path / "OUT" / "results.json").exists()
@@ -352,7 +352,7 @@ def test_a_changed_preset_raises_the_version_of_the_networks():
     }
     networks = {name: {field: values[field] for field in sorted(own)} for name, values in presets.items()}
     digest = hashlib.sha256(json.dumps(networks, sort_keys=True).encode()).hexdigest()[:12]
-    assert (NETWORK_VERSION, digest) == (4, "adbddc66665d")
+    assert (FDPMethod.version, digest) == (5, "9dc0c3b55084")
 
 
 @pytest.mark.parametrize(

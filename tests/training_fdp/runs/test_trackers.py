@@ -23,7 +23,7 @@ class RecordingAccelerator:
 def test_none_is_no_tracker():
     assert check_tracker("none") is None
     accelerator = RecordingAccelerator()
-    tracker = RunTracker(accelerator, TrainConfig(corpus=["x"]))
+    tracker = RunTracker(accelerator, "none", {})
     tracker.log("fold0", 1, {"loss": 1.0})
     assert accelerator.started is None and accelerator.logged == []
 
@@ -39,7 +39,7 @@ def test_an_unknown_or_missing_tracker_is_one_sentence(monkeypatch):
 def test_steps_of_a_second_fold_are_not_lost():
     """W&B drops what is logged for a step before the last one; every fold begins at step 1."""
     accelerator = RecordingAccelerator()
-    tracker = RunTracker(accelerator, TrainConfig(corpus=["x"], report_to="wandb"))
+    tracker = RunTracker(accelerator, "wandb", {})
     for key in ("fold0", "fold1"):
         tracker.log(key, 10, {"loss": 0.5})
     assert accelerator.logged == [
@@ -54,7 +54,7 @@ def test_only_numbers_leave():
         "processor_overrides": ["alignment=precomputed", "landmarks_path=/home/alice/sub07.csv"],
         "corpus_options": ["face_model=~/alice/faces"],
     }
-    tracker = RunTracker(accelerator, TrainConfig(corpus=["x"], report_to="tensorboard", **places))
+    tracker = RunTracker(accelerator, "tensorboard", TrainConfig.of(corpus=["x"], **places).identity())
     tracker.log("fold0", 10, {"loss": 0.5, "rank": 0.1})
     tracker.log_results(run_results(0.8, class_names=["no", "yes"]))
     assert accelerator.logged[0] == (10, {"fold0/loss": 0.5, "fold0/rank": 0.1})

@@ -1,0 +1,100 @@
+"""How an option of the command line is written down, and the options that decide who is held out.
+
+An option is a field of a dataclass that stands beside the code that obeys it. Its metadata hold the help text and what
+it decides, from which the identity of a run follows: two runs of one identity may share a folder.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from evaluation_fdp.errors import ConfigError
+from evaluation_fdp.protocols import NO_PROTOCOL, PROTOCOL_PATTERN
+
+# `nothing`: how a run is carried out; may change between two runs into one folder. `clips`: which clips there are, how
+# they are prepared and who is held out; decides the figures of every method. `learning`: how a model is trained.
+Decides = Literal["nothing", "clips", "learning"]
+
+
+def option(default: Any, text: str, decides: Decides = "learning") -> Any:
+    """Return a dataclass field (`dataclasses.Field`) that is an option of the command line.
+
+    Args:
+        default (`Any`): Its default; a list stands for a new list each time.
+        text (`str`): What `--help` says.
+        decides (`str`, *optional*, defaults to `"learning"`): `nothing`, `clips` or `learning`.
+    """
+    metadata = {"help": text, "decides": decides}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def decisive_settings(options: Any, decides: Iterable[Decides] = ("clips", "learning")) -> dict[str, Any]:
+    """Return the options of one dataclass that decide numbers (`dict`), by name.
+
+    Args:
+        options (`Any`): An instance of a dataclass whose fields are options.
+        decides (`Iterable[str]`, *optional*): Kinds of options to return.
+    """
+    wanted = set(decides)
+    return {
+        entry.name: getattr(options, entry.name)
+        for entry in fields(options)
+        if entry.metadata.get("decides", "learning") in wanted
+    }
+
+
+def require(options: Any, name: str, holds: object, rule: str) -> None:
+    """Check one option.
+
+    Raises:
+        ConfigError: it does not hold.
+    """
+    if not holds:
+        raise ConfigError(f"--{name} must be {rule}, got {getattr(options, name)}; change it and run again")
+
+
+@dataclass
+class ProtocolOptions:
+    """Who is held out, and with which random numbers."""
+
+    protocol: str = option(
+        "loso",
+        "loso, kfold5 (any number), holdout, megc2019 or cross_corpus; `none` holds nobody out: it trains final/ on "
+        "all subjects, for others to start from, and benchmarks nothing.",
+        decides="clips",
+    )
+    folds: str = option(
+        "all", "Folds to run: `all`, names joined by commas, or part K of N as `K/N` (job arrays).", decides="nothing"
+    )
+    seed: int = option(0, "Seed of everything random, and of final/.", decides="clips")
+    # Every seed has folds of its own, so that more seeds may follow.
+    seeds: list[int] = option(
+        [],
+        "Several seeds: the table then shows mean, deviation and a bootstrap interval. Seeds may be added to an OUT; "
+        "what is finished stays.",
+        decides="nothing",
+    )
+    allow_missing_classes: bool = option(
+        False, "Run a fold although a class of its test clips has no training clip; the report says so."
+    )
+    released_subject_list: bool = option(
+        False, "Leak of the authors' release, for ablations: CASME II without a fold for subject 18."
+    )
+
+    def __post_init__(self) -> None:
+        """Check every value by itself."""
+        rule = "loso, kfoldN, holdout, megc2019, cross_corpus or none"
+        require(self, "protocol", PROTOCOL_PATTERN.fullmatch(self.protocol), rule)
+        require(self, "seeds", len(set(self.seeds)) == len(self.seeds), "without repetition")
+        if self.protocol == NO_PROTOCOL and (self.folds != "all" or self.seeds):
+            raise ConfigError(
+                "--protocol none trains final/ alone, once and whole; leave out --folds and --seeds (its one seed is "
+                "--seed), or choose a protocol with folds"
+            )
+
+    @property
+    def all_seeds(self) -> list[int]:
+        """The seeds to run (`list[int]`): `seeds` where given, else `seed` alone."""
+        return self.seeds or [self.seed]

@@ -1,0 +1,169 @@
+"""A method that this package does not know: registered from outside, it is trained, resumed, asked and published."""
+
+import json
+import os
+import signal
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import HfApi
+from PIL import Image
+from torch import nn
+from transformers import AutoConfig, AutoModelForVideoClassification, PreTrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import ImageClassifierOutput
+
+from tests.scripts.fake_hub import FakeHub
+from training_fdp.config import parse_train_config
+from training_fdp.errors import Interrupted
+from training_fdp.folds.loop import StageTrainer
+from training_fdp.hub.prediction import Predictor
+from training_fdp.hub.publish import prepare_publication, push
+from training_fdp.methods.base import Method, Shown
+from training_fdp.methods.registry import register_method
+from training_fdp.runs.run import run
+
+
+class ToyConfig(PreTrainedConfig):
+    model_type = "toy_brightness"
+    num_frames: int = 4
+    image_size: int = 32
+
+
+class ToyForVideoClassification(PreTrainedModel):
+    config: ToyConfig
+    main_input_name = "pixel_values"
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.output = nn.Linear(16, config.num_labels)
+        self.post_init()
+
+    def forward(self, pixel_values):
+        change = nn.functional.adaptive_avg_pool2d(pixel_values[:, -1] - pixel_values[:, 0], 4)
+        return ImageClassifierOutput(logits=self.output(20 * change.flatten(1)), hidden_states=change)
+
+
+@register_method
+class ToyMethod(Method):
+    name, title, version, model_type = "toy", "brightness", 3, "toy_brightness"
+    class_parameters = ("output.weight", "output.bias")
+    answer_titles = MappingProxyType({"brightening": "mean brightening"})
+
+    def configure(self, request):
+        return ToyConfig(**request.labels, **request.overrides)
+
+    def answers(self, output, batch, config, reference):
+        return [{"brightening": float(change.mean())} for change in output.hidden_states.cpu()]
+
+    def shown(self, output, config, batch=None):
+        return [Shown(images={"change": change[0].numpy() / 2 + 0.5}) for change in output.hidden_states]
+
+
+AutoConfig.register(ToyConfig.model_type, ToyConfig)
+AutoModelForVideoClassification.register(ToyConfig, ToyForVideoClassification)
+ToyConfig.register_for_auto_class()
+ToyForVideoClassification.register_for_auto_class("AutoModelForVideoClassification")
+
+
+@pytest.fixture
+def arguments():
+    """The command line of a leave-one-subject-out run of the toy method: OUT, then options."""
+
+    def build(output_dir, *options):
+        return [
+            *("--method", "toy", "--corpus", "synthetic", "--output_dir", str(output_dir), "--protocol", "loso"),
+            *(
+                "--image_size",
+                "32",
+                "--num_frames",
+                "4",
+                "--augmentation",
+                "shift=0.05,mixup=0.3",
+                "--batch_size",
+                "6",
+            ),
+            *("--max_steps", "20", "--learning_rate", "0.05", "--checkpoint_steps", "1", *options),
+        ]
+
+    return build
+
+
+@pytest.fixture
+def trained(toy_corpus, arguments, tmp_path, monkeypatch):
+    monkeypatch.setattr("evaluation_fdp.figures._save", lambda path, size, draw: path.write_bytes(b""))
+    command = arguments(tmp_path / "OUT", "--class_weighting", "balanced", "--ema_decay", "0.5")
+    assert run(parse_train_config(command), command) == 0
+    return tmp_path / "OUT"
+
+
+def test_it_trains_under_loso_and_says_what_it_answers(trained):
+    results = json.loads((trained / "results.json").read_text())
+    assert results["complete"] and len(results["folds"]) == 5 and results["preset"] == "toy"
+    assert results["metrics"]["uf1"] > 0.9 > results["chance"]["majority"]["uf1"]
+    assert results["settings"]["method"] == "toy" and results["settings"]["method_version"] == 3
+    assert results["answers"]["brightening"]["title"] == "mean brightening"
+    assert results["answers"]["brightening"]["mean"] > 0
+    assert "mean brightening" in (trained / "report.md").read_text()
+    with np.load(trained / "samples" / "s00.npz") as samples:
+        assert samples["image change"].shape == (3, 4, 4)
+
+
+def test_it_goes_on_with_equal_bits(toy_corpus, arguments, tmp_path, monkeypatch):
+    steps = []
+    step = StageTrainer._step
+
+    def stop_once(self, *inputs):
+        steps.append(self.key)
+        if len(steps) == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, *inputs)
+
+    outcomes = {}
+    for name in ("whole", "stopped"):
+        command = arguments(tmp_path / name, "--folds", "s00", "--ema_decay", "0.5")
+        with monkeypatch.context() as patch:
+            if name == "stopped":
+                patch.setattr(StageTrainer, "_step", stop_once)
+                with pytest.raises(Interrupted, match="after step 7 of 20"):
+                    run(parse_train_config(command), command)
+        assert run(parse_train_config(command), command) == 0
+        outcomes[name] = json.loads((tmp_path / name / "folds" / "s00" / "fold.json").read_text())["predictions"]
+    assert outcomes["whole"] == outcomes["stopped"]
+
+
+def test_it_starts_from_its_own_checkpoint_and_no_other(trained, toy_corpus, toy_clips, arguments, tmp_path):
+    toy_corpus(*toy_clips(num_subjects=2, corpus="other"))
+    command = arguments(tmp_path / "next", "--init_from", str(trained / "final"))
+    assert run(parse_train_config(command), command) == 0
+    assert json.loads((tmp_path / "next" / "results.json").read_text())["init_from"]["new_parameters"] == []
+
+
+def write_frames(folder):
+    folder.mkdir()
+    for number in range(8):
+        Image.fromarray(np.full((40, 40), 90 + 5 * number, np.uint8)).save(folder / f"{number}.png")
+    return str(folder)
+
+
+def test_it_predicts_and_is_pushed(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    checkpoint = trained / "folds" / "s00"
+    predictor = Predictor(str(checkpoint))
+    answer = predictor.predict(write_frames(tmp_path / "clip"))
+    assert answer.label in ("negative", "positive", "surprise") and answer.images["change"].shape == (4, 4)
+    hub = FakeHub(large_suffixes=(".safetensors",))
+    try:
+        push(prepare_publication(checkpoint, "tester/toy"), api=HfApi(endpoint=hub.endpoint, token=hub.token))
+        files = hub.files("tester/toy")
+    finally:
+        hub.close()
+    assert {"config.json", "model.safetensors", "README.md"} <= set(files)
+    assert json.loads(files["config.json"])["model_type"] == "toy_brightness"
+    loaded = AutoModelForVideoClassification.from_pretrained(checkpoint).eval()
+    pixels = predictor.processor(str(tmp_path / "clip"), return_tensors="pt")["pixel_values"]
+    with torch.no_grad():
+        scores = loaded(pixel_values=pixels).logits.softmax(-1)[0]
+    assert list(answer.scores.values()) == pytest.approx(scores.tolist(), abs=1e-6)

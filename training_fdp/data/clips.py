@@ -1,0 +1,55 @@
+"""One clip, from preparation to evaluation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from training_fdp.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class Clip:
+    """An aligned clip and what its corpus says of it.
+
+    Args:
+        clip_id (`str`): Its unique name.
+        subject (`str`): Who is shown.
+        pixels (`Path` or `torch.ByteTensor` of shape `(num_frames, height, width)`): The frames, or the `.npy` file
+            that holds them.
+        label (`int`, *optional*): Its class; `None` where it has none.
+        onset (`int`, *optional*): 0-based index of the first frame of the expression; `None` where unknown.
+        apex (`int`, *optional*): Of its strongest frame.
+        offset (`int`, *optional*): Of its last frame.
+        action_units (`tuple[Mapping, ...]`, *optional*): Coded units with `code`, `side` and `alternative`.
+    """
+
+    clip_id: str
+    subject: str
+    pixels: Path | torch.Tensor
+    label: int | None = None
+    onset: int | None = None
+    apex: int | None = None
+    offset: int | None = None
+    action_units: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def frames(self) -> torch.Tensor:
+        """All aligned frames (`torch.ByteTensor` of shape `(num_frames, height, width)`), read anew each time.
+
+        Raises:
+            TrainingError: the file is damaged or gone.
+        """
+        if isinstance(self.pixels, torch.Tensor):
+            return self.pixels
+        try:
+            # A copy, because the map is read-only, which tensors cannot be.
+            return torch.from_numpy(np.array(np.load(self.pixels, mmap_mode="r")))
+        except (ValueError, EOFError, OSError) as error:
+            raise TrainingError(
+                f"the prepared clip {self.pixels} cannot be read ({error}), as after a crash of the machine; delete "
+                "the file, and the next run prepares the clip again"
+            ) from error

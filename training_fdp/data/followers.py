@@ -1,0 +1,104 @@
+"""How tensors that accompany a batch follow what augmentation does to its pixels.
+
+Every hook gets the values of all clips of a batch and returns those of clips that all undergo the change; the
+augmentation picks, clip by clip. A new kind of target is a subclass here or in another package.
+"""
+
+import torch
+import torch.nn.functional as F
+
+
+class Follower:
+    """A tensor that no augmentation changes; the base of all others."""
+
+    def mirror(self, values: torch.Tensor) -> torch.Tensor:
+        """Left and right are swapped."""
+        return values
+
+    def warp(self, values: torch.Tensor, grid: torch.Tensor, affine: torch.Tensor) -> torch.Tensor:
+        """Pixels are read at other places.
+
+        Args:
+            values (`torch.Tensor` of shape `(batch_size, ...)`): Of the batch.
+            grid (`torch.FloatTensor` of shape `(batch_size, height, width, 2)`): Where each new pixel is read, as
+                `torch.nn.functional.grid_sample` takes it.
+            affine (`torch.FloatTensor` of shape `(batch_size, 2, 3)`): The same map in pixels from the middle of the
+                picture: a new place (x, y, 1) -> the old one.
+        """
+        return values
+
+    def scale_motion(self, values: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+        """The difference of every frame from the first is multiplied by `factor`, shape `(batch_size,)`."""
+        return values
+
+    def mix_static_faces(self, values: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        """Half of a still frame replaces half of the pixels in `masks`, bool `(batch_size, height, width)`."""
+        return values
+
+    def mix(self, values: torch.Tensor, partner: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+        """Each clip becomes `share` of itself, shape `(batch_size,)`, and the rest of its partner's `values`."""
+        return values
+
+
+class Mixed(Follower):
+    """A tensor that only mixing changes, linearly, as it does labels."""
+
+    def mix(self, values: torch.Tensor, partner: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+        """Mix linearly; a clip that is not mixed stays, also beside a partner of which something is NaN, unknown."""
+        weight = per_clip(share, values)
+        return torch.where(weight == 1, values, weight * values + (1 - weight) * partner)
+
+
+class Sides(Mixed):
+    """Something of the left and of the right half of the face, in the last axis."""
+
+    def mirror(self, values: torch.Tensor) -> torch.Tensor:
+        """Swap the sides."""
+        return values.flip(-1)
+
+
+class MotionPicture(Mixed):
+    """A picture that is linear in the frames, 0.5 where nothing moves: `(batch_size, 1, height, width)`."""
+
+    def mirror(self, values: torch.Tensor) -> torch.Tensor:
+        """Mirror the picture."""
+        return values.flip(-1)
+
+    def warp(self, values: torch.Tensor, grid: torch.Tensor, affine: torch.Tensor) -> torch.Tensor:
+        """Move it with the frames; what enters from outside is still: zeros around "no motion"."""
+        return F.grid_sample(values - 0.5, grid, align_corners=False) + 0.5
+
+    def scale_motion(self, values: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+        """Scale its contrast."""
+        return (0.5 + per_clip(factor, values) * (values - 0.5)).clamp(0, 1)
+
+    def mix_static_faces(self, values: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        """Halve the contrast where half of the motion is left."""
+        return torch.where(masks[:, None], (values + 0.5) / 2, values)
+
+
+class FlowField(Mixed):
+    """Displacements in pixels, x and y: `(batch_size, 2, ..., height, width)`."""
+
+    def mirror(self, values: torch.Tensor) -> torch.Tensor:
+        """Mirror the field; rightwards becomes leftwards."""
+        return torch.cat([-values[:, :1], values[:, 1:]], dim=1).flip(-1)
+
+    def warp(self, values: torch.Tensor, grid: torch.Tensor, affine: torch.Tensor) -> torch.Tensor:
+        """Move the field with the frames, and turn and stretch its vectors as they are."""
+        moved = F.grid_sample(values.flatten(1, -3), grid.to(values.dtype), align_corners=False).reshape(values.shape)
+        return torch.einsum("bij,bj...->bi...", torch.linalg.inv(affine[:, :, :2]).to(values.dtype), moved)
+
+    def scale_motion(self, values: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+        """Scale the displacements, to first order."""
+        return per_clip(factor, values) * values
+
+    def mix_static_faces(self, values: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        """Halve the displacements where half of the motion is left, to first order."""
+        masks = masks.reshape(len(masks), *[1] * (values.ndim - 3), *masks.shape[1:])
+        return torch.where(masks, values / 2, values)
+
+
+def per_clip(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Shape one value per clip so that it broadcasts over the rest of `like` (`torch.Tensor`)."""
+    return values.reshape(-1, *[1] * (like.ndim - 1))

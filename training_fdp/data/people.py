@@ -1,0 +1,118 @@
+"""Whom clips show, and whether a checkpoint has seen them."""
+
+import itertools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from evaluation_fdp.protocols import ClipTable, Fold
+from hub_datasets.records import RENDERED_MANIFEST
+from training_fdp.errors import ConfigError, ProtocolError
+
+Subjects = Mapping[str, Sequence[str]]
+RENDERED = "rendered "
+
+
+def rendered_people(name: str, folder: Path) -> str:
+    """Name the people of a rendered tree (`str`); what follows the comma says who they are, in whatever layout.
+
+    The seed is part of it, because subject 1 has another face where another seed drew it.
+    """
+    settings = json.loads((folder / RENDERED_MANIFEST).read_text(encoding="utf-8")).get("settings", {})
+    kind = "morphable" if settings.get("face_model") else "built-in"
+    return f"{RENDERED}{name}, {kind} faces of seed {settings.get('seed')}"
+
+
+def same_faces(rendered: str, other: str) -> bool:
+    """Whether two identities of people mean the same rendered faces (`bool`), in whatever layouts."""
+    return rendered.startswith(RENDERED) and rendered.partition(", ")[2] == other.partition(", ")[2]
+
+
+def check_other_faces(people: Iterable[str]) -> None:
+    """Refuse two rendered trees of the same faces: whoever is held out of one would be learnt from the other.
+
+    Raises:
+        ConfigError: two of them show the same faces.
+    """
+    for other, rendered in itertools.combinations(people, 2):
+        if same_faces(rendered, other):
+            raise ConfigError(
+                f"corpora of one run must show other people, but {rendered} has the faces of {other}; render one of "
+                "them with another --seed"
+            )
+
+
+def subjects_by_corpus(table: ClipTable, people: Mapping[str, str], rows: Sequence[int]) -> dict[str, list[str]]:
+    """Return whose clips these are (`dict[str, list[str]]`), under names that do not depend on the run.
+
+    A run of several corpora puts the corpus before the subject, which is taken off again.
+
+    Args:
+        table (`ClipTable`): The clips.
+        people (`Mapping[str, str]`): Identity of the people shown, by corpus, where it is not the corpus's name.
+        rows (`Sequence[int]`): Which clips.
+    """
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        corpus = table.corpora[row]
+        identity = people.get(corpus, corpus)
+        subject = table.subjects[row].removeprefix(f"{corpus}-").removeprefix(f"{identity}-")
+        found.setdefault(identity, set()).add(subject)
+    return {corpus: sorted(subjects) for corpus, subjects in sorted(found.items())}
+
+
+def all_seen_subjects(seen_here: Subjects, seen_before: Subjects | None) -> dict[str, list[str]] | None:
+    """Return whom a model has seen after its fold (`dict[str, list[str]]`), its starting checkpoint included.
+
+    Args:
+        seen_here (`Mapping[str, Sequence[str]]`): Training subjects of the fold, by corpus.
+        seen_before (`Mapping[str, Sequence[str]]`, *optional*): Those of the starting checkpoint; `None` where it does
+            not say, and then the result is `None` too.
+    """
+    if seen_before is None:
+        return None
+    names = sorted({*seen_here, *seen_before})
+    return {name: sorted({*seen_here.get(name, ()), *seen_before.get(name, ())}) for name in names}
+
+
+def check_unseen(
+    start_name: str,
+    seen: Subjects | None,
+    table: ClipTable,
+    people: Mapping[str, str],
+    folds: Sequence[Fold],
+) -> list[str]:
+    """Make sure that the starting checkpoint has not seen whom a fold holds out.
+
+    Args:
+        start_name (`str`): Its name, for messages.
+        seen (`Mapping[str, Sequence[str]]`, *optional*): Whom it was trained on, by corpus.
+        table (`ClipTable`): The clips.
+        people (`Mapping[str, str]`): Identity of the people shown, by corpus, where it is not the corpus's name.
+        folds (`Sequence[Fold]`): All folds of the run.
+
+    Returns:
+        `list[str]`: what a reader must know where that cannot be made sure.
+
+    Raises:
+        ProtocolError: it has seen some of them.
+    """
+    if seen is None:
+        said = f"{start_name}, which training started from, does not say whom it was trained on"
+        return [f"{said}; the figures hold only if it never saw the held-out subjects"] if folds else []
+    for fold in folds:
+        tested = subjects_by_corpus(table, people, fold.test_indices)
+        for corpus, subjects in tested.items():
+            if shared := sorted(set(subjects) & set(seen.get(corpus, ()))):
+                raise ProtocolError(
+                    f"--init_from {start_name} was trained on {corpus}, subject {shared[0]}, whom fold {fold.fold_id} "
+                    "holds out; start from a checkpoint of other subjects"
+                )
+            for other in set(seen) - {corpus}:
+                # One seed draws the same faces in every layout, under other names.
+                if same_faces(corpus, other):
+                    raise ProtocolError(
+                        f"--init_from {start_name} was trained on {other}, the same people as {corpus} in another "
+                        "layout; start from a checkpoint of other subjects, or render with another --seed"
+                    )
+    return []

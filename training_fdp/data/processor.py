@@ -1,0 +1,73 @@
+"""The video processor of a run: how it is built, and what a run does otherwise than it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from training_fdp.data.corpora import Corpora
+from training_fdp.data.options import BatchOptions
+from training_fdp.data.people import RENDERED
+from training_fdp.errors import ConfigError
+
+# Frames this much wider than high are whole recordings (4 to 3 and wider); crops of faces are square or upright.
+RECORDING_ASPECT = 1.3
+
+
+def build_processor(overrides: Mapping[str, Any], num_frames: int | None, image_size: int) -> Any:
+    """Return the video processor (`FDPVideoProcessor`) that makes the clips of a run and goes into its checkpoints.
+
+    Args:
+        overrides (`Mapping[str, Any]`): Its settings by name.
+        num_frames (`int`, *optional*): Frames that it samples; its own number otherwise.
+        image_size (`int`): Height and width in pixels.
+
+    Raises:
+        ConfigError: an override that the processor does not know.
+    """
+    from processing_fdp.video_processing_fdp import FDPVideoProcessor
+
+    settings: dict[str, Any] = {"size": {"height": image_size, "width": image_size}}
+    if num_frames is not None:
+        settings["num_frames"] = num_frames
+    try:
+        return FDPVideoProcessor(**{**settings, **overrides})
+    except (ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"the video processor cannot be built with {dict(overrides)}: {reason}") from None
+
+
+def uncropped_recordings(corpora: Corpora, processor: Any) -> list[str]:
+    """Name the corpora of recorded people whose first clip is a whole recording that nothing crops (`list[str]`)."""
+    from processing_fdp.clip_reading_fdp import open_frames
+
+    if processor.alignment != "none" or not {"frames", "video"} <= set(corpora.dataset.column_names):
+        return []
+    first_rows: dict[str, int] = {}
+    for row, corpus in enumerate(corpora.table.corpora):
+        first_rows.setdefault(corpus, row)
+    warnings = []
+    for corpus, row in first_rows.items():
+        if corpora.people.get(corpus, "").startswith(RENDERED):
+            continue
+        clip = corpora.dataset[row]
+        with open_frames(clip["video"] or clip["frames"][:1], backend=processor.video_backend) as frames:
+            height, width = frames.size_hw
+        if width >= RECORDING_ASPECT * height:
+            warnings.append(
+                f"the frames of {corpus} are whole recordings ({width} x {height} pixels) and alignment=none crops no "
+                "face from them; add --processor_overrides alignment=opencv landmark_model_path=FILE, or take a "
+                "package of cropped faces"
+            )
+    return warnings
+
+
+def departures_from_the_processor(options: BatchOptions) -> list[str]:
+    """Name what the folds' figures rest on and the saved video processor does not do (`list[str]`)."""
+    departures = {
+        "normalises pixels with the statistics in fold.json": options.normalization != "fixed",
+        f"takes frames by the rule {options.frame_sampling}": options.frame_sampling != "linspace",
+    }
+    return [
+        f"this run {what}, which the video processor saved with its checkpoints does not"
+        for what, applies in departures.items()
+        if applies
+    ]

@@ -1,0 +1,40 @@
+"""FDP's losses on an augmented batch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from training_fdp.methods.base import LossContext, Losses
+from training_fdp.methods.classification import soft_cross_entropy
+from training_fdp.methods.fdp_targets import scaled_target
+
+
+def training_losses(model: Any, batch: Mapping[str, torch.Tensor], context: LossContext) -> Losses:
+    """Return the loss under `loss` and its unweighted parts by name (`dict` of 0-d tensors).
+
+    Mixup's soft labels are not a target that the model takes: their cross-entropy is added here.
+
+    Args:
+        model (`nn.Module`): The network, possibly wrapped for several processes.
+        batch (`Mapping`): `pixel_values`, `labels` and, at gain 1, `dynamic_image_targets`; `action_units`
+            `(batch_size, num_action_units, 2)`, left and right.
+        context (`LossContext`): Settings of the network and weights of the classes.
+    """
+    config = context.config
+    inputs = {"pixel_values": batch["pixel_values"]}
+    if "dynamic_image_targets" in batch:
+        inputs["dynamic_image_targets"] = scaled_target(batch["dynamic_image_targets"], config)
+    if "action_units" in batch:
+        # A unit moved where one of its sides did; NaN, unknown, stays NaN.
+        inputs["action_unit_targets"] = batch["action_units"].amax(dim=-1)
+    labels, class_weights = batch["labels"], context.class_weights
+    if labels.ndim == 1:
+        output = model(**inputs, labels=labels, class_weights=class_weights)
+        return {"loss": output.loss, **output.losses}
+    output = model(**inputs, labels=labels.argmax(dim=1), class_weights=class_weights)
+    if class_weights is None and config.class_weights is not None:
+        class_weights = torch.tensor(config.class_weights, device=labels.device)
+    soft = soft_cross_entropy(output.logits, labels, class_weights)
+    loss = output.loss + config.classification_loss_weight * (soft - output.losses["classification"])
+    return {"loss": loss, **output.losses, "classification": soft}

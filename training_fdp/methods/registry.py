@@ -1,0 +1,73 @@
+"""Methods by name. A method of another package registers itself, or is named as MODULE:CLASS."""
+
+import importlib
+
+from training_fdp.errors import ConfigError
+from training_fdp.methods.base import Method
+
+# Named, not imported: a method imports its network, and a run needs one of them.
+BUILT_IN = {
+    "fdp": "training_fdp.methods.fdp:FDPMethod",
+    "fdp_released": "training_fdp.methods.fdp:ReleasedFDPMethod",
+    "appearance_cnn": "training_fdp.methods.baselines:AppearanceCNN",
+    "raw_cnn": "training_fdp.methods.baselines:RawCNN",
+    "difference_cnn": "training_fdp.methods.baselines:DifferenceCNN",
+    "augmented_difference_cnn": "training_fdp.methods.baselines:AugmentedDifferenceCNN",
+    "motion_cnn": "training_fdp.methods.baselines:MotionCNN",
+    "onset_flow_cnn3d": "training_fdp.methods.baselines:OnsetFlowCNN3d",
+    "dynamic_image_resnet18": "training_fdp.methods.baselines:DynamicImageResNet18",
+    "videomae": "training_fdp.methods.baselines:VideoMAE",
+}
+_registered: dict[str, type[Method]] = {}
+
+
+def register_method(method: type[Method]) -> type[Method]:
+    """Make a method known under its name; to be used as a decorator.
+
+    Raises:
+        ConfigError: another method has that name.
+    """
+    known = _registered.get(method.name)
+    if method.name in BUILT_IN or (known is not None and known.__qualname__ != method.__qualname__):
+        raise ConfigError(f"a method called '{method.name}' exists; give the new one another name")
+    _registered[method.name] = method
+    return method
+
+
+def method_names() -> list[str]:
+    """Return the names of all methods that are known now (`list[str]`)."""
+    return [*BUILT_IN, *_registered]
+
+
+def get_method(name: str) -> type[Method]:
+    """Return a method by its name, or by MODULE:CLASS (`type[Method]`).
+
+    Raises:
+        ConfigError: there is none, or its module cannot be imported.
+    """
+    if name in _registered:
+        return _registered[name]
+    place = BUILT_IN.get(name, name)
+    module, colon, attribute = place.partition(":")
+    if not colon:
+        raise ConfigError(
+            f"no method is called '{name}'; choose among {', '.join(method_names())}, or name one of another package "
+            "as MODULE:CLASS"
+        )
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"the method {name} cannot be imported ({error}); install its package") from error
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise ConfigError(f"{name} must be a subclass of training_fdp.methods.base.Method; name such a class")
+    return found
+
+
+def method_of(model_type: str) -> type[Method] | None:
+    """Return a method whose checkpoints have this `model_type` (`type[Method]`), `None` where no known one does."""
+    for name in method_names():
+        method = get_method(name)
+        if method.model_type == model_type:
+            method.register_auto_classes()
+            return method
+    return None
