@@ -205,7 +205,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn at random (0)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
-    model = load_pretrained(options.model, "--model").eval()
+    model = load_pretrained(options.model, "--model")[0].eval()
     processor = FDPVideoProcessor.from_pretrained(checkpoint_source(options.model, "--model"))
     builder = get_builder_class(options.corpus)
     data_dir = options.data_dir or _render(options.output_dir, options.face_model)
