@@ -43,6 +43,7 @@ class CallSettings:
     video_backend: str
     allow_truncated: bool
     fast_jpeg: bool
+    even_light: bool
     alignment: AlignmentSettings
 
     def __post_init__(self) -> None:
