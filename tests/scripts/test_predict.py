@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -50,8 +51,8 @@ def predictor(model_folder):
 def test_a_video_and_its_frames_get_one_answer(predictor, clips):
     of_frames, of_video = predictor.predict(str(clips.frames)), predictor.predict(str(clips.video))
     assert of_frames.scores == of_video.scores
-    assert of_frames.rank_scores == of_video.rank_scores
-    assert np.array_equal(of_frames.dynamic_image, of_video.dynamic_image)
+    assert of_frames.curves == of_video.curves
+    assert np.array_equal(of_frames.images["dynamic_image"], of_video.images["dynamic_image"])
     assert of_frames.num_frames_in_clip == of_video.num_frames_in_clip == 12
 
 
@@ -63,7 +64,7 @@ def test_scores_are_those_of_the_model(predictor, clips):
     with torch.inference_mode():
         output = predictor.model(pixel_values=pixel_values.to(predictor.device))
     assert list(prediction.scores.values()) == pytest.approx(output.logits[0].softmax(-1).tolist(), abs=1e-6)
-    assert prediction.rank_scores == pytest.approx(output.rank_scores[0].tolist(), abs=1e-6)
+    assert prediction.curves["rank_scores"] == pytest.approx(output.rank_scores[0].tolist(), abs=1e-6)
     assert len(prediction.frame_indices) == predictor.model.config.num_frames
     assert prediction.frame_indices[0] == 0 and prediction.frame_indices[-1] == 11
 
@@ -77,8 +78,8 @@ def test_the_output_folder_holds_what_predictions_json_names(predictor, clips, t
     assert {path.name for path in out.iterdir()} == named | {"predictions.json"}
     assert len(named) == 4
     picture = np.asarray(Image.open(out / document["predictions"][0]["files"]["dynamic_image"]))
-    assert picture.shape == predictions[0].dynamic_image.shape
-    assert np.abs(picture / 255 - predictions[0].dynamic_image).max() <= 0.5 / 255 + 1e-6
+    assert picture.shape == predictions[0].images["dynamic_image"].shape
+    assert np.abs(picture / 255 - predictions[0].images["dynamic_image"]).max() <= 0.5 / 255 + 1e-6
     assert not [path for path in out.parent.iterdir() if path != out]
 
 
@@ -197,14 +198,33 @@ def test_settings_that_the_processor_cannot_take_are_named(model_folder, pair, m
         Predictor(str(model_folder), [pair])
 
 
-def test_the_command_refuses_bad_input_whole(run_script, model_folder, clips, tmp_path):
-    """One unreadable clip after a good one: a sentence, exit code 2, and no output folder."""
+def test_one_bad_input_costs_its_own_answer_alone(run_script, model_folder, clips, tmp_path):
+    """An unreadable clip between good ones: they are answered and written, it gets its line, and the code says so."""
     out = tmp_path / "OUT"
     bad = write_bad_input("text.avi", tmp_path)
-    completed = run_script("predict.py", clips.video, bad, "--model", model_folder, "--output_dir", out)
-    assert completed.returncode == 2, completed.stdout + completed.stderr
-    assert completed.stdout == ""
+    completed = run_script("predict.py", clips.video, bad, clips.frames, "--model", model_folder, "--output_dir", out)
+    assert completed.returncode == 1, completed.stdout + completed.stderr
+    assert str(clips.video) in completed.stdout and str(clips.frames) in completed.stdout
     assert "Traceback" not in completed.stderr
     errors = [line for line in completed.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1 and "text.avi" in errors[0]
-    assert not out.exists()
+    document = json.loads((out / "predictions.json").read_text())
+    assert [item["input"] for item in document["predictions"]] == [str(clips.video), str(clips.frames)]
+    (refused,) = document["errors"]
+    assert refused["input"] == str(bad) and "text.avi" in refused["error"]
+
+
+def test_without_any_answer_nothing_is_written(run_script, model_folder, tmp_path):
+    out = tmp_path / "OUT"
+    bad = write_bad_input("text.avi", tmp_path)
+    completed = run_script("predict.py", bad, "--model", model_folder, "--output_dir", out)
+    assert completed.returncode == 2 and completed.stdout == "" and not out.exists()
+
+
+@pytest.mark.parametrize("name", ["微表情片段" * 16, "é" * 120, "a" * 250])
+def test_pictures_of_inputs_with_long_names_get_names_that_fit(predictor, clips, tmp_path, name):
+    folder = tmp_path / name
+    shutil.copytree(clips.frames, folder)
+    write_predictions([predictor.predict(str(folder))], "model", tmp_path / "OUT")
+    written = [path.name for path in (tmp_path / "OUT").iterdir()]
+    assert len(written) == 3 and all(len(name.encode()) < 150 for name in written)
