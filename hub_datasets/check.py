@@ -209,4 +209,3 @@ def _video_problem(needed: tuple[str, set[int]]) -> str:
 
 def _lost_item(lost: LostClip) -> dict[str, str]:
     return {"clip_id": lost.clip_id, "reason": lost.reason}
-

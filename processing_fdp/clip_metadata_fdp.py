@@ -131,8 +131,8 @@ def frames_at_rate(frame_count: int, times: FrameTimes, rate: float, clip: str) 
     wanted = _positive("fps", rate, clip) or 0.0
     if times.frames_per_second is None:
         raise ValueError(
-            f"sampling with fps={rate} needs the times of the frames, but {clip!r} has none; give video_metadata= with "
-            "its fps, or num_frames="
+            f"sampling with fps={rate} needs the times of the frames, but {clip!r} has none; give video_metadata= "
+            "with its fps, or num_frames="
         )
     indices = times.recording_indices
     ticks = frame_count if indices is None else int(indices[-1] - indices[0]) + 1

@@ -8,7 +8,6 @@ import torch
 
 from .frame_source_fdp import FrameSource, VideoReadError, check_frame_size, to_gray
 
-
 # Resampling overshoots its range: bicubic by up to a fifth at a corner, so a quarter beyond [0, 1] is clipped.
 _OVERSHOOT = 0.25
 # Floats above this cannot be meant for [0, 1]; the overshoot of [0, 255] is clipped by as many levels (our choice).
@@ -36,14 +35,15 @@ def _check_values(values: np.ndarray, name: str) -> np.ndarray:
     in_proportion = low >= -_OVERSHOOT * high
     if in_proportion and high <= 1 + _OVERSHOOT:
         scale = 255.0
-    elif in_proportion and -_LOWEST_BYTE_PEAK <= low and _LOWEST_BYTE_PEAK <= high <= 255 + _LOWEST_BYTE_PEAK:
+    elif in_proportion and low >= -_LOWEST_BYTE_PEAK and _LOWEST_BYTE_PEAK <= high <= 255 + _LOWEST_BYTE_PEAK:
         scale = 1.0
     else:
         raise VideoReadError(
             f"float frame values must lie in 0..1 or in 0..255 (and reach {_LOWEST_BYTE_PEAK:g} there), but {name!r} "
             f"spans {low:g}..{high:g}; rescale them or give uint8"
         )
-    return np.rint(np.clip(values.astype(np.float32) * scale, 0, 255)).astype(np.uint8)
+    rounded: np.ndarray = np.rint(np.clip(values.astype(np.float32) * scale, 0, 255)).astype(np.uint8)
+    return rounded
 
 
 def _channels_last(values: np.ndarray, input_data_format: str | None, name: str) -> np.ndarray:
@@ -126,4 +126,3 @@ def array_of(values: Any) -> np.ndarray:
         values = values.detach()
         values = (values.float() if values.dtype == torch.bfloat16 else values).cpu().numpy()
     return np.asarray(values)
-

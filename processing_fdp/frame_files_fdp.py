@@ -265,7 +265,7 @@ class PictureSequence(FrameSource):
             ) from error
 
     def _read(self, indices: Sequence[int] | np.ndarray, mode: str) -> np.ndarray:
-        frames = []
+        frames: list[np.ndarray] = []
         for row, index in enumerate(indices):
             if row and index == indices[row - 1]:
                 frames.append(frames[-1])

@@ -4,6 +4,7 @@ A frame number is the run of digits that varies from name to name. Where names c
 different orders (by time of day, say, or by the last number alone), the folder is refused and both ways are named.
 """
 
+import itertools
 import os
 import re
 from collections import Counter
@@ -105,7 +106,7 @@ def order_frames(names: Sequence[str], folder: str) -> FrameListing:
     readings = _readings(split)
     natural = readings.pop(_BY_NAME)
     order = sorted(range(len(frames)), key=natural.__getitem__)
-    for first, second in zip(order, order[1:], strict=False):
+    for first, second in itertools.pairwise(order):
         if natural[first] == natural[second]:
             shared = natural[first][-2] if len(natural[first]) > 1 else natural[first][0]
             raise VideoReadError(
@@ -144,11 +145,7 @@ def _strangers(parts: dict[str, _Parts], folder: str) -> list[str]:
         return []
     shape = shapes.most_common(1)[0][0]
     usual = {"".join(split) for split in numbered.values() if split[::2] == shape}
-    copies = [
-        name
-        for name, split in parts.items()
-        if split[::2] != shape and (mark := _COPY_MARK.search(stem := "".join(split))) and stem[: mark.start()] in usual
-    ]
+    copies = [name for name, split in parts.items() if split[::2] != shape and _original_of("".join(split)) in usual]
     plain = [name for name in parts if name not in numbered and name not in copies]
     example = next(name for name, split in numbered.items() if split[::2] == shape)
     for name in plain:
@@ -158,6 +155,12 @@ def _strangers(parts: dict[str, _Parts], folder: str) -> list[str]:
                 "has one; rename or remove it"
             )
     return sorted(copies + plain)
+
+
+def _original_of(stem: str) -> str | None:
+    """What a name says that it is a copy of."""
+    mark = _COPY_MARK.search(stem)
+    return None if mark is None else stem[: mark.start()]
 
 
 def _readings(split: list[_Parts]) -> dict[str, list[Any]]:

@@ -12,7 +12,7 @@ from .frame_source_fdp import VideoReadError
 from .video_probe_fdp import (
     PictureStream,
     VideoProbe,
-    av,
+    decoding_errors,
     describe_losses,
     open_container,
     probe_video,
@@ -137,7 +137,7 @@ class PyAVDecoder(_SequentialDecoder):
         self._wanted = frozenset(numbers.tolist())
         try:
             return super()._decode(numbers)
-        except (av.FFmpegError, OSError) as error:
+        except decoding_errors() as error:
             raise unreadable(self.probe.path, error) from error
 
     def _start(self) -> Iterator[Any]:
@@ -159,7 +159,7 @@ class PyAVDecoder(_SequentialDecoder):
             yield frames[0]
 
     def _to_rgb(self, frame: Any) -> np.ndarray:
-        return frame.to_ndarray(format="rgb24", threads=1)
+        return np.asarray(frame.to_ndarray(format="rgb24", threads=1))
 
     def close(self) -> None:
         """Free the file."""
@@ -189,7 +189,7 @@ class OpenCVDecoder(_SequentialDecoder):
         done, pixels = frame.retrieve()
         if not done:
             raise self._ends_early(self._next_number)
-        return pixels[:, :, ::-1]
+        return np.asarray(pixels)[:, :, ::-1]
 
     def close(self) -> None:
         """Free the file."""
@@ -219,7 +219,7 @@ class DecordDecoder(VideoDecoder):
 
     def _decode(self, numbers: np.ndarray) -> np.ndarray:
         try:
-            return self._reader.get_batch(numbers.tolist()).asnumpy()
+            return np.asarray(self._reader.get_batch(numbers.tolist()).asnumpy())
         except self._errors as error:
             raise unreadable(self.probe.path, error) from error
 
@@ -243,7 +243,7 @@ class TorchcodecDecoder(VideoDecoder):
         except (RuntimeError, ValueError, IndexError, OSError) as error:
             raise unreadable(self.probe.path, error) from error
         # (count, 3, height, width) -> (count, height, width, 3)
-        return frames.permute(0, 2, 3, 1).contiguous().numpy()
+        return np.asarray(frames.permute(0, 2, 3, 1).contiguous())
 
 
 _DECODERS: dict[str, type[VideoDecoder]] = {

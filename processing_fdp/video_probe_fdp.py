@@ -24,7 +24,7 @@ from .frame_source_fdp import VideoReadError, check_frame_size, check_sixteen_bi
 try:
     import av
 except ImportError:
-    av = None  # None says that the package is missing
+    av = None  # type: ignore[assignment]  # None says that the package is missing
 
 logger = logging.getLogger(__name__)
 
@@ -165,6 +165,11 @@ def _too_long(path: str) -> VideoReadError:
     return VideoReadError(f"a video may have {MAX_VIDEO_FRAMES:,} frames, but {path!r} has more; cut it")
 
 
+def decoding_errors() -> tuple[type[Exception], ...]:
+    """What PyAV raises on files that it cannot read (`tuple` of exception types)."""
+    return av.FFmpegError, OSError
+
+
 def open_container(path: str) -> tuple[Any, Any]:
     """Open a file with PyAV and find its picture track.
 
@@ -220,7 +225,7 @@ class PictureStream:
         self._is_avi = container.format.name == "avi"
         # A broadcast has no beginning: what is received first is rarely whole.
         self._may_start_torn = container.format.name.startswith("mpeg")
-        self._errors = (av.FFmpegError, OSError)
+        self._errors = decoding_errors()
 
     def __iter__(self) -> Iterator[Any]:
         """Yield `av.VideoFrame`; end at the first damage."""
@@ -443,8 +448,8 @@ def probe_video(path: str, allow_truncated: bool = False, kept: list[Any] | None
 
     Args:
         path (`str`): Video file, see `VIDEO_SUFFIXES`.
-        allow_truncated (`bool`, *optional*, defaults to `False`): Take what decodes when frames are missing; then every
-            file is decoded.
+        allow_truncated (`bool`, *optional*, defaults to `False`): Take what decodes when frames are missing; then
+            every file is decoded.
         kept (`list`, *optional*): Filled with the decoded pictures (`av.VideoFrame`) where all of them were decoded
             and take at most `KEPT_BYTES`; else it stays empty.
 

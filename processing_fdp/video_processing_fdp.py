@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from transformers.image_processing_utils import BatchFeature
+from transformers.feature_extraction_utils import BatchFeature
 from transformers.video_processing_utils import BaseVideoProcessor
 from transformers.video_utils import VideoMetadata
 
@@ -455,4 +455,4 @@ def _are_frames(arrays: Sequence[Any], input_data_format: str | None) -> bool:
     return len({tuple(array.shape) for array in arrays}) == 1 and arrays[0].shape[0] in (1, 3, 4)
 
 
-FDPVideoProcessor.register_for_auto_class("AutoVideoProcessor")
+FDPVideoProcessor.register_for_auto_class("AutoVideoProcessor")  # type: ignore[no-untyped-call]

@@ -80,7 +80,9 @@ def test_cut_takes_the_interval(tmp_path):
 
 
 def test_cut_reports_missing_and_surplus_frames(tmp_path):
-    clip = cut_clip(record(), listing(tmp_path, (8, 10, 13, 15, 16), left_out=("img10(1).jpg",)), label="a", only_interval=True)
+    clip = cut_clip(
+        record(), listing(tmp_path, (8, 10, 13, 15, 16), left_out=("img10(1).jpg",)), label="a", only_interval=True
+    )
     assert (clip.numbers, clip.missing, clip.surplus) == ([10, 13, 15], 3, 3)
     # The apex 12 has no file: 13 is the nearest.
     assert clip.apex_index == 1
