@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from .errors import RenderingOptionError
 from .faces import Face, FaceFamily, FloatArray, subject_light
 from .motion import CURVE_KEYS, DIFFICULTIES, Event, Performance, plan_performance
 
 UInt8Array = NDArray[np.uint8]
+# Where the blur's Gaussian is cut off, in standard deviations.
+BLUR_REACH = 3.0
 
 
 @dataclass(frozen=True)
@@ -85,33 +89,21 @@ class RenderedClip:
 
 def film(face: Face, performance: Performance) -> Iterator[UInt8Array]:
     """Yield the frames of a recording, uint8 of shape `(height, width)`, as the camera delivers them before JPEG."""
-    rng = np.random.default_rng([0xCA3E, *performance.seed])
+    noise = torch.Generator().manual_seed(int(np.random.default_rng([0xCA3E, *performance.seed]).integers(2**63)))
     blur = performance.blur * face.pixel_scale
     for frame in range(performance.num_frames):
         picture = face.render(performance.state(frame))
         if blur > 0.2:
-            picture = gaussian_blur(picture, blur)
+            picture = gaussian_filter(picture, blur, mode="nearest", truncate=BLUR_REACH)
         # Display gamma first, then gain: recordings differ in brightness as seen, not in light.
-        picture = np.sqrt(picture) * performance.gain[frame]
-        picture += performance.noise * rng.standard_normal(picture.shape, dtype=np.float32)
-        yield (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
-
-
-def gaussian_blur(picture: FloatArray, sigma: float) -> FloatArray:
-    """Return the picture blurred by a Gaussian of `sigma` pixels; the border continues outside."""
-    radius = max(1, int(np.ceil(3 * sigma)))
-    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2).astype(np.float32)
-    kernel /= kernel.sum()
-    for axis in (0, 1):
-        padding = [(radius, radius) if other == axis else (0, 0) for other in (0, 1)]
-        padded = np.pad(picture, padding, mode="edge")
-        size = picture.shape[axis]
-        shifted = (
-            padded[offset : offset + size] if axis == 0 else padded[:, offset : offset + size]
-            for offset in range(2 * radius + 1)
-        )
-        picture = np.sum([weight * part for weight, part in zip(kernel, shifted, strict=True)], axis=0)
-    return picture
+        np.sqrt(picture, out=picture)
+        picture *= performance.gain[frame]
+        # Torch draws normal numbers three times as fast as NumPy.
+        picture += performance.noise * torch.empty(picture.shape).normal_(generator=noise).numpy()
+        np.clip(picture, 0, 1, out=picture)
+        picture *= 255
+        picture += np.float32(0.5)
+        yield picture.astype(np.uint8)
 
 
 def measure(face: Face, performance: Performance) -> GroundTruth:

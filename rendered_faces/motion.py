@@ -15,6 +15,8 @@ CURVE_KEYS = tuple((code, side) for side in ("L", "R") for code in ACTION_UNITS)
 _COLUMN = {key: index for index, key in enumerate(CURVE_KEYS)}
 # FACS intensity letters by peak motion in reference pixels; our choice, A to C is where micro-expressions lie.
 INTENSITY_LIMITS = ((0.7, "A"), (1.5, "B"), (2.5, "C"), (3.5, "D"))
+# Less than this many reference pixels of an action unit is no motion: the flanks of twitches never quite end.
+LEAST_MOTION = 1e-3
 # No head turns further from the front, in degrees, whatever is drawn; our choice.
 LARGEST_YAW = 15.0
 
@@ -138,7 +140,7 @@ class Performance:
     def state(self, frame: int) -> FaceState:
         """Return the face at a 0-based frame."""
         yaw, pitch, roll, shift_x, shift_y, scale = (float(value) for value in self.pose[frame])
-        moving = np.flatnonzero(self.curves[frame])
+        moving = np.flatnonzero(self.curves[frame] > LEAST_MOTION)
         return FaceState(
             action_units={CURVE_KEYS[column]: float(self.curves[frame, column]) for column in moving},
             blink=float(self.blink[frame]),

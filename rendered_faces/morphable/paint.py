@@ -197,6 +197,49 @@ def paint_eye(look: Complexion, radius: float, size: int) -> FloatArray:
     return ball.astype(np.float32)
 
 
+@dataclass(frozen=True)
+class Plane:
+    """A flat picture that stands upright before or behind the head.
+
+    Args:
+        cover (`np.ndarray` of shape `(rows, columns)`): opacity in [0, 1], float32.
+        tone (`np.ndarray` of shape `(rows, columns)`): luminance, float32.
+        left, top (`float`): where its first texel lies, model units from the middle of the frame.
+        depth (`float`): how far before the model's origin it stands.
+        texels_per_unit (`float`): its resolution.
+    """
+
+    cover: FloatArray
+    tone: FloatArray
+    left: float
+    top: float
+    depth: float
+    texels_per_unit: float
+
+
+def paint_glasses(look: Complexion, eyes: FloatArray, texels_per_unit: float) -> Plane:
+    """Return rims on a plane before the eyes.
+
+    Args:
+        look (`Complexion`): whose glasses.
+        eyes (`np.ndarray` of shape `(12, 3)`): corners and lids of the right, then of the left eye.
+        texels_per_unit (`float`): resolution.
+    """
+    right_eye, left_eye = eyes[:6].mean(axis=0), eyes[6:].mean(axis=0)
+    left, right = right_eye[0] - 3.5, left_eye[0] + 3.5
+    top, bottom = min(right_eye[1], left_eye[1]) - 3.0, max(right_eye[1], left_eye[1]) + 3.5
+    columns, rows = round((right - left) * texels_per_unit), round((bottom - top) * texels_per_unit)
+    x, y = np.meshgrid(left + np.arange(columns) / texels_per_unit, top + np.arange(rows) / texels_per_unit)
+    cover = np.zeros_like(x)
+    for eye in (right_eye, left_eye):
+        ring = (np.abs((x - eye[0]) / 2.5) ** 3 + np.abs((y - eye[1] - 0.2) / 1.8) ** 3) ** (1 / 3)
+        cover = np.maximum(cover, np.exp(-(((ring - 1) / 0.07) ** 2)))
+    between = (x > right_eye[0] + 2.4) & (x < left_eye[0] - 2.4)
+    cover = 0.9 * np.maximum(cover, between * np.exp(-(((y - right_eye[1] + 0.2) / 0.15) ** 2)))
+    tone = np.full(cover.shape, 0.05, np.float32)
+    return Plane(cover.astype(np.float32), tone, left, top, float(eyes[:, 2].max()) + 1.2, texels_per_unit)
+
+
 def furrows(landmarks: FloatArray, x: FloatArray, y: FloatArray) -> dict[tuple[int, str], FloatArray]:
     """Return the lines that action units draw into the skin and that the mesh is too coarse for.
 
