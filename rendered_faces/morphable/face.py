@@ -11,18 +11,21 @@ from numpy.typing import NDArray
 
 from rendered_faces.errors import RenderingError
 from rendered_faces.faces import Face, FaceFamily, FaceState, FloatArray, merge_midline, rotation_matrix
+from rendered_faces.variations import MORPHABLE_YAW, NONE, Variations
 
+from .complexion import Complexion
 from .model import FaceModel, read_face_model
 from .paint import (
     LEFT,
     TOP,
-    Complexion,
     Plane,
     furrows,
     hair_cover,
     paint_eye,
     paint_glasses,
+    paint_long_hair,
     paint_skin,
+    redness,
     texture_grid,
 )
 
@@ -79,16 +82,24 @@ class MorphableFace(Face):
         mesh (`DrawnMesh`): the part of it that is drawn.
         seed (`int`): chooses the identity.
         image_size_hw (`tuple` of two `int`): height and width of the images in pixels.
+        variations (`Variations`, *optional*): those of the face are drawn anew; none by default.
     """
 
     landmark_names = tuple(f"multi_pie_{index}" for index in range(68))
 
-    def __init__(self, model: FaceModel, mesh: DrawnMesh, seed: int, image_size_hw: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        model: FaceModel,
+        mesh: DrawnMesh,
+        seed: int,
+        image_size_hw: tuple[int, int],
+        variations: Variations = NONE,
+    ) -> None:
         super().__init__(image_size_hw)
         self.model, self.mesh = model, mesh
         rng = np.random.default_rng([0x1D3, seed])
         self.weights = IDENTITY_SPREAD * np.clip(rng.standard_normal(len(model.identity)), -2, 2).astype(np.float32)
-        self.look = Complexion.draw(rng)
+        self.look = Complexion.draw(rng).varied(variations, seed)
         self.units_to_pixels = PIXELS_PER_UNIT * self.pixel_scale
         generic = model.vertices * DOWN
         shape = model.vertices + np.tensordot(self.weights, model.identity.astype(np.float32), axes=1)
@@ -107,8 +118,8 @@ class MorphableFace(Face):
         """Identity weights of the model, then the painted part, float32 `(num_parameters,)`."""
         return np.concatenate((self.weights, self.look.vector()))
 
-    def render(self, state: FaceState) -> FloatArray:
-        """Return the luminance of one frame, float32 `(height, width)` in [0, 1]."""
+    def render(self, state: FaceState, backdrop: FloatArray | None = None) -> FloatArray:
+        """Return the luminance of one frame, float32 `(height, width)` in [0, 1]; see `Face.render`."""
         vertices = self._posed(state)
         height, width = self.image_size_hw
         pixels, depth = self._project(vertices, state)
@@ -118,11 +129,20 @@ class MorphableFace(Face):
         nearest, shares = raster.visible_triangles(
             samples, depth, mesh.triangles, mesh.num_quads, rows, width, raster.STAGGER
         )
-        painted, texture = self._painted(vertices, state), self._furrowed(state)
-        picture = raster.shade(nearest, shares, mesh.triangles, mesh.parts, painted, texture, self._background)
+        behind = self.wall if backdrop is None else backdrop
+        if self._long_hair is not None:
+            behind = behind.copy()
+            self._overlay(behind, self._long_hair, state)
+        painted, texture = self._painted(vertices, pixels, state), self._furrowed(state)
+        picture = raster.shade(nearest, shares, mesh.triangles, mesh.parts, painted, texture, behind)
         if self._glasses is not None:
             self._overlay(picture, self._glasses, state)
         return np.clip(picture, 0, 1)
+
+    @property
+    def wall(self) -> FloatArray:
+        """The luminance behind the head where no scene is given, float32 `(height, width)`."""
+        return self._wall
 
     def landmarks(self, state: FaceState) -> FloatArray:
         """Return the 68 Multi-PIE landmarks, float32 `(68, 2)`, pixels (x, y)."""
@@ -184,7 +204,13 @@ class MorphableFace(Face):
         self.uv = uv[self.mesh.vertices].astype(np.float32)
         height, width = self.image_size_hw
         slope = np.linspace(-0.5, 0.5, width, dtype=np.float32) * self.look.background_slope
-        self._background = np.tile(self.look.background + slope, (height, 1)).astype(np.float32)
+        self._wall = np.tile(self.look.background + slope, (height, 1)).astype(np.float32)
+        self._long_hair = paint_long_hair(self.look, seed, texels_per_unit) if self.look.long_hair else None
+        self._redness = np.ones(len(self.rest), np.float32)
+        skin_stop = self.mesh.kept(ALL_SKIN).stop
+        self._redness[:skin_stop] = redness(self.look, places, generic[self.mesh.vertices[:skin_stop], :2])
+        for part in self._eyeballs:
+            self._redness[part] = 0
         eyes = self.rest[self.mesh.landmarks[36:48]]
         self._glasses = paint_glasses(self.look, eyes, texels_per_unit) if self.look.glasses else None
 
@@ -258,9 +284,10 @@ class MorphableFace(Face):
         centre_x = (width - 1) / 2 + state.shift_xy[0] * self.pixel_scale
         centre_y = (height - 1) / 2 + state.shift_xy[1] * self.pixel_scale
         matrix = rotation_matrix(state.yaw, state.pitch, state.roll) * np.float32(self.units_to_pixels * state.scale)
-        return raster.project(vertices, matrix, np.float32(centre_x), np.float32(centre_y), np.float32(0))
+        nearness = np.float32(state.nearness / (self.pixel_scale * state.scale))
+        return raster.project(vertices, matrix, np.float32(centre_x), np.float32(centre_y), nearness)
 
-    def _painted(self, vertices: FloatArray, state: FaceState) -> FloatArray:
+    def _painted(self, vertices: FloatArray, pixels: FloatArray, state: FaceState) -> FloatArray:
         """Return texture place, light on the paint and light on top of it at every vertex, float32 `(n, 4)`."""
         normals = raster.vertex_normals(vertices, self.mesh.triangles)
         rotation = rotation_matrix(state.yaw, state.pitch, state.roll)
@@ -282,6 +309,13 @@ class MorphableFace(Face):
         painted[self._inside_mouth, 3] = 0
         for part in self._eyeballs:
             painted[part, 3] = 0.9 * key * np.maximum(normals[part] @ half, 0) ** 300
+        if state.light.warmth:
+            painted[:, 2] *= 1 + np.float32(state.light.warmth) * self._redness
+        if state.light.shadow:
+            height, width = self.image_size_hw
+            middle = np.array([(width - 1) / 2, (height - 1) / 2], np.float32)
+            x, y = ((pixels - middle) / np.float32(self.pixel_scale)).T
+            painted[:, 2:] *= state.light.share(x, y)[:, None]
         return painted
 
     def _overlay(self, picture: FloatArray, plane: Plane, state: FaceState) -> None:
@@ -348,10 +382,11 @@ class MorphableFaces(FaceFamily):
     """
 
     name = "morphable"
+    largest_yaw = MORPHABLE_YAW
 
     def __init__(self, folder: Path) -> None:
         self.model, self.mesh = _load(folder)
 
-    def face(self, seed: int, image_size_hw: tuple[int, int]) -> MorphableFace:
+    def face(self, seed: int, image_size_hw: tuple[int, int], variations: Variations = NONE) -> MorphableFace:
         """Return the identity that belongs to `seed`, framed in images of the given size."""
-        return MorphableFace(self.model, self.mesh, seed, image_size_hw)
+        return MorphableFace(self.model, self.mesh, seed, image_size_hw, variations)

@@ -17,6 +17,7 @@ import torch
 from torch.nn import functional as F
 
 from rendered_faces.faces import Face, FaceFamily, FaceState, FloatArray, rotation_matrix
+from rendered_faces.variations import BUILT_IN_YAW, NONE, Variations
 
 from .anatomy import PIXELS_PER_UNIT, Anatomy
 from .paint import paint_skin, paint_slits, relief
@@ -90,11 +91,12 @@ class ProceduralFace(Face):
     Args:
         seed (`int`): chooses the identity.
         image_size_hw (`tuple` of two `int`): height and width of the images in pixels.
+        variations (`Variations`, *optional*): those of the face are drawn anew; none by default.
     """
 
-    def __init__(self, seed: int, image_size_hw: tuple[int, int]) -> None:
+    def __init__(self, seed: int, image_size_hw: tuple[int, int], variations: Variations = NONE) -> None:
         super().__init__(image_size_hw)
-        self.anatomy = Anatomy.draw(seed)
+        self.anatomy = Anatomy.draw(seed).varied(variations, seed)
         self.units_to_pixels = PIXELS_PER_UNIT * self.pixel_scale
         # 1.25 texels a pixel keep the lids sharp and the maps small.
         self.grid = MapGrid(1.25 * self.units_to_pixels)
@@ -108,6 +110,8 @@ class ProceduralFace(Face):
         height, width = image_size_hw
         columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
         self._columns, self._rows = torch.from_numpy(columns), torch.from_numpy(rows)
+        middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
+        self._from_middle = (columns - middle_x) / self.pixel_scale, (rows - middle_y) / self.pixel_scale
         # The wall behind the head: even, a little brighter on one side.
         slope = (self._columns / (width - 1) - 0.5) * self.anatomy.background_slope
         self._background = self.anatomy.background + slope
@@ -123,8 +127,13 @@ class ProceduralFace(Face):
         """The anatomy as numbers, float32 `(num_parameters,)`."""
         return self.anatomy.vector()
 
-    def render(self, state: FaceState) -> FloatArray:
-        """Return the luminance of one frame, float32 `(height, width)` in [0, 1]."""
+    @property
+    def wall(self) -> FloatArray:
+        """The luminance behind the head where no scene is given, float32 `(height, width)`."""
+        return self._background.numpy()
+
+    def render(self, state: FaceState, backdrop: FloatArray | None = None) -> FloatArray:
+        """Return the luminance of one frame, float32 `(height, width)` in [0, 1]; see `Face.render`."""
         displacement, window = self.displacements.total(state.action_units)
         opening = SlitOpening.of(self.anatomy, state)
         albedo, wet = paint_slits(self.anatomy, self.skin, self.x, self.y, opening, displacement)
@@ -132,7 +141,10 @@ class ProceduralFace(Face):
         x, y, rigid_x, rigid_y = self._pixel_to_face(state, torch.from_numpy(displacement))
         maps = torch.from_numpy(np.stack((shaded, self.skin.alpha)))
         luminance, alpha = sample_maps(maps, x, y)
-        frame = torch.lerp(self._background, luminance, alpha)
+        if state.light.shadow:
+            luminance = luminance * torch.from_numpy(state.light.share(*self._from_middle))
+        behind = self._background if backdrop is None else torch.from_numpy(backdrop)
+        frame = torch.lerp(behind, luminance, alpha)
         if self.skin.occluder is not None:
             cover, tone = sample_maps(torch.from_numpy(self.skin.occluder), rigid_x, rigid_y)
             frame = torch.lerp(frame, tone, cover)
@@ -269,6 +281,8 @@ class ProceduralFace(Face):
         lit += np.float32(0.3 * state.light.ambient) * normal[2]
         lit += np.float32(0.7 * state.light.ambient)
         lit *= albedo
+        if state.light.warmth:
+            lit *= 1 + np.float32(state.light.warmth) * self.skin.redness
         np.maximum(mirror, 0, out=mirror)
         mirror **= 2
         mirror **= 2
@@ -281,7 +295,8 @@ class ProceduralFaces(FaceFamily):
     """The built-in family: needs no download."""
 
     name = "procedural"
+    largest_yaw = BUILT_IN_YAW
 
-    def face(self, seed: int, image_size_hw: tuple[int, int]) -> ProceduralFace:
+    def face(self, seed: int, image_size_hw: tuple[int, int], variations: Variations = NONE) -> ProceduralFace:
         """Return the identity that belongs to `seed`, framed in images of the given size."""
-        return ProceduralFace(seed, image_size_hw)
+        return ProceduralFace(seed, image_size_hw, variations)
