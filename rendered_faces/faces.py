@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .variations import NONE, Variations
+
 # Maps and pictures are float32; scripts and small vectors may be float64.
 FloatArray = NDArray[np.floating[Any]]
 
@@ -29,11 +31,28 @@ class Light:
         direction (`tuple` of three `float`): towards the light; x to the image's right, y down, z to the camera.
         key (`float`): strength of the key light, about 0.3 to 1.
         ambient (`float`): strength of the light from everywhere, about 0.2 to 0.6.
+        warmth (`float`): how much brighter (or, below 0, darker) red surfaces are than under white light: lips most,
+            skin half as much, hair, eyes and clothes hardly.
+        shadow (`float`): share of the light that a cast shadow takes, 0 for none.
+        shadow_edge, shadow_width (`float`): where the shadow begins and how soft its edge is, in pixels of a
+            128-pixel frame from its middle.
+        shadow_angle (`float`): direction in which the shadow lies; radians, 0 to the image's right, clockwise.
     """
 
     direction: tuple[float, float, float] = (-0.3, -0.5, 0.8)
     key: float = 0.7
     ambient: float = 0.4
+    warmth: float = 0.0
+    shadow: float = 0.0
+    shadow_edge: float = 0.0
+    shadow_width: float = 1.0
+    shadow_angle: float = 0.0
+
+    def share(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        """Return how much of the light reaches places of the frame, in pixels of a 128-pixel frame from its middle."""
+        across = x * np.float32(np.cos(self.shadow_angle)) + y * np.float32(np.sin(self.shadow_angle))
+        ramp = np.clip((across - np.float32(self.shadow_edge)) / np.float32(self.shadow_width) + np.float32(0.5), 0, 1)
+        return 1 - np.float32(self.shadow) * ramp * ramp * (3 - 2 * ramp)
 
 
 @dataclass(frozen=True)
@@ -50,6 +69,7 @@ class FaceState:
             looks down, positive roll is clockwise in the image.
         shift_xy (`tuple` of two `float`): head translation in pixels of a frame 128 pixels wide.
         scale (`float`): size of the head, 1 is the framing of the corpus.
+        nearness (`float`): 1 / distance of the camera in pixels of a 128-pixel frame; 0 is infinitely far.
         light (`Light`): the lighting.
     """
 
@@ -61,6 +81,7 @@ class FaceState:
     roll: float = 0.0
     shift_xy: tuple[float, float] = (0.0, 0.0)
     scale: float = 1.0
+    nearness: float = 0.0
     light: Light = field(default_factory=Light)
 
 
@@ -79,8 +100,22 @@ class Face(ABC):
         self.pixel_scale = min(image_size_hw) / REFERENCE_WIDTH
 
     @abstractmethod
-    def render(self, state: FaceState) -> FloatArray:
-        """Return the luminance of one frame, float32 of shape `(height, width)` in [0, 1], before any camera."""
+    def render(self, state: FaceState, backdrop: FloatArray | None = None) -> FloatArray:
+        """Return the luminance of one frame before any camera.
+
+        Args:
+            state (`FaceState`): what the face does.
+            backdrop (`np.ndarray` of shape `(height, width)`, *optional*): luminance behind the head, float32; the
+                identity's own wall when omitted.
+
+        Returns:
+            `np.ndarray` of shape `(height, width)`, float32 in [0, 1].
+        """
+
+    @property
+    @abstractmethod
+    def wall(self) -> FloatArray:
+        """The luminance behind the head where no scene is given, float32 `(height, width)`."""
 
     @abstractmethod
     def landmarks(self, state: FaceState) -> FloatArray:
@@ -110,10 +145,12 @@ class FaceFamily(ABC):
     """A way to make faces: a seed in, an identity out."""
 
     name: str
+    # How far its heads may turn from the front, in degrees.
+    largest_yaw: float
 
     @abstractmethod
-    def face(self, seed: int, image_size_hw: tuple[int, int]) -> Face:
-        """Return the identity that belongs to `seed`; the same seed always gives the same face."""
+    def face(self, seed: int, image_size_hw: tuple[int, int], variations: Variations = NONE) -> Face:
+        """Return the identity that belongs to `seed`; the same seed and switches always give the same face."""
 
 
 def rotation_matrix(yaw: float, pitch: float, roll: float) -> FloatArray:

@@ -6,16 +6,18 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from .camera import Sensor, UInt8Array, transcoded
 from .errors import RenderingOptionError
 from .faces import Face, FaceFamily, FloatArray, subject_light
-from .motion import CURVE_KEYS, DIFFICULTIES, Event, Performance, plan_performance
-
-UInt8Array = NDArray[np.uint8]
+from .motion import CURVE_KEYS, DIFFICULTIES, MIXED, PUBLISHED_DURATIONS, TIMINGS, Event, Performance, plan_performance
+from .scenes import Backdrop
+from .variations import Variations, switches_of
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class GroundTruth:
 
     Args:
         events (`tuple` of `Event`): the micro-expressions.
+        macro_events (`tuple` of `Event`): the macro-expressions.
         curves (`np.ndarray` of shape `(num_frames, 34)`): motion of each action unit in pixels of a 128-pixel frame;
             columns as in `motion.CURVE_KEYS`.
         pose (`np.ndarray` of shape `(num_frames, 6)`): yaw, pitch, roll, shift x, shift y, scale.
@@ -32,12 +35,14 @@ class GroundTruth:
             corner as seen in the image; pixels (x, y).
         landmarks (`np.ndarray` of shape `(num_frames, num_landmarks, 2)`): pixels (x, y).
         landmark_names (`tuple` of `str`): their names.
-        flow (`np.ndarray` of shape `(num_events, height, width, 2)`): skin motion from onset to apex in pixels.
+        flow (`np.ndarray` of shape `(num_events, height, width, 2)`): skin motion from onset to apex in pixels, of the
+            micro-expressions.
         identity (`np.ndarray` of shape `(num_parameters,)`): the numbers of the face.
         fps (`float`): frames per second.
     """
 
     events: tuple[Event, ...]
+    macro_events: tuple[Event, ...]
     curves: FloatArray
     pose: FloatArray
     blink: FloatArray
@@ -53,9 +58,8 @@ class GroundTruth:
         """Write everything into one compressed `.npz`; flow is rounded to float16 (0.002 px below 4 px)."""
         np.savez_compressed(
             path,
-            event_frames=np.array([(event.onset, event.apex, event.offset) for event in self.events], np.int32),
-            event_emotions=np.array([event.emotion for event in self.events]),
-            event_action_units=np.array([event.action_units_text() for event in self.events]),
+            **_event_columns("event", self.events),
+            **_event_columns("macro", self.macro_events),
             curve_names=np.array([f"{side}{code}" for code, side in CURVE_KEYS]),
             curves=self.curves,
             pose=self.pose,
@@ -68,6 +72,17 @@ class GroundTruth:
             identity=self.identity,
             fps=np.float32(self.fps),
         )
+
+
+def _event_columns(name: str, events: tuple[Event, ...]) -> dict[str, NDArray[Any]]:
+    """Return the arrays that hold events: onset, apex and offset, emotion, action units and timing."""
+    frames = np.array([(event.onset, event.apex, event.offset) for event in events], np.int32)
+    return {
+        f"{name}_frames": frames.reshape(len(events), 3),
+        f"{name}_emotions": np.array([event.emotion for event in events], np.str_),
+        f"{name}_action_units": np.array([event.action_units_text() for event in events], np.str_),
+        f"{name}_timings": np.array([event.timing for event in events], np.str_),
+    }
 
 
 @dataclass(frozen=True)
@@ -85,33 +100,16 @@ class RenderedClip:
 
 def film(face: Face, performance: Performance) -> Iterator[UInt8Array]:
     """Yield the frames of a recording, uint8 of shape `(height, width)`, as the camera delivers them before JPEG."""
-    rng = np.random.default_rng([0xCA3E, *performance.seed])
-    blur = performance.blur * face.pixel_scale
+    frames = _exposed(face, performance)
+    return frames if performance.codec is None else transcoded(frames, performance.codec, performance.fps)
+
+
+def _exposed(face: Face, performance: Performance) -> Iterator[UInt8Array]:
+    sensor = Sensor(performance, face.pixel_scale)
+    behind = None if performance.scene is None else Backdrop(performance.scene, face.wall)
     for frame in range(performance.num_frames):
-        picture = face.render(performance.state(frame))
-        if blur > 0.2:
-            picture = gaussian_blur(picture, blur)
-        # Display gamma first, then gain: recordings differ in brightness as seen, not in light.
-        picture = np.sqrt(picture) * performance.gain[frame]
-        picture += performance.noise * rng.standard_normal(picture.shape, dtype=np.float32)
-        yield (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
-
-
-def gaussian_blur(picture: FloatArray, sigma: float) -> FloatArray:
-    """Return the picture blurred by a Gaussian of `sigma` pixels; the border continues outside."""
-    radius = max(1, int(np.ceil(3 * sigma)))
-    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2).astype(np.float32)
-    kernel /= kernel.sum()
-    for axis in (0, 1):
-        padding = [(radius, radius) if other == axis else (0, 0) for other in (0, 1)]
-        padded = np.pad(picture, padding, mode="edge")
-        size = picture.shape[axis]
-        shifted = (
-            padded[offset : offset + size] if axis == 0 else padded[:, offset : offset + size]
-            for offset in range(2 * radius + 1)
-        )
-        picture = np.sum([weight * part for weight, part in zip(kernel, shifted, strict=True)], axis=0)
-    return picture
+        picture = face.render(performance.state(frame), None if behind is None else behind.picture(frame))
+        yield sensor.expose(picture, frame)
 
 
 def measure(face: Face, performance: Performance) -> GroundTruth:
@@ -120,6 +118,7 @@ def measure(face: Face, performance: Performance) -> GroundTruth:
     flow = [face.flow(states[event.onset], states[event.apex]) for event in performance.events]
     return GroundTruth(
         events=performance.events,
+        macro_events=performance.macro_events,
         curves=performance.curves,
         pose=performance.pose,
         blink=performance.blink,
@@ -141,7 +140,13 @@ def jpeg_bytes(frame: UInt8Array, quality: int) -> bytes:
 
 
 def check_recording(
-    size_hw: tuple[int, int], fps: float, difficulty: str, duration_s: tuple[float, float], neutral_s: float
+    size_hw: tuple[int, int],
+    fps: float,
+    difficulty: str,
+    duration_s: tuple[float, float],
+    neutral_s: float,
+    timing: str = "pulse",
+    durations: str | None = None,
 ) -> None:
     """Refuse settings that no recording can be rendered with.
 
@@ -151,14 +156,16 @@ def check_recording(
         difficulty (`str`): one of `motion.DIFFICULTIES`.
         duration_s (`tuple` of two `float`): shortest and longest event, 0.02 to 5 seconds.
         neutral_s (`float`): quiet time, 0 to 600 seconds.
+        timing (`str`, *optional*, defaults to `"pulse"`): one of `events.TIMINGS`, or `"mixed"`.
+        durations (`str`, *optional*): one of `events.PUBLISHED_DURATIONS`.
 
     Raises:
         RenderingOptionError: one of them is out of its range.
     """
-    for name, low, high, value in (("fps", 10, 1000, fps), ("neutral_s", 0, 600, neutral_s)):
-        if not low <= value <= high:
+    for name, low, high, number in (("fps", 10, 1000, fps), ("neutral_s", 0, 600, neutral_s)):
+        if not low <= number <= high:
             raise RenderingOptionError(
-                f"{name} must be {low} to {high}, but {value} was given: choose within that range."
+                f"{name} must be {low} to {high}, but {number} was given: choose within that range."
             )
     if not all(32 <= side <= 4096 for side in size_hw):
         raise RenderingOptionError(
@@ -168,10 +175,15 @@ def check_recording(
         raise RenderingOptionError(
             f"events last 0.02 to 5 seconds, shortest first, but {duration_s} was given: give two such numbers."
         )
-    if difficulty not in DIFFICULTIES:
-        raise RenderingOptionError(
-            f"difficulty is one of {', '.join(DIFFICULTIES)}, but {difficulty!r} was given: choose one of them."
-        )
+    for name, value, known in (
+        ("difficulty", difficulty, tuple(DIFFICULTIES)),
+        ("timing", timing, (*TIMINGS, MIXED)),
+        ("durations", durations, (None, *PUBLISHED_DURATIONS)),
+    ):
+        if value not in known:
+            raise RenderingOptionError(
+                f"{name} is one of {', '.join(map(str, known))}, but {value!r} was given: choose one of them."
+            )
 
 
 def render_clip(
@@ -186,6 +198,8 @@ def render_clip(
     duration_s: tuple[float, float] = (0.2, 0.4),
     neutral_s: float = 0.0,
     speech: bool = False,
+    timing: str = "pulse",
+    variations: Variations | None = None,
     family: FaceFamily | None = None,
 ) -> RenderedClip:
     """Render one clip of anybody, for demonstrations and tests; nothing is written.
@@ -198,10 +212,12 @@ def render_clip(
         seed (`int`, *optional*, defaults to 0): draws motion, pose, light and noise.
         size (`int`, *optional*, defaults to 128): height and width in pixels.
         fps (`float`, *optional*, defaults to 100.0): frames per second.
-        difficulty (`str`, *optional*, defaults to `"mild"`): `"mild"`, `"medium"` or `"hard"`.
+        difficulty (`str`, *optional*, defaults to `"mild"`): `"mild"`, `"medium"`, `"hard"` or `"wild"`.
         duration_s (`tuple` of two `float`, *optional*, defaults to `(0.2, 0.4)`): shortest and longest event.
         neutral_s (`float`, *optional*, defaults to 0.0): quiet time before and after.
         speech (`bool`, *optional*, defaults to `False`): whether the subject talks.
+        timing (`str`, *optional*, defaults to `"pulse"`): one of `events.TIMINGS`, or `"mixed"`.
+        variations (`Variations`, *optional*): switches that are on; those of the difficulty when omitted.
         family (`FaceFamily`, *optional*): the kind of face; the built-in one when omitted.
 
     Returns:
@@ -215,8 +231,11 @@ def render_clip(
         raise ValueError("a clip needs an emotion or action units, but neither was given: pass emotion='happiness'.")
     from .procedural.face import ProceduralFaces
 
-    check_recording((size, size), fps, difficulty, duration_s, neutral_s)
-    face = (family or ProceduralFaces()).face(subject_seed, (size, size))
+    check_recording((size, size), fps, difficulty, duration_s, neutral_s, timing)
+    if variations is None:
+        variations = switches_of(difficulty)
+    family = family or ProceduralFaces()
+    face = family.face(subject_seed, (size, size), variations)
     performance = plan_performance(
         (subject_seed, seed),
         [(emotion, action_units)],
@@ -225,6 +244,9 @@ def render_clip(
         duration_s=duration_s,
         neutral_s=neutral_s,
         speech=speech,
+        timing=timing,
+        variations=variations,
+        largest_yaw=family.largest_yaw,
         light=subject_light(subject_seed),
     )
     frames = np.stack(list(film(face, performance)))

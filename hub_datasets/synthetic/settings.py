@@ -18,10 +18,9 @@ from rendered_faces.motion import Performance, plan_performance
 from rendered_faces.prototypes import MIXES, deal_emotions
 
 # Raise it whenever the same settings would give other pixels or another truth: caches are then rendered anew.
-# 7: gaze shifts come in time order, heads turn 15 degrees at most, the built-in renderer takes more steps where the
-# head is turned far, a right unit 10 alone lights the mouth of a model; landmarks of the built-in faces lie on the
-# paint, and flow leaves the turn of the eyeballs out.
-GENERATOR_VERSION = 7
+# 8: two samples a pixel, shaded once where they lie on one surface; sensor noise drawn by torch; motion below a
+# thousandth of a pixel is none; the built-in faces take rough steps first.
+GENERATOR_VERSION = 8
 
 
 @dataclass(frozen=True)

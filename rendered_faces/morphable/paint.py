@@ -7,78 +7,17 @@ down.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
 from rendered_faces.faces import FloatArray
 from rendered_faces.painting import bump, smooth_noise, step_at
 
+from .complexion import Complexion
+
 # What the skin's texture covers, in model units.
 LEFT, RIGHT, TOP, BOTTOM = -13.0, 13.0, -15.5, 20.0
-
-
-@dataclass(frozen=True)
-class Complexion:
-    """The painted part of an identity; tones in [0, 1], lengths in model units."""
-
-    skin_tone: float
-    mottle: float
-    freckles: float
-    moles: float
-    brow_thickness: float
-    brow_density: float
-    brow_lift: float
-    lip_contrast: float
-    eye_shadow: float
-    stubble: float
-    hair_tone: float
-    hair_volume: float
-    hairline: float
-    fringe: float
-    parting: float
-    iris_tone: float
-    iris_radius: float
-    oiliness: float
-    background: float
-    background_slope: float
-    glasses: float
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator) -> Complexion:
-        """Return a random complexion."""
-
-        def between(low: float, high: float) -> float:
-            return float(rng.uniform(low, high))
-
-        skin_tone = between(0.2, 0.58)
-        return cls(
-            skin_tone=skin_tone,
-            mottle=between(0.02, 0.05),
-            freckles=max(0.0, between(-0.5, 0.3)),
-            moles=float(rng.integers(0, 5)),
-            brow_thickness=between(0.3, 0.55),
-            brow_density=between(0.35, 0.9),
-            brow_lift=between(-0.2, 0.35),
-            lip_contrast=between(0.12, 0.4),
-            eye_shadow=between(0.05, 0.25),
-            stubble=max(0.0, between(-0.4, 0.3)),
-            hair_tone=between(0.03, 0.45) * (0.4 + 0.6 * skin_tone),
-            hair_volume=between(0.3, 1.4),
-            hairline=between(9.3, 11.5),
-            fringe=max(0.0, between(-2.0, 3.0)),
-            parting=between(-3.5, 3.5),
-            iris_tone=between(0.06, 0.35),
-            iris_radius=between(0.56, 0.64),
-            oiliness=between(0.02, 0.12),
-            background=between(0.2, 0.85),
-            background_slope=between(-0.15, 0.15),
-            glasses=float(rng.random() < 0.12),
-        )
-
-    def vector(self) -> FloatArray:
-        """Return all numbers, float32 of shape `(num_parameters,)`."""
-        return np.asarray(astuple(self), np.float32)
 
 
 def texture_grid(texels_per_unit: float) -> tuple[FloatArray, FloatArray]:
@@ -129,13 +68,81 @@ def paint_skin(look: Complexion, landmarks: FloatArray, x: FloatArray, y: FloatA
         tone *= 1 - 0.5 * bump(x, y, side * 0.62, landmarks[33, 1] - 0.12, 0.36, 0.2)
     beard = step_at(y - 1.8 + 0.35 * np.clip(np.abs(x) - 4, -2, 3), 1.0) * step_at(8.5 - y, 1.5)
     tone *= 1 - look.stubble * beard * (1 + 0.3 * smooth_noise(rng, size, (280, 210)))
+    more = np.random.default_rng([0x5C3, seed])
+    tone = _paint_age(look, landmarks, x, y, tone, more)
+    tone = _paint_beard(look, landmarks, x, y, tone, beard, more)
     tone = _paint_lips(look, landmarks, x, y, tone, smooth_noise(rng, size, (50, 190)))
-    tone = _paint_lashes(landmarks, x, y, tone)
+    tone = _paint_lashes(look, landmarks, x, y, tone)
     tone = _paint_brows(look, landmarks, x, y, tone, smooth_noise(rng, size, (230, 190)))
     cover = hair_cover(look, x, y + 0.3 * smooth_noise(rng, size, (20, 90)))
     strands = smooth_noise(rng, size, (26, 230)) + 0.6 * smooth_noise(rng, size, (60, 230))
     tone = tone * (1 - cover) + look.hair_tone * np.clip(1 + 0.3 * strands, 0.3, 2) * cover
+    if look.collar:
+        cloth = look.shirt_tone * (1 + look.stripes * np.sin(4 * x + 2 * y))
+        tone += (cloth - tone) * step_at(y - look.collar + 0.04 * x * x, 0.2)
     return np.clip(tone, 0.01, 0.95).astype(np.float32)
+
+
+def _paint_age(
+    look: Complexion, landmarks: FloatArray, x: FloatArray, y: FloatArray, tone: FloatArray, rng: np.random.Generator
+) -> FloatArray:
+    """Return the skin with pores, wrinkles and blush; each is 0 unless a variation asks for it."""
+    size = (x.shape[0], x.shape[1])
+    if look.pores:
+        tone = tone * (1 + look.pores * smooth_noise(rng, size, (480, 350)))
+    if look.wrinkles:
+        brow_y, bend = float(landmarks[[19, 24], 1].mean()), 0.35 * smooth_noise(rng, size, (12, 9))
+        across = (0.5 + 0.5 * np.cos((y - brow_y + bend) * 3.6)) ** 6 * bump(x, y, 0, brow_y - 3.2, 4.6, 2.2)
+        rays = (0.5 + 0.5 * np.cos((y + 2.6 + bend) * 8)) ** 4 * bump(np.abs(x), y, 6.2, -2.6, 0.9, 1.6)
+        fold = np.clip((y - landmarks[31, 1] + 0.5) / (landmarks[48, 1] - landmarks[31, 1]), 0, 1.2)
+        beside = np.exp(-(((np.abs(x) - 1.9 - 1.6 * fold) / 0.16) ** 2)) * (fold > 0.05) * (fold < 1.15)
+        tone = tone * (1 - look.wrinkles * np.clip(across + rays + beside, 0, 1))
+    return tone * (1 - look.blush * bump(np.abs(x), y, 4.9, 0.6, 1.8, 1.4))
+
+
+def _paint_beard(
+    look: Complexion,
+    landmarks: FloatArray,
+    x: FloatArray,
+    y: FloatArray,
+    tone: FloatArray,
+    lower_face: FloatArray,
+    rng: np.random.Generator,
+) -> FloatArray:
+    if not look.beard and not look.moustache:
+        return tone
+    size = (x.shape[0], x.shape[1])
+    hairs = 0.8 + 0.3 * smooth_noise(rng, size, (150, 260)) + 0.2 * smooth_noise(rng, size, (40, 120))
+    mouth_x, mouth_y = landmarks[[48, 54]].mean(axis=0)
+    around_mouth = bump(x, y, mouth_x, mouth_y, 2.4, 0.75)
+    cover = look.beard * lower_face * step_at(y - mouth_y + 1.2 + 0.25 * (np.abs(x) - 3.5), 0.8)
+    lip_y = float(landmarks[51, 1] + landmarks[33, 1]) / 2 + 0.1
+    band = np.exp(-(np.abs((y - lip_y - 0.06 * x * x) / 0.5) ** 3)) * step_at(3.3 - np.abs(x), 0.5)
+    cover = np.maximum(cover, look.moustache * band) * (1 - np.clip(1.6 * around_mouth, 0, 1) * (band < 0.3))
+    cover = np.clip(cover * hairs, 0, 0.95)
+    return tone + (0.7 * look.hair_tone * np.clip(hairs, 0.3, 1.5) - tone) * cover
+
+
+def paint_long_hair(look: Complexion, seed: int, texels_per_unit: float) -> Plane:
+    """Return hair that falls beside the neck, on a plane behind the face."""
+    rng = np.random.default_rng([0x5C4, seed])
+    columns, rows = round(26 * texels_per_unit), round(32 * texels_per_unit)
+    x, y = np.meshgrid(-13 + np.arange(columns) / texels_per_unit, -16 + np.arange(rows) / texels_per_unit)
+    waves = 0.5 * smooth_noise(rng, (rows, columns), (9, 5))
+    width = rng.uniform(8.6, 11.0) - 0.02 * np.clip(-y, 0, 20) ** 2 + waves
+    cover = step_at(width - np.abs(x), 0.3) * step_at(look.long_hair + 2 * waves - y, 0.6)
+    strands = smooth_noise(rng, (rows, columns), (12, 150)) + 0.6 * smooth_noise(rng, (rows, columns), (30, 220))
+    tone = np.clip(0.8 * look.hair_tone * np.clip(1 + 0.35 * strands, 0.2, 2), 0.01, 1)
+    return Plane(cover.astype(np.float32), tone.astype(np.float32), -13.0, -16.0, -2.0, texels_per_unit)
+
+
+def redness(look: Complexion, landmarks: FloatArray, places: FloatArray) -> FloatArray:
+    """Return how much redder than gray the surface is at places of the generic face (`(n, 2)`): skin 1, lips 2."""
+    x, y = places[:, 0], places[:, 1]
+    mouth_x, mouth_y = landmarks[[48, 54]].mean(axis=0)
+    red = 1 + bump(x, y, mouth_x, mouth_y, 2.2, 0.8)
+    cloth = step_at(y - look.collar, 0.2) if look.collar else np.zeros_like(y)
+    return (red * (1 - 0.8 * hair_cover(look, x, y)) * (1 - 0.8 * cloth)).astype(np.float32)
 
 
 def _paint_lips(
@@ -148,7 +155,9 @@ def _paint_lips(
     return tone * (1 - look.lip_contrast * lip * (1 + 0.1 * creases))
 
 
-def _paint_lashes(landmarks: FloatArray, x: FloatArray, y: FloatArray, tone: FloatArray) -> FloatArray:
+def _paint_lashes(
+    look: Complexion, landmarks: FloatArray, x: FloatArray, y: FloatArray, tone: FloatArray
+) -> FloatArray:
     for start in (36, 42):
         eye = landmarks[start : start + 6]
         upper, lower = eye[[0, 1, 2, 3]], eye[[0, 5, 4, 3]]
@@ -157,6 +166,9 @@ def _paint_lashes(landmarks: FloatArray, x: FloatArray, y: FloatArray, tone: Flo
         above = np.exp(-(((y - np.interp(x, upper[:, 0], upper[:, 1])) / 0.13) ** 2))
         below = np.exp(-(((y - np.interp(x, lower[:, 0], lower[:, 1])) / 0.09) ** 2))
         tone = tone * (1 - 0.75 * along * above) * (1 - 0.3 * along * below)
+        if look.liner:
+            drawn = np.exp(-(((y - np.interp(x, upper[:, 0], upper[:, 1]) + 0.12) / 0.2) ** 2))
+            tone = tone * (1 - look.liner * along * np.maximum(drawn, 0.5 * below))
     return tone
 
 
@@ -195,6 +207,51 @@ def paint_eye(look: Complexion, radius: float, size: int) -> FloatArray:
     ball = white + (iris - white) * step_at(1 - distance, 0.07)
     ball = ball + (0.02 - ball) * step_at(0.4 - distance, 0.06)
     return ball.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A flat picture that stands upright before or behind the head.
+
+    Args:
+        cover (`np.ndarray` of shape `(rows, columns)`): opacity in [0, 1], float32.
+        tone (`np.ndarray` of shape `(rows, columns)`): luminance, float32.
+        left, top (`float`): where its first texel lies, model units from the middle of the frame.
+        depth (`float`): how far before the model's origin it stands.
+        texels_per_unit (`float`): its resolution.
+    """
+
+    cover: FloatArray
+    tone: FloatArray
+    left: float
+    top: float
+    depth: float
+    texels_per_unit: float
+
+
+def paint_glasses(look: Complexion, eyes: FloatArray, texels_per_unit: float) -> Plane:
+    """Return rims on a plane before the eyes.
+
+    Args:
+        look (`Complexion`): whose glasses.
+        eyes (`np.ndarray` of shape `(12, 3)`): corners and lids of the right, then of the left eye.
+        texels_per_unit (`float`): resolution.
+    """
+    right_eye, left_eye = eyes[:6].mean(axis=0), eyes[6:].mean(axis=0)
+    left, right = right_eye[0] - 3.5, left_eye[0] + 3.5
+    top, bottom = min(right_eye[1], left_eye[1]) - 3.0, max(right_eye[1], left_eye[1]) + 3.5
+    columns, rows = round((right - left) * texels_per_unit), round((bottom - top) * texels_per_unit)
+    x, y = np.meshgrid(left + np.arange(columns) / texels_per_unit, top + np.arange(rows) / texels_per_unit)
+    cover, glass = np.zeros_like(x), np.zeros_like(x)
+    for eye in (right_eye, left_eye):
+        ring = (np.abs((x - eye[0]) / 2.5) ** 3 + np.abs((y - eye[1] - 0.2) / 1.8) ** 3) ** (1 / 3)
+        cover = np.maximum(cover, np.exp(-(((ring - 1) / look.rim) ** 2)))
+        glass = np.maximum(glass, step_at(1 - ring, 0.05))
+    between = (x > right_eye[0] + 2.4) & (x < left_eye[0] - 2.4)
+    cover = 0.9 * np.maximum(cover, between * np.exp(-(((y - right_eye[1] + 0.2) / 0.15) ** 2)))
+    cover = np.maximum(cover, look.lens * glass)
+    tone = np.full(cover.shape, 0.05, np.float32)
+    return Plane(cover.astype(np.float32), tone, left, top, float(eyes[:, 2].max()) + 1.2, texels_per_unit)
 
 
 def furrows(landmarks: FloatArray, x: FloatArray, y: FloatArray) -> dict[tuple[int, str], FloatArray]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from collections.abc import Callable
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 
 from rendered_faces.faces import FloatArray
 from rendered_faces.painting import bump
+from rendered_faces.variations import Variations, switch_rng
 
 # Half the width of a face is this many pixels of a 128-pixel frame.
 PIXELS_PER_UNIT = 53.0
@@ -112,6 +114,15 @@ class Anatomy:
     background_slope: float
     glasses: float
     strand: float
+    # What only the variations draw.
+    rim: float = 0.09
+    lens: float = 0.0
+    beard: float = 0.0
+    moustache: float = 0.0
+    pores: float = 0.0
+    liner: float = 0.0
+    blush: float = 0.0
+    stripes: float = 0.0
 
     @classmethod
     def draw(cls, seed: int) -> Anatomy:
@@ -175,6 +186,14 @@ class Anatomy:
             glasses=float(rng.random() < 0.15),
             strand=float(rng.random() < 0.15),
         )
+
+    def varied(self, variations: Variations, seed: int) -> Anatomy:
+        """Return the same anatomy but for what the switches draw anew."""
+        anatomy = self
+        for name in variations.chosen():
+            if name in _LOOKS:
+                anatomy = replace(anatomy, **_LOOKS[name](switch_rng(name, (seed,)), anatomy))
+        return anatomy
 
     def vector(self) -> FloatArray:
         """Return all numbers, float32 of shape `(num_parameters,)`."""
@@ -269,3 +288,71 @@ class Anatomy:
         points["lower_lip_bottom"] = (0.0, bottom)
         points["chin"] = (0.0, self.chin_y - 0.03)
         return tuple(points), np.array(list(points.values()), np.float32)
+
+
+def _hair(rng: np.random.Generator, a: Anatomy) -> dict[str, float]:
+    return {
+        # Hair is rarely brighter than skin.
+        "hair_tone": rng.uniform(0.02, 1.1 * a.skin_tone),
+        "hairline_y": rng.uniform(-1.15, -0.7),
+        "fringe": max(0.0, rng.uniform(-0.4, 0.6)),
+        "parting": rng.uniform(-0.8, 0.8),
+        "strand": float(rng.random() < 0.3),
+    }
+
+
+def _beard(rng: np.random.Generator, a: Anatomy) -> dict[str, float]:
+    kind = rng.random()
+    return {
+        "stubble": rng.uniform(0.1, 0.5) if kind < 0.6 else 0.0,
+        "moustache": rng.uniform(0.4, 0.95) if 0.25 < kind < 0.6 else 0.0,
+        "beard": rng.uniform(0.5, 0.95) if 0.4 < kind < 0.6 else 0.0,
+    }
+
+
+def _glasses(rng: np.random.Generator, a: Anatomy) -> dict[str, float]:
+    tinted = rng.random() < 0.25
+    return {
+        "glasses": float(rng.random() < 0.5),
+        "rim": rng.uniform(0.04, 0.2),
+        "lens": rng.uniform(0.1, 0.5) if tinted else 0.0,
+    }
+
+
+def _brows(rng: np.random.Generator, a: Anatomy) -> dict[str, float]:
+    return {"brow_thickness": rng.uniform(0.015, 0.09), "brow_density": rng.uniform(0.05, 1.0)}
+
+
+def _skin(rng: np.random.Generator, a: Anatomy) -> dict[str, float]:
+    return {
+        "skin_tone": rng.uniform(max(0.1, 0.9 * a.hair_tone), 0.66),
+        "skin_mottle": rng.uniform(0.01, 0.1),
+        "freckles": max(0.0, rng.uniform(-0.5, 0.6)),
+        "folds": rng.uniform(0.0, 0.2),
+        "pores": rng.uniform(0.0, 0.06),
+        "oiliness": rng.uniform(0.0, 0.35),
+    }
+
+
+def _make_up(rng: np.random.Generator, a: Anatomy) -> dict[str, float]:
+    worn = float(rng.random() < 0.5)
+    return {
+        "lip_contrast": rng.uniform(-0.1, 0.8) if worn else a.lip_contrast,
+        "liner": worn * rng.uniform(0.0, 0.8),
+        "blush": worn * rng.uniform(0.0, 0.18),
+    }
+
+
+def _clothes(rng: np.random.Generator, a: Anatomy) -> dict[str, float]:
+    return {"shirt_tone": rng.uniform(0.02, 0.9), "stripes": max(0.0, rng.uniform(-0.5, 0.5))}
+
+
+_LOOKS: dict[str, Callable[[np.random.Generator, Anatomy], dict[str, float]]] = {
+    "hair": _hair,
+    "beard": _beard,
+    "glasses": _glasses,
+    "brows": _brows,
+    "skin": _skin,
+    "make_up": _make_up,
+    "clothes": _clothes,
+}

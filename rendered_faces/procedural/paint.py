@@ -21,6 +21,7 @@ class Skin:
         albedo (`np.ndarray`): share of light thrown back, in [0, 1]; lids and lips shut.
         alpha (`np.ndarray`): 1 on head, hair and clothes, 0 on the background.
         head (`np.ndarray`): 1 on the head, whose relief is lit; neck and clothes lie behind it in flat light.
+        redness (`np.ndarray`): how much redder than gray the surface is: skin 1, lips 2, hair and clothes hardly.
         occluder (`np.ndarray` of shape `(2, map_height, map_width)` or `None`): cover and tone of glasses or a strand
             of hair, fixed to the skull and not to the skin.
     """
@@ -28,6 +29,7 @@ class Skin:
     albedo: FloatArray
     alpha: FloatArray
     head: FloatArray
+    redness: FloatArray
     occluder: FloatArray | None
 
 
@@ -78,7 +80,12 @@ def paint_skin(anatomy: Anatomy, x: FloatArray, y: FloatArray, seed: int) -> Ski
     beard_y = step_at(y - a.mouth_y + 0.15 + 0.3 * np.maximum(u - 0.45, 0), 0.12)
     grain = 1 + 0.3 * smooth_noise(rng, size, (190, 170))
     tone *= 1 - a.stubble * beard_y * grain * (1 - bump(x, y, 0, a.mouth_y, 0.36, 0.12))
+    more = np.random.default_rng([0x5C2, seed])
+    if a.pores:
+        tone *= 1 + a.pores * smooth_noise(more, size, (300, 260))
+    tone *= 1 - a.blush * bump(u, y, 1.25 * a.eye_x, a.nose_y - 0.02, 0.2, 0.15)
     tone = _paint_lips(a, x, y, tone, smooth_noise(rng, size, (30, 90)))
+    tone = _paint_beard(a, x, y, tone, beard_y, more)
     tone *= 1 - 0.7 * bump(u, y, 0.45 * a.nose_width, a.nose_y + 0.03, 0.045, 0.022)
     # The crease that the upper lid folds along, and the lashes of the shut line.
     for sign in (-1.0, 1.0):
@@ -87,11 +94,15 @@ def paint_skin(anatomy: Anatomy, x: FloatArray, y: FloatArray, seed: int) -> Ski
         inside = np.clip(1 - ((x - slit.centre_x) / (slit.half_width * 1.1)) ** 2, 0, 1) ** 0.5
         tone *= 1 - 0.28 * inside * np.exp(-(((y - line + 0.62 * slit.reach_up) / 0.022) ** 2))
         tone *= 1 - 0.55 * inside * np.exp(-(((y - line) / 0.014) ** 2))
+        tone *= 1 - a.liner * inside * np.exp(-(((y - line + 0.03) / 0.04) ** 2))
     tone = _paint_brows(a, x, y, tone, smooth_noise(rng, size, (120, 150)))
     tone, alpha, head = _paint_hair(a, x, y, tone, rng)
     occluder = _paint_occluder(a, x, y)
     tone = np.clip(tone, 0.01, 0.98)
-    return Skin(tone.astype(np.float32), alpha.astype(np.float32), head.astype(np.float32), occluder)
+    lips = bump(x, y, 0, a.mouth_y, a.mouth_width, 1.5 * (a.upper_lip + a.lower_lip))
+    hair = step_at(a.hairline_y + 0.35 * x**2 - y, 0.04)
+    red = (1 + lips) * (1 - 0.8 * hair) * np.where(y > 1.3, 0.3, 1.0)
+    return Skin(*(part.astype(np.float32) for part in (tone, alpha, head, red)), occluder)
 
 
 def _paint_lips(a: Anatomy, x: FloatArray, y: FloatArray, tone: FloatArray, creases: FloatArray) -> FloatArray:
@@ -103,6 +114,22 @@ def _paint_lips(a: Anatomy, x: FloatArray, y: FloatArray, tone: FloatArray, crea
     tone = tone * (1 - a.lip_contrast * lip * (1 + 0.12 * creases))
     shut = np.exp(-(((y - line) / 0.013) ** 2)) * np.clip(along * 3, 0, 1) ** 0.5
     return tone * (1 - 0.6 * shut) * (1 - 0.3 * bump(np.abs(x), y, a.mouth_width, a.mouth_y, 0.03, 0.025))
+
+
+def _paint_beard(
+    a: Anatomy, x: FloatArray, y: FloatArray, tone: FloatArray, lower_face: FloatArray, rng: np.random.Generator
+) -> FloatArray:
+    if not a.beard and not a.moustache:
+        return tone
+    size = (x.shape[0], x.shape[1])
+    hairs = 0.8 + 0.3 * smooth_noise(rng, size, (110, 150)) + 0.2 * smooth_noise(rng, size, (30, 70))
+    top, bottom = a.lip_edges(x)
+    lips = step_at(y - top + 0.02, 0.02) * step_at(bottom + 0.03 - y, 0.02) * (np.abs(x) < a.mouth_width)
+    lip_y = (a.nose_y + 0.05 + a.mouth_y - a.upper_lip) / 2
+    band = np.exp(-(np.abs((y - lip_y - 0.3 * x * x) / 0.07) ** 3)) * step_at(0.9 * a.mouth_width - np.abs(x), 0.06)
+    cover = np.maximum(a.beard * lower_face, a.moustache * band) * (1 - lips)
+    cover = np.clip(cover * hairs, 0, 0.95)
+    return tone + (0.7 * a.hair_tone * np.clip(hairs, 0.3, 1.5) - tone) * cover
 
 
 def _paint_brows(a: Anatomy, x: FloatArray, y: FloatArray, tone: FloatArray, hairs: FloatArray) -> FloatArray:
@@ -139,7 +166,8 @@ def _paint_hair(
     shirt = step_at(y - 1.4 - 0.25 * (1 - np.minimum(np.abs(x), 1)), 0.03)
     # The chin throws a shadow on the neck.
     shadow = 0.6 + 0.3 * np.clip((outline - 1) / 0.3, 0, 1)
-    under = a.skin_tone * shadow * (1 - shirt) + a.shirt_tone * shirt
+    cloth = a.shirt_tone * (1 + a.stripes * np.sin(40 * x + 15 * y))
+    under = a.skin_tone * shadow * (1 - shirt) + cloth * shirt
     under = under * (1 - ear) + a.skin_tone * (0.75 - 0.3 * bump(ear_x, ear_y, 0.1, -0.1, 0.5, 0.5)) * ear
     tone = tone * head + under * (1 - head)
     return tone, np.maximum(head, np.maximum(np.maximum(neck, shirt), ear)), head
@@ -152,10 +180,11 @@ def _paint_occluder(a: Anatomy, x: FloatArray, y: FloatArray) -> FloatArray | No
     if a.glasses:
         u = np.abs(x)
         ring = (np.abs((u - a.eye_x) / 0.3) ** 3 + np.abs((y - a.eye_y - 0.02) / 0.2) ** 3) ** (1 / 3)
-        cover = np.exp(-(((ring - 1) / 0.09) ** 2))
+        cover = np.exp(-(((ring - 1) / a.rim) ** 2))
         bridge = np.exp(-(((y - a.eye_y + 0.03 - 0.3 * u) / 0.022) ** 2)) * (u < a.eye_x - 0.28)
         arms = np.exp(-(((y - a.eye_y + 0.03) / 0.022) ** 2)) * (u > a.eye_x + 0.28) * (u < a.cheek_width)
         cover = np.maximum(cover, np.maximum(bridge, arms)) * 0.9
+        cover = np.maximum(cover, a.lens * step_at(1 - ring, 0.05))
     if a.strand:
         side = 1.0 if a.parting > 0 else -1.0
         path = side * (0.15 + 0.38 * np.clip((y + 0.95) / 0.9, 0, 1) ** 0.7)

@@ -12,10 +12,14 @@ from rendered_faces.painting import bump
 
 from .anatomy import PIXELS_PER_UNIT, Anatomy, Slit
 
+# Rows and columns of a map.
+Window = tuple[slice, slice]
 # Image side of the subject's own sides: the subject's left is on the image's right.
 SIDE_SIGN = {"L": 1.0, "R": -1.0}
 # Skin that is pushed together rises, in pixels of depth for a pixel of motion.
 BULGE = 1.2
+# What moves by less, in face units for a pixel of motion, stands still.
+LEAST_DISPLACEMENT = 1e-6
 
 
 class DisplacementMaps:
@@ -32,28 +36,46 @@ class DisplacementMaps:
         self.anatomy = anatomy
         self.x, self.y = x, y
         self.pixels_per_unit = pixels_per_unit
-        self._maps: dict[tuple[int, str], FloatArray] = {}
+        self._maps: dict[tuple[int, str], tuple[FloatArray, Window]] = {}
 
-    def total(self, action_units: Mapping[tuple[int, str], float]) -> FloatArray:
-        """Return the sum of all displacements, float32 `(3, map_height, map_width)` in face units."""
+    def total(self, action_units: Mapping[tuple[int, str], float]) -> tuple[FloatArray, Window]:
+        """Return the sum of all displacements, float32 `(3, map_height, map_width)` in face units, and where it is.
+
+        Beyond the rows and columns that are returned beside it, the sum is 0.
+        """
         displacement = np.zeros((3, *self.x.shape), np.float32)
-        for pixels, unit in self.parts(action_units):
-            displacement += np.float32(pixels) * unit
-        return displacement
+        windows = []
+        for key, pixels in merge_midline(action_units).items():
+            if pixels != 0:
+                unit, window = self._unit(*key)
+                displacement[:, *window] += np.float32(pixels) * unit[:, *window]
+                windows.append(window)
+        if not windows:
+            return displacement, (slice(0, 0), slice(0, 0))
+        rows, columns = (
+            slice(min(part.start for part in parts), max(part.stop for part in parts))
+            for parts in zip(*windows, strict=True)
+        )
+        return displacement, (rows, columns)
 
     def parts(self, action_units: Mapping[tuple[int, str], float]) -> list[tuple[float, FloatArray]]:
         """Return weight and displacement of each action unit that moves; their sum is `total`."""
         merged = merge_midline(action_units)
-        return [(pixels, self._unit(code, side)) for (code, side), pixels in merged.items() if pixels != 0]
+        return [(pixels, self._unit(code, side)[0]) for (code, side), pixels in merged.items() if pixels != 0]
 
-    def _unit(self, code: int, side: str) -> FloatArray:
-        """Return the displacement of one action unit whose largest skin motion is one reference pixel."""
+    def _unit(self, code: int, side: str) -> tuple[FloatArray, Window]:
+        """Return the displacement of one action unit whose largest skin motion is one reference pixel, and where."""
         if (code, side) not in self._maps:
             field = unit_displacement(self.anatomy, self.x, self.y, code, SIDE_SIGN[side])
             largest = np.sqrt((field[:2] ** 2).sum(axis=0)).max()
             # The upper lid and the lips move by their slits; what is left of the skin there is a given share.
             scale = SLIT_SHARE.get(code, 1.0)
-            self._maps[code, side] = (field * (scale / (max(largest, 1e-6) * self.pixels_per_unit))).astype(np.float32)
+            unit = (field * (scale / (max(largest, 1e-6) * self.pixels_per_unit))).astype(np.float32)
+            present = np.abs(unit).max(axis=0) > LEAST_DISPLACEMENT
+            unit *= present
+            rows, columns = np.flatnonzero(present.any(axis=1)), np.flatnonzero(present.any(axis=0))
+            window = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+            self._maps[code, side] = unit, window
         return self._maps[code, side]
 
 

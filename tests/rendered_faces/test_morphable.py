@@ -106,9 +106,13 @@ def square(left, top, size, depth):
     return corners, np.full(4, depth, np.float32), np.array([[0, 1, 2], [0, 2, 3]], np.int32)
 
 
+def visible(pixels, depth, triangles, height, width, num_quads=0):
+    return raster.visible_triangles(pixels, depth, triangles, num_quads, height, width, np.float32(0))
+
+
 def test_a_square_covers_its_pixels_once_and_without_cracks():
     pixels, depth, triangles = square(2.5, 3.5, 10, 1.0)
-    nearest = raster.visible_triangles(pixels, depth, triangles, 20, 20)
+    nearest, _ = visible(pixels, depth, triangles, 20, 20)
     covered = nearest >= 0
     assert covered.sum() == 100
     assert covered[4:14, 3:13].all()
@@ -120,43 +124,89 @@ def test_the_nearer_surface_hides_the_farther_one():
     for order in (0, 1):
         surfaces = [(near, near_depth), (far, far_depth)][:: 1 - 2 * order]
         pixels, depth = (np.concatenate(parts) for parts in zip(*surfaces, strict=True))
-        nearest = raster.visible_triangles(pixels, depth, np.concatenate((triangles, triangles + 4)), 16, 16)
+        nearest, _ = visible(pixels, depth, np.concatenate((triangles, triangles + 4)), 16, 16)
         assert nearest[8, 8] // 2 == order
         assert nearest[1, 1] // 2 == 1 - order
 
 
 def test_a_surface_that_turns_its_back_is_not_seen():
     pixels, depth, triangles = square(2, 2, 8, 1.0)
-    assert (raster.visible_triangles(pixels, depth, np.ascontiguousarray(triangles[:, ::-1]), 16, 16) < 0).all()
+    assert (visible(pixels, depth, np.ascontiguousarray(triangles[:, ::-1]), 16, 16)[0] < 0).all()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_halves_drawn_at_once_are_the_halves_drawn_one_by_one(seed):
+    # Random grids of quads, some of them folded or turned away.
+    rng = np.random.default_rng(seed)
+    columns, rows = np.meshgrid(np.arange(7), np.arange(7))
+    pixels = (np.stack((columns, rows), axis=-1) * 5 + rng.normal(0, 1.6, (7, 7, 2))).reshape(-1, 2).astype(np.float32)
+    depth = rng.normal(0, 1, 49).astype(np.float32)
+    corner = (np.arange(6)[:, None] * 7 + np.arange(6)).ravel()
+    halves = np.stack((corner, corner + 1, corner + 8, corner, corner + 8, corner + 7), axis=1)
+    triangles = halves.reshape(-1, 3).astype(np.int32)
+    apart, apart_shares = visible(pixels, depth, triangles, 32, 32)
+    at_once, shares = visible(pixels, depth, triangles, 32, 32, num_quads=36)
+    # A sample on the seam of two halves may go to either.
+    assert (apart != at_once).mean() < 0.005
+    same = (apart == at_once) & (apart >= 0)
+    assert same.sum() > 500
+    np.testing.assert_allclose(shares[same], apart_shares[same], atol=1e-4)
+
+
+def test_samples_of_odd_rows_lie_to_the_right():
+    pixels, depth, triangles = square(2.25, 0.0, 4, 1.0)
+    nearest, _ = raster.visible_triangles(pixels, depth, triangles, 0, 4, 10, np.float32(0.5))
+    assert np.flatnonzero(nearest[0] >= 0).tolist() == [3, 4, 5, 6]
+    assert np.flatnonzero(nearest[1] >= 0).tolist() == [2, 3, 4, 5]
+
+
+def shaded(pixels, depth, triangles, uv, light, texture, background, parts=None):
+    """Return the picture of a mesh given in pixels."""
+    height, width = background.shape
+    samples = (pixels + np.float32(0.25)) * np.array([1, 2], np.float32)
+    nearest, shares = raster.visible_triangles(samples, depth, triangles, 0, 2 * height, width, raster.STAGGER)
+    painted = np.concatenate((uv, light[:, None], 0 * light[:, None]), axis=1).astype(np.float32)
+    parts = np.zeros(len(triangles), np.int32) if parts is None else parts
+    return raster.shade(nearest, shares, triangles, parts, painted, texture, background)
 
 
 def test_texture_and_light_are_linear_over_a_triangle():
     pixels, depth, triangles = square(-0.5, -0.5, 8, 1.0)
-    nearest = raster.visible_triangles(pixels, depth, triangles, 8, 8)
     texture = np.tile(np.arange(9, dtype=np.float32), (9, 1))
     uv = np.array([[0, 0], [8, 0], [8, 8], [0, 8]], np.float32)
     light = np.array([1, 1, 2, 2], np.float32)
     background = np.full((8, 8), 9, np.float32)
-    picture = raster.shade(nearest, pixels, triangles, light, 0 * light, uv, texture, 1, background)
     columns, rows = np.meshgrid(np.arange(8) + 0.5, np.arange(8) + 0.5)
+    picture = shaded(pixels, depth, triangles, uv, light, texture, background)
+    # Within one surface a pixel is shaded in its middle.
     np.testing.assert_allclose(picture, np.minimum(columns, 7.99) * (1 + rows / 8), atol=1e-3)
 
 
 def test_a_pixel_is_the_mean_of_its_samples():
-    pixels, depth, triangles = square(-0.5, -0.5, 3, 1.0)
-    nearest = raster.visible_triangles(pixels, depth, triangles, 4, 4)
-    ones = np.ones(4, np.float32)
-    picture = raster.shade(
-        nearest, pixels, triangles, ones, 0 * ones, np.zeros((4, 2), np.float32), np.ones((3, 3), np.float32), 2,
-        np.zeros((2, 2), np.float32),
-    )  # fmt: skip
-    np.testing.assert_allclose(picture, [[1, 0.5], [0.5, 0.25]])
+    ones, uv = np.ones(4, np.float32), np.zeros((4, 2), np.float32)
+    # The square ends in the middle of column and row 1: half of the pixels there lies on it.
+    pixels, depth, triangles = square(-0.5, -0.5, 1.5, 1.0)
+    picture = shaded(pixels, depth, triangles, uv, ones, np.ones((3, 3), np.float32), np.zeros((2, 2), np.float32))
+    np.testing.assert_allclose(picture, [[1, 0.5], [0.5, 0.5]])
+
+
+def test_paint_is_not_mixed_across_parts():
+    # Two squares side by side meet in the middle of column 1; their textures lie far apart.
+    left, depth, triangles = square(-0.5, -0.5, 1.5, 1.0)
+    pixels = np.concatenate((left, left + np.array([1.5, 0], np.float32)))
+    texture = np.zeros((2, 9), np.float32)
+    texture[:, 4] = 9
+    uv = np.repeat(np.array([[0, 0], [8, 0]], np.float32), 4, axis=0)
+    both_squares, parts = np.concatenate((triangles, triangles + 4)), np.array([0, 0, 1, 1], np.int32)
+    ones, depth = np.ones(8, np.float32), np.ones(8, np.float32)
+    picture = shaded(pixels, depth, both_squares, uv, ones, texture, np.zeros((1, 3), np.float32), parts)
+    np.testing.assert_allclose(picture, 0)
 
 
 def test_flow_of_a_moving_square_is_its_motion():
     pixels, depth, triangles = square(2, 2, 10, 1.0)
-    nearest = raster.visible_triangles(pixels, depth, triangles, 16, 16)
-    flow = raster.displacement(nearest, pixels, pixels * np.float32(1.1) + np.float32(0.5), triangles)
+    nearest, shares = visible(pixels, depth, triangles, 16, 16)
+    flow = raster.displacement(nearest, shares, pixels * np.float32(1.1) + np.float32(0.5), triangles)
     rows, columns = np.nonzero(nearest >= 0)
     expected = np.stack((columns, rows), axis=1) * 0.1 + 0.5
     np.testing.assert_allclose(flow[rows, columns], expected, atol=1e-5)
@@ -230,15 +280,36 @@ def test_the_turn_of_the_eyeballs_is_no_motion_of_the_skin(face):
 
 @needs_model
 def test_either_side_of_the_upper_lip_lights_the_mouth(face):
-    from rendered_faces.morphable.face import INSIDE_MOUTH
+    from rendered_faces.morphable.mesh import INSIDE_MOUTH
 
     def light_inside(**sides):
         units = {(10, side): pixels for side, pixels in sides.items()}
-        lit, _ = face._light(face._posed(FaceState()), FaceState(action_units=units))
-        return lit[INSIDE_MOUTH].mean()
+        painted = face._painted(face._posed(FaceState()), FaceState(action_units=units))
+        return painted[face.mesh.kept(INSIDE_MOUTH), 2].mean()
 
     assert light_inside(R=2.0) == light_inside(L=2.0) > light_inside()
     assert light_inside(L=1.0, R=2.0) == light_inside(L=1.0)
+
+
+@needs_model
+@pytest.mark.parametrize(
+    "state",
+    [
+        FaceState(),
+        FaceState(yaw=28, pitch=12, roll=5),
+        FaceState(yaw=-30, pitch=-10, action_units={(26, "L"): 6.0, (25, "L"): 5.0, (10, "L"): 3.0}),
+        FaceState(blink=0.5, gaze_xy=(1.0, 1.0), action_units={(12, "L"): 6.0, (4, "R"): 6.0}),
+    ],
+)
+@pytest.mark.parametrize("seed", [1, 5, 9])
+def test_nothing_is_missing_of_the_mesh_that_is_drawn(family, seed, state, monkeypatch):
+    from rendered_faces.morphable import mesh
+
+    monkeypatch.setattr(mesh, "_seen", lambda model, triangles, num_quads: np.ones(len(triangles), bool))
+    whole = type(family.face(0, (32, 32)))(family.model, mesh.drawn_mesh(family.model), seed, SIZE)
+    np.testing.assert_allclose(family.face(seed, SIZE).landmarks(state), whole.landmarks(state), atol=1e-3)
+    off = np.abs(family.face(seed, SIZE).render(state) - whole.render(state))
+    assert (off > 0.05).sum() < 20, "a few pixels of ears and hair at most"
 
 
 @needs_model
@@ -275,9 +346,9 @@ def test_a_corpus_of_the_model_is_rendered_and_told_from_the_built_in_one(tmp_pa
 
 
 def test_without_numba_the_error_names_the_extra(monkeypatch):
-    for name in ("rendered_faces.morphable.face", "rendered_faces.morphable.raster"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.delattr(rendered_faces.morphable, "raster", raising=False)
+    for name in ("face", "mesh", "raster"):
+        monkeypatch.delitem(sys.modules, f"rendered_faces.morphable.{name}", raising=False)
+        monkeypatch.delattr(rendered_faces.morphable, name, raising=False)
     monkeypatch.setitem(sys.modules, "numba", None)
     with pytest.raises(RenderingError, match=r"fdp-micro-expression\[synthesis\]"):
         importlib.import_module("rendered_faces.morphable.face")

@@ -1,0 +1,118 @@
+"""What a camera and its recorder do to the light of a scene."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+
+import av
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from .faces import FloatArray
+from .performance import Performance
+
+UInt8Array = NDArray[np.uint8]
+# Where the blur's Gaussian is cut off, in standard deviations.
+BLUR_REACH = 3.0
+# Blur below this many pixels is none.
+LEAST_BLUR = 0.2
+# The fastest setting of x264 is what webcams' hardware encoders resemble; pictures refer back by at most a second.
+H264_PRESET = "ultrafast"
+
+
+class Sensor:
+    """One camera during one recording.
+
+    Args:
+        performance (`Performance`): the script.
+        pixel_scale (`float`): pixels of a frame for one of a 128-pixel frame.
+    """
+
+    def __init__(self, performance: Performance, pixel_scale: float) -> None:
+        self.performance = performance
+        self.blur = performance.blur * pixel_scale
+        first = int(np.random.default_rng([0xCA3E, *performance.seed]).integers(2**63))
+        self.noise = torch.Generator().manual_seed(first)
+        self.row_noise = np.random.default_rng([0xCA3F, *performance.seed])
+
+    def expose(self, picture: FloatArray, frame: int) -> UInt8Array:
+        """Return a frame, uint8 of shape `(height, width)`.
+
+        Args:
+            picture (`np.ndarray` of shape `(height, width)`): luminance, float32; overwritten.
+            frame (`int`): which frame it is.
+        """
+        script = self.performance
+        if self.blur > LEAST_BLUR:
+            picture = gaussian_filter(picture, self.blur, mode="nearest", truncate=BLUR_REACH)
+        # Display gamma first, then gain: recordings differ in brightness as seen, not in light.
+        np.sqrt(picture, out=picture)
+        picture *= script.gain[frame]
+        height = picture.shape[0]
+        for bands in script.bands:
+            amplitude, cycles, phase = bands[frame]
+            rows = np.arange(height, dtype=np.float32) / np.float32(height)
+            picture *= (1 + amplitude * np.sin(2 * np.pi * (cycles * rows + phase))).astype(np.float32)[:, None]
+        # Torch draws normal numbers three times as fast as NumPy.
+        picture += script.noise * torch.empty(picture.shape).normal_(generator=self.noise).numpy()
+        if script.row_noise:
+            picture += script.row_noise * self.row_noise.standard_normal((height, 1), dtype=np.float32)
+        np.clip(picture, 0, 1, out=picture)
+        picture *= 255
+        picture += np.float32(0.5)
+        return picture.astype(np.uint8)
+
+
+def transcoded(frames: Iterable[UInt8Array], codec: tuple[str, int], fps: float) -> Iterator[UInt8Array]:
+    """Yield frames as they come out of a video stream, held in memory alone.
+
+    Args:
+        frames (`Iterable` of `np.ndarray` of shape `(height, width)`): gray, uint8, all of one size.
+        codec (`tuple` of `str` and `int`): `"h264"` and its constant rate factor, or `"mjpeg"` and its quantiser.
+        fps (`float`): frames per second.
+    """
+    encoder: av.VideoCodecContext | None = None
+    decoder = av.CodecContext.create(codec[0], "r")
+    decoder.thread_count = 1
+    size = (0, 0)
+    for index, frame in enumerate(frames):
+        if encoder is None:
+            size = frame.shape[0], frame.shape[1]
+            encoder = _encoder(codec, size, fps)
+        # Colour is coded for two by two pixels.
+        even = np.pad(frame, ((0, size[0] % 2), (0, size[1] % 2)), mode="edge")
+        picture = av.VideoFrame.from_ndarray(even, format="gray").reformat(format=encoder.pix_fmt)
+        picture.pts = index
+        for packet in encoder.encode(picture):
+            yield from _decoded(decoder, packet, size)
+    if encoder is not None:
+        for packet in encoder.encode(None):
+            yield from _decoded(decoder, packet, size)
+        yield from _decoded(decoder, None, size)
+
+
+def _encoder(codec: tuple[str, int], size_hw: tuple[int, int], fps: float) -> av.VideoCodecContext:
+    name, quality = codec
+    encoder = av.CodecContext.create("libx264" if name == "h264" else "mjpeg", "w")
+    encoder.width, encoder.height = size_hw[1] + size_hw[1] % 2, size_hw[0] + size_hw[0] % 2
+    encoder.framerate, encoder.time_base = Fraction(round(fps)), Fraction(1, round(fps))
+    # One thread: the same bits on every run.
+    encoder.thread_count = 1
+    if name == "h264":
+        encoder.pix_fmt = "yuv420p"
+        encoder.options = {"crf": str(quality), "preset": H264_PRESET, "g": str(round(fps))}
+    else:
+        encoder.pix_fmt = "yuvj420p"
+        encoder.options = {"qmin": str(quality), "qmax": str(quality)}
+        encoder.qmin = encoder.qmax = quality
+    return encoder
+
+
+def _decoded(
+    decoder: av.VideoCodecContext, packet: av.Packet | None, size_hw: tuple[int, int]
+) -> Iterator[UInt8Array]:
+    for picture in decoder.decode(packet):
+        yield picture.to_ndarray(format="gray")[: size_hw[0], : size_hw[1]]

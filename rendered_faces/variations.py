@@ -1,0 +1,114 @@
+"""What recordings of difficulty `wild` vary in, each a switch of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from zlib import crc32
+
+import numpy as np
+
+from .errors import RenderingOptionError
+
+
+@dataclass(frozen=True)
+class Variations:
+    """Switches of the renderer; each changes what it names and nothing else, because it draws from its own seed.
+
+    All ranges are our choice. Lengths are pixels of a 128-pixel frame. What a kind of face cannot do well it leaves
+    out: the built-in faces have no long hair, are never bald, have no `focal_length`, and turn by 15 degrees at most.
+
+    Args:
+        hair (`bool`): length, tone, volume, hairline and fringe; bald heads and long hair beside the neck.
+        beard (`bool`): stubble, moustache, beard.
+        glasses (`bool`): rims of every weight, shaded lenses, for half of the people.
+        brows (`bool`): from hardly there to heavy.
+        skin (`bool`): tone, pores, blotches, freckles, wrinkles, shine.
+        make_up (`bool`): lips, lids and cheeks, for half of the people.
+        clothes (`bool`): collars and shirts of every tone, plain or striped.
+        background (`bool`): shelves, posters, windows and lamps instead of a wall.
+        moving_background (`bool`): the camera sways before it and something walks by.
+        coloured_light (`bool`): a light whose colour changes: gray values of skin, lips and hair change apart.
+        moving_light (`bool`): direction and strength of the key light wander.
+        shadow (`bool`): a soft or hard shadow over half of the face, which may move.
+        mains_flicker (`bool`): a lamp on 50 or 60 Hz, seen through the frame rate; with a rolling shutter as bands.
+        rolling_noise (`bool`): noise of whole rows, and bars that roll over the picture.
+        gain_steps (`bool`): the camera changes its gain in steps of 4 to 30 %.
+        compression (`bool`): H.264 or MJPEG at a quality from good to poor, before the files are written.
+        blur (`bool`): a lens out of focus, up to 1.8 pixels.
+        frame_rate (`bool`): 24 to 240 frames per second, drawn for each recording.
+        focal_length (`bool`): the camera stands 3 to 20 head widths away instead of infinitely far.
+        movement_size (`bool`): peak motion of 0.3 to 8 pixels, micro to plain.
+        head_turns (`bool`): the head turns by up to 30 degrees while the face moves.
+        gaze (`bool`): eyes that wander all the time.
+        blinks (`bool`): up to one a second.
+        speech (`bool`): talk for a part of the recording.
+        swallowing (`bool`): lips press, chin and jaw move, the head nods a little.
+    """
+
+    hair: bool = False
+    beard: bool = False
+    glasses: bool = False
+    brows: bool = False
+    skin: bool = False
+    make_up: bool = False
+    clothes: bool = False
+    background: bool = False
+    moving_background: bool = False
+    coloured_light: bool = False
+    moving_light: bool = False
+    shadow: bool = False
+    mains_flicker: bool = False
+    rolling_noise: bool = False
+    gain_steps: bool = False
+    compression: bool = False
+    blur: bool = False
+    frame_rate: bool = False
+    focal_length: bool = False
+    movement_size: bool = False
+    head_turns: bool = False
+    gaze: bool = False
+    blinks: bool = False
+    speech: bool = False
+    swallowing: bool = False
+
+    @classmethod
+    def only(cls, names: Iterable[str]) -> Variations:
+        """Return the switches with the given ones on.
+
+        Raises:
+            RenderingOptionError: there is no such switch.
+        """
+        names = tuple(names)
+        unknown = sorted(set(names) - set(VARIATION_NAMES))
+        if unknown:
+            raise RenderingOptionError(
+                f"variations are {', '.join(VARIATION_NAMES)}, but {', '.join(unknown)} was given: choose among them."
+            )
+        return cls(**dict.fromkeys(names, True))
+
+    def chosen(self) -> tuple[str, ...]:
+        """Return the names of the switches that are on."""
+        return tuple(name for name in VARIATION_NAMES if getattr(self, name))
+
+    def without(self, *names: str) -> Variations:
+        """Return the same switches with the given ones off."""
+        return Variations.only(name for name in self.chosen() if name not in names)
+
+
+VARIATION_NAMES = tuple(field.name for field in fields(Variations))
+# How far heads may turn from the front, in degrees: the built-in relief has no sides, faces of a model have.
+BUILT_IN_YAW, MORPHABLE_YAW = 15.0, 30.0
+# The difficulty that throws every switch.
+WILD = "wild"
+NONE, ALL = Variations(), Variations.only(VARIATION_NAMES)
+
+
+def switch_rng(name: str, seed: tuple[int, ...]) -> np.random.Generator:
+    """Return the generator that a switch draws from: no other draw moves when the switch is thrown."""
+    return np.random.default_rng([crc32(name.encode()), *seed])
+
+
+def switches_of(difficulty: str) -> Variations:
+    """Return the switches that a difficulty throws: all of them for `"wild"`, none for the others."""
+    return ALL if difficulty == WILD else NONE
