@@ -1,1 +1,1 @@
-"""What only one family of networks needs."""
+"""Methods: what only one family of networks needs, behind one interface."""

@@ -233,7 +233,8 @@ class Method:
         """
         from training_fdp.methods.classification import classification_losses
 
-        return classification_losses(model(pixel_values=batch["pixel_values"]).logits, batch["labels"], context)
+        logits = model(**self.inputs(batch)).logits
+        return classification_losses(logits, batch["labels"], context.class_weights)
 
     def inputs(self, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Return the keywords that the network predicts from (`dict`)."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from training_fdp.errors import ConfigError
-from training_fdp.methods.base import LossContext, Losses, Method, NetworkRequest
+from training_fdp.methods.base import Method, NetworkRequest
 from training_fdp.methods.fdp import FDPMethod
 
 if TYPE_CHECKING:
@@ -164,12 +164,6 @@ class OnsetFlowCNN3d(BaselineMethod):
     def inputs(self, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Return frames and, where it was estimated beforehand, flow."""
         return {name: batch[name] for name in ("pixel_values", "flow") if name in batch}
-
-    def losses(self, model: Any, batch: Mapping[str, torch.Tensor], context: LossContext) -> Losses:
-        """Return the cross-entropy."""
-        from training_fdp.methods.classification import classification_losses
-
-        return classification_losses(model(**self.inputs(batch)).logits, batch["labels"], context)
 
 
 class MotionCNN(BaselineMethod):

@@ -3,8 +3,6 @@
 import torch
 from torch.nn import functional as F
 
-from training_fdp.methods.base import LossContext, Losses
-
 
 def soft_cross_entropy(
     logits: torch.Tensor, labels: torch.Tensor, class_weights: torch.Tensor | None = None
@@ -24,10 +22,12 @@ def soft_cross_entropy(
     return -(weighted * F.log_softmax(logits.float(), dim=1)).sum() / weighted.sum()
 
 
-def classification_losses(logits: torch.Tensor, labels: torch.Tensor, context: LossContext) -> Losses:
-    """Return the cross-entropy as the only loss (`dict`), of hard labels or of mixed ones."""
+def classification_losses(
+    logits: torch.Tensor, labels: torch.Tensor, class_weights: torch.Tensor | None = None
+) -> dict[str, torch.Tensor]:
+    """Return the cross-entropy as the only loss (`dict` of 0-d tensors), of hard labels or of mixed ones."""
     if labels.ndim == 1:
-        loss = F.cross_entropy(logits.float(), labels, weight=context.class_weights)
+        loss = F.cross_entropy(logits.float(), labels, weight=class_weights)
     else:
-        loss = soft_cross_entropy(logits, labels, context.class_weights)
+        loss = soft_cross_entropy(logits, labels, class_weights)
     return {"loss": loss, "classification": loss}
