@@ -38,6 +38,7 @@ class CheckReport:
         surplus_frames (`int`): Files that should not be there.
         left_out (`int`): Rows that the label set does not want.
         remarks (`list[str]`): What was noticed about the download as a whole.
+        clip_ends (`dict[str, int]`): Clips by what their last frame is, the column `clip_end` of the rows.
     """
 
     corpus: str
@@ -57,6 +58,7 @@ class CheckReport:
     surplus_frames: int = 0
     left_out: int = 0
     remarks: list[str] = field(default_factory=list)
+    clip_ends: dict[str, int] = field(default_factory=dict)
 
     _JSON_KEYS = (
         "corpus",
@@ -101,6 +103,7 @@ class CheckReport:
             f"clips            {self.clips} usable, {self.complete_clips} of them with all frames",
             f"missing frames   {self.missing_frames}",
             f"surplus frames   {self.surplus_frames}",
+            f"last frames      {', '.join(f'{end} {count}' for end, count in self.clip_ends.items()) or 'none'}",
             f"subjects         {self.subjects}{_published(self.expected_subjects)}",
         ]
         for name in self.class_counts:
@@ -108,9 +111,9 @@ class CheckReport:
             lines.append(f"  {name:<15}{self.class_counts[name]}{_published(expected)}")
         lines += [f"note             {remark}" for remark in self.remarks]
         lines += [f"repaired         {item['clip_id']}: {item['reason']}" for item in self.repaired]
-        lines += [
-            f"unreadable       {item.get('path') or item['clip_id']}: {item['reason']}" for item in self.unreadable
-        ]
+        for item in self.unreadable:
+            what, name = ("unreadable", item["path"]) if "path" in item else ("lost clip", item["clip_id"])
+            lines.append(f"{what:<17}{name}: {item['reason']}")
         verdict = {EXIT_USABLE: "usable", EXIT_LOSSES: "usable with losses", EXIT_UNUSABLE: "not usable"}
         return "\n".join([*lines, f"verdict          {verdict[self.exit_code]}"])
 
@@ -152,6 +155,7 @@ def check_corpus(builder: CorpusBuilder, deep: bool = False) -> CheckReport:
         unreadable=[_lost_item(lost) for lost in scan.lost],
         usable=bool(scan.clips),
         remarks=list(scan.remarks),
+        clip_ends=dict(Counter(clip.record.end.value for clip in scan.clips if clip.record.end is not None)),
     )
     if deep:
         report.unreadable += unreadable_files(scan.clips)

@@ -112,6 +112,20 @@ def test_text_report_names_the_published_counts(capsys, damaged_corpus, tmp_path
     main(["check", "smic", "--data_dir", str(root), "--cache_dir", str(tmp_path / "cache")])
     text = capsys.readouterr().out
     assert "(published: 70)" in text and "usable with losses" in text and "subjects" in text
+    assert "last frames      unknown " in text and "lost clip        smic/hs/s18_sur_03: no folder" in text
+
+
+def test_text_report_tells_lost_clips_from_unreadable_files(capsys, damaged_corpus, tmp_path):
+    root = damaged_corpus("samm")
+    folders = sorted(path for path in root.rglob("*_*_*") if path.is_dir())
+    shutil.rmtree(folders[0])
+    frame = next(folders[1].iterdir())
+    frame.write_text("no image")
+    words = ["--data_dir", str(root), "--cache_dir", str(tmp_path / "cache"), "--label_set", "8class"]
+    assert main(["check", "samm", *words, "--deep"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith(f"lost clip        samm/{folders[0].parent.name}/{folders[0].name}/") for line in lines)
+    assert any(line.startswith("unreadable") and frame.name in line for line in lines)
 
 
 @pytest.mark.parametrize("name", CORPUS_NAMES)
