@@ -239,6 +239,7 @@ class PictureSequence(FrameSource):
         self.name = name
         self.location = location
         self._image = image
+        self._path = location or os.fspath(getattr(image, "filename", ""))
         # The still that an animated PNG shows where animation is unknown is no frame of it.
         self._start = int(getattr(image, "default_image", False))
         self.frame_count = picture_count(image, name) - self._start
@@ -258,6 +259,11 @@ class PictureSequence(FrameSource):
 
     def _select(self, index: int) -> None:
         try:
+            if self._image.format == "PNG" and self._start + index < self._image.tell() and self._path:
+                # Pillow's decoder of animated PNG loses its place when it goes back.
+                image, self._image = self._image, _open_image(self._path)
+                if self.location is not None:
+                    image.close()
             self._image.seek(self._start + index)
         except (Image.DecompressionBombError, *_IMAGE_ERRORS) as error:
             raise VideoReadError(

@@ -232,7 +232,7 @@ class PictureStream:
         """Yield `av.VideoFrame`; end at the first damage."""
         try:
             for packet in self.container.demux(self.stream):
-                if packet.is_corrupt and (self.picture_count or not self._may_start_torn):
+                if packet.is_corrupt and (self.first is not None or not self._may_start_torn):
                     # It ends with the file and would decode to half a picture; those before it may still be inside.
                     self.damage = "a packet is incomplete"
                     yield from self._took(self.stream.codec_context.decode(None))
@@ -244,7 +244,7 @@ class PictureStream:
                 try:
                     pictures = packet.decode()
                 except self._errors as error:
-                    if self.picture_count or packet.is_keyframe or not packet.size:
+                    if self.first is not None or packet.is_keyframe or not packet.size:
                         raise
                     # What comes before the first key frame refers to pictures that were cut off.
                     logger.debug("%s: a leading packet shows nothing (%s)", self.path, error)
