@@ -383,6 +383,17 @@ def select_paths(paths: list[str], frame_numbers: Sequence[int] | None, name: st
     return [paths[number] for number in numbers]
 
 
+def is_sequence_path(value: Any) -> bool:
+    """Whether a value is the path of an image file that can be opened and holds several pictures."""
+    if not is_image_path(value):
+        return False
+    try:
+        with _open_image(os.fspath(value)) as image:
+            return picture_count(image, os.fspath(value)) > 1
+    except VideoReadError:
+        return False
+
+
 def is_image_path(value: Any) -> bool:
     """Whether a value is a path with the suffix of an image."""
     return isinstance(value, str | os.PathLike) and os.path.splitext(os.fspath(value))[1].lower() in IMAGE_SUFFIXES

@@ -16,7 +16,12 @@ from . import video_table as table
 
 BACKENDS = [
     name
-    for name, module in (("pyav", "av"), ("decord", "decord"), ("opencv", "cv2"), ("torchcodec", "torchcodec.decoders"))
+    for name, module in (
+        ("pyav", "av"),
+        ("decord", "decord"),
+        ("opencv", "cv2"),
+        ("torchcodec", "torchcodec.decoders"),
+    )
     if importlib.util.find_spec(module.split(".")[0])
 ]
 
@@ -169,9 +174,7 @@ def displayed(picture, turn):
 @pytest.mark.parametrize("turn", TURNS)
 def test_every_quarter_turn_and_mirror_is_shown_as_players_do(turn, whole, tmp_path):
     a, b, c, d = (ONE * value for value in turn)
-    path = table.with_display_matrix(
-        whole["h264_b.mp4"], tmp_path / "turned.mp4", (a, b, 0, c, d, 0, 0, 0, 1 << 30)
-    )
+    path = table.with_display_matrix(whole["h264_b.mp4"], tmp_path / "turned.mp4", (a, b, 0, c, d, 0, 0, 0, 1 << 30))
     expected = np.stack([displayed(picture, turn) for picture in table.shown_by_ffmpeg(path)])
     for backend in BACKENDS:
         assert np.array_equal(read_rgb(path, backend=backend), expected), backend

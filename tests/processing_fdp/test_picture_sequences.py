@@ -68,7 +68,7 @@ def test_the_processor_takes_it_as_one_clip(animation):
 def test_an_animation_is_no_frame_of_a_folder_or_a_list(animation, pictures):
     for number in (1, 2):
         pictures[number].convert("RGB").save(animation.parent / f"b{number}.png")
-    for source in ([animation, animation], [animation.parent / "b1.png", animation]):
+    for source in ([animation.parent / "b2.png", animation], [animation.parent / "b1.png", animation]):
         with pytest.raises(VideoReadError, match=f"{animation.name}.*holds {COUNT}"):
             read(source)
     with Image.open(animation) as opened, pytest.raises(VideoReadError, match="animation"):

@@ -55,7 +55,9 @@ def test_overshoot_of_byte_floats_is_clipped(peak):
     assert np.abs(read(RAMP * peak) - np.clip(np.rint(RAMP * peak), 0, 255)).max() <= 1
 
 
-@pytest.mark.parametrize("low, high", [(0, 1.3), (0, 8), (0, 15.9), (-1, 1), (-0.2, 0.2), (-3, 3), (0, 300), (-60, 255)])
+@pytest.mark.parametrize(
+    "low, high", [(0, 1.3), (0, 8), (0, 15.9), (-1, 1), (-0.2, 0.2), (-3, 3), (0, 300), (-60, 255)]
+)
 def test_ranges_that_nobody_can_tell_are_refused(low, high):
     with pytest.raises(VideoReadError, match="spans"):
         read(low + RAMP * (high - low))
