@@ -97,6 +97,8 @@ def print_answers(predictions: list["Prediction"]) -> None:
     sys.stdout.reconfigure(errors="replace")  # a terminal without the block characters shows question marks
     for prediction in predictions:
         print(f"{prediction.input}: {prediction.label} ({prediction.score:.3f})")
+        for warning in prediction.warnings:
+            print(f"  warning: {warning}")
         for name, score in sorted(prediction.scores.items(), key=lambda item: -item[1]):
             print(f"  {name:<16} {score:.3f} {'#' * round(score * 40)}")
         seen = f"{len(prediction.frame_indices)} of {prediction.num_frames_in_clip} frames"

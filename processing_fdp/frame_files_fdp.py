@@ -239,6 +239,7 @@ class PictureSequence(FrameSource):
         self.name = name
         self.location = location
         self._image = image
+        self._path = location or os.fspath(getattr(image, "filename", ""))
         # The still that an animated PNG shows where animation is unknown is no frame of it.
         self._start = int(getattr(image, "default_image", False))
         self.frame_count = picture_count(image, name) - self._start
@@ -258,6 +259,11 @@ class PictureSequence(FrameSource):
 
     def _select(self, index: int) -> None:
         try:
+            if self._image.format == "PNG" and self._start + index < self._image.tell() and self._path:
+                # Pillow's decoder of animated PNG loses its place when it goes back.
+                image, self._image = self._image, _open_image(self._path)
+                if self.location is not None:
+                    image.close()
             self._image.seek(self._start + index)
         except (Image.DecompressionBombError, *_IMAGE_ERRORS) as error:
             raise VideoReadError(
@@ -375,6 +381,17 @@ def select_paths(paths: list[str], frame_numbers: Sequence[int] | None, name: st
     numbers = np.asarray(frame_numbers, dtype=np.int64)
     check_frame_numbers(numbers, len(paths), name)
     return [paths[number] for number in numbers]
+
+
+def is_sequence_path(value: Any) -> bool:
+    """Whether a value is the path of an image file that can be opened and holds several pictures."""
+    if not is_image_path(value):
+        return False
+    try:
+        with _open_image(os.fspath(value)) as image:
+            return picture_count(image, os.fspath(value)) > 1
+    except VideoReadError:
+        return False
 
 
 def is_image_path(value: Any) -> bool:

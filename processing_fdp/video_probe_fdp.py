@@ -34,8 +34,9 @@ MAX_VIDEO_FRAMES = 5_000_000
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".m4v")
 # The containers of these suffixes; everything else FFmpeg knows (playlists, image pipes, network formats) stays shut.
 FORMAT_WHITELIST = "avi,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,mpeg,mpegts,mpegvideo"
-# Containers in which the other backends were found to number frames as FFmpeg does.
-_INDEXED_FORMATS = ("avi", "mov", "matroska")
+# Containers in which the other backends were found to number frames as FFmpeg does, as long as groups of pictures are
+# closed; of AVI files, which have no presentation times, those whose packets are pictures of their own.
+_INDEXED_FORMATS = ("mov", "matroska")
 # Every packet is a picture of its own and comes out at once, so unwanted ones need no decoding.
 _INTRA_ONLY_CODECS = frozenset(
     {"mjpeg", "rawvideo", "huffyuv", "ffvhuff", "ffv1", "utvideo", "png", "prores", "dnxhd"}
@@ -126,8 +127,8 @@ class VideoProbe:
         orientation (`Orientation`): What brings the pictures upright.
         frames_per_second (`float`, *optional*): Average rate; `None` where the container does not say.
         intra_only (`bool`): Whether each frame decodes by itself.
-        plain (`bool`): Whether each packet is one frame, upright and whole, in one of the containers that all backends
-            number alike. Any other file is read by PyAV.
+        plain (`bool`): Whether each packet is one upright frame of 8 bits, in a container and in groups of pictures
+            that all backends read alike. Any other file is read by PyAV.
         unshown_count (`int`): Pictures at the start that refer to something that was cut off.
         damage (`str`, *optional*): What is missing or broken; `None` for a whole file, as far as the container tells.
         decoded (`bool`): Whether the frames were counted by decoding all of them.
@@ -231,7 +232,7 @@ class PictureStream:
         """Yield `av.VideoFrame`; end at the first damage."""
         try:
             for packet in self.container.demux(self.stream):
-                if packet.is_corrupt and (self.picture_count or not self._may_start_torn):
+                if packet.is_corrupt and (self.first is not None or not self._may_start_torn):
                     # It ends with the file and would decode to half a picture; those before it may still be inside.
                     self.damage = "a packet is incomplete"
                     yield from self._took(self.stream.codec_context.decode(None))
@@ -243,7 +244,7 @@ class PictureStream:
                 try:
                     pictures = packet.decode()
                 except self._errors as error:
-                    if self.picture_count or packet.is_keyframe or not packet.size:
+                    if self.first is not None or packet.is_keyframe or not packet.size:
                         raise
                     # What comes before the first key frame refers to pictures that were cut off.
                     logger.debug("%s: a leading packet shows nothing (%s)", self.path, error)
@@ -390,19 +391,21 @@ def _look_through(path: str, kept: list[Any] | None, trust_packets: bool) -> tup
         if pictures.frame_count > MAX_VIDEO_FRAMES:
             raise _too_long(path)
         orientation = _orientation_of(first, path)
-        one_each = pictures.picture_count == pictures.packet_count and not pictures.discarded and not pictures.repeats
+        one_each = damage is None and not pictures.repeats and pictures.picture_count == pictures.packet_count
+        alone = intra and pictures.only_keys and damage is None and not pictures.unshown_count
+        alone = alone and pictures.picture_count == pictures.packet_count - pictures.discarded
         probe = VideoProbe(
             path=path,
             frame_count=pictures.frame_count,
             stored_hw=(first.height, first.width),
             orientation=orientation,
             frames_per_second=float(stream.average_rate) if stream.average_rate else None,
-            intra_only=intra and pictures.only_keys and damage is None,
-            plain=damage is None
-            and one_each
+            intra_only=alone,
+            plain=one_each
             and pictures.in_order
             and orientation == Orientation()
-            and any(name in container.format.name for name in _INDEXED_FORMATS),
+            and (alone or (pictures.closed_groups and any(name in known_as for name in _INDEXED_FORMATS)))
+            and max(component.bits for component in first.format.components) <= 8,
             unshown_count=pictures.unshown_count,
             damage=damage,
             decoded=not by_packets,

@@ -24,7 +24,7 @@ from .clip_metadata_fdp import (
 )
 from .clip_reading_fdp import ClipRequest, open_frames
 from .even_light_fdp import even_light
-from .frame_files_fdp import is_image_path
+from .frame_files_fdp import is_image_path, is_sequence_path
 from .frame_source_fdp import FrameSource
 from .processor_settings_fdp import FDPVideoProcessorKwargs, checked_key_frame, checked_setting
 from .video_decoders_fdp import VIDEO_BACKENDS
@@ -234,17 +234,18 @@ class FDPVideoProcessor(BaseVideoProcessor):
             num_frames = frames_at_rate(total, times, fps, clip)
         return self.sample_indices(total, num_frames, **key_frames, times=times)
 
-    def normalize_frames(self, frames: torch.Tensor) -> torch.Tensor:
+    def normalize_frames(self, frames: torch.Tensor, even: bool | None = None) -> torch.Tensor:
         """Scale gray values to [-1, 1]: x / 127.5 - 1, after the light was evened where `even_light` is set.
 
         Args:
             frames (`torch.Tensor` of shape `(..., height, width)`): uint8; with `even_light` the sampled frames of
                 clips, of shape `(..., num_frames, height, width)`.
+            even (`bool`, *optional*): Takes the place of `even_light`.
 
         Returns:
             `torch.Tensor`: float32, same shape.
         """
-        levels = even_light(frames) if self.even_light else frames.to(torch.float32)
+        levels = even_light(frames) if (self.even_light if even is None else even) else frames.to(torch.float32)
         return levels / 127.5 - 1.0
 
     def align_clip(self, source: Any, **request: Any) -> AlignedClip:
@@ -275,7 +276,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
             videos (`Any`):
                 One clip or a list of clips, each a frame folder, a video file, a list of frame paths, PIL images or
                 frames, or an array or tensor (T, H, W), (T, H, W, C) or (T, C, H, W), uint8 or float. A list of paths
-                is a batch, unless all of them are images: those are the frames of one clip. A list of 2-D or
+                is a batch, unless all of them are single images: those are the frames of one clip. A list of 2-D or
                 channelled 3-D arrays is one clip. 5-D arrays are batches.
             onset_index, apex_index, offset_index (`int` or `list[int]`, *optional*): Passed to `sample_indices`.
             frame_numbers (`list[int]` or one per clip, *optional*): 0-based frames that make the clip.
@@ -366,7 +367,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
                 warnings=[*frames.notes, *clip_warnings(count, times, (height, width), settings.alignment.size_hw)],
             )
         # (num_frames, height, width) -> (num_frames, num_channels, height, width)
-        return self.normalize_frames(prepared)[:, None], metadata
+        return self.normalize_frames(prepared, settings.even_light)[:, None], metadata
 
 
 _PER_CLIP_KEYS = ("onset_index", "apex_index", "offset_index", "frame_numbers", "landmarks", "clip_id")
@@ -433,7 +434,8 @@ def split_batch(videos: Any, input_data_format: str | None = None) -> list[Any]:
     if not videos:
         raise ValueError("a batch needs at least one clip, but an empty list was given; give paths or frames")
     if all(isinstance(item, str | os.PathLike) for item in videos):
-        return [list(videos)] if all(map(is_image_path, videos)) else list(videos)
+        # Files of many pictures are clips of a batch, as videos are.
+        return [list(videos)] if all(map(is_image_path, videos)) and not is_sequence_path(videos[0]) else list(videos)
     if all(isinstance(item, Image.Image) for item in videos):
         return [list(videos)]
     if all(isinstance(item, np.ndarray | torch.Tensor) for item in videos) and _are_frames(videos, input_data_format):

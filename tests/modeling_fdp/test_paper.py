@@ -151,7 +151,9 @@ class TestRanker:
         start = torch.zeros(3, 8)
         history = [self.hinge(start, self.scores, 1.0)]
         for num_steps in (1, 2, 4, 8, 16):
-            history.append(self.hinge(fitted_ranker_weights(self.features, self.scores, 1.0, num_steps), self.scores, 1.0))
+            history.append(
+                self.hinge(fitted_ranker_weights(self.features, self.scores, 1.0, num_steps), self.scores, 1.0)
+            )
         assert all((later < earlier).all() for earlier, later in zip(history, history[1:], strict=False))
 
     def test_a_fitted_ranker_orders_what_a_shared_one_does_not(self):

@@ -277,6 +277,7 @@ def test_every_setting_is_saved_and_restored(tmp_path):
         "video_backend": "opencv",
         "allow_truncated": True,
         "fast_jpeg": True,
+        "even_light": True,
     }
     assert set(settings) == set(FDPVideoProcessor.valid_kwargs.__annotations__)
     processor = FDPVideoProcessor(**settings)
@@ -368,6 +369,13 @@ def test_pipeline_calls_the_processor_with_its_own_keywords(folder, write_video,
     with torch.no_grad():
         inputs = processor(str(folder), return_tensors="pt").to(model.device)
         scores = model(**inputs).logits[0].softmax(-1)
+    clips = [rgb, rgb[::-1], rgb[5:]]
+    one_by_one = classify(clips)
+    # As docs/index.md says; transformers makes no batches from a video processor by itself.
+    classify.image_processor = classify.video_processor
+    for alone, together in zip(one_by_one, classify(clips, batch_size=2), strict=True):
+        assert [answer["label"] for answer in alone] == [answer["label"] for answer in together]
+        assert [answer["score"] for answer in together] == pytest.approx([answer["score"] for answer in alone])
     assert max(answer["score"] for answer in answers[0]) == pytest.approx(scores.max().item(), abs=1e-6)
 
 
@@ -401,6 +409,6 @@ def test_saved_code_runs_without_this_package(folder, tmp_path):
 
 
 def test_registered_class_is_what_the_auto_class_finds(tmp_path):
-    importlib.import_module("training_fdp.methods.fdp")
+    importlib.import_module("training_fdp.methods.fdp_auto_classes")
     FDPVideoProcessor().save_pretrained(tmp_path)
     assert isinstance(AutoVideoProcessor.from_pretrained(tmp_path, trust_remote_code=True), FDPVideoProcessor)

@@ -45,6 +45,8 @@ class Prediction:
         num_frames_in_clip (`int`): Frames that the source has.
         frame_indices (`list[int]`): The frames that the model saw, 0-based.
         frames_per_second (`float`, *optional*): As the video file states it.
+        warnings (`list[str]`): What makes the answer doubtful, one sentence each: a clip of many seconds, few frames
+            per second, few pixels, frames that were lost.
         numbers (`dict[str, float]`): What the network answers beside the class, by name; of FDP `ordered_pairs`, the
             share of frame pairs whose later frame scores higher.
         curves (`dict[str, list[float]]`): One value per frame seen, by name; of FDP `rank_scores`.
@@ -60,6 +62,7 @@ class Prediction:
     num_frames_in_clip: int
     frame_indices: list[int]
     frames_per_second: float | None
+    warnings: list[str] = field(default_factory=list)
     numbers: dict[str, float] = field(default_factory=dict)
     curves: dict[str, list[float]] = field(default_factory=dict)
     images: dict[str, NDArray[np.float32]] = field(repr=False, default_factory=dict)
@@ -155,6 +158,7 @@ class Predictor:
             num_frames_in_clip=metadata.total_num_frames,
             frame_indices=list(metadata.frames_indices),
             frames_per_second=metadata.fps,
+            warnings=list(metadata.warnings),
             numbers=shown.numbers,
             curves=shown.curves,
             images=shown.images,
