@@ -20,6 +20,7 @@ from .classification_fdp import (
     FDPFullyConnectedClassifier,
     action_unit_loss,
     classification_loss,
+    other_label_loss,
 )
 from .configuration_fdp import FDPConfig
 from .dynamic_image_decoder_fdp import FDPImageOutput, FDPLightDecoder, FDPSegNetDecoder
@@ -152,7 +153,11 @@ class FDPPreTrainedModel(PreTrainedModel):
         return self
 
     def _set_gradient_checkpointing(
-        self, enable: bool = True, gradient_checkpointing_func: Callable[..., Any] = checkpoint, *args: Any, **kwargs: Any
+        self,
+        enable: bool = True,
+        gradient_checkpointing_func: Callable[..., Any] = checkpoint,
+        *args: Any,
+        **kwargs: Any,
     ) -> None:
         """The blocks hold batch norms, which the generic form would update twice per step."""
         if enable:
@@ -341,7 +346,8 @@ class FDPForVideoClassification(FDPPreTrainedModel):
             pixel_values (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`):
                 Gray aligned frames in time order, in [-1, 1].
             labels (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
-                True classes, in [0, num_labels).
+                True classes, in [0, num_labels). With another `config.problem_type` than one label per clip a
+                `torch.FloatTensor` of shape `(batch_size, num_labels)`.
             dynamic_image_targets (`torch.FloatTensor` of shape `(batch_size, 1, height, width)`, *optional*):
                 Target of the constructed image, in [0, 1]. Made from `pixel_values` on their device when only `labels`
                 are given; given alone, it trains the image and the ranking without classes.
@@ -369,7 +375,6 @@ class FDPForVideoClassification(FDPPreTrainedModel):
         if any(target is not None for target in (labels, dynamic_image_targets, action_unit_targets)):
             losses = {}
             if labels is not None:
-                self._check_labels(labels, logits)
                 losses["classification"] = self._classification_loss(logits, labels, class_weights)
             if action_unit_targets is not None:
                 losses["action_unit"] = self._action_unit_loss(action_unit_logits, action_unit_targets)
@@ -398,6 +403,15 @@ class FDPForVideoClassification(FDPPreTrainedModel):
     def _classification_loss(
         self, logits: torch.Tensor, labels: torch.Tensor, class_weights: torch.Tensor | None
     ) -> torch.Tensor:
+        # CODEPATH: no preset; checkpoints of a training with several labels per clip or with numbers.
+        if self.config.problem_type in ("multi_label_classification", "regression"):
+            if labels.shape != logits.shape:
+                raise ValueError(
+                    f"`labels` must have the shape {tuple(logits.shape)} of the logits with "
+                    f"problem_type={self.config.problem_type!r}, but {tuple(labels.shape)} was given."
+                )
+            return other_label_loss(logits, labels, self.config.problem_type)
+        self._check_labels(labels, logits)
         # CODEPATH: no preset; checkpoints of a training with weighted classes.
         if class_weights is None and self.config.class_weights is not None:
             class_weights = torch.tensor(self.config.class_weights, device=logits.device)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("modeling_fdp", "processing_fdp")
 SUPPRESSED = {
     "TRF028": "the licence of this package stands in LICENSE and on every model card, not in each file",
-    "TRF057": "@auto_docstring writes its texts for models inside transformers; here shapes and ranges are written out",
+    "TRF057": "@auto_docstring writes texts for models inside transformers; here shapes and ranges are written out",
 }
 
 

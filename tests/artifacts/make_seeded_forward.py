@@ -26,7 +26,9 @@ def seeded_forward(preset: str) -> dict[str, list[float]]:
     side = model.config.image_size
     rows = torch.arange(side)[:, None] / side
     times = torch.arange(model.config.num_frames)[:, None, None] / model.config.num_frames
-    clip = 0.5 * torch.sin(9 * rows.T) * torch.cos(7 * rows) - 0.4 * torch.exp(-(((rows - 0.3 - 0.1 * times) / 0.05) ** 2))
+    clip = 0.5 * torch.sin(9 * rows.T) * torch.cos(7 * rows) - 0.4 * torch.exp(
+        -(((rows - 0.3 - 0.1 * times) / 0.05) ** 2)
+    )
     pixel_values = torch.stack([clip, clip.flip(-1) * 0.8])[:, :, None]
     with torch.no_grad():
         outputs = model(pixel_values, labels=torch.tensor([0, 2]))

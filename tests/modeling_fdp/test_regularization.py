@@ -54,7 +54,13 @@ def silenced(block, branches):
 
 @pytest.mark.parametrize(
     ("kind", "branch"),
-    [("local", "convolution"), ("local", "mlp"), ("global", "attention"), ("global", "convolution"), ("global", "mlp")],
+    [
+        ("local", "convolution"),
+        ("local", "mlp"),
+        ("global", "attention"),
+        ("global", "convolution"),
+        ("global", "mlp"),
+    ],
 )
 def test_every_branch_of_a_block_is_dropped_for_whole_frames(small_config, kind, branch):
     config = small_config("base")

@@ -51,7 +51,9 @@ def fetch() -> Path:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-build-isolation"]
         command += ["--no-binary", ":all:", "--dest", temporary, requirement]
         if subprocess.run(command, check=False).returncode:
-            raise RuntimeError(f"The suite needs the source distribution {requirement}, but pip could not download it.")
+            raise RuntimeError(
+                f"The suite needs the source distribution {requirement}, but pip could not download it."
+            )
         unpacked = Path(temporary) / PACKAGE
         unpacked.mkdir()
         with tarfile.open(next(Path(temporary).glob("*.tar.gz"))) as archive:

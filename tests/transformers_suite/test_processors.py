@@ -84,7 +84,10 @@ class TestFDPVideoProcessor(VideoProcessingTestMixin, unittest.TestCase):
             (3, {"num_frames": 3}),
             (10, {"num_frames": 10}),
             (6, {"fps": 3, "video_metadata": metadata * len(videos)}),
-            (6, {"fps": 3, "video_metadata": [[VideoMetadata(duration=2.0, total_num_frames=8, fps=4)]] * len(videos)}),
+            (
+                6,
+                {"fps": 3, "video_metadata": [[VideoMetadata(duration=2.0, total_num_frames=8, fps=4)]] * len(videos)},
+            ),
         ):
             with self.subTest(str(changes)):
                 answer = processor(videos, return_tensors="pt", **changes)["pixel_values"]
@@ -99,5 +102,5 @@ class TestFDPVideoProcessor(VideoProcessingTestMixin, unittest.TestCase):
     @unittest.skip("looks for do_resize, do_rescale or do_normalize: FDP always does all three")
     def test_video_processor_explicit_none_preserved(self) -> None: ...
 
-    @unittest.skip("looks for a list of valid keys; tests/processing_fdp/test_video_processing.py has unknown keywords")
+    @unittest.skip("looks for a list of valid keys; unknown ones: tests/processing_fdp/test_video_processing.py")
     def test_video_processor_preprocess_arguments(self) -> None: ...
