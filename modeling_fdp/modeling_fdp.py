@@ -173,6 +173,7 @@ class FDPModel(FDPPreTrainedModel):
     def __init__(self, config: FDPConfig) -> None:
         super().__init__(config)
         self.encoder = FDPFrameEncoder(config)
+        # CODEPATH: checkpoints with `reference="movement_patterns"`, which no preset takes.
         self.movement = FDPMovementReference(config) if config.has_patterns else None
         # CODEPATH: every preset but `released` has a scorer.
         self.rank_scorer = FDPRankScorer(config) if config.has_rank_scorer else None
@@ -385,6 +386,7 @@ class FDPForVideoClassification(FDPPreTrainedModel):
             # CODEPATH: every preset but `released`; the last form is the paper's, where no progress is told.
             if self.config.rank_loss_weight > 0 and progress_targets is not None:
                 losses["rank"] = progress_loss(outputs.rank_scores.float(), progress_targets, self.config.rank_margin)
+            # CODEPATH: as above.
             elif self.config.rank_loss_weight > 0 and not self.config.has_patterns:
                 losses["rank"] = rank_hinge_loss(outputs.rank_scores.float(), self.config.rank_margin)
             weighted = [getattr(self.config, f"{name}_loss_weight") * value for name, value in losses.items()]

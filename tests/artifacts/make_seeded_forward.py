@@ -3,7 +3,7 @@
     python tests/artifacts/make_seeded_forward.py
 
 Weights are drawn by the model itself, so that a changed initialisation shows as well. Where a preset's numbers moved,
-the file is only written anew after NETWORK_VERSION was raised: runs of two networks must never be mixed.
+the file is only written anew after FDPMethod.version was raised: runs of two networks must never be mixed.
 """
 
 import json
@@ -17,12 +17,21 @@ FILE = Path(__file__).resolve().parent / "seeded_forward.json"
 TOLERANCE = 2e-4
 
 
-def seeded_forward(preset: str) -> dict[str, list[float]]:
-    """A few numbers per output of one preset, for two clips given by a formula."""
+def forms() -> dict[str, tuple[str, dict]]:
+    """Presets, and what no preset takes and runs may: name to preset and overrides."""
+    from modeling_fdp.presets_fdp import PRESETS
+
+    patterns = {"reference": "movement_patterns", "dynamic_image_frames": "along_curve"}
+    return {**{preset: (preset, {}) for preset in PRESETS}, "tiny_movement_patterns": ("tiny", patterns)}
+
+
+def seeded_forward(form: str) -> dict[str, list[float]]:
+    """A few numbers per output of one form, for two clips given by a formula."""
     from modeling_fdp import FDPConfig, FDPForVideoClassification
 
+    preset, overrides = forms()[form]
     torch.manual_seed(0)
-    model = FDPForVideoClassification(FDPConfig.from_preset(preset, num_labels=3)).eval()
+    model = FDPForVideoClassification(FDPConfig.from_preset(preset, **overrides, num_labels=3)).eval()
     side = model.config.image_size
     rows = torch.arange(side)[:, None] / side
     times = torch.arange(model.config.num_frames)[:, None, None] / model.config.num_frames
@@ -54,16 +63,15 @@ def moved(stored: dict, found: dict) -> list[str]:
 
 def main() -> int:
     """Writes the file, or says which preset moved without a new version."""
-    from modeling_fdp.presets_fdp import PRESETS
-    from training_fdp.runs.identity import NETWORK_VERSION
+    from training_fdp.methods.fdp import FDPMethod
 
-    known = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {"network_version": 0, "presets": {}}
-    found = {preset: seeded_forward(preset) for preset in PRESETS}
-    changed = [name for name, stored in known["presets"].items() if name not in found or moved(stored, found[name])]
-    if changed and known["network_version"] == NETWORK_VERSION:
-        sys.stderr.write(f"{', '.join(changed)} moved: raise NETWORK_VERSION first and list it in CHANGELOG.md.\n")
+    known = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {"version": 0, "forms": {}}
+    found = {form: seeded_forward(form) for form in forms()}
+    changed = [name for name, stored in known["forms"].items() if name not in found or moved(stored, found[name])]
+    if changed and known["version"] == FDPMethod.version:
+        sys.stderr.write(f"{', '.join(changed)} moved: raise FDPMethod.version first and list it in CHANGELOG.md.\n")
         return 1
-    content = {"network_version": NETWORK_VERSION, "presets": found}
+    content = {"version": FDPMethod.version, "forms": found}
     FILE.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return 0
 

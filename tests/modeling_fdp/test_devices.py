@@ -52,6 +52,15 @@ def test_training_and_answers_need_no_float64(small_model, clips, preset):
     assert isinstance(outputs.logits, OnMps) and isinstance(outputs.loss, OnMps)
 
 
+def test_movement_patterns_need_no_float64(small_model, clips):
+    model = small_model("tiny", reference="movement_patterns", dynamic_image_frames="along_curve")
+    with NoFloat64():
+        model.train()(clips(), labels=torch.tensor([0, 2])).loss.backward()
+        model.eval()
+        with torch.no_grad():
+            assert isinstance(model(clips().as_subclass(OnMps)).logits, OnMps)
+
+
 @pytest.mark.parametrize("pooling", POOLING_WEIGHTS)
 @pytest.mark.parametrize("reference", ["first_frame_motion", "first_frame_pixels", "first_frame_features"])
 def test_every_reference_and_pooling_needs_no_float64(small_model, clips, reference, pooling):

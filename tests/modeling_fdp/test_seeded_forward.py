@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modeling_fdp.presets_fdp import PRESETS
-from training_fdp.runs.identity import NETWORK_VERSION
+from training_fdp.methods.fdp import FDPMethod
 
 ARTIFACTS = Path(__file__).resolve().parents[1] / "artifacts"
 STORED = json.loads((ARTIFACTS / "seeded_forward.json").read_text(encoding="utf-8"))
@@ -21,21 +20,22 @@ def make_seeded_forward():
     return module
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_numbers_of_a_preset_belong_to_its_version(preset, make_seeded_forward):
-    moved = make_seeded_forward.moved(STORED["presets"].get(preset, {}), make_seeded_forward.seeded_forward(preset))
+@pytest.mark.parametrize("form", STORED["forms"])
+def test_numbers_of_a_form_belong_to_its_version(form, make_seeded_forward):
+    moved = make_seeded_forward.moved(STORED["forms"][form], make_seeded_forward.seeded_forward(form))
     assert not moved, (
-        f"{moved} of {preset} moved: raise NETWORK_VERSION, list it in CHANGELOG.md, and run "
+        f"{moved} of {form} moved: raise FDPMethod.version, list it in CHANGELOG.md, and run "
         "tests/artifacts/make_seeded_forward.py"
     )
 
 
-def test_version_is_that_of_the_numbers():
-    assert STORED["network_version"] == NETWORK_VERSION, "run tests/artifacts/make_seeded_forward.py"
+def test_version_is_that_of_the_numbers(make_seeded_forward):
+    assert set(STORED["forms"]) == set(make_seeded_forward.forms())
+    assert STORED["version"] == FDPMethod.version, "run tests/artifacts/make_seeded_forward.py"
 
 
 def test_a_moved_number_is_seen(make_seeded_forward):
-    for stored in STORED["presets"].values():
+    for stored in STORED["forms"].values():
         for name, values in stored.items():
             for index in range(len(values)):
                 other = [value + 1e-3 * max(1, abs(value)) * (place == index) for place, value in enumerate(values)]
