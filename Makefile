@@ -1,11 +1,11 @@
-# Five verbs: demo, test, quality, style, docs. Everything runs inside .venv; paths may hold spaces.
+# Six verbs: demo, test, transformers-suite, quality, style, docs. Everything runs inside .venv; paths may hold spaces.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # One thread pool per process: the tests run two at a time.
 TEST_JOBS ?= 2
 
-.PHONY: demo test quality style docs
+.PHONY: demo test transformers-suite quality style docs
 
 demo: $(VENV)/.installed
 	@$(BIN)/python examples/demo.py
@@ -13,10 +13,16 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile
 
+# transformers' own test mixins on our models, configurations and processors; their source comes from PyPI, once.
+transformers-suite: $(VENV)/.installed-dev
+	@$(BIN)/python tests/transformers_suite/fetch.py
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) -q tests/transformers_suite
+
 quality: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
+	$(BIN)/python tests/lint_models.py
 
 docs: $(VENV)/.installed-dev
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --site-dir site

@@ -101,6 +101,22 @@ def classification_loss(
     return ((1 - true_share).pow(focal_gamma) * losses).sum() / total
 
 
+def other_label_loss(logits: torch.Tensor, labels: torch.Tensor, problem_type: str) -> torch.Tensor:
+    """The losses that transformers gives the other problem types: several labels per clip, or numbers.
+
+    Args:
+        logits (`torch.FloatTensor` of shape `(batch_size, num_labels)`): scores.
+        labels (`torch.FloatTensor` of the same shape): 1 and 0 per label, or the numbers.
+        problem_type (`str`): `"multi_label_classification"` (binary cross-entropy) or `"regression"` (squared error).
+
+    Returns:
+        `torch.FloatTensor` of shape `()`: a mean over clips and labels, in float32.
+    """
+    if problem_type == "multi_label_classification":
+        return F.binary_cross_entropy_with_logits(logits.float(), labels.float())
+    return F.mse_loss(logits.float(), labels.float())
+
+
 def action_unit_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Binary cross-entropy of action units, a mean over those that were coded.
 

@@ -496,6 +496,12 @@ class FDPConfig(PreTrainedConfig):
                 f"`class_weights` must hold one weight per label, but {len(self.class_weights)} weights were given "
                 f"for {self.num_labels} labels."
             )
+        shaped = self.class_weights is not None or self.label_smoothing > 0 or self.focal_gamma > 0
+        if shaped and self.problem_type in ("multi_label_classification", "regression"):
+            raise ValueError(
+                "`class_weights`, `label_smoothing` and `focal_gamma` belong to one label per clip, but "
+                f"problem_type={self.problem_type!r} was given; leave them out."
+            )
         if not all(weight >= 0 for weight in self.class_weights or ()):
             raise ValueError(f"`class_weights` must not be negative, but {self.class_weights} was given.")
 

@@ -160,4 +160,5 @@ def convert_state_dict(
             "networks can be converted."
         )
     model.load_state_dict(converted)
-    return model.eval()
+    model.eval()
+    return model

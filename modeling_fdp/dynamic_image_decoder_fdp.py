@@ -93,7 +93,8 @@ def unpool(hidden_states: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     batch_size, channels, height, width = hidden_states.shape
     flat = hidden_states.new_zeros(batch_size, channels, 4 * height * width)
     flat = flat.scatter(2, places.flatten(2), hidden_states.flatten(2))
-    return flat.unflatten(2, (2 * height, 2 * width))
+    unpooled: torch.Tensor = flat.unflatten(2, (2 * height, 2 * width))
+    return unpooled
 
 
 class FDPLightDecoder(nn.Module):

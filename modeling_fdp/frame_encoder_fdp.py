@@ -67,7 +67,8 @@ class FDPPatchEmbedding(nn.Module):
         """(batch_size, in_channels, height, width) -> (batch_size, out_channels, height / stride, width / stride)."""
         if self.stride > 1:
             hidden_states = F.avg_pool2d(hidden_states, self.stride)
-        return self.norm(self.conv(hidden_states))
+        embedded: torch.Tensor = self.norm(self.conv(hidden_states))
+        return embedded
 
 
 def patch_embedding(in_channels: int, out_channels: int, stride: int) -> nn.Module:
@@ -88,7 +89,8 @@ class FDPMLP(nn.Module):
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """Keeps (batch_size, hidden_size, height, width)."""
-        return self.conv2(F.relu(self.conv1(hidden_states)))
+        answer: torch.Tensor = self.conv2(F.relu(self.conv1(hidden_states)))
+        return answer
 
 
 class FDPMultiHeadConvolution(nn.Module):
@@ -104,7 +106,8 @@ class FDPMultiHeadConvolution(nn.Module):
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """Keeps (batch_size, hidden_size, height, width)."""
-        return self.projection(self.heads(hidden_states))
+        mixed: torch.Tensor = self.projection(self.heads(hidden_states))
+        return mixed
 
 
 class FDPLocalAggregator(GradientCheckpointingLayer):
@@ -130,7 +133,8 @@ class FDPLocalAggregator(GradientCheckpointingLayer):
         """(batch_size, in_channels, height, width) -> (batch_size, hidden_size, height / stride, width / stride)."""
         hidden_states = self.patch_embedding(hidden_states)
         hidden_states = hidden_states + self.drop_path(self.convolution(hidden_states))
-        return hidden_states + self.drop_path(self.mlp(self.norm(hidden_states)))
+        hidden_states = hidden_states + self.drop_path(self.mlp(self.norm(hidden_states)))
+        return hidden_states
 
 
 def eager_attention_forward(
@@ -182,7 +186,7 @@ class FDPAttention(nn.Module):
             pooled = self.key_value_norm(F.avg_pool2d(hidden_states, self.key_value_stride))
         # (batch_size, hidden_size, height, width) -> (batch_size, height * width, hidden_size)
         cells, pooled_cells = hidden_states.flatten(2).transpose(1, 2), pooled.flatten(2).transpose(1, 2)
-        attention: Callable = eager_attention_forward
+        attention: Callable[..., tuple[torch.Tensor, torch.Tensor | None]] = eager_attention_forward
         if self.config._attn_implementation != "eager":
             attention = ALL_ATTENTION_FUNCTIONS[self.config._attn_implementation]
         output, weights = attention(
@@ -200,7 +204,8 @@ class FDPAttention(nn.Module):
 
     def _split_heads(self, cells: torch.Tensor) -> torch.Tensor:
         # (batch_size, length, hidden_size) -> (batch_size, num_heads, length, head_dim)
-        return cells.unflatten(2, (self.num_heads, self.head_dim)).transpose(1, 2)
+        heads: torch.Tensor = cells.unflatten(2, (self.num_heads, self.head_dim))
+        return heads.transpose(1, 2)
 
 
 class FDPGlobalAggregator(GradientCheckpointingLayer):
@@ -231,7 +236,8 @@ class FDPGlobalAggregator(GradientCheckpointingLayer):
         rest = self.projection(attended)
         rest = rest + self.drop_path(self.convolution(rest))
         hidden_states = torch.cat([attended, rest], dim=1)
-        return hidden_states + self.drop_path(self.mlp(self.norm(hidden_states)))
+        hidden_states = hidden_states + self.drop_path(self.mlp(self.norm(hidden_states)))
+        return hidden_states
 
 
 class FDPStage(nn.Module):
@@ -294,8 +300,9 @@ class FDPVectorHead(nn.Module):
 
     def forward(self, stage_maps: list[torch.Tensor]) -> torch.Tensor:
         """Maps of all stages -> (batch_size, 1, image_size, image_size)."""
-        vector = self.projection(self.norm(stage_maps[-1]).mean((-2, -1)))
-        return vector.unflatten(1, (1, self.image_size, self.image_size))
+        vector: torch.Tensor = self.projection(self.norm(stage_maps[-1]).mean((-2, -1)))
+        image: torch.Tensor = vector.unflatten(1, (1, self.image_size, self.image_size))
+        return image
 
 
 class FDPFrameEncoder(nn.Module):

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 
-def keep_running_statistics(checkpoint: Callable, model: nn.Module) -> Callable:
+def keep_running_statistics(checkpoint: Callable[..., Any], model: nn.Module) -> Callable[..., Any]:
     """Wraps a checkpointing function so that the second forward of a block does not update statistics again.
 
     Checkpointing runs every block twice per step, and batch norm would count the same batch twice: a model trained

@@ -20,6 +20,7 @@ from .classification_fdp import (
     FDPFullyConnectedClassifier,
     action_unit_loss,
     classification_loss,
+    other_label_loss,
 )
 from .configuration_fdp import FDPConfig
 from .dynamic_image_decoder_fdp import FDPImageOutput, FDPLightDecoder, FDPSegNetDecoder
@@ -116,15 +117,16 @@ class FDPPreTrainedModel(PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = "video"
     supports_gradient_checkpointing = True
-    _no_split_modules = ["FDPLocalAggregator", "FDPGlobalAggregator"]  # noqa: RUF012 the base declares its type
+    _no_split_modules = ["FDPLocalAggregator", "FDPGlobalAggregator"]
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_attention_backend = True
-    _can_record_outputs = {"hidden_states": FDPStage, "attentions": FDPAttention}  # noqa: RUF012 as above
+    _can_record_outputs = {"hidden_states": FDPStage, "attentions": FDPAttention}
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
+        # CODEPATH: `released` starts as the authors' code does, every other preset by Kaiming's rule.
         if isinstance(module, (nn.Conv2d, nn.Conv3d, nn.Linear)) and self.config.initialization == "truncated_normal":
             init.trunc_normal_(module.weight, std=self.config.initializer_range)
         elif isinstance(module, FDPMovementDirections):
@@ -151,7 +153,11 @@ class FDPPreTrainedModel(PreTrainedModel):
         return self
 
     def _set_gradient_checkpointing(
-        self, enable: bool = True, gradient_checkpointing_func: Callable = checkpoint, *args: Any, **kwargs: Any
+        self,
+        enable: bool = True,
+        gradient_checkpointing_func: Callable[..., Any] = checkpoint,
+        *args: Any,
+        **kwargs: Any,
     ) -> None:
         """The blocks hold batch norms, which the generic form would update twice per step."""
         if enable:
@@ -162,12 +168,14 @@ class FDPPreTrainedModel(PreTrainedModel):
 class FDPModel(FDPPreTrainedModel):
     """Frame encoder, rank scorer and temporal pooling: clips to dynamic representations."""
 
-    _keys_to_ignore_on_load_unexpected = [r"^classifier\.", r"^decoder\.", r"^action_unit_output\."]  # noqa: RUF012 as above
+    _keys_to_ignore_on_load_unexpected = [r"^classifier\.", r"^decoder\.", r"^action_unit_output\."]
 
     def __init__(self, config: FDPConfig) -> None:
         super().__init__(config)
         self.encoder = FDPFrameEncoder(config)
+        # CODEPATH: checkpoints with `reference="movement_patterns"`, which no preset takes.
         self.movement = FDPMovementReference(config) if config.has_patterns else None
+        # CODEPATH: every preset but `released` has a scorer.
         self.rank_scorer = FDPRankScorer(config) if config.has_rank_scorer else None
         self.pooling = FDPTemporalPooling(config)
         self.post_init()
@@ -191,6 +199,7 @@ class FDPModel(FDPPreTrainedModel):
         self._check_pixel_values(pixel_values)
         num_frames = pixel_values.shape[1]
         movement = None if self.movement is None else self.movement(pixel_values)
+        # CODEPATH: `tiny`, `small` and `base` hold the head still; `paper` and `released` take frames as given.
         stabilized = stabilize(pixel_values) if self.config.reference == "first_frame_motion" else None
         frames = self._refer_to_first_frame(pixel_values, stabilized) if movement is None else movement.patterns
         frames = frames.to(self.dtype)
@@ -198,10 +207,12 @@ class FDPModel(FDPPreTrainedModel):
         features, detail = (maps.unflatten(0, frames.shape[:2]) for maps in self.encoder(frames.flatten(0, 1)))
         if movement is not None:
             return self._output_of_patterns(features, movement)
+        # CODEPATH: no preset; an option that the ablations measure.
         if self.config.reference == "first_frame_features":
             features = features - features[:, :1]
         rank_scores = closed_form_rank_scores(features) if self.rank_scorer is None else self.rank_scorer(features)
         pooled = self.pooling(features, rank_scores)
+        # CODEPATH: `tiny`, `small` and `base` score moments of the motion; `paper` and `released` score frames.
         if self.config.reference == "first_frame_motion":
             rank_scores = scores_per_frame(rank_scores, num_frames)
         weights = rank_pooling_weights(detail.shape[1], device=detail.device, dtype=detail.dtype) / detail.shape[1]
@@ -229,7 +240,8 @@ class FDPModel(FDPPreTrainedModel):
         Returns:
             `nn.Module`: the first convolution of the stem.
         """
-        return self.encoder.stem[0].conv
+        first: nn.Module = self.encoder.stem[0]
+        return first.get_submodule("conv")
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Puts another module in the place of the convolution that reads the input.
@@ -243,6 +255,7 @@ class FDPModel(FDPPreTrainedModel):
         """The paper and the released code show the frames themselves; this shows what changed since the first."""
         if stabilized is not None:
             return motion_channels(stabilized, self.config.reference_gain, self.config.num_moments)
+        # CODEPATH: `paper` and `released` see the frames; the difference of pixels is an option that no preset takes.
         if self.config.reference != "first_frame_pixels":
             return pixel_values
         # In the pixels' own precision: half precision would round a motion of one gray level away.
@@ -270,6 +283,7 @@ class FDPModel(FDPPreTrainedModel):
                 f"{num_channels}; convert the frames with the video processor."
             )
         if num_frames != config.num_frames and (num_frames < config.least_frames or not config.takes_any_length):
+            # CODEPATH: both are words of an error; `released` alone takes one number of frames.
             expected = f"at least {config.least_frames}" if config.takes_any_length else f"exactly {config.num_frames}"
             raise ValueError(
                 f"`pixel_values` must have {expected} frames per clip (reference={config.reference!r}, "
@@ -333,7 +347,8 @@ class FDPForVideoClassification(FDPPreTrainedModel):
             pixel_values (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`):
                 Gray aligned frames in time order, in [-1, 1].
             labels (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
-                True classes, in [0, num_labels).
+                True classes, in [0, num_labels). With another `config.problem_type` than one label per clip a
+                `torch.FloatTensor` of shape `(batch_size, num_labels)`.
             dynamic_image_targets (`torch.FloatTensor` of shape `(batch_size, 1, height, width)`, *optional*):
                 Target of the constructed image, in [0, 1]. Made from `pixel_values` on their device when only `labels`
                 are given; given alone, it trains the image and the ranking without classes.
@@ -361,15 +376,17 @@ class FDPForVideoClassification(FDPPreTrainedModel):
         if any(target is not None for target in (labels, dynamic_image_targets, action_unit_targets)):
             losses = {}
             if labels is not None:
-                self._check_labels(labels, logits)
                 losses["classification"] = self._classification_loss(logits, labels, class_weights)
             if action_unit_targets is not None:
                 losses["action_unit"] = self._action_unit_loss(action_unit_logits, action_unit_targets)
+            # CODEPATH: every preset; a weight of 0 is an option that the ablations measure.
             if constructed is not None and self.config.dynamic_image_loss_weight > 0:
                 target = self._dynamic_image_target(pixel_values, dynamic_image_targets, outputs)
                 losses["dynamic_image"] = F.mse_loss(constructed.float(), target)
+            # CODEPATH: every preset but `released`; the last form is the paper's, where no progress is told.
             if self.config.rank_loss_weight > 0 and progress_targets is not None:
                 losses["rank"] = progress_loss(outputs.rank_scores.float(), progress_targets, self.config.rank_margin)
+            # CODEPATH: as above.
             elif self.config.rank_loss_weight > 0 and not self.config.has_patterns:
                 losses["rank"] = rank_hinge_loss(outputs.rank_scores.float(), self.config.rank_margin)
             weighted = [getattr(self.config, f"{name}_loss_weight") * value for name, value in losses.items()]
@@ -388,6 +405,16 @@ class FDPForVideoClassification(FDPPreTrainedModel):
     def _classification_loss(
         self, logits: torch.Tensor, labels: torch.Tensor, class_weights: torch.Tensor | None
     ) -> torch.Tensor:
+        # CODEPATH: no preset; checkpoints of a training with several labels per clip or with numbers.
+        if self.config.problem_type in ("multi_label_classification", "regression"):
+            if labels.shape != logits.shape:
+                raise ValueError(
+                    f"`labels` must have the shape {tuple(logits.shape)} of the logits with "
+                    f"problem_type={self.config.problem_type!r}, but {tuple(labels.shape)} was given."
+                )
+            return other_label_loss(logits, labels, self.config.problem_type)
+        self._check_labels(labels, logits)
+        # CODEPATH: no preset; checkpoints of a training with weighted classes.
         if class_weights is None and self.config.class_weights is not None:
             class_weights = torch.tensor(self.config.class_weights, device=logits.device)
         return classification_loss(

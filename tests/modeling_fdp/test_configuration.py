@@ -1,11 +1,13 @@
 """FDPConfig: presets, defaults, and contradictions that must be refused with both numbers."""
 
+import ast
 import json
 import re
+from pathlib import Path
 
 import pytest
 from huggingface_hub.errors import StrictDataclassError
-from transformers import AutoConfig
+from transformers import AutoConfig, PreTrainedConfig
 
 from modeling_fdp import FDPConfig
 
@@ -128,6 +130,11 @@ def test_unknown_preset_and_misspelt_field_are_refused():
         ),
         ("tiny", {"class_weights": [1, -2], "num_labels": 2}, r"not be negative, but \[1, -2\]"),
         ("tiny", {"temporal_pooling": "mean"}, "temporal_pooling"),
+        (
+            "tiny",
+            {"problem_type": "regression", "focal_gamma": 2.0},
+            "one label per clip, but problem_type='regression'",
+        ),
         ("tiny", {"num_frames": "8"}, "num_frames"),
     ],
 )
@@ -162,3 +169,41 @@ def test_every_field_is_documented_with_its_real_default():
     for name in own:
         written = documented[name].strip("`").strip('"') if documented[name] else "None"
         assert str(getattr(plain, name)) == written, name
+
+
+def test_every_departure_of_tiny_from_the_paper_is_a_setting_in_the_docs():
+    """The table of docs/design/paper.md holds every field in which the two presets differ, with both values."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "design" / "paper.md").read_text(encoding="utf-8")
+    table = page.split("## Departures of our presets", 1)[1]
+    listed = {}
+    for names, paper, tiny in re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| (.+?) \| (.+?) \| .+ \|$", table, re.M):
+        values = zip(*(re.findall(r"`(.+?)`|(\d+)", cell) for cell in (paper, tiny)), strict=True)
+        for name, (ours, theirs) in zip(re.findall(r"`(\w+)`", names), values, strict=True):
+            listed[name] = tuple(ast.literal_eval(left or right) for left, right in (ours, theirs))
+    departures = {
+        name: (FDPConfig.from_preset("paper_tiny").to_dict()[name], FDPConfig.from_preset("tiny").to_dict()[name])
+        for name in FDPConfig.__annotations__
+        if name in FDPConfig().to_dict()
+    }
+    assert listed == {name: pair for name, pair in departures.items() if pair[0] != pair[1]}
+    settings = {name: pair[0] for name, pair in listed.items()}
+    assert FDPConfig.from_preset("tiny", **settings).to_dict() == FDPConfig.from_preset("paper_tiny").to_dict()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_no_field_has_a_name_that_the_libraries_take_for_something_else(preset):
+    """transformers, accelerate and PEFT ask for the configuration of a text model, Trainer for a cache, and so on."""
+    config = FDPConfig.from_preset(preset)
+    assert (
+        config.get_text_config()
+        is config.get_text_config(decoder=True)
+        is config.get_text_config(encoder=True)
+        is config
+    )
+    own = {name for name in FDPConfig.__annotations__ if name != "keys_to_ignore_at_inference"}
+    sub_configurations = {"decoder", "encoder", "generator", "text_encoder", "text_config", "vision_config"}
+    switches = {"use_cache", "is_decoder", "is_encoder_decoder", "tie_word_embeddings", "quantization_config", "dtype"}
+    sizes = {"vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings"}
+    assert not own & (sub_configurations | switches | sizes)
+    assert not FDPConfig.attribute_map and not FDPConfig.sub_configs
+    assert not own & {entry for entry in dir(PreTrainedConfig) if not entry.startswith("_")}

@@ -35,11 +35,12 @@ def test_compiles_as_one_graph(preset, small_model, clips):
         model(clips() * float("nan"))
 
 
-# The two structures together hold every operator: attention and the light decoder, SegNet and the released reshape.
-@pytest.mark.parametrize("preset", ["small", "released"])
+# The structures together hold every operator: attention and the light decoder, SegNet and the released reshape, the
+# ranker fitted to each clip.
+@pytest.mark.parametrize("preset", ["small", "paper_tiny", "released"])
 def test_exports_with_a_batch_of_any_size(preset, small_model, clips, tmp_path, caplog):
     caplog.set_level(logging.ERROR)
-    model = small_model(preset, local_depths=[1, 1, 1, 1])
+    model = small_model(preset) if preset == "paper_tiny" else small_model(preset, local_depths=[1, 1, 1, 1])
     dynamic = {"pixel_values": {0: torch.export.Dim.DYNAMIC}}
     exported = torch.export.export(Tensors(model), (clips(2),), dynamic_shapes=dynamic)
     path = tmp_path / "fdp.onnx"

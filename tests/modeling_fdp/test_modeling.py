@@ -226,6 +226,18 @@ class TestInputs:
         with pytest.raises(ValueError, match=message):
             small_model("tiny")(clips(), labels=labels)
 
+    def test_other_problem_types_have_the_losses_of_transformers(self, small_model, clips):
+        for problem_type, expected in (
+            ("multi_label_classification", F.binary_cross_entropy_with_logits),
+            ("regression", F.mse_loss),
+        ):
+            model = small_model("tiny", problem_type=problem_type)
+            labels = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
+            outputs = model(clips(), labels=labels)
+            assert torch.allclose(outputs.losses["classification"], expected(outputs.logits, labels))
+            with pytest.raises(ValueError, match=rf"\(2, 3\) of the logits.*{problem_type}.*\(2,\)"):
+                model(clips(), labels=LABELS)
+
     def test_labels_of_32_bits_do(self, small_model, clips):
         model = small_model("tiny")
         assert torch.equal(model(clips(), labels=LABELS.int()).loss, model(clips(), labels=LABELS).loss)

@@ -1,4 +1,6 @@
-"""The paper's form on a briefly trained network: scores that perceive time, and an image made of the representation."""
+"""The paper's form on a briefly trained network: scores that perceive time, an image made of the representation."""
+
+from itertools import pairwise
 
 import pytest
 import torch
@@ -86,7 +88,7 @@ def test_classes_are_told_apart_by_what_is_pooled(trained, unseen):
 
 
 def test_another_clips_representation_at_least_doubles_the_error_of_the_image(trained, unseen):
-    frames, labels = unseen
+    frames, _ = unseen
     with torch.no_grad():
         outputs = trained.fdp(frames)
         target = trained._dynamic_image_target(frames, None, outputs)
@@ -148,13 +150,11 @@ class TestRanker:
         from modeling_fdp import temporal_pooling_fdp
 
         monkeypatch.setattr(temporal_pooling_fdp, "_weights_on_frames", lambda weights: weights)
-        start = torch.zeros(3, 8)
-        history = [self.hinge(start, self.scores, 1.0)]
+        history = [self.hinge(torch.zeros(3, 8), self.scores, 1.0)]
         for num_steps in (1, 2, 4, 8, 16):
-            history.append(
-                self.hinge(fitted_ranker_weights(self.features, self.scores, 1.0, num_steps), self.scores, 1.0)
-            )
-        assert all((later < earlier).all() for earlier, later in zip(history, history[1:], strict=False))
+            weights = fitted_ranker_weights(self.features, self.scores, 1.0, num_steps)
+            history.append(self.hinge(weights, self.scores, 1.0))
+        assert all((later < earlier).all() for earlier, later in pairwise(history))
 
     def test_a_fitted_ranker_orders_what_a_shared_one_does_not(self):
         disordered = self.scores.sort(1, descending=True).values

@@ -1,10 +1,8 @@
-"""transformers' `ConfigTester` on `FDPConfig`, and its fields against the names that the libraries read."""
+"""transformers' `ConfigTester` on `FDPConfig`."""
 
-import inspect
 import unittest
 
 import pytest
-from transformers import PreTrainedConfig
 
 pytest.importorskip("transformers_tests", reason="needs transformers' test mixins: make transformers-suite")
 

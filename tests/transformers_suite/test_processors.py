@@ -102,7 +102,5 @@ class TestFDPVideoProcessor(VideoProcessingTestMixin, unittest.TestCase):
     @unittest.skip("looks for do_resize, do_rescale or do_normalize: FDP always does all three")
     def test_video_processor_explicit_none_preserved(self) -> None: ...
 
-    @unittest.skip(
-        "looks for a list of valid keys; tests/processing_fdp/test_video_processing.py has unknown keywords"
-    )
+    @unittest.skip("looks for a list of valid keys; unknown ones: tests/processing_fdp/test_video_processing.py")
     def test_video_processor_preprocess_arguments(self) -> None: ...

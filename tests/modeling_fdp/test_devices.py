@@ -1,0 +1,88 @@
+"""Nothing in the network becomes float64: Apple's GPU, which accelerate chooses by itself, has no such type."""
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from modeling_fdp import dynamic_image, dynamic_image_phases, rank_pooling_weights
+from modeling_fdp.motion_fdp import motion_channels, stabilize
+from modeling_fdp.presets_fdp import PRESETS
+from modeling_fdp.temporal_pooling_fdp import POOLING_WEIGHTS
+
+
+class OnMps(torch.Tensor):
+    """A tensor with the one rule of MPS: it never becomes float64; `.cpu()` leaves the device."""
+
+    @classmethod
+    def __torch_function__(cls, function, kinds, arguments=(), options=None):
+        options = options or {}
+        name = getattr(function, "__name__", "")
+        if name == "double" or any(value is torch.float64 for value in [*arguments, *options.values()]):
+            raise TypeError(f"{name}: the MPS framework doesn't support float64")
+        answer = super().__torch_function__(function, kinds, arguments, options)
+        return answer.as_subclass(torch.Tensor) if name == "cpu" else answer
+
+
+class NoFloat64(TorchDispatchMode):
+    """Refuses every operation that returns float64, also one that starts from no tensor at all."""
+
+    def __torch_dispatch__(self, function, kinds, arguments=(), options=None):
+        answer = function(*arguments, **(options or {}))
+        if any(isinstance(leaf, torch.Tensor) and leaf.dtype == torch.float64 for leaf in tree_leaves(answer)):
+            raise TypeError(f"{function} returned float64, which MPS has not")
+        return answer
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_training_and_answers_need_no_float64(small_model, clips, preset):
+    model = small_model(preset, action_units=["4", "12"], class_weights=[1, 2, 3], focal_gamma=1.0)
+    frames = clips(image_size=model.config.image_size)
+    targets = {
+        "labels": torch.tensor([0, 2]),
+        "action_unit_targets": torch.tensor([[0.0, 1.0], [float("nan"), 1.0]]),
+    }
+    with NoFloat64():
+        model.train()(frames, **targets).loss.backward()
+        model.eval()(frames, **targets)
+    model.zero_grad()
+    on_device = {name: value.as_subclass(OnMps) for name, value in targets.items()}
+    with torch.no_grad():
+        outputs = model(frames.as_subclass(OnMps), **on_device)
+    assert isinstance(outputs.logits, OnMps) and isinstance(outputs.loss, OnMps)
+
+
+def test_movement_patterns_need_no_float64(small_model, clips):
+    model = small_model("tiny", reference="movement_patterns", dynamic_image_frames="along_curve")
+    with NoFloat64():
+        model.train()(clips(), labels=torch.tensor([0, 2])).loss.backward()
+        model.eval()
+        with torch.no_grad():
+            assert isinstance(model(clips().as_subclass(OnMps)).logits, OnMps)
+
+
+@pytest.mark.parametrize("pooling", POOLING_WEIGHTS)
+@pytest.mark.parametrize("reference", ["first_frame_motion", "first_frame_pixels", "first_frame_features"])
+def test_every_reference_and_pooling_needs_no_float64(small_model, clips, reference, pooling):
+    model = small_model("tiny", reference=reference, temporal_pooling=pooling)
+    with NoFloat64(), torch.no_grad():
+        model(clips(), labels=torch.tensor([0, 2]))
+        assert isinstance(model(clips().as_subclass(OnMps)).logits, OnMps)
+
+
+def test_pictures_of_clips_need_no_float64(clips):
+    frames = clips().as_subclass(OnMps)
+    with NoFloat64():
+        for normalization in ("signed", "min_max"):
+            assert isinstance(dynamic_image(frames, normalization=normalization, quantize=True), OnMps)
+        dynamic_image_phases(frames, torch.tensor([3, 0]).as_subclass(OnMps))
+        motion_channels(stabilize(frames), 12.0, 4)
+        rank_pooling_weights(8)
+
+
+def test_the_guards_see_a_float64():
+    with NoFloat64(), pytest.raises(TypeError, match="float64"):
+        torch.arange(3, dtype=torch.float64)
+    for convert in (torch.Tensor.double, lambda tensor: tensor.to(torch.float64)):
+        with pytest.raises(TypeError, match="float64"):
+            convert(torch.zeros(2).as_subclass(OnMps))
