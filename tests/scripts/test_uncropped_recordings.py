@@ -9,8 +9,10 @@ from evaluation_fdp.protocols import ClipTable
 from processing_fdp import FDPVideoProcessor
 from training_fdp.config import parse_train_config
 from training_fdp.data.corpora import Corpora
+from training_fdp.data.processor import uncropped_recordings
 from training_fdp.runs import prepare as preparation
-from training_fdp.runs.prepare import _uncropped_recordings, build_accelerator, prepare_run
+from training_fdp.runs.engine import build_accelerator
+from training_fdp.runs.prepare import prepare_run
 
 
 def corpora_of(folder, size_hw, **details):
@@ -33,7 +35,7 @@ def corpora_of(folder, size_hw, **details):
 )
 def test_only_recordings_of_people_that_nothing_crops_are_named(tmp_path, size_hw, alignment, people, is_said):
     corpora = corpora_of(tmp_path, size_hw, people=people)
-    said = _uncropped_recordings(corpora, FDPVideoProcessor(alignment=alignment))
+    said = uncropped_recordings(corpora, FDPVideoProcessor(alignment=alignment))
     assert len(said) == is_said
     assert all(f"{size_hw[1]} x {size_hw[0]}" in text and "alignment=auto" in text for text in said)
 
@@ -41,7 +43,7 @@ def test_only_recordings_of_people_that_nothing_crops_are_named(tmp_path, size_h
 def test_rows_without_files_are_let_be(tmp_path):
     corpora = corpora_of(tmp_path, (480, 640))
     corpora.dataset = corpora.dataset.remove_columns("video")
-    assert _uncropped_recordings(corpora, FDPVideoProcessor(alignment="none")) == []
+    assert uncropped_recordings(corpora, FDPVideoProcessor(alignment="none")) == []
 
 
 def test_a_run_logs_it_and_keeps_it_for_the_report(tmp_path, monkeypatch, caplog):
@@ -53,6 +55,6 @@ def test_a_run_logs_it_and_keeps_it_for_the_report(tmp_path, monkeypatch, caplog
     config = parse_train_config(
         ["--corpus", "casme2", "--output_dir", str(tmp_path / "OUT"), "--processor_overrides", "alignment=none"]
     )
-    prepared = prepare_run(config, build_accelerator(config))
+    prepared = prepare_run(config, build_accelerator(config.training, config.run))
     assert any("whole recordings (640 x 480" in text for text in prepared.warnings)
     assert "whole recordings (640 x 480" in caplog.text
