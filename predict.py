@@ -8,7 +8,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from training_fdp.cli import USER_ERROR_EXIT_CODE, run_main, say
 
@@ -42,6 +42,20 @@ def sparkline(values: list[float]) -> str:
     low, high = min(values), max(values)
     span = (high - low) or 1.0
     return "".join(SPARK[round((value - low) / span * (len(SPARK) - 1))] for value in values)
+
+
+def face_line(face: dict[str, Any], blinks: list[list[int]] | None) -> str:
+    """How the face was found, in one line."""
+    said = [f"face: {face['source']}"]
+    if face["frames_searched"]:
+        said.append(f"seen in {face['frames_seen']} of {face['frames_searched']} frames searched")
+    if face["eye_distance"] is not None:
+        said.append(f"{face['eye_distance']:.0f} pixels between the eyes")
+    if face["head_pose"] is not None:
+        said.append("yaw {:.0f}, pitch {:.0f}, roll {:.0f} degrees".format(*face["head_pose"]))
+    if blinks is not None:
+        said.append(f"{len(blinks)} blinks" if len(blinks) != 1 else "1 blink")
+    return ", ".join(said)
 
 
 def main() -> int:
@@ -106,6 +120,10 @@ def print_answers(predictions: list["Prediction"]) -> None:
             print(f"  {name.replace('_', ' ')} {sparkline(curve)} over {seen}")
         for name, number in prediction.numbers.items():
             print(f"  {name.replace('_', ' ')} {number:.3f}")
+        if prediction.face is not None:
+            print(f"  {face_line(prediction.face, prediction.blinks)}")
+        for warning in prediction.warnings:
+            print(f"  warning: {warning}")
 
 
 if __name__ == "__main__":

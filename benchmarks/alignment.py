@@ -19,7 +19,7 @@ from PIL import Image
 from hub_datasets.base import clip_features
 from processing_fdp.clip_reading_fdp import open_frames
 from processing_fdp.crop_geometry_fdp import crop_transform, warp_frames
-from processing_fdp.face_detectors_fdp import LANDMARK_COLUMNS
+from processing_fdp.landmark_tables_fdp import LANDMARK_COLUMNS
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.data.aligned_clips import prepare_clips
 

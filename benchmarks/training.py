@@ -84,7 +84,9 @@ def build_trainer(folder: Path, num_clips: int, preset: str, max_steps: int, on_
         batch_options=BatchOptions(),
         accelerator=accelerator,
         table=table,
-        batches=ClipBatches(clips, FDPVideoProcessor(), BatchOptions(), network.num_frames, accelerator.device),
+        batches=ClipBatches(
+            clips, FDPVideoProcessor(alignment="none"), BatchOptions(), network.num_frames, accelerator.device
+        ),
         build_model=lambda facts: method.build(network, facts),
         augmentation=build_augmentation(AugmentationConfig.default(), NUM_CLASSES, method.followers),
         identity="benchmark",

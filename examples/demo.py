@@ -46,7 +46,7 @@ import runpy, sys
 
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("modeling_fdp", "hub_datasets", "training_fdp"):
+        if name.split(".")[0] in ("modeling_fdp", "processing_fdp", "hub_datasets", "training_fdp"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Absent())

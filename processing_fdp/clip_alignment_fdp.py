@@ -3,7 +3,8 @@
 import logging
 import os
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,20 +22,17 @@ from .crop_geometry_fdp import (
     shrink_transforms,
     warp_frames,
 )
-from .face_detectors_fdp import (
-    DETECTORS,
-    DetectedFace,
-    LandmarkTrack,
-    find_landmark_file,
-    load_landmarks,
-    make_detector,
-)
+from .face_detectors_fdp import DETECTORS, DetectedFace, make_detector
+from .face_mesh_fdp import load_mesh_detector
+from .face_report_fdp import FaceReport
+from .face_track_fdp import FaceFollower, FaceTrack, head_pose
 from .frame_registration_fdp import REGISTRATIONS, FrameRegistration
-from .frame_source_fdp import FrameSource
+from .frame_source_fdp import CHUNK_BYTES, FrameSource
+from .landmark_tables_fdp import LandmarkTrack, find_landmark_file, load_landmarks
 
 logger = logging.getLogger(__name__)
 
-ALIGNMENTS = ("none", "precomputed", *DETECTORS)
+ALIGNMENTS = ("auto", "mesh", "precomputed", *DETECTORS, "none")
 ALIGNMENT_MODES = ("per_clip", "per_frame")
 MISSING_FACE_POLICIES = ("error", "nearest", "center")
 
@@ -48,7 +46,7 @@ class AlignmentSettings:
     """How faces are found and cropped; see `FDPVideoProcessorKwargs` for each field."""
 
     size_hw: tuple[int, int] = (64, 64)
-    alignment: str = "none"
+    alignment: str = "auto"
     alignment_mode: str = "per_clip"
     crop_scale: float = 2.5
     landmark_frames: int = 5
@@ -58,6 +56,7 @@ class AlignmentSettings:
     registration: str = "auto"
     landmark_model_path: str | None = None
     landmarks_path: str | None = None
+    mesh_weights: str | None = None
 
     def __post_init__(self) -> None:
         """Check every setting by itself."""
@@ -81,10 +80,8 @@ class AlignmentSettings:
 
     @property
     def registration_model(self) -> str:
-        """What registration fits: "none", "translation" or "similarity"; a bare box needs it to hold still."""
-        if self.registration != "auto":
-            return self.registration
-        return "similarity" if self.alignment == "box" and self.alignment_mode == "per_clip" else "none"
+        """What registration fits: "none", "translation" or "similarity"."""
+        return "none" if self.registration == "auto" else self.registration
 
 
 @dataclass(frozen=True)
@@ -95,11 +92,13 @@ class AlignedClip:
         frames (`torch.Tensor` of shape `(num_frames, height, width)`): uint8, gray.
         track (`LandmarkTrack`, *optional*): The landmarks it stood on; `None` without alignment or without a face.
         transforms (`np.ndarray` of shape `(2, 3)` or `(num_frames, 2, 3)`): Crop pixels to frame pixels.
+        report (`FaceReport`): How the face was found.
     """
 
     frames: torch.Tensor
     track: LandmarkTrack | None
     transforms: np.ndarray
+    report: FaceReport
 
 
 def align_clip(
@@ -130,16 +129,20 @@ def align_clip(
         VideoReadError: If frames cannot be read.
     """
     indices = np.arange(frames.frame_count) if indices is None else np.asarray(indices, dtype=np.int64)
-    aligned = settings.alignment != "none" or landmarks is not None
-    track = _find_landmarks(frames, settings, landmarks, clip_id or frames.name) if aligned else None
+    clip = clip_id or frames.name
+    track, report = _find_landmarks(frames, settings, landmarks, clip)
+    base = None
     if track is not None:
-        base = _clip_transforms(track, settings, frames.frame_count, clip_id or frames.name)
-    elif aligned:
+        base = _clip_transforms(track, settings, frames.frame_count, clip)
+        if settings.alignment == "auto" and report.source == "mesh" and _fills_frame(base, settings, frames.size_hw):
+            track, base, report = None, None, replace(report, source="frame")
+    elif report.source == "center":
         base = centre_transform(frames.size_hw, settings.size_hw)
-    else:
+    aligned = base is not None
+    if base is None:
         base = frame_transform(frames.size_hw, settings.size_hw)
     if settings.registration_model != "none":
-        return _register(frames, settings, indices, base, track, device)
+        return _register(frames, settings, indices, base, track, report, device)
     crops = []
     divisor = frames.shrink(pitch_of(base)) if aligned else 1
     shrunk, pitch = shrink_transforms(base, divisor), pitch_of(base) / divisor
@@ -150,7 +153,19 @@ def align_clip(
             crops.append(warp_frames(pixels, chosen, settings.size_hw, pitch))
         else:
             crops.append(resize_frames(pixels, settings.size_hw))
-    return AlignedClip(torch.cat(crops), track, base if base.ndim == 2 else base[indices])
+    return AlignedClip(torch.cat(crops), track, base if base.ndim == 2 else base[indices], report)
+
+
+def _fills_frame(transforms: np.ndarray, settings: AlignmentSettings, frame_hw: tuple[int, int]) -> bool:
+    """Whether the crop reaches over three or four borders of the frame: then that is a cropped face already."""
+    height, width = settings.size_hw
+    corners = np.array([[x, y, 1.0] for x in (0, width - 1) for y in (0, height - 1)]).T
+    reached = np.median(transforms.reshape(-1, 2, 3) @ corners, axis=0)
+    # A twentieth of the frame may be missing without its being a crop of the face (our choice).
+    slack = np.array([frame_hw[1], frame_hw[0]]) / 20
+    last = np.array([frame_hw[1], frame_hw[0]]) - 1
+    outside = np.concatenate([reached.min(axis=1) < -slack, reached.max(axis=1) > last + slack])
+    return int(outside.sum()) >= 3
 
 
 def _register(
@@ -159,6 +174,7 @@ def _register(
     indices: np.ndarray,
     base: np.ndarray,
     track: LandmarkTrack | None,
+    report: FaceReport,
     device: str | torch.device | None,
 ) -> AlignedClip:
     """Crop with each frame's motion against the first; all frames are read, so that a part equals the whole."""
@@ -180,30 +196,36 @@ def _register(
         crops.append(warp_frames(pixels[torch.from_numpy(keep)], moved[keep], settings.size_hw, pitch_of(base)))
         transforms.append(moved[keep])
     order = np.searchsorted(np.flatnonzero(wanted), indices)
-    return AlignedClip(torch.cat(crops)[torch.from_numpy(order)], track, np.concatenate(transforms)[order])
+    return AlignedClip(torch.cat(crops)[torch.from_numpy(order)], track, np.concatenate(transforms)[order], report)
 
 
 def _find_landmarks(
     frames: FrameSource, settings: AlignmentSettings, landmarks: Any, clip: str
-) -> LandmarkTrack | None:
-    """Landmarks of the clip; `None` where there is no face and the policy takes the middle of the frame."""
+) -> tuple[LandmarkTrack | None, FaceReport]:
+    """Landmarks of the clip and where they come from; no landmarks where the frame or its middle is to be taken."""
     if landmarks is not None:
         points = check_landmarks(landmarks, clip)
-        if points.ndim == 2:
-            return LandmarkTrack(np.array([-1]), points[None])
-        if len(points) != frames.frame_count:
+        if points.ndim == 3 and len(points) != frames.frame_count:
             raise AlignmentError(
                 f"landmarks are for one clip or for each of its {frames.frame_count} frames, but {clip!r} has "
                 f"{len(points)}; give (5, 2) or ({frames.frame_count}, 5, 2)"
             )
-        return LandmarkTrack(np.arange(len(points)), points)
-    if settings.alignment == "precomputed":
+        numbers = np.array([-1]) if points.ndim == 2 else np.arange(len(points))
+        return _known_track("given", LandmarkTrack(numbers, points.reshape(-1, 5, 2)))
+    if settings.alignment == "none":
+        return None, FaceReport("none")
+    searched = 0
+    if settings.alignment == "precomputed" or (settings.alignment == "auto" and _table_path(frames, settings)):
         track = _look_up(frames, settings, clip)
-    else:
-        track = _detect(frames, settings, clip)
-    if track is not None:
-        return track
-    looked = "its landmark table" if settings.alignment == "precomputed" else "the frames that were searched"
+        if track is not None:
+            return _known_track("table", track)
+        looked = "its landmark table"
+    if settings.alignment != "precomputed":
+        track, report = _detect(frames, settings, clip)
+        if track is not None:
+            return track, report
+        searched = report.frames_searched
+        looked = f"the {searched} frames that were searched"
     if settings.missing_face != "center":
         raise FaceNotFoundError(
             f"every clip needs a face, but {clip!r} shows none in {looked} (from frame 0 on); check the clip or set "
@@ -212,12 +234,24 @@ def _find_landmarks(
             frame=0,
         )
     warnings.warn(f"no face in {clip!r}: the middle of the frame is cropped", MissingFaceWarning, stacklevel=2)
-    return None
+    return None, FaceReport("center", frames_searched=searched)
+
+
+def _known_track(source: str, track: LandmarkTrack) -> tuple[LandmarkTrack, FaceReport]:
+    return track, FaceReport(source, eye_distance=_eye_distance(track))
+
+
+def _eye_distance(track: LandmarkTrack) -> float:
+    return float(np.median(np.linalg.norm(track.points[:, 1] - track.points[:, 0], axis=-1)))
+
+
+def _table_path(frames: FrameSource, settings: AlignmentSettings) -> str | None:
+    """The landmark table that is named, or that lies beside the clip."""
+    return settings.landmarks_path or (None if frames.location is None else find_landmark_file(frames.location))
 
 
 def _look_up(frames: FrameSource, settings: AlignmentSettings, clip: str) -> LandmarkTrack | None:
-    beside = None if frames.location is None else find_landmark_file(frames.location)
-    path = settings.landmarks_path or beside
+    path = _table_path(frames, settings)
     if path is None:
         raise AlignmentError(
             f"alignment='precomputed' needs a landmark table, but none lies beside {frames.name!r}; "
@@ -232,25 +266,109 @@ def _look_up(frames: FrameSource, settings: AlignmentSettings, clip: str) -> Lan
     return None
 
 
-def _detect(frames: FrameSource, settings: AlignmentSettings, clip: str) -> LandmarkTrack | None:
-    detector = make_detector(settings.alignment, settings.landmark_model_path, settings.min_face_score)
-    count = frames.frame_count
-    if settings.alignment_mode == "per_frame":
-        looked_at = np.arange(count)
-    else:
-        looked_at = np.unique(np.rint(np.linspace(0, count - 1, settings.landmark_frames)).astype(np.int64))
-    found, points, reference = [], [], None
-    for index in looked_at:
-        faces = detector.detect(frames.read_rgb([int(index)])[0])
-        if not faces:
-            continue
-        face = _choose(faces, settings.face, reference, clip, int(index))
-        reference = reference or face
-        found.append(index)
-        points.append(face.landmarks)
+def _detect(frames: FrameSource, settings: AlignmentSettings, clip: str) -> tuple[LandmarkTrack | None, FaceReport]:
+    """Search the frames for the face that was asked for."""
+    uses_mesh = settings.alignment in ("auto", "mesh")
+    if uses_mesh and settings.alignment_mode == "per_frame":
+        return _follow(frames, settings)
+    found: dict[int, DetectedFace] = {}
+    searched, num_faces = 0, 0
+    for round_number, indices in enumerate(_search_rounds(frames.frame_count, settings)):
+        for index, faces in _searched_frames(frames, settings, indices, thorough=round_number == 0):
+            searched, num_faces = searched + 1, max(num_faces, len(faces))
+            if not faces:
+                continue
+            reference = next(iter(found.values()), None)
+            found[index] = _choose(faces, settings.face, reference, clip, index)
+            if round_number:
+                # Nobody in the spread frames: the first one in any other will do.
+                break
+        if found:
+            break
     if not found:
-        return None
-    return LandmarkTrack(np.array(found, dtype=np.int64), np.stack(points))
+        return None, FaceReport("center", frames_searched=searched)
+    if 2 * len(found) < searched:
+        warnings.warn(
+            f"the face of {clip!r} shows in {len(found)} of the {searched} frames that were searched: the crop stands "
+            "on these alone; give frame_numbers= of the part with the face",
+            MissingFaceWarning,
+            stacklevel=2,
+        )
+    numbers = np.array(sorted(found), dtype=np.int64)
+    track = LandmarkTrack(numbers, np.stack([found[index].landmarks for index in numbers]))
+    meshes = [face.mesh for face in found.values() if face.mesh is not None]
+    pose = np.median([head_pose(mesh) for mesh in meshes], axis=0).round(1).tolist() if meshes else None
+    source = "mesh" if uses_mesh else settings.alignment
+    return track, FaceReport(
+        source, searched, len(found), num_faces, _eye_distance(track), None if pose is None else tuple(pose)
+    )
+
+
+def _search_rounds(count: int, settings: AlignmentSettings) -> Iterator[np.ndarray]:
+    """Frames to search: evenly spread, or all, where each has its own crop; then, with the mesh, all others as well.
+
+    The others come in rounds of every 16th, every 4th and each frame, so that a face that stays for a while is found
+    soon and a video is read through three times at most.
+    """
+    if settings.alignment_mode == "per_frame":
+        yield np.arange(count)
+        return
+    seen = np.unique(np.rint(np.linspace(0, count - 1, settings.landmark_frames)).astype(np.int64))
+    yield seen
+    if settings.alignment in ("auto", "mesh"):
+        for step in (16, 4, 1):
+            others = np.setdiff1d(np.arange(0, count, step), seen)
+            yield others
+            seen = np.union1d(seen, others)
+
+
+def _searched_frames(
+    frames: FrameSource, settings: AlignmentSettings, indices: np.ndarray, thorough: bool
+) -> Iterator[tuple[int, list[DetectedFace]]]:
+    """Faces in each of these frames, read a bounded number of bytes at a time."""
+    length = _chunk_length(frames)
+    for start in range(0, len(indices), length):
+        chunk = indices[start : start + length]
+        pixels = frames.read_rgb(chunk)
+        if settings.alignment in ("auto", "mesh"):
+            mesh = load_mesh_detector(settings.mesh_weights, settings.min_face_score)
+            yield from zip(chunk.tolist(), mesh.detect(pixels, thorough=thorough), strict=True)
+        else:
+            backend = make_detector(settings.alignment, settings.landmark_model_path, settings.min_face_score)
+            yield from zip(chunk.tolist(), map(backend.detect, pixels), strict=True)
+
+
+def _chunk_length(frames: FrameSource) -> int:
+    return max(1, CHUNK_BYTES // (3 * frames.size_hw[0] * frames.size_hw[1]))
+
+
+def follow_face(frames: FrameSource, settings: AlignmentSettings) -> FaceTrack:
+    """Follow the face through all frames of a clip, a bounded number of bytes at a time.
+
+    Args:
+        frames (`FrameSource`): The whole clip.
+        settings (`AlignmentSettings`): `face`, `min_face_score` and `mesh_weights` count.
+
+    Returns:
+        `FaceTrack`: One entry per frame.
+    """
+    follower = FaceFollower(load_mesh_detector(settings.mesh_weights, settings.min_face_score), settings.face)
+    length = _chunk_length(frames)
+    numbers = np.arange(frames.frame_count)
+    parts = [numbers[start : start + length] for start in range(0, len(numbers), length)]
+    return FaceTrack.join([follower.follow(frames.read_rgb(part)) for part in parts])
+
+
+def _follow(frames: FrameSource, settings: AlignmentSettings) -> tuple[LandmarkTrack | None, FaceReport]:
+    followed = follow_face(frames, settings)
+    seen = np.flatnonzero(followed.found)
+    if not len(seen):
+        return None, FaceReport("center", frames_searched=frames.frame_count)
+    track = LandmarkTrack(seen, followed.five_points[seen].astype(np.float64))
+    pose = np.median(followed.head_pose[seen], axis=0).round(1).tolist()
+    return track, FaceReport(
+        "mesh", frames.frame_count, len(seen), followed.num_faces, _eye_distance(track), tuple(pose)
+    )
 
 
 def _choose(

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from transformers.video_utils import VideoMetadata
 
+from .face_report_fdp import FaceReport
+
 # A micro-expression lasts at most half a second (Yan et al., "How Fast are the Leaked Facial Expressions", Journal of
 # Nonverbal Behavior 37, 2013); other expressions last a few seconds (the limit is our choice).
 LONGEST_CLIP_SECONDS = 5.0
@@ -22,10 +24,12 @@ class ClipMetadata(VideoMetadata):
     """What is known about a clip beside its pixels.
 
     Args:
+        face (`FaceReport`, *optional*): How the face was found.
         warnings (`list[str]`): What makes the answer doubtful, one sentence each. All other fields are those of
             `transformers.video_utils.VideoMetadata`.
     """
 
+    face: FaceReport | None = None
     warnings: list[str] = field(default_factory=list)
 
 

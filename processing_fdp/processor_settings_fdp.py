@@ -15,20 +15,24 @@ class FDPVideoProcessorKwargs(TypedDict, total=False):
         do_sample_frames (`bool`): Take `num_frames` frames, or keep all of them.
         return_metadata (`bool`): Add `video_metadata` to the answer.
         alignment (`str`):
-            Where the five landmarks come from: "none" (clips are cropped already, frames are stretched to `size`),
-            "precomputed" (a table), "opencv" (YuNet), "mediapipe", "dlib", or "box" (scikit-image's cascade).
+            Where the five landmarks come from: "auto" (a table beside the clip, else the mesh, and the whole frame
+            where the face fills it already), "mesh" (the face mesh of this package), "precomputed" (a table), "opencv"
+            (YuNet), "dlib", or "none" (clips are cropped already, frames are stretched to `size`).
         alignment_mode (`str`): "per_clip", one transform for all frames, or "per_frame" as in the authors' release.
         crop_scale (`float`): Side of the crop over the largest extent of the five points.
-        landmark_frames (`int`): per_clip: frames that are searched, evenly spread; the median of their points counts.
+        landmark_frames (`int`):
+            per_clip: frames that are searched, evenly spread, both ends included; the median of their points counts.
+            The mesh goes on to the other frames while it has found nobody.
         face (`str` or `int`): Where there are several: "largest", or a number counted from the left, from 0.
         min_face_score (`float`): Faces that a detector trusts less are passed over.
         missing_face (`str`): "error", "nearest" (frames without a face take the nearest one's) or "center".
         registration (`str`):
-            Later frames to the first: "none", "translation", "similarity", or "auto" (similarity with "box").
+            Later frames to the first: "none", "translation", "similarity", or "auto" (none).
         even_light (`bool`): Bring all frames of a clip to one exposure, and fill frames without light from their
             neighbours (see `even_light_fdp`).
-        landmark_model_path (`str`): Model file of "opencv", "mediapipe" or "dlib".
-        landmarks_path (`str`): Table of "precomputed"; by default `landmarks.parquet` or `.csv` beside the clip.
+        landmark_model_path (`str`): Model file of "opencv" or "dlib".
+        landmarks_path (`str`):
+            Table of "auto" and "precomputed"; by default `landmarks.parquet` or `.csv` beside the clip.
         video_backend (`str`): "auto", "pyav", "decord", "torchcodec" or "opencv".
         allow_truncated (`bool`): Warn, rather than fail, when a video is cut short.
         fast_jpeg (`bool`):

@@ -1,6 +1,7 @@
 """The video processor: read, align, gray, resize, sample, normalise."""
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,10 +10,11 @@ import numpy as np
 import torch
 from PIL import Image
 from transformers.feature_extraction_utils import BatchFeature
+from transformers.utils import cached_file
 from transformers.video_processing_utils import BaseVideoProcessor
 from transformers.video_utils import VideoMetadata
 
-from .clip_alignment_fdp import AlignedClip, AlignmentSettings, align_clip
+from .clip_alignment_fdp import AlignedClip, AlignmentSettings, align_clip, follow_face
 from .clip_metadata_fdp import (
     ClipMetadata,
     FrameTimes,
@@ -24,6 +26,8 @@ from .clip_metadata_fdp import (
 )
 from .clip_reading_fdp import ClipRequest, open_frames
 from .even_light_fdp import even_light
+from .face_networks_fdp import NOTICE_NAMES, WEIGHTS_NAME, packaged_weights
+from .face_track_fdp import FaceTrack
 from .frame_files_fdp import is_image_path, is_sequence_path
 from .frame_source_fdp import FrameSource
 from .processor_settings_fdp import FDPVideoProcessorKwargs, checked_key_frame, checked_setting
@@ -67,7 +71,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
     >>> from processing_fdp import FDPVideoProcessor
 
     >>> clip = np.zeros((20, 120, 100), dtype=np.uint8)
-    >>> FDPVideoProcessor()(clip, return_tensors="pt")["pixel_values"].shape
+    >>> FDPVideoProcessor(alignment="none")(clip, return_tensors="pt")["pixel_values"].shape
     torch.Size([1, 16, 1, 64, 64])
 
 
@@ -82,7 +86,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
     size = {"height": 64, "width": 64}  # noqa: RUF012  as above
     do_sample_frames = True
     return_metadata = False
-    alignment = "none"
+    alignment = "auto"
     alignment_mode = "per_clip"
     crop_scale = 2.5
     landmark_frames = 5
@@ -101,6 +105,8 @@ class FDPVideoProcessor(BaseVideoProcessor):
         settings = {key: value for key, value in kwargs.items() if key not in _SERVICE_KEYS}
         self._check_known(settings, FDPVideoProcessorKwargs.__annotations__)
         super().__init__(**_checked(settings))
+        # Where the weights of the face mesh are: those of the package, or beside a checkpoint that came without it.
+        self._mesh_weights = packaged_weights()
         # Wrong settings fail here, not at the first clip.
         self.call_settings()
 
@@ -121,11 +127,70 @@ class FDPVideoProcessor(BaseVideoProcessor):
         own = {name: getattr(self, name) for name in FDPVideoProcessorKwargs.__annotations__}
         values = {**own, **_checked(given)}
         size = values.pop("size")
-        names = AlignmentSettings.__dataclass_fields__.keys() - {"size_hw"}
+        names = AlignmentSettings.__dataclass_fields__.keys() - {"size_hw", "mesh_weights"}
         alignment = AlignmentSettings(
-            size_hw=(int(size["height"]), int(size["width"])), **{name: values.pop(name) for name in names}
+            size_hw=(int(size["height"]), int(size["width"])),
+            mesh_weights=self._mesh_weights,
+            **{name: values.pop(name) for name in names},
         )
         return CallSettings(alignment=alignment, **values)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:
+        """Load a saved processor; its weights of the face mesh come along where this package is not installed.
+
+        Args:
+            pretrained_model_name_or_path (`str` or `os.PathLike`): Folder, settings file or repository.
+            kwargs: As in `BaseVideoProcessor.from_pretrained`.
+
+        Returns:
+            `FDPVideoProcessor`: As it was saved; with `return_unused_kwargs=True`, beside the unused keywords.
+        """
+        keys = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
+        place = {key: kwargs[key] for key in keys if kwargs.get(key) is not None}
+        loaded = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        processor = loaded[0] if isinstance(loaded, tuple) else loaded
+        if not os.path.isfile(processor._mesh_weights):
+            source = os.fspath(pretrained_model_name_or_path)
+            source = os.path.dirname(source) if os.path.isfile(source) else source
+            found = [
+                cached_file(source, name, _raise_exceptions_for_missing_entries=False, **place)
+                for name in (WEIGHTS_NAME, *NOTICE_NAMES)
+            ]
+            processor._mesh_weights = found[0] or processor._mesh_weights
+        return loaded
+
+    def save_pretrained(
+        self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **kwargs: Any
+    ) -> list[str]:
+        """Save the settings, the code, and the weights of the face mesh with their licence.
+
+        Args:
+            save_directory (`str` or `os.PathLike`): Folder, made where it does not exist.
+            push_to_hub (`bool`, *optional*, defaults to `False`): Upload what was saved.
+            kwargs: As in `PushToHubMixin.push_to_hub`.
+
+        Returns:
+            `list[str]`: The settings file and the files of the face mesh, where there are any.
+        """
+        saved = list(super().save_pretrained(save_directory, **kwargs))
+        for name in (WEIGHTS_NAME, *NOTICE_NAMES):
+            ours, copy = os.path.join(os.path.dirname(self._mesh_weights), name), os.path.join(save_directory, name)
+            if not os.path.isfile(ours):
+                continue
+            if not os.path.exists(copy) or not os.path.samefile(ours, copy):
+                # Contents alone: a cache's files may be read-only.
+                shutil.copyfile(ours, copy)
+            saved.append(copy)
+        if push_to_hub:
+            self.push_to_hub(kwargs.pop("repo_id", os.path.basename(os.path.normpath(save_directory))), **kwargs)
+        return saved
+
+    def to_dict(self) -> dict[str, Any]:
+        """Settings as they are saved; where the weights of the face mesh lie is this machine's own."""
+        settings: dict[str, Any] = super().to_dict()
+        settings.pop("_mesh_weights", None)
+        return settings
 
     @staticmethod
     def _check_known(given: dict[str, Any], known: Any) -> None:
@@ -269,6 +334,24 @@ class FDPVideoProcessor(BaseVideoProcessor):
         with _open(clip, settings) as frames:
             return _align(frames, clip, settings)
 
+    def follow_face(self, source: Any, **request: Any) -> FaceTrack:
+        """Follow the face through all frames of a clip with the face mesh, whatever `alignment` is.
+
+        Args:
+            source (`Any`): What to read, or a whole [`ClipRequest`].
+            request: The other fields of [`ClipRequest`]; see `align_clip`.
+
+        Returns:
+            `FaceTrack`: Where the face is in each frame, the turn of the head, the opening of eyes and mouth.
+
+        Raises:
+            VideoReadError: If the source cannot be read.
+        """
+        clip = source if isinstance(source, ClipRequest) else ClipRequest(source, **request)
+        settings = self.call_settings()
+        with _open(clip, settings) as frames:
+            return follow_face(frames, settings.alignment)
+
     def preprocess(self, videos: Any, **kwargs: Any) -> BatchFeature:
         """Prepare one clip or a batch of clips for the model.
 
@@ -353,7 +436,8 @@ class FDPVideoProcessor(BaseVideoProcessor):
             unique, inverse = np.unique(indices, return_inverse=True)
             # Alignment may have later frames decoded smaller.
             height, width = frames.size_hw
-            prepared = _align(frames, clip, settings, unique).frames[torch.from_numpy(inverse)]
+            aligned = _align(frames, clip, settings, unique)
+            prepared = aligned.frames[torch.from_numpy(inverse)]
             rate, numbers = times.frames_per_second, times.recording_indices
             total = times.recording_length or (count if numbers is None else int(numbers[-1]) + 1)
             metadata = ClipMetadata(
@@ -364,7 +448,12 @@ class FDPVideoProcessor(BaseVideoProcessor):
                 duration=total / rate if rate else None,
                 video_backend=frames.backend,
                 frames_indices=(indices if numbers is None else numbers[indices]).tolist(),
-                warnings=[*frames.notes, *clip_warnings(count, times, (height, width), settings.alignment.size_hw)],
+                face=aligned.report,
+                warnings=[
+                    *frames.notes,
+                    *clip_warnings(count, times, (height, width), settings.alignment.size_hw),
+                    *aligned.report.warnings(),
+                ],
             )
         # (num_frames, height, width) -> (num_frames, num_channels, height, width)
         return self.normalize_frames(prepared, settings.even_light)[:, None], metadata

@@ -83,6 +83,8 @@ def shortened(command):
     for index, line in enumerate(lines):
         if "train.py " in line and not {"--max_steps", "--epochs", "--help"} & set(line.split()):
             line += " --max_steps 2 --batch_size 4 --no_final_model"
+            if " casme2 " in line and "--processor_overrides" not in line:
+                line += " --processor_overrides alignment=none"  # the pretend corpus shows no face
         if " hub_datasets check " in line:
             line += " || [ $? -eq 1 ]"  # usable with losses: the corpus on the desk is a small one
         lines[index] = line.replace("accelerate launch", f"python {launcher}")

@@ -16,12 +16,8 @@ from processing_fdp.crop_geometry_fdp import (
     centre_transform,
     crop_transform,
 )
-from processing_fdp.face_detectors_fdp import (
-    LANDMARK_COLUMNS,
-    find_landmark_file,
-    load_landmarks,
-    make_detector,
-)
+from processing_fdp.face_detectors_fdp import make_detector
+from processing_fdp.landmark_tables_fdp import LANDMARK_COLUMNS, find_landmark_file, load_landmarks
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 
 # ---------------------------------------------------------------- tables
@@ -52,7 +48,7 @@ def test_precomputed_landmarks_are_found_by_clip(suffix, beside, tmp_path, write
     write_table(table, rows)
     options = {"landmarks_path": str(table)} if beside == "by_path" else {}
     processor = FDPVideoProcessor(alignment="precomputed", **options)
-    expected = FDPVideoProcessor().align_clip(folder, landmarks=moving_head.landmarks).frames
+    expected = FDPVideoProcessor(alignment="none").align_clip(folder, landmarks=moving_head.landmarks).frames
     assert torch.equal(processor.align_clip(folder).frames, expected)
     assert torch.equal(processor.align_clip(str(folder)).frames, expected)
     assert torch.equal(processor.align_clip(paths, clip_id="my/clip").frames, expected)
@@ -141,29 +137,6 @@ def stand_ins(monkeypatch, tmp_path):
 
     cv2 = types.SimpleNamespace(FaceDetectorYN=YuNet, error=RuntimeError)
 
-    class Landmarker:
-        @staticmethod
-        def create_from_options(options):
-            assert options["base_options"] == {"model_asset_path": stand.model}
-            return Landmarker()
-
-        def detect(self, image):
-            meshes = []
-            height, width = image["data"].shape[:2]
-            for points, _ in stand.look(image["data"]):
-                mesh = [types.SimpleNamespace(x=points[2, 0] / width, y=points[2, 1] / height)] * 478
-                for index, point in zip((33, 133, 362, 263, 1, 61, 291), points[[0, 0, 1, 1, 2, 3, 4]], strict=True):
-                    mesh[index] = types.SimpleNamespace(x=(point[0] + 0.5) / width, y=(point[1] + 0.5) / height)
-                meshes.append(mesh)
-            return types.SimpleNamespace(face_landmarks=meshes)
-
-    vision = types.SimpleNamespace(FaceLandmarkerOptions=lambda **options: options, FaceLandmarker=Landmarker)
-    mediapipe = types.SimpleNamespace(
-        tasks=types.SimpleNamespace(vision=vision, BaseOptions=lambda **options: options),
-        Image=lambda **values: values,
-        ImageFormat=types.SimpleNamespace(SRGB=1),
-    )
-
     class Box:
         def __init__(self, points):
             self.points = points
@@ -192,7 +165,6 @@ def stand_ins(monkeypatch, tmp_path):
 
     dlib = types.SimpleNamespace(get_frontal_face_detector=lambda: frontal, shape_predictor=predictor)
     monkeypatch.setitem(sys.modules, "cv2", cv2)
-    monkeypatch.setitem(sys.modules, "mediapipe", mediapipe)
     monkeypatch.setitem(sys.modules, "dlib", dlib)
     yield stand
     make_detector.cache_clear()
@@ -201,7 +173,7 @@ def stand_ins(monkeypatch, tmp_path):
 POINTS = np.array([[40.0, 30], [60, 32], [50, 40], [44, 52], [58, 53]])
 
 
-@pytest.mark.parametrize("backend", ["opencv", "mediapipe", "dlib"])
+@pytest.mark.parametrize("backend", ["opencv", "dlib"])
 def test_detectors_give_the_five_points_in_order(backend, stand_ins):
     """dlib's predictor answers in whole pixels, so the points here are whole."""
     stand_ins.faces = {90: [(POINTS, 0.9)]}
@@ -215,7 +187,7 @@ def test_detectors_give_the_five_points_in_order(backend, stand_ins):
     assert detector.detect(np.zeros((80, 100, 3), np.uint8)) == []
 
 
-@pytest.mark.parametrize("backend", ["opencv", "mediapipe", "dlib"])
+@pytest.mark.parametrize("backend", ["opencv", "dlib"])
 def test_detected_clip_is_cropped_as_with_given_landmarks(backend, stand_ins):
     frames = np.full((12, 80, 100), 90, np.uint8)
     stand_ins.faces = {90: [(POINTS, 0.9)]}
@@ -285,7 +257,7 @@ def test_policies_for_frames_without_a_face(stand_ins):
     assert opencv_processor(stand_ins).align_clip(clip_of(10, 10, 90)).track.frame_indices.tolist() == [2]
 
 
-@pytest.mark.parametrize("backend, module", [("opencv", "cv2"), ("mediapipe", "mediapipe"), ("dlib", "dlib")])
+@pytest.mark.parametrize("backend, module", [("opencv", "cv2"), ("dlib", "dlib")])
 def test_missing_module_or_model_says_what_to_do(backend, module, stand_ins, monkeypatch, tmp_path):
     with pytest.raises(AlignmentError, match="landmark_model_path="):
         make_detector(backend, None, 0.5)
@@ -304,37 +276,3 @@ def test_real_opencv_refuses_a_file_that_is_no_model(tmp_path):
     (tmp_path / "yunet.onnx").write_bytes(b"no model")
     with pytest.raises(AlignmentError, match="does not load"):
         make_detector("opencv", str(tmp_path / "yunet.onnx"), 0.5)
-
-
-def test_box_becomes_five_points_and_is_registered(monkeypatch, moving_head, drifted_clip):
-    """The cascade's boxes jump by pixels; one transform and registration keep the crop steady."""
-    feature = pytest.importorskip("skimage.feature")
-    make_detector.cache_clear()
-    calls = []
-
-    class Cascade:
-        def __init__(self, path):
-            assert path.endswith(".xml")
-
-        def detect_multi_scale(self, image, scale_factor, step_ratio, min_size, max_size, min_neighbor_number):
-            calls.append(image.shape)
-            jump = len(calls) % 3
-            return [{"r": 40 + jump, "c": 60 - jump, "width": 80, "height": 80}]
-
-    monkeypatch.setattr(feature, "Cascade", Cascade)
-    frames, _ = drifted_clip(moving_head, turn=0.03)
-    clip = FDPVideoProcessor(alignment="box").align_clip(frames)
-    make_detector.cache_clear()
-    assert len(calls) == 5 and clip.transforms.shape == (9, 2, 3)
-    assert (clip.frames[1:].float() - clip.frames[0].float()).abs().mean() < 3
-    points = clip.track.points[0]
-    assert points[0, 0] < points[2, 0] < points[1, 0] and points[0, 1] < points[2, 1] < points[3, 1]
-
-
-def test_real_cascade_finds_no_face_in_noise_or_in_a_tiny_frame():
-    pytest.importorskip("skimage.feature")
-    make_detector.cache_clear()
-    detector = make_detector("box", None, 0.5)
-    random = np.random.default_rng(0)
-    assert detector.detect(random.integers(0, 256, (90, 120, 3), dtype=np.uint8)) == []
-    assert detector.detect(np.zeros((10, 12, 3), np.uint8)) == []

@@ -31,11 +31,11 @@ def folder(rgb, write_frames, tmp_path_factory):
 
 
 def pixels(source, processor=None, **options):
-    return (processor or FDPVideoProcessor())(source, return_tensors="pt", **options)["pixel_values"]
+    return (processor or FDPVideoProcessor(alignment="none"))(source, return_tensors="pt", **options)["pixel_values"]
 
 
 def test_pixel_values_keep_the_contract(folder):
-    processor = FDPVideoProcessor()
+    processor = FDPVideoProcessor(alignment="none")
     values = pixels(folder)
     assert values.shape == (1, 16, 1, 64, 64) and values.dtype == torch.float32
     assert -1 <= values.min() < values.max() <= 1
@@ -48,7 +48,7 @@ def test_pixel_values_keep_the_contract(folder):
 
 def test_normalisation_is_fixed():
     levels = torch.arange(256, dtype=torch.uint8).view(1, 16, 16)
-    values = FDPVideoProcessor().normalize_frames(levels).flatten()
+    values = FDPVideoProcessor(alignment="none").normalize_frames(levels).flatten()
     assert torch.allclose(values, torch.arange(256) / 127.5 - 1, atol=1e-7)
     assert values[0] == -1 and values[255] == 1
 
@@ -57,7 +57,9 @@ def test_normalisation_is_fixed():
 def test_every_form_gives_equal_pixels(alignment, rgb, folder, write_video):
     points = np.array([[25.0, 18], [45, 19], [35, 26], [28, 35], [43, 36]])
     given = {} if alignment == "none" else {"landmarks": points}
-    processor = FDPVideoProcessor(registration="translation" if alignment == "registered" else "none")
+    processor = FDPVideoProcessor(
+        alignment="none", registration="translation" if alignment == "registered" else "none"
+    )
     expected = pixels(folder, processor, **given)
     files = sorted(folder.glob("*.png"), key=lambda path: int(path.stem[3:]))
     video = write_video(folder / "clip.avi", rgb, "huffyuv", "rgb24")
@@ -100,14 +102,14 @@ def test_batches_of_different_lengths_and_sizes(rgb, folder):
     assert values.shape == (4, 16, 1, 64, 64)
     for row, clip in enumerate(batch):
         assert torch.equal(values[row], pixels(clip)[0])
-    loose = FDPVideoProcessor(do_sample_frames=False)(batch)["pixel_values"]
+    loose = FDPVideoProcessor(alignment="none", do_sample_frames=False)(batch)["pixel_values"]
     assert [len(clip) for clip in loose] == [20, 3, 20, 9]
     with pytest.raises(ValueError, match="do_sample_frames=True"):
-        FDPVideoProcessor(do_sample_frames=False)(batch, return_tensors="pt")
+        FDPVideoProcessor(alignment="none", do_sample_frames=False)(batch, return_tensors="pt")
 
 
 def test_arguments_per_clip(rgb):
-    processor = FDPVideoProcessor(num_frames=3, return_metadata=True)
+    processor = FDPVideoProcessor(alignment="none", num_frames=3, return_metadata=True)
     answer = processor([rgb, rgb], onset_index=[2, 0], offset_index=[10, 19], apex_index=[None, 5])
     assert [info.frames_indices for info in answer["video_metadata"]] == [[2, 6, 10], [0, 5, 19]]
     both = processor([rgb, rgb], onset_index=4)
@@ -156,7 +158,7 @@ def test_split_batch_tells_clips_from_frames(rgb, folder):
 @pytest.mark.parametrize("total", [1, 2, 7, 8, 9, 20, 143])
 @pytest.mark.parametrize("count", [1, 2, 8, 16])
 def test_sampling_is_rounded_linspace(total, count):
-    indices = FDPVideoProcessor(num_frames=count).sample_indices(total)
+    indices = FDPVideoProcessor(alignment="none", num_frames=count).sample_indices(total)
     assert indices.dtype == np.int64 and len(indices) == count
     assert np.array_equal(indices, np.rint(np.linspace(0, total - 1, count)))
     assert indices[0] == 0 and (count == 1 or indices[-1] == total - 1)
@@ -166,21 +168,21 @@ def test_sampling_is_rounded_linspace(total, count):
 @pytest.mark.parametrize("count", [3, 4, 8, 16])
 @pytest.mark.parametrize("onset, apex, offset", [(0, 1, 30), (3, 10, 12), (0, 29, 30), (5, 6, 7), (2, 15, 28)])
 def test_sampling_keeps_onset_apex_and_offset(onset, apex, offset, count):
-    indices = FDPVideoProcessor().sample_indices(40, count, onset, apex, offset)
+    indices = FDPVideoProcessor(alignment="none").sample_indices(40, count, onset, apex, offset)
     assert len(indices) == count and (np.diff(indices) >= 0).all()
     assert indices[0] == onset and indices[-1] == offset and apex in indices
 
 
 def test_library_sampler_is_replaced():
     """transformers' own takes arange(n) * total // n, which never reaches the last frame."""
-    processor = FDPVideoProcessor(num_frames=4)
+    processor = FDPVideoProcessor(alignment="none", num_frames=4)
     metadata = VideoMetadata(total_num_frames=10)
     assert processor.sample_frames(metadata).tolist() == [0, 3, 6, 9]
     assert processor.sample_frames(metadata, num_frames=2, fps=None).tolist() == [0, 9]
 
 
 def test_sampling_without_a_known_apex():
-    processor = FDPVideoProcessor(num_frames=4)
+    processor = FDPVideoProcessor(alignment="none", num_frames=4)
     plain = processor.sample_indices(40, onset_index=4, offset_index=30)
     assert np.array_equal(plain, processor.sample_indices(40, onset_index=4, apex_index=-1, offset_index=30))
     assert processor.sample_indices(40, 1, apex_index=9).tolist() == [9]
@@ -191,12 +193,12 @@ def test_sampling_without_a_known_apex():
 @pytest.mark.parametrize("wrong", [(0,), (5, 0), (5, 3, 5), (5, 3, 0, None, 5), (5, 3, 2, 1, 4), (5, 3, 3, None, 2)])
 def test_wrong_sampling_is_refused(wrong):
     with pytest.raises(ValueError, match=r"must hold|takes at least"):
-        FDPVideoProcessor().sample_indices(*wrong)
+        FDPVideoProcessor(alignment="none").sample_indices(*wrong)
 
 
 @pytest.mark.parametrize("nothing", [None, float("nan"), np.float32("nan"), np.float64("nan")])
 def test_key_frames_from_a_table_may_be_whole_floats_and_gaps(rgb, nothing):
-    processor = FDPVideoProcessor(num_frames=3, return_metadata=True)
+    processor = FDPVideoProcessor(alignment="none", num_frames=3, return_metadata=True)
 
     def frames(**given):
         return [info.frames_indices for info in processor([rgb, rgb], **given)["video_metadata"]]
@@ -213,7 +215,7 @@ def test_key_frames_from_a_table_may_be_whole_floats_and_gaps(rgb, nothing):
 def test_what_is_no_frame_is_named(rgb, wrong):
     for name in ("onset_index", "apex_index", "offset_index"):
         with pytest.raises(ValueError, match=f"{name} must be a whole number"):
-            FDPVideoProcessor()(rgb, **{name: [wrong]})
+            FDPVideoProcessor(alignment="none")(rgb, **{name: [wrong]})
 
 
 # ---------------------------------------------------------------- settings
@@ -246,14 +248,16 @@ def test_what_is_no_frame_is_named(rgb, wrong):
 )
 def test_settings_of_the_wrong_type_are_refused(rgb, name, wrong):
     with pytest.raises(ValueError, match=rf"{name} must be"):
-        FDPVideoProcessor(**{name: wrong})
+        FDPVideoProcessor(**{"alignment": "none", name: wrong})
     if wrong is not None:
         with pytest.raises(ValueError, match=rf"{name} must be"):
-            FDPVideoProcessor()(rgb, **{name: wrong})
+            FDPVideoProcessor(alignment="none")(rgb, **{name: wrong})
 
 
 def test_paths_and_whole_numbers_are_settings_too(tmp_path):
-    processor = FDPVideoProcessor(landmarks_path=tmp_path / "points.csv", crop_scale=2, min_face_score=0)
+    processor = FDPVideoProcessor(
+        alignment="none", landmarks_path=tmp_path / "points.csv", crop_scale=2, min_face_score=0
+    )
     processor.save_pretrained(tmp_path)
     assert FDPVideoProcessor.from_pretrained(tmp_path).landmarks_path == str(tmp_path / "points.csv")
 
@@ -282,7 +286,10 @@ def test_every_setting_is_saved_and_restored(tmp_path):
     assert set(settings) == set(FDPVideoProcessor.valid_kwargs.__annotations__)
     processor = FDPVideoProcessor(**settings)
     processor.save_pretrained(tmp_path)
-    for loaded in (FDPVideoProcessor.from_pretrained(tmp_path), FDPVideoProcessor(**processor.to_dict())):
+    for loaded in (
+        FDPVideoProcessor.from_pretrained(tmp_path),
+        FDPVideoProcessor(**processor.to_dict()),
+    ):
         assert {name: loaded.to_dict()[name] for name in settings} == settings
     assert FDPVideoProcessor.from_pretrained(tmp_path, num_frames=9).num_frames == 9
     saved = json.loads((tmp_path / "video_preprocessor_config.json").read_text())
@@ -290,7 +297,7 @@ def test_every_setting_is_saved_and_restored(tmp_path):
 
 
 def test_settings_of_one_call_stay_in_that_call(rgb):
-    processor = FDPVideoProcessor()
+    processor = FDPVideoProcessor(alignment="none")
     before = processor.to_dict()
     assert pixels(rgb, processor, num_frames=3, size={"height": 20, "width": 30}).shape == (1, 3, 1, 20, 30)
     assert pixels(rgb, processor, size=16).shape == (1, 16, 1, 16, 16)
@@ -300,14 +307,14 @@ def test_settings_of_one_call_stay_in_that_call(rgb):
 
 def test_unknown_keywords_are_errors(rgb):
     with pytest.raises(ValueError, match="image_mean"):
-        FDPVideoProcessor(image_mean=[0.5])
+        FDPVideoProcessor(alignment="none", image_mean=[0.5])
     with pytest.raises(ValueError, match="num_frame'"):
-        FDPVideoProcessor()(rgb, num_frame=3)
+        FDPVideoProcessor(alignment="none")(rgb, num_frame=3)
 
 
 def test_metadata_tells_what_was_read(write_video, rgb, tmp_path):
     path = write_video(tmp_path / "clip.avi", rgb, rate=25)
-    (info,) = FDPVideoProcessor(num_frames=4)(path, return_metadata=True)["video_metadata"]
+    (info,) = FDPVideoProcessor(alignment="none", num_frames=4)(path, return_metadata=True)["video_metadata"]
     assert (info.total_num_frames, info.fps, info.width, info.height) == (20, 25, 70, 50)
     assert info.frames_indices == [0, 6, 13, 19] and info.video_backend == "pyav"
     assert info.duration == pytest.approx(0.8)
@@ -316,13 +323,13 @@ def test_metadata_tells_what_was_read(write_video, rgb, tmp_path):
 def test_metadata_tells_the_size_on_disk_when_frames_are_decoded_smaller(write_frames, tmp_path):
     write_frames(tmp_path, np.random.default_rng(0).integers(0, 256, (3, 200, 240), dtype=np.uint8), "{}.jpg")
     points = np.array([[80.0, 60], [160, 60], [120, 100], [90, 140], [150, 140]])
-    processor = FDPVideoProcessor(size=16, fast_jpeg=True, return_metadata=True)
+    processor = FDPVideoProcessor(alignment="none", size=16, fast_jpeg=True, return_metadata=True)
     (info,) = processor(tmp_path, landmarks=points)["video_metadata"]
     assert (info.width, info.height) == (240, 200)
 
 
 def test_numpy_answers(rgb):
-    values = FDPVideoProcessor()(rgb, return_tensors="np")["pixel_values"]
+    values = FDPVideoProcessor(alignment="none")(rgb, return_tensors="np")["pixel_values"]
     assert isinstance(values, np.ndarray) and values.shape == (1, 16, 1, 64, 64)
 
 
@@ -342,13 +349,13 @@ def test_device_is_where_the_answer_lies(rgb):
 @pytest.mark.parametrize("source", ["missing folder", "", 3.5, [], np.zeros((0, 4, 4), np.uint8)])
 def test_unreadable_sources_are_one_sentence(source):
     with pytest.raises(ValueError) as error:
-        FDPVideoProcessor()(source)
+        FDPVideoProcessor(alignment="none")(source)
     assert "\n" not in str(error.value) and ";" in str(error.value)
 
 
 def test_missing_path_is_a_read_error(tmp_path):
     with pytest.raises(VideoReadError, match="no-such"):
-        FDPVideoProcessor().align_clip(tmp_path / "no-such")
+        FDPVideoProcessor(alignment="none").align_clip(tmp_path / "no-such")
 
 
 # ---------------------------------------------------------------- Hugging Face
@@ -361,7 +368,7 @@ def test_pipeline_calls_the_processor_with_its_own_keywords(folder, write_video,
 
     config = FDPConfig.from_preset("tiny", num_labels=3)
     model = AutoModelForVideoClassification.from_config(config).eval()
-    processor = FDPVideoProcessor(size=config.image_size, num_frames=config.num_frames)
+    processor = FDPVideoProcessor(alignment="none", size=config.image_size, num_frames=config.num_frames)
     classify = pipeline("video-classification", model=model, video_processor=processor)
     video = write_video(tmp_path / "clip.avi", rgb, "huffyuv", "rgb24")
     answers = [classify(source, top_k=3) for source in (str(folder), video)]
@@ -392,7 +399,7 @@ print(type(processor).__module__)
 
 def test_saved_code_runs_without_this_package(folder, tmp_path):
     """The processor and every file it imports travel with a checkpoint; the package is not importable there."""
-    processor = FDPVideoProcessor(num_frames=6)
+    processor = FDPVideoProcessor(alignment="none", num_frames=6)
     processor.save_pretrained(tmp_path / "saved")
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     environment |= {"HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": str(tmp_path / "modules"), "OMP_NUM_THREADS": "1"}
@@ -410,5 +417,5 @@ def test_saved_code_runs_without_this_package(folder, tmp_path):
 
 def test_registered_class_is_what_the_auto_class_finds(tmp_path):
     importlib.import_module("training_fdp.methods.fdp_auto_classes")
-    FDPVideoProcessor().save_pretrained(tmp_path)
+    FDPVideoProcessor(alignment="none").save_pretrained(tmp_path)
     assert isinstance(AutoVideoProcessor.from_pretrained(tmp_path, trust_remote_code=True), FDPVideoProcessor)

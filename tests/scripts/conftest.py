@@ -179,5 +179,5 @@ def model_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model") / "fold"
     FDPForVideoClassification(config).eval().save_pretrained(folder)
     size = {"height": config.image_size, "width": config.image_size}
-    FDPVideoProcessor(num_frames=config.num_frames, size=size).save_pretrained(folder)
+    FDPVideoProcessor(alignment="none", num_frames=config.num_frames, size=size).save_pretrained(folder)
     return folder

@@ -18,6 +18,8 @@ from training_fdp.hub.publish import prepare_publication
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--preset", "tiny", "--image_size", "32", "--num_frames", "6", "--augmentation", "none", "--num_proc", "1"]
+# The pretend corpus shows no face.
+SMALL += ["--processor_overrides", "alignment=none"]
 
 
 @pytest.fixture(scope="module")

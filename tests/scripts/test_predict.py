@@ -228,3 +228,27 @@ def test_pictures_of_inputs_with_long_names_get_names_that_fit(predictor, clips,
     write_predictions([predictor.predict(str(folder))], "model", tmp_path / "OUT")
     written = [path.name for path in (tmp_path / "OUT").iterdir()]
     assert len(written) == 3 and all(len(name.encode()) < 150 for name in written)
+
+
+def test_the_answer_says_how_the_face_was_found(model_folder, tmp_path):
+    """A face in a scene: found by the mesh, its size, turn and blinks in the answer; black frames: one sentence."""
+    from processing_fdp.crop_geometry_fdp import FaceNotFoundError
+    from rendered_faces.film import render_clip
+
+    frames = np.full((8, 180, 240), 110, np.uint8)
+    frames[:, 26:154, 50:178] = render_clip(3, "happiness", size=128, fps=60).frames[:8]
+    for name, pixels in (("clip", frames), ("dark", np.zeros_like(frames))):
+        (tmp_path / name).mkdir()
+        for number, frame in enumerate(pixels):
+            Image.fromarray(frame).save(tmp_path / name / f"img{number + 1}.png")
+    finder = Predictor(str(model_folder), ["alignment=auto"])
+    answer = finder.predict(str(tmp_path / "clip")).to_dict()
+    assert answer["face"]["source"] == "mesh" and answer["face"]["num_faces"] == 1 and answer["blinks"] == []
+    line = predict.face_line(answer["face"], answer["blinks"])
+    assert "seen in 5 of 5" in line and "pixels between the eyes" in line and "0 blinks" in line
+    json.dumps(answer)
+    with pytest.raises(FaceNotFoundError, match="shows none in the 8 frames"):
+        finder.predict(str(tmp_path / "dark"))
+    centre = Predictor(str(model_folder), ["alignment=auto", "missing_face=center"])
+    with pytest.warns(UserWarning, match="middle of the frame"):
+        assert any("no face in the 8 frames" in text for text in centre.predict(str(tmp_path / "dark")).warnings)

@@ -9,8 +9,10 @@ from evaluation_fdp.protocols import ClipTable
 from processing_fdp import FDPVideoProcessor
 from training_fdp.config import parse_train_config
 from training_fdp.data.corpora import Corpora
+from training_fdp.data.processor import uncropped_recordings
 from training_fdp.runs import prepare as preparation
-from training_fdp.runs.prepare import _uncropped_recordings, build_accelerator, prepare_run
+from training_fdp.runs.engine import build_accelerator
+from training_fdp.runs.prepare import prepare_run
 
 
 def corpora_of(folder, size_hw, **details):
@@ -27,21 +29,21 @@ def corpora_of(folder, size_hw, **details):
         ((400, 400), "none", {}, False),
         ((480, 640), "none", {}, True),
         ((650, 960), "none", {}, True),
-        ((480, 640), "box", {}, False),
+        ((480, 640), "auto", {}, False),
         ((480, 640), "none", {"casme2": "rendered casme2, built-in faces of seed 0"}, False),
     ],
 )
 def test_only_recordings_of_people_that_nothing_crops_are_named(tmp_path, size_hw, alignment, people, is_said):
     corpora = corpora_of(tmp_path, size_hw, people=people)
-    said = _uncropped_recordings(corpora, FDPVideoProcessor(alignment=alignment))
+    said = uncropped_recordings(corpora, FDPVideoProcessor(alignment=alignment))
     assert len(said) == is_said
-    assert all(f"{size_hw[1]} x {size_hw[0]}" in text and "alignment=opencv" in text for text in said)
+    assert all(f"{size_hw[1]} x {size_hw[0]}" in text and "alignment=auto" in text for text in said)
 
 
 def test_rows_without_files_are_let_be(tmp_path):
     corpora = corpora_of(tmp_path, (480, 640))
     corpora.dataset = corpora.dataset.remove_columns("video")
-    assert _uncropped_recordings(corpora, FDPVideoProcessor()) == []
+    assert uncropped_recordings(corpora, FDPVideoProcessor(alignment="none")) == []
 
 
 def test_a_run_logs_it_and_keeps_it_for_the_report(tmp_path, monkeypatch, caplog):
@@ -50,7 +52,9 @@ def test_a_run_logs_it_and_keeps_it_for_the_report(tmp_path, monkeypatch, caplog
     table = ClipTable(["a", "b"], ["casme2"] * 2, ["1", "2"], [0, 0], ["x"])
     monkeypatch.setattr(preparation, "load_corpora", lambda config: Corpora(Dataset.from_list(rows), table, False))
     monkeypatch.setattr(preparation, "prepare_clips", lambda *arguments: [])
-    config = parse_train_config(["--corpus", "casme2", "--output_dir", str(tmp_path / "OUT")])
-    prepared = prepare_run(config, build_accelerator(config))
+    config = parse_train_config(
+        ["--corpus", "casme2", "--output_dir", str(tmp_path / "OUT"), "--processor_overrides", "alignment=none"]
+    )
+    prepared = prepare_run(config, build_accelerator(config.training, config.run))
     assert any("whole recordings (640 x 480" in text for text in prepared.warnings)
     assert "whole recordings (640 x 480" in caplog.text

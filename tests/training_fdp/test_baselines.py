@@ -22,7 +22,7 @@ from training_fdp.folds.fold import FoldTrainer
 from training_fdp.methods.base import NetworkRequest
 from training_fdp.methods.registry import get_method
 
-PROCESSOR = FDPVideoProcessor(num_frames=5, size={"height": 24, "width": 24})
+PROCESSOR = FDPVideoProcessor(alignment="none", num_frames=5, size={"height": 24, "width": 24})
 
 
 def make_clips(num_subjects=6, per_subject=6, total=9, size=24):

@@ -43,7 +43,7 @@ class TestFDPVideoProcessor(VideoProcessingTestMixin, unittest.TestCase):
     fast_video_processing_class = FDPVideoProcessor
     input_name = "pixel_values"
     test_cast_dtype = True
-    video_processor_dict = {"num_frames": 5, "size": {"height": 18, "width": 18}}  # noqa: RUF012  as the mixin reads it
+    video_processor_dict = {"num_frames": 5, "alignment": "none", "size": {"height": 18, "width": 18}}  # noqa: RUF012  as the mixin reads it
 
     def setUp(self) -> None:
         super().setUp()

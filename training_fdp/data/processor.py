@@ -54,8 +54,7 @@ def uncropped_recordings(corpora: Corpora, processor: Any) -> list[str]:
         if width >= RECORDING_ASPECT * height:
             warnings.append(
                 f"the frames of {corpus} are whole recordings ({width} x {height} pixels) and alignment=none crops no "
-                "face from them; add --processor_overrides alignment=opencv landmark_model_path=FILE, or take a "
-                "package of cropped faces"
+                "face from them; leave alignment=auto, which finds it, or take a package of cropped faces"
             )
     return warnings
 

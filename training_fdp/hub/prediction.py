@@ -27,6 +27,8 @@ from training_fdp.errors import ConfigError
 from training_fdp.methods.pretrained import checkpoint_source, load_pretrained, loading_refused
 
 PREDICTIONS_NAME = "predictions.json"
+# Frames: five seconds at 200 frames per second, the fastest camera of the corpora; following them takes ten seconds.
+LONGEST_FOLLOWED = 1000
 # Settings of the video processor that the network, or predicting itself, decides.
 SETTINGS_OF_THE_MODEL = frozenset({"num_frames", "size", "do_sample_frames", "return_metadata"})
 # File systems take names of 255 bytes; number, kind and suffix need the rest.
@@ -52,6 +54,10 @@ class Prediction:
         curves (`dict[str, list[float]]`): One value per frame seen, by name; of FDP `rank_scores`.
         images (`dict[str, np.ndarray]`): Pictures `(height, width)`, float32 in [0, 1], by name; of FDP
             `dynamic_image`, 0.5 where nothing moves.
+        face (`dict`, *optional*): How the face was found, the fields of `processing_fdp.face_report_fdp.FaceReport`.
+        blinks (`list[list[int]]`, *optional*): First and last frame of each blink, 0-based; `None` where the face was
+            not followed: in clips of more than `LONGEST_FOLLOWED` frames, and where nobody looked for one.
+        warnings (`list[str]`): What makes the answer doubtful, one sentence each.
         files (`dict[str, str]`): Pictures written for this clip, by what they show.
     """
 
@@ -66,6 +72,9 @@ class Prediction:
     numbers: dict[str, float] = field(default_factory=dict)
     curves: dict[str, list[float]] = field(default_factory=dict)
     images: dict[str, NDArray[np.float32]] = field(repr=False, default_factory=dict)
+    face: dict[str, Any] | None = None
+    blinks: list[list[int]] | None = None
+    warnings: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -148,6 +157,7 @@ class Predictor:
         output = self.model(**self.method.inputs({"pixel_values": pixel_values}))
         probabilities = output.logits[0].float().softmax(-1).tolist()
         best = int(np.argmax(probabilities))
+        face = None if metadata.face is None else asdict(metadata.face)
         names = [config.id2label[index] for index in range(len(probabilities))]
         shown = self.method.shown(output, config)[0]
         return Prediction(
@@ -162,7 +172,17 @@ class Predictor:
             numbers=shown.numbers,
             curves=shown.curves,
             images=shown.images,
+            face=face,
+            blinks=self._blinks(source, metadata),
+            warnings=list(metadata.warnings),
         )
+
+    def _blinks(self, source: str, metadata: Any) -> list[list[int]] | None:
+        """Blinks of a clip that shows a face and is short enough to be followed through all of its frames."""
+        looked = metadata.face is not None and metadata.face.source in ("mesh", "frame")
+        if not looked or metadata.total_num_frames > LONGEST_FOLLOWED:
+            return None
+        return [list(blink) for blink in self.processor.follow_face(source).blinks()]
 
 
 def write_predictions(

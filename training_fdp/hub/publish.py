@@ -41,6 +41,8 @@ UPLOADED = (
     "preprocessor_config.json",
     "processor_config.json",
     "face_mesh.safetensors",
+    "FACE_MESH_NOTICE.md",
+    "FACE_MESH_LICENSE.txt",
     "*.py",
 )
 # JSON files that hold no settings.

@@ -81,7 +81,7 @@ def write_video(path, frames):
 
 @pytest.fixture
 def processor():
-    return FDPVideoProcessor(size={"height": 16, "width": 16})
+    return FDPVideoProcessor(alignment="none", size={"height": 16, "width": 16})
 
 
 def count_preparations(monkeypatch):
@@ -113,7 +113,7 @@ def test_second_run_prepares_nothing(corpus, processor, tmp_path, monkeypatch):
     first = prepare_clips(corpus, processor, tmp_path / "cache", num_proc=1)
     prepared = count_preparations(monkeypatch)
     again = prepare_clips(corpus, processor, tmp_path / "cache", num_proc=1)
-    more_frames = FDPVideoProcessor(size={"height": 16, "width": 16}, num_frames=16)
+    more_frames = FDPVideoProcessor(alignment="none", size={"height": 16, "width": 16}, num_frames=16)
     prepare_clips(corpus, more_frames, tmp_path / "cache", num_proc=1)
     assert prepared == []
     assert all(torch.equal(a.frames, b.frames) for a, b in zip(first, again, strict=True))
@@ -152,7 +152,7 @@ def test_only_what_changed_is_prepared_again(corpus, processor, tmp_path, monkey
 
 def test_other_settings_have_other_clips(corpus, processor, tmp_path):
     small = prepare_clips(corpus, processor, tmp_path / "cache", num_proc=1)
-    large = prepare_clips(corpus, FDPVideoProcessor(size=24), tmp_path / "cache", num_proc=1)
+    large = prepare_clips(corpus, FDPVideoProcessor(alignment="none", size=24), tmp_path / "cache", num_proc=1)
     assert small[0].frames.shape[1:] == (16, 16) and large[0].frames.shape[1:] == (24, 24)
 
 
@@ -222,7 +222,7 @@ def test_wrong_number_of_processes_is_refused(corpus, processor, tmp_path):
 
 
 def write_table(folder, clip_ids):
-    from processing_fdp.face_detectors_fdp import LANDMARK_COLUMNS
+    from processing_fdp.landmark_tables_fdp import LANDMARK_COLUMNS
 
     path = folder / "landmarks.csv"
     points = ",".join(str(value) for point in POINTS for value in point)
@@ -260,7 +260,7 @@ def test_table_beside_the_clips_is_an_input_too(corpus, tmp_path, monkeypatch):
     prepare_clips(corpus, processor, tmp_path / "cache", num_proc=1)
     assert len(prepared) == 4
     # Without alignment nobody reads it.
-    plain = FDPVideoProcessor(size=16)
+    plain = FDPVideoProcessor(alignment="none", size=16)
     prepare_clips(corpus, plain, tmp_path / "cache", num_proc=1)
     os.utime(table, ns=(9, 9))
     prepared.clear()
@@ -326,7 +326,7 @@ def test_command_refuses_a_sheet_of_protected_faces(command, monkeypatch, tmp_pa
         (["--image_size", "x"], "lists the options"),
         (["--processor_overrides", "face=smallest"], "largest"),
         (["--contact_sheet", "sheet.jpg"], r"\.png"),
-        (["--landmarks_file", "x.parquet"], "finds none"),
+        (["--processor_overrides", "alignment=none", "--landmarks_file", "x.parquet"], "finds none"),
     ],
 )
 def test_command_refuses_wrong_options(arguments, words, command, monkeypatch, tmp_path):

@@ -12,7 +12,7 @@ from hub_datasets import load_corpus
 from hub_datasets.__main__ import main
 from hub_datasets.synthetic.landmark_tables import POINTS, TABLE
 from processing_fdp.crop_geometry_fdp import LANDMARK_NAMES
-from processing_fdp.face_detectors_fdp import LANDMARK_FILE_NAMES
+from processing_fdp.landmark_tables_fdp import LANDMARK_FILE_NAMES
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.data.aligned_clips import prepare_clips
 

@@ -26,6 +26,7 @@ def launch(arguments, folder, processes=1):
 def test_two_launched_processes_on_a_corpus_of_files(tmp_path, fake_corpus, toy_arguments):
     options = toy_arguments(tmp_path / "my OUT", "--protocol", "kfold2", "--num_proc", "1", "--allow_missing_classes")
     options[options.index("synthetic")] = "casme2"
+    options += ["--processor_overrides", "alignment=none"]  # the pretend corpus shows no face
     done = launch([*options, "--data_dir", fake_corpus, "--label_set", "5class"], tmp_path, processes=2)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("| UF1") == 1  # one process speaks
