@@ -117,7 +117,8 @@ def network_answer(model: Any, processor: FDPVideoProcessor) -> Answer:
     def answer(clips: Sequence[Frames]) -> NDArray[np.float64]:
         found = []
         for start in range(0, len(clips), BATCH_SIZE):
-            batch = sampler(list(clips[start : start + BATCH_SIZE]), return_tensors="pt")
+            # With an axis of colours: four gray frames could be one frame of four channels.
+            batch = sampler([clip[..., None] for clip in clips[start : start + BATCH_SIZE]], return_tensors="pt")
             logits = model(pixel_values=batch["pixel_values"].to(model.device, model.dtype)).logits
             found.append(logits.double().softmax(-1).cpu().numpy())
         return np.concatenate(found)

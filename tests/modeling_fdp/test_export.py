@@ -22,9 +22,12 @@ class Tensors(torch.nn.Module):
         return outputs.logits, outputs.dynamic_image, outputs.rank_scores
 
 
-@pytest.mark.parametrize("preset", ["small", "base", "released"])
-def test_compiles_as_one_graph(preset, small_model, clips):
-    model = small_model(preset, local_depths=[1, 1, 1, 1])
+@pytest.mark.parametrize(
+    ("preset", "overrides"),
+    [("small", {}), ("base", {}), ("released", {}), ("small", {"reference": "movement_patterns"})],
+)
+def test_compiles_as_one_graph(preset, overrides, small_model, clips):
+    model = small_model(preset, local_depths=[1, 1, 1, 1], **overrides)
     torch.compiler.reset()
     compiled = torch.compile(model, fullgraph=True, backend="eager")
     labels = torch.tensor([0, 2])
@@ -36,11 +39,19 @@ def test_compiles_as_one_graph(preset, small_model, clips):
 
 
 # The structures together hold every operator: attention and the light decoder, SegNet and the released reshape, the
-# ranker fitted to each clip.
-@pytest.mark.parametrize("preset", ["small", "paper_tiny", "released"])
-def test_exports_with_a_batch_of_any_size(preset, small_model, clips, tmp_path, caplog):
+# ranker fitted to each clip, and the patterns along a clip's curves.
+@pytest.mark.parametrize(
+    ("preset", "overrides"),
+    [
+        ("small", {"local_depths": [1, 1, 1, 1]}),
+        ("paper_tiny", {}),
+        ("released", {"local_depths": [1, 1, 1, 1]}),
+        ("small", {"local_depths": [1, 1, 1, 1], "reference": "movement_patterns"}),
+    ],
+)
+def test_exports_with_a_batch_of_any_size(preset, overrides, small_model, clips, tmp_path, caplog):
     caplog.set_level(logging.ERROR)
-    model = small_model(preset) if preset == "paper_tiny" else small_model(preset, local_depths=[1, 1, 1, 1])
+    model = small_model(preset, **overrides)
     dynamic = {"pixel_values": {0: torch.export.Dim.DYNAMIC}}
     exported = torch.export.export(Tensors(model), (clips(2),), dynamic_shapes=dynamic)
     path = tmp_path / "fdp.onnx"

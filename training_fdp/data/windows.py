@@ -69,16 +69,22 @@ class Movement:
         high = int(np.clip(round(last), min(low + LEAST_FRAMES - 1, self.total - 1), self.total - 1))
         return np.arange(low, high + 1)
 
-    def progress(self, numbers: Numbers) -> NDArray[np.float32]:
-        """How far the movement has come in each frame: 0 at rest, 1 at the apex.
 
-        Half a cosine wave up and down, since a sheet names three frames only; a rendered recording knows its true
-        curve.
-        """
-        rising = (numbers - self.onset) / max(self.rise, 1)
-        falling = (self.offset - numbers) / max(self.fall, 1)
-        linear = np.clip(np.where(numbers <= self.apex, rising, falling), 0, 1)
-        return (0.5 - 0.5 * np.cos(np.pi * linear)).astype(np.float32)
+def progress(numbers: Numbers, onset: int, apex: int, offset: int) -> NDArray[np.float32]:
+    """How far a movement has come in each frame: 0 at rest, 1 at the apex.
+
+    Half a cosine wave up and down, since a sheet names three frames only; a rendered recording knows its true curve.
+
+    Args:
+        numbers (`np.ndarray` of shape `(num_frames,)`): 0-based frames, in any order.
+        onset, apex, offset (`int`): 0-based first, strongest and last frame of the movement.
+
+    Returns:
+        `np.ndarray` of shape `(num_frames,)`: float32, in [0, 1].
+    """
+    rising, falling = (numbers - onset) / max(apex - onset, 1), (offset - numbers) / max(offset - apex, 1)
+    linear = np.clip(np.where(numbers <= apex, rising, falling), 0, 1)
+    return (0.5 - 0.5 * np.cos(np.pi * linear)).astype(np.float32)
 
 
 def _trimmed(move: Movement, rng: np.random.Generator) -> Numbers:

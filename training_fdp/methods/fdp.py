@@ -161,11 +161,17 @@ class FDPMethod(Method):
         config: Any,
         normalize: Callable[[torch.Tensor], torch.Tensor],
     ) -> dict[str, torch.Tensor]:
-        """Return `action_units` `(num_units, 2)` and, of all frames, `dynamic_image_targets` `(1, height, width)`."""
+        """Return what the losses need beside the class.
+
+        `action_units` `(num_units, 2)`; of all frames, `dynamic_image_targets` `(1, height, width)`; where scores follow
+        the movement, `progress_targets` `(num_frames,)`, NaN where the sheet names no apex.
+        """
         from training_fdp.methods.action_units import action_unit_targets
-        from training_fdp.methods.fdp_targets import pooled_clip
+        from training_fdp.methods.fdp_targets import pooled_clip, progress_targets
 
         targets = {}
+        if config.has_patterns:
+            targets["progress_targets"] = progress_targets(clip, indices)
         kind = self.options.dynamic_image_target
         if kind != "sampled":
             stabilized = config.dynamic_image_frames == "stabilized"
@@ -186,7 +192,9 @@ class FDPMethod(Method):
         """Return the mean target of training clips (`np.ndarray` of shape `(height, width)`)."""
         from training_fdp.methods.fdp_targets import mean_target
 
-        return None if config.dynamic_image_decoder == "none" else mean_target(config, batches)
+        # The picture along the curve needs the scores of a network, which the mean of training clips has not seen.
+        without = config.dynamic_image_decoder == "none" or config.dynamic_image_frames == "along_curve"
+        return None if without else mean_target(config, batches)
 
     def answers(self, output: Any, batch: Mapping[str, torch.Tensor], config: Any, reference: Any) -> list[Answers]:
         """Return the error of each dynamic image, beside trivial ones, and Kendall's tau of the rank scores."""
@@ -196,7 +204,7 @@ class FDPMethod(Method):
         tau = kendall_tau(output.rank_scores.float().cpu().numpy())
         quality: list[dict[str, float]] = [{} for _ in tau]
         if output.dynamic_image is not None:
-            target = as_numbers(dynamic_image_targets(config, batch))
+            target = as_numbers(dynamic_image_targets(config, batch, output.rank_scores))
             quality = clip_image_quality(as_numbers(output.dynamic_image), target, reference)
         return [{**clip, "rank_kendall_tau": float(value)} for clip, value in zip(quality, tau, strict=True)]
 
@@ -208,7 +216,8 @@ class FDPMethod(Method):
         scores = output.rank_scores.float().cpu().numpy()
         pictures = {}
         if batch is not None:
-            pictures["target"] = dynamic_image_targets(config, batch)[:, 0].float().cpu().numpy()
+            target = dynamic_image_targets(config, batch, output.rank_scores)
+            pictures["target"] = target[:, 0].float().cpu().numpy()
         if output.dynamic_image is not None:
             pictures["dynamic_image"] = output.dynamic_image[:, 0].float().cpu().numpy()
         return [

@@ -28,6 +28,8 @@ def training_losses(model: Any, batch: Mapping[str, torch.Tensor], context: Loss
     if "action_units" in batch:
         # A unit moved where one of its sides did; NaN, unknown, stays NaN.
         inputs["action_unit_targets"] = batch["action_units"].amax(dim=-1)
+    if "progress_targets" in batch:
+        inputs["progress_targets"] = batch["progress_targets"]
     labels, class_weights = batch["labels"], context.class_weights
     if labels.ndim == 1:
         output = model(**inputs, labels=labels, class_weights=class_weights)

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from modeling_fdp.dynamic_image_fdp import NO_MOTION, dynamic_image, dynamic_image_target, scaled_dynamic_image
 from modeling_fdp.motion_fdp import stabilize
+from training_fdp.data.clips import Clip
+from training_fdp.data.windows import progress
 
 TargetKind = Literal["sampled", "full_clip", "onset_apex"]
 
@@ -64,19 +66,44 @@ def scaled_target(pooled: torch.Tensor, model_config: Any) -> torch.Tensor:
     return scaled_dynamic_image(torch.stack([-motion, motion], dim=1), model_config)
 
 
-def dynamic_image_targets(model_config: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+def dynamic_image_targets(
+    model_config: Any, batch: Mapping[str, torch.Tensor], rank_scores: torch.Tensor | None = None
+) -> torch.Tensor:
     """Return what the model shall construct of a batch that was not augmented.
 
     Args:
         model_config (`FDPConfig`): Holds the frames, the normalisation and the gain.
         batch (`dict`): `pixel_values` and, unless the target is made of these, `dynamic_image_targets` at gain 1.
+        rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`, *optional*): The network's; needed with
+            `dynamic_image_frames="along_curve"`.
 
     Returns:
         `torch.FloatTensor` of shape `(batch_size, 1, height, width)`: in [0, 1].
     """
     if "dynamic_image_targets" in batch:
         return scaled_target(batch["dynamic_image_targets"], model_config)
-    return dynamic_image_target(batch["pixel_values"], model_config)
+    return dynamic_image_target(batch["pixel_values"], model_config, rank_scores=rank_scores)
+
+
+def progress_targets(clip: Clip, indices: NDArray[np.int64]) -> torch.Tensor:
+    """Return how far the movement has come in the sampled frames of a clip.
+
+    Args:
+        clip (`Clip`): Names the key frames.
+        indices (`np.ndarray` of shape `(num_frames,)`): Sampled frames, 0-based.
+
+    Returns:
+        `torch.FloatTensor` of shape `(num_frames,)`: see [`progress`]; NaN where the apex is unknown. Without an
+        offset only the rise is known, without an onset only the fall.
+    """
+    course = torch.full((len(indices),), float("nan"))
+    if clip.apex is None:
+        return course
+    onset = clip.apex if clip.onset is None else clip.onset
+    offset = clip.apex if clip.offset is None else clip.offset
+    known = (indices >= onset if clip.onset is None else True) & (indices <= offset if clip.offset is None else True)
+    values = torch.from_numpy(progress(indices, onset, clip.apex, offset))
+    return torch.where(torch.from_numpy(np.broadcast_to(known, indices.shape).copy()), values, course)
 
 
 def as_numbers(images: torch.Tensor) -> NDArray[np.float64]:

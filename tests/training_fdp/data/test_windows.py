@@ -13,6 +13,7 @@ from training_fdp.data.windows import (
     draw_gain,
     draw_window,
     light_up,
+    progress,
 )
 
 LONG = Movement(total=90, onset=30, apex=40, offset=55)
@@ -75,11 +76,12 @@ def test_some_are_played_backwards_and_nearly_half_are_thinned():
 
 
 def test_progress_rises_to_the_apex_and_falls_to_rest():
-    progress = LONG.progress(np.arange(90))
-    assert progress.dtype == np.float32 and progress[40] == 1
-    assert (progress[:31] == 0).all() and (progress[55:] == 0).all()
-    assert (np.diff(progress[30:41]) > 0).all() and (np.diff(progress[40:56]) < 0).all()
-    assert progress[35] == pytest.approx(0.5)
+    course = progress(np.arange(90), 30, 40, 55)
+    assert course.dtype == np.float32 and course[40] == 1
+    assert (course[:31] == 0).all() and (course[55:] == 0).all()
+    assert (np.diff(course[30:41]) > 0).all() and (np.diff(course[40:56]) < 0).all()
+    assert course[35] == pytest.approx(0.5)
+    assert np.array_equal(progress(np.array([40, 30, 50]), 30, 40, 55), course[[40, 30, 50]])
 
 
 @pytest.mark.parametrize("key_frames", [(10, 5, 20), (0, 5, 30), (-1, 5, 20)])
