@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from typing import cast
 
 import av
 import numpy as np
@@ -75,7 +76,7 @@ def transcoded(frames: Iterable[UInt8Array], codec: tuple[str, int], fps: float)
         fps (`float`): frames per second.
     """
     encoder: av.VideoCodecContext | None = None
-    decoder = av.CodecContext.create(codec[0], "r")
+    decoder = cast(av.VideoCodecContext, av.CodecContext.create(codec[0], "r"))
     decoder.thread_count = 1
     size = (0, 0)
     for index, frame in enumerate(frames):
@@ -96,7 +97,7 @@ def transcoded(frames: Iterable[UInt8Array], codec: tuple[str, int], fps: float)
 
 def _encoder(codec: tuple[str, int], size_hw: tuple[int, int], fps: float) -> av.VideoCodecContext:
     name, quality = codec
-    encoder = av.CodecContext.create("libx264" if name == "h264" else "mjpeg", "w")
+    encoder = cast(av.VideoCodecContext, av.CodecContext.create("libx264" if name == "h264" else "mjpeg", "w"))
     encoder.width, encoder.height = size_hw[1] + size_hw[1] % 2, size_hw[0] + size_hw[0] % 2
     encoder.framerate, encoder.time_base = Fraction(round(fps)), Fraction(1, round(fps))
     # One thread: the same bits on every run.
@@ -115,4 +116,4 @@ def _decoded(
     decoder: av.VideoCodecContext, packet: av.Packet | None, size_hw: tuple[int, int]
 ) -> Iterator[UInt8Array]:
     for picture in decoder.decode(packet):
-        yield picture.to_ndarray(format="gray")[: size_hw[0], : size_hw[1]]
+        yield picture.to_ndarray(format="gray")[: size_hw[0], : size_hw[1]].astype(np.uint8, copy=False)

@@ -56,10 +56,13 @@ class GroundTruth:
 
     def save(self, path: Path) -> None:
         """Write everything into one compressed `.npz`; flow is rounded to float16 (0.002 px below 4 px)."""
-        np.savez_compressed(
-            path,
+        events: dict[str, Any] = {
             **_event_columns("event", self.events),
             **_event_columns("macro", self.macro_events),
+        }
+        np.savez_compressed(
+            path,
+            **events,
             curve_names=np.array([f"{side}{code}" for code, side in CURVE_KEYS]),
             curves=self.curves,
             pose=self.pose,

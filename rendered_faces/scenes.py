@@ -45,7 +45,7 @@ class Backdrop:
         self.canvas = padded if scene.room is None else _draw_room(np.random.default_rng(scene.room), padded)
         rng = np.random.default_rng(scene.motion)
         self.sway_hz, self.sway_phase = rng.uniform(0.1, 0.6, 4), rng.uniform(0, 2 * np.pi, 4)
-        self.sway = rng.uniform(0.0, 0.5) * self.margin
+        self.sway = rng.uniform(0.1, 0.5) * self.margin
         self.walks = rng.random() < 0.6
         self.start, self.speed = rng.uniform(-0.8, 0.8), rng.choice([-1, 1]) * rng.uniform(0.1, 0.8)
         self.tone, self.breadth = rng.uniform(0.03, 0.5), rng.uniform(0.08, 0.2)

@@ -57,9 +57,9 @@ class Synthetic(CorpusBuilder):
     trees and sheets of those corpora, which their loaders read unchanged. With several `render_processes`, a script
     does its work below `if __name__ == "__main__":`, because each process imports the script anew.
 
-    Options: `num_subjects`, `clips_per_subject`, `seed`, `size` (pixels), `difficulty` (`mild`, `medium`, `hard`),
-    `fps`, `mix` (how often each emotion occurs: `3class`, `5class`, `9class`, `casme2`, `samm`; the label set's own by
-    default), `face_model` (folder of a morphable model), `render_processes`.
+    Options: `num_subjects`, `clips_per_subject`, `seed`, `size` (pixels), `difficulty` (`mild`, `medium`, `hard`,
+    `wild`), `fps`, `mix` (how often each emotion occurs: `3class`, `5class`, `9class`, `casme2`, `samm`; the label
+    set's own by default), `face_model` (folder of a morphable model), `render_processes`.
     """
 
     NAME = "synthetic"

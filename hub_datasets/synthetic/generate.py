@@ -8,8 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rendered_faces.motion import DIFFICULTIES
+from hub_datasets.errors import CorpusOptionError
+from rendered_faces.errors import RenderingOptionError
+from rendered_faces.motion import DIFFICULTIES, MIXED, PUBLISHED_DURATIONS, TIMINGS
 from rendered_faces.prototypes import MIXES
+from rendered_faces.variations import VARIATION_NAMES, Variations, switches_of
 
 from .layouts import LAYOUTS
 from .settings import CorpusSettings
@@ -26,6 +29,7 @@ _DEFAULTS = {
 # Arguments that are settings of the same name.
 _PLAIN = (
     "num_subjects", "num_clips", "seed", "difficulty", "mix", "fps", "events_per_recording", "neutral_s", "speech",
+    "timing", "durations", "macro_events", "quiet_recordings",
 )  # fmt: skip
 
 
@@ -48,6 +52,17 @@ def add_generate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--events_per_recording", type=int, help="micro-expressions in one recording (1)")
     parser.add_argument("--neutral_s", type=float, help="mean quiet time around each, seconds (0)")
     parser.add_argument("--speech", action="store_true", help="the subjects talk")
+    parser.add_argument("--timing", choices=[*TIMINGS, MIXED], help="course of the events in time (pulse)")
+    parser.add_argument(
+        "--durations", choices=sorted(PUBLISHED_DURATIONS), help="draw a corpus's published durations instead"
+    )
+    parser.add_argument("--macro_events", type=int, help="macro-expressions strewn into each recording (0)")
+    parser.add_argument("--quiet_recordings", type=int, help="recordings of each subject without an expression (0)")
+    parser.add_argument(
+        "--variations", nargs="*", metavar="NAME",
+        help="what recordings vary in (wild: everything; else nothing): " + ", ".join(VARIATION_NAMES),
+    )  # fmt: skip
+    parser.add_argument("--without", nargs="+", default=[], metavar="NAME", help="variations to leave out")
     parser.add_argument("--face_model", type=Path, help="folder of ICT-FaceKit; the built-in faces when omitted")
     parser.add_argument("--num_proc", type=int, default=1, help="processes that render (1)")
 
@@ -69,6 +84,16 @@ def settings_from_arguments(args: argparse.Namespace) -> CorpusSettings:
         given["duration_s"] = (args.duration_s[0], args.duration_s[1])
     if args.face_model is not None:
         given["face_model"] = str(args.face_model.expanduser().resolve())
+    difficulty = given.get("difficulty", default.difficulty)
+    try:
+        switches = switches_of(difficulty) if args.variations is None else Variations.only(args.variations)
+        left_out = Variations.only(args.without).chosen()
+    except RenderingOptionError as error:
+        raise CorpusOptionError(str(error)) from error
+    if args.layout != "synthetic" and args.variations is None:
+        # The sheets of licensed corpora give one frame rate for all recordings.
+        left_out = (*left_out, "frame_rate")
+    given["variations"] = switches.without(*left_out)
     return replace(default, **given)
 
 

@@ -18,7 +18,7 @@ from rendered_faces.prototypes import parse_combination
 from .settings import CorpusSettings, RecordingPlan
 
 TRUTH_FOLDER = "ground_truth"
-SHEET = "clips.csv"
+SHEET, MACRO_SHEET = "clips.csv", "macro.csv"
 COLUMNS = {
     "subject": "Subject",
     "clip": "Recording",
@@ -51,6 +51,7 @@ class FiledRecording:
         truth (`str`): its ground truth, relative to the tree.
         first_number (`int`): frame number of its first frame.
         events (`tuple` of `Event`): its micro-expressions, in 0-based frames.
+        macro_events (`tuple` of `Event`, *optional*): its macro-expressions.
     """
 
     plan: RecordingPlan
@@ -58,6 +59,7 @@ class FiledRecording:
     truth: str
     first_number: int
     events: tuple[Event, ...]
+    macro_events: tuple[Event, ...] = ()
 
 
 class TreeLayout(ABC):
@@ -100,13 +102,15 @@ class SyntheticLayout(TreeLayout):
         filed = []
         for plan in settings.recordings():
             subject, recording = f"s{plan.subject + 1:03d}", f"r{plan.index + 1:03d}"
+            performance = settings.performance(plan)
             filed.append(
                 FiledRecording(
                     plan=plan,
                     folder=f"recordings/{subject}/{recording}",
                     truth=f"{TRUTH_FOLDER}/{subject}_{recording}.npz",
                     first_number=1,
-                    events=settings.performance(plan).events,
+                    events=performance.events,
+                    macro_events=performance.macro_events,
                 )
             )
         return filed
@@ -116,14 +120,20 @@ class SyntheticLayout(TreeLayout):
         return f"{number:05d}.jpg"
 
     def write_sheets(self, settings: CorpusSettings, filed: list[FiledRecording], root: Path) -> None:
-        """Write `clips.csv`."""
-        with (root / SHEET).open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(COLUMNS.values())
-            for recording, event in events_of(filed):
-                subject, name = recording.folder.split("/")[-2:]
-                frames = [recording.first_number + frame for frame in (event.onset, event.apex, event.offset)]
-                writer.writerow([subject, name, *frames, settings.fps, event.action_units_text(), event.emotion])
+        """Write `clips.csv`, and `macro.csv` with the same columns where there are macro-expressions."""
+        sheets = {SHEET: list(events_of(filed))}
+        if settings.macro_events:
+            sheets[MACRO_SHEET] = [(recording, event) for recording in filed for event in recording.macro_events]
+        for sheet, rows in sheets.items():
+            with (root / sheet).open("w", newline="", encoding="utf-8") as stream:
+                writer = csv.writer(stream)
+                writer.writerow(COLUMNS.values())
+                for recording, event in rows:
+                    subject, name = recording.folder.split("/")[-2:]
+                    fps = settings.fps_of(recording.plan)
+                    writer.writerow(
+                        [subject, name, *_numbers(recording, event), fps, event.action_units_text(), event.emotion]
+                    )
 
 
 def objective_class(combination: str) -> int:
@@ -146,6 +156,16 @@ def _require_single_events(settings: CorpusSettings, layout: str) -> None:
             f"a row of {layout}'s sheet names a folder of its own, but {settings.events_per_recording} events per "
             "recording were asked for: use --layout synthetic for recordings with several."
         )
+    for asked, what in (
+        (settings.macro_events, "macro-expressions"),
+        (settings.quiet_recordings, "recordings without an expression"),
+        (settings.switches.frame_rate, "frame rates of their own for recordings (variation frame_rate)"),
+    ):
+        if asked:
+            raise CorpusOptionError(
+                f"{layout}'s sheet has no place for {what}, but they were asked for: leave them out, or use --layout "
+                "synthetic."
+            )
 
 
 class Casme2Layout(TreeLayout):

@@ -16,6 +16,8 @@ from rendered_faces.faces import FaceFamily, subject_light
 from rendered_faces.film import check_recording
 from rendered_faces.motion import Performance, plan_performance
 from rendered_faces.prototypes import MIXES, deal_emotions
+from rendered_faces.variations import BUILT_IN_YAW, MORPHABLE_YAW, Variations, switches_of
+from rendered_faces.wild import drawn_frame_rate
 
 # Raise it whenever the same settings would give other pixels or another truth: caches are then rendered anew.
 # 8: two samples a pixel, shaded once where they lie on one surface; sensor noise drawn by torch; motion below a
@@ -32,9 +34,10 @@ class CorpusSettings:
         num_clips (`int`, *optional*, defaults to 120): micro-expressions, dealt evenly to the subjects.
         seed (`int`, *optional*, defaults to 0): everything is drawn from it.
         size_hw (`tuple` of two `int`, *optional*, defaults to `(128, 128)`): height and width of the frames.
-        difficulty (`str`, *optional*, defaults to `"mild"`): `"mild"`, `"medium"` or `"hard"`; see
+        difficulty (`str`, *optional*, defaults to `"mild"`): `"mild"`, `"medium"`, `"hard"` or `"wild"`; see
             `motion.DIFFICULTIES`.
-        fps (`float`, *optional*, defaults to 100.0): frames per second, 60 to 200 in the field.
+        fps (`float`, *optional*, defaults to 100.0): frames per second, 60 to 200 in the field; the variation
+            `frame_rate` draws another one for each recording.
         duration_s (`tuple` of two `float`, *optional*, defaults to `(0.2, 0.4)`): shortest and longest
             micro-expression.
         mix (`str`, *optional*, defaults to `"3class"`): how often each emotion occurs; see `prototypes.MIXES`.
@@ -42,6 +45,14 @@ class CorpusSettings:
         neutral_s (`float`, *optional*, defaults to 0.0): mean quiet time before, between and after them, in seconds.
         speech (`bool`, *optional*, defaults to `False`): whether the subjects talk.
         face_model (`str`, *optional*): folder of a morphable model; the built-in faces when omitted.
+        timing (`str`, *optional*, defaults to `"pulse"`): course of the events in time, one of `events.TIMINGS`, or
+            `"mixed"`.
+        durations (`str`, *optional*): corpus whose published durations are drawn instead of `duration_s`, one of
+            `events.PUBLISHED_DURATIONS`.
+        macro_events (`int`, *optional*, defaults to 0): macro-expressions strewn into each recording.
+        quiet_recordings (`int`, *optional*, defaults to 0): further recordings of each subject in which no expression
+            occurs.
+        variations (`Variations`, *optional*): switches that are thrown; those of the difficulty when omitted.
 
     Raises:
         CorpusOptionError: a setting is out of its range.
@@ -59,6 +70,11 @@ class CorpusSettings:
     neutral_s: float = 0.0
     speech: bool = False
     face_model: str | None = None
+    timing: str = "pulse"
+    durations: str | None = None
+    macro_events: int = 0
+    quiet_recordings: int = 0
+    variations: Variations | None = None
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -66,6 +82,8 @@ class CorpusSettings:
             ("num_clips", 1, 10_000_000),
             ("seed", 0, 2**63 - 1),
             ("events_per_recording", 1, 1000),
+            ("macro_events", 0, 1000),
+            ("quiet_recordings", 0, 1000),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
@@ -73,18 +91,36 @@ class CorpusSettings:
                     f"{name} must be {low} to {high}, but {value} was given: choose within that range."
                 )
         try:
-            check_recording(self.size_hw, self.fps, self.difficulty, self.duration_s, self.neutral_s)
+            check_recording(
+                self.size_hw,
+                self.fps,
+                self.difficulty,
+                self.duration_s,
+                self.neutral_s,
+                self.timing,
+                self.durations,
+            )
         except RenderingOptionError as error:
             raise CorpusOptionError(str(error)) from error
+        if self.macro_events and not self.neutral_s:
+            raise CorpusOptionError(
+                f"macro-expressions need quiet time around them, but macro_events is {self.macro_events} and "
+                "neutral_s is 0: give neutral_s, e.g. 2."
+            )
         if self.mix not in MIXES:
             raise CorpusOptionError(
                 f"mix is one of {', '.join(MIXES)}, but {self.mix!r} was given: choose one of them."
             )
 
+    @property
+    def switches(self) -> Variations:
+        """The switches that are thrown."""
+        return switches_of(self.difficulty) if self.variations is None else self.variations
+
     def digest(self) -> str:
         """Return a short digest of the settings and of the generator's version."""
         # A face model counts by its files, wherever they lie.
-        numbers = {**asdict(self), "face_model": self._face_model_files()}
+        numbers = {**asdict(self), "face_model": self._face_model_files(), "variations": self.switches.chosen()}
         text = json.dumps([GENERATOR_VERSION, numbers], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
@@ -140,9 +176,18 @@ class CorpusSettings:
                     seed=(self.seed, subject, index),
                     emotions=tuple(emotions[clip] for clip in chosen),
                 )
+            filmed = -(-len(clips) // self.events_per_recording)
+            for index in range(filmed, filmed + self.quiet_recordings):
+                yield RecordingPlan(subject, index, int(faces[subject]), (self.seed, subject, index))
+
+    def fps_of(self, recording: RecordingPlan) -> float:
+        """Return the frame rate of a recording."""
+        return drawn_frame_rate(self.switches, recording.seed, self.fps)
 
     def performance(self, recording: RecordingPlan) -> Performance:
         """Return the script of a recording; costs no rendering."""
+        others = np.random.default_rng([0x3AC, *recording.seed])
+        macros = others.choice(list(MIXES[self.mix]), self.macro_events) if recording.emotions else ()
         return plan_performance(
             recording.seed,
             [(emotion, None) for emotion in recording.emotions],
@@ -151,6 +196,11 @@ class CorpusSettings:
             duration_s=self.duration_s,
             neutral_s=self.neutral_s,
             speech=self.speech,
+            timing=self.timing,
+            durations=self.durations,
+            macros=tuple(map(str, macros)),
+            variations=self.switches,
+            largest_yaw=BUILT_IN_YAW if self.face_model is None else MORPHABLE_YAW,
             light=subject_light(recording.face_seed),
         )
 
@@ -164,7 +214,7 @@ class RecordingPlan:
         index (`int`): 0-based recording of that subject.
         face_seed (`int`): identity.
         seed (`tuple` of `int`): what the script is drawn from.
-        emotions (`tuple` of `str`): of its events, in order.
+        emotions (`tuple` of `str`): of its events, in order; none in a quiet recording.
     """
 
     subject: int

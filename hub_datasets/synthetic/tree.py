@@ -202,7 +202,7 @@ def _use_one_thread() -> None:
 @lru_cache(maxsize=4)
 def _face(settings: CorpusSettings, face_seed: int) -> Face:
     # Recordings come subject by subject: a face is built once and used for all of its clips.
-    return settings.family().face(face_seed, settings.size_hw)
+    return settings.family().face(face_seed, settings.size_hw, settings.switches)
 
 
 def render_recording(settings: CorpusSettings, layout: TreeLayout, root: Path, filed: FiledRecording) -> None:

@@ -159,7 +159,7 @@ def _make_up(rng: np.random.Generator, look: Complexion) -> dict[str, float]:
 
 def _clothes(rng: np.random.Generator, look: Complexion) -> dict[str, float]:
     return {
-        "collar": rng.uniform(9.2, 12.0),
+        "collar": rng.uniform(8.4, 11.5),
         "shirt_tone": rng.uniform(0.02, 0.85),
         "stripes": max(0.0, rng.uniform(-0.5, 0.5)),
     }

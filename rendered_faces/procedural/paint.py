@@ -102,7 +102,8 @@ def paint_skin(anatomy: Anatomy, x: FloatArray, y: FloatArray, seed: int) -> Ski
     lips = bump(x, y, 0, a.mouth_y, a.mouth_width, 1.5 * (a.upper_lip + a.lower_lip))
     hair = step_at(a.hairline_y + 0.35 * x**2 - y, 0.04)
     red = (1 + lips) * (1 - 0.8 * hair) * np.where(y > 1.3, 0.3, 1.0)
-    return Skin(*(part.astype(np.float32) for part in (tone, alpha, head, red)), occluder)
+    tone, alpha, head, red = (part.astype(np.float32) for part in (tone, alpha, head, red))
+    return Skin(tone, alpha, head, red, occluder)
 
 
 def _paint_lips(a: Anatomy, x: FloatArray, y: FloatArray, tone: FloatArray, creases: FloatArray) -> FloatArray:

@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from rendered_faces.faces import ACTION_UNITS, MIDLINE_ACTION_UNITS, FaceState, 
 from rendered_faces.film import render_clip
 from rendered_faces.morphable import model as face_model
 from rendered_faces.morphable.model import NEEDED_EXPRESSIONS, NEUTRAL, read_face_model
+from rendered_faces.variations import NONE, Variations
 
 SHARED = Path(os.environ.get("FDP_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 MODEL = SHARED / "assets" / "ict_face_model_light"
@@ -269,6 +271,62 @@ def test_flow_at_landmarks_is_the_motion_of_the_landmarks(face):
 
 
 @needs_model
+@pytest.mark.parametrize("yaw", [-30.0, -18.0, 12.0, 30.0])
+@pytest.mark.parametrize("nearness", [0.0, 1 / (3 * 126), 1 / (10 * 126)])
+def test_flow_and_landmarks_agree_while_the_head_turns_before_any_lens(face, yaw, nearness):
+    start = FaceState(yaw=yaw, pitch=6, nearness=nearness)
+    end = FaceState(
+        action_units={(12, "L"): 6.0, (4, "R"): 3.0}, yaw=0.9 * yaw, pitch=3, roll=2, shift_xy=(1.0, -0.5),
+        nearness=nearness,
+    )  # fmt: skip
+    flow, places, after = face.flow(start, end), face.landmarks(start), face.landmarks(end)
+    # Nose ridge and the inner corner of the near eye: nothing hides them.
+    for index in (*range(27, 31), 39 if yaw > 0 else 42):
+        x, y = places[index]
+        seen = flow[round(float(y)), round(float(x))]
+        np.testing.assert_allclose(seen, after[index] - places[index], atol=0.35)
+
+
+@needs_model
+def test_a_near_camera_sees_what_is_near_larger(face):
+    far, near = face.landmarks(FaceState()), face.landmarks(FaceState(nearness=1 / (3 * 126)))
+    middle = np.array([63.5, 63.5])
+    # The tip of the nose stands before the jaw's corners.
+    grown = np.linalg.norm(near - middle, axis=1) / np.linalg.norm(far - middle, axis=1)
+    assert grown[33] > grown[[0, 16]].mean() + 0.03
+    np.testing.assert_allclose(face.landmarks(FaceState(nearness=1e-9)), far, atol=1e-3)
+
+
+@needs_model
+@pytest.mark.parametrize("name", ["hair", "beard", "glasses", "brows", "skin", "make_up", "clothes"])
+def test_looks_of_a_model_leave_its_skin_where_it_is(family, name):
+    state, changed = FaceState(action_units={(12, "L"): 3.0}, yaw=5), 0
+    for seed in range(8):
+        # High enough to show clothes.
+        plain, varied = (family.face(seed, (176, 128), switches) for switches in (NONE, Variations.only([name])))
+        np.testing.assert_array_equal(plain.landmarks(state), varied.landmarks(state))
+        changed += not np.array_equal(plain.render(state), varied.render(state))
+    assert changed >= 3
+
+
+@needs_model
+@pytest.mark.parametrize("light", [Light(shadow=0.5), Light(warmth=0.2), Light(direction=(0.5, 0.0, 0.6), key=0.3)])
+def test_light_of_a_model_leaves_its_skin_where_it_is(face, light):
+    start, end = FaceState(yaw=3, light=light), FaceState(action_units={(1, "L"): 2.0}, light=light)
+    np.testing.assert_array_equal(face.flow(start, end), face.flow(replace(start, light=Light()), end))
+    assert np.abs(face.render(start) - face.render(replace(start, light=Light()))).max() > 0.02
+
+
+@needs_model
+def test_a_wild_clip_of_the_model_is_the_same_again(family):
+    first, again = (
+        render_clip(9, "disgust", size=48, family=family, difficulty="wild", duration_s=(0.05, 0.08)).frames
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(first, again)
+
+
+@needs_model
 def test_the_turn_of_the_eyeballs_is_no_motion_of_the_skin(face):
     start = FaceState(gaze_xy=(-0.2, 0.0))
     flow = np.hypot(*np.moveaxis(face.flow(start, FaceState(gaze_xy=(0.8, 0.6))), -1, 0))
@@ -284,7 +342,9 @@ def test_either_side_of_the_upper_lip_lights_the_mouth(face):
 
     def light_inside(**sides):
         units = {(10, side): pixels for side, pixels in sides.items()}
-        painted = face._painted(face._posed(FaceState()), FaceState(action_units=units))
+        vertices = face._posed(FaceState())
+        pixels, _ = face._project(vertices, FaceState())
+        painted = face._painted(vertices, pixels, FaceState(action_units=units))
         return painted[face.mesh.kept(INSIDE_MOUTH), 2].mean()
 
     assert light_inside(R=2.0) == light_inside(L=2.0) > light_inside()

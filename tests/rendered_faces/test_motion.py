@@ -10,7 +10,8 @@ from hub_datasets.scanning.action_units import parse_action_units
 from rendered_faces.errors import RenderingOptionError
 from rendered_faces.faces import ACTION_UNITS
 from rendered_faces.film import film, render_clip
-from rendered_faces.motion import CURVE_KEYS, DIFFICULTIES, LARGEST_YAW, _gaze, plan_performance
+from rendered_faces.habits import gaze as gaze_path
+from rendered_faces.motion import CURVE_KEYS, DIFFICULTIES, LARGEST_YAW, plan_performance
 from rendered_faces.prototypes import MIXES, PROTOTYPES, deal_emotions, draw_combination, parse_combination
 
 
@@ -97,7 +98,7 @@ def test_every_gaze_shift_that_was_drawn_is_seen(seed):
     asked = np.random.default_rng(seed)
     asked.normal(0, 0.15, (1, 2))
     shifts = asked.poisson(0.9 * 60)
-    gaze = _gaze(np.random.default_rng(seed), time, 0.9)
+    gaze = gaze_path(np.random.default_rng(seed), time, 0.9)
     held = np.unique(gaze[1:][(gaze[1:] == gaze[:-1]).all(axis=1)], axis=0)
     # One look more than shifts; a shift within 50 ms of the next one is not held.
     assert 0.85 * shifts < len(held) <= shifts + 1
@@ -197,7 +198,7 @@ def test_render_clip_needs_something_to_show():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"difficulty": "brutal"}, "difficulty is one of mild, medium, hard, but 'brutal'"),
+        ({"difficulty": "brutal"}, "difficulty is one of mild, medium, hard, wild, but 'brutal'"),
         ({"size": 1}, "32 to 4096 pixels"),
         ({"fps": 0}, "fps must be 10 to"),
         ({"duration_s": (0.4, 0.2)}, "shortest first"),
@@ -214,7 +215,7 @@ def test_flicker_and_exposure_reach_the_frames():
     class Flat:
         pixel_scale = 1.0
 
-        def render(self, state):
+        def render(self, state, backdrop=None):
             return np.full((16, 16), 0.25, np.float32)
 
     frames = np.stack(list(film(Flat(), performance))).astype(float)
@@ -231,7 +232,7 @@ def test_blur_keeps_brightness_and_spreads_a_point():
     class Point:
         pixel_scale = 1.0
 
-        def render(self, state):
+        def render(self, state, backdrop=None):
             return picture.copy()
 
     # The display gamma is undone.
