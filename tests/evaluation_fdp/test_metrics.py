@@ -170,3 +170,10 @@ def test_every_count_is_a_whole_number_of_64_bits():
     assert matrix.dtype == np.int64 and matrix.tolist() == [[0, 1], [0, 1]]
     indices = metrics.class_indices(np.array([1], dtype=np.uint8), 2, "labels")
     assert indices.dtype == np.int64 and metrics.class_indices([], 2, "labels").dtype == np.int64
+
+
+def test_matrices_of_a_stack_are_counted_one_by_one():
+    stack = np.array([[[3, 1], [0, 4]], [[1, 1], [2, 0]]], dtype=np.float64)
+    together = metrics.ClassCounts.of(stack)
+    for name, metric in metrics.METRICS.items():
+        assert metric.score(together).tolist() == [metrics.Figures.of(matrix)[name] for matrix in stack]

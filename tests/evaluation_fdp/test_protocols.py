@@ -246,7 +246,8 @@ def test_a_fold_names_the_subjects_of_both_sides():
 
 
 @pytest.mark.parametrize(
-    ("num_subjects", "fraction", "aside"), [(2, 0.01, 1), (2, 0.99, 1), (5, 0.5, 2), (5, 0.3, 2), (10, 0.26, 3)]
+    ("num_subjects", "fraction", "aside"),
+    [(2, 0.01, 1), (6, 0.01, 1), (2, 0.99, 1), (5, 0.5, 2), (5, 0.3, 2), (10, 0.26, 3)],
 )
 def test_inner_split_sets_the_share_aside_and_leaves_one(num_subjects, fraction, aside):
     table = table_of([f"s{number}" for number in range(num_subjects + 1)])
