@@ -1,11 +1,12 @@
-# Six verbs: demo, test, transformers-suite, quality, style, docs. Everything runs inside .venv; paths may hold spaces.
+# Seven verbs: demo, test, transformers-suite, quality, style, docs, mutants. Everything runs inside .venv; paths may hold
+# spaces.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # One thread pool per process: the tests run two at a time.
 TEST_JOBS ?= 2
 
-.PHONY: demo test transformers-suite quality style docs
+.PHONY: demo test transformers-suite quality style docs mutants
 
 demo: $(VENV)/.installed
 	@$(BIN)/python examples/demo.py
@@ -26,6 +27,11 @@ quality: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-dev
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --site-dir site
+
+# Not part of CI: hours. `make mutants MUTANTS="evaluation_fdp.metrics*"` takes one file; the others see CONTRIBUTING.md.
+mutants: $(VENV)/.installed-dev
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m mutmut run --max-children $(TEST_JOBS) $(MUTANTS)
+	$(BIN)/python -m mutmut results
 
 style: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff check --fix .

@@ -134,3 +134,46 @@ def test_evaluate_metric_by_path_pools_batches_offline(monkeypatch, tmp_path):
     assert pooled == metrics.classification_metrics([0, 0, 1, 1, 2, 0], [0, 0, 0, 1, 1, 2], 3).to_dict()
     with pytest.raises(ValueError, match="num_labels is required"):
         metric.compute(predictions=[0], references=[0])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: metrics.confusion_matrix([0, 1], [0], 2),
+            "predictions and references must pair up, but there are 2 and 1; give one prediction per reference.",
+        ),
+        (
+            lambda: metrics.confusion_matrix([], [], 2),
+            "metrics need at least one clip, but none was given; pool the predictions of all folds first.",
+        ),
+        (
+            lambda: metrics.confusion_matrix([0, 3], [0, 1], 3),
+            "predictions must be a vector of class indices from 0 to 2, but have shape (2,), dtype int64 and range "
+            "[0, 3]; map class names to indices first.",
+        ),
+        (
+            lambda: metrics.Figures.of([[1, 2]]),
+            "a confusion matrix must be square, without negative counts, and hold at least one clip, but its shape is "
+            "(1, 2) and its sum 3; build it with confusion_matrix().",
+        ),
+    ],
+)
+def test_refusals_say_the_rule_what_was_given_and_the_remedy(call, message):
+    with pytest.raises(ValueError) as caught:
+        call()
+    assert str(caught.value) == message
+
+
+def test_every_count_is_a_whole_number_of_64_bits():
+    matrix = metrics.confusion_matrix(np.array([1, 1], dtype=np.uint8), [0, 1], 2)
+    assert matrix.dtype == np.int64 and matrix.tolist() == [[0, 1], [0, 1]]
+    indices = metrics.class_indices(np.array([1], dtype=np.uint8), 2, "labels")
+    assert indices.dtype == np.int64 and metrics.class_indices([], 2, "labels").dtype == np.int64
+
+
+def test_matrices_of_a_stack_are_counted_one_by_one():
+    stack = np.array([[[3, 1], [0, 4]], [[1, 1], [2, 0]]], dtype=np.float64)
+    together = metrics.ClassCounts.of(stack)
+    for name, metric in metrics.METRICS.items():
+        assert metric.score(together).tolist() == [metrics.Figures.of(matrix)[name] for matrix in stack]

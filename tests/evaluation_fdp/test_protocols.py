@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 
 from evaluation_fdp.errors import ProtocolError
 from evaluation_fdp.protocols import (
+    FINAL_FOLD,
+    NO_PROTOCOL,
+    PROTOCOL_PATTERN,
     ClipTable,
     Fold,
     check_folds,
@@ -192,3 +195,143 @@ def test_folder_names_fit_every_disk_and_tell_other_scripts_apart(names):
 def test_folds_that_differ_in_letter_case_alone_are_refused():
     with pytest.raises(ProtocolError, match="two folds are called"):
         make_folds(table_of(["s1", "S1"]), "loso")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "is_one"),
+    [
+        *[(name, True) for name in ("loso", "kfold2", "kfold10", "holdout", "megc2019", "cross_corpus", "none")],
+        *[(name, False) for name in ("", "LOSO", "kfold", "kfold0", "kfold05", "kfold-1", "loso2", "nones")],
+    ],
+)
+def test_names_of_protocols(protocol, is_one):
+    assert (PROTOCOL_PATTERN.fullmatch(protocol) is not None) is is_one
+
+
+def test_nobody_is_held_out_without_a_protocol():
+    assert make_folds(table_of(["s1", "s2"]), NO_PROTOCOL) == []
+
+
+@pytest.mark.parametrize(("num_subjects", "held_out"), [(2, 1), (3, 1), (5, 1), (10, 2), (15, 3)])
+def test_holdout_takes_a_fifth_of_the_subjects(num_subjects, held_out):
+    (fold,) = make_folds(table_of([f"s{number:02d}" for number in range(num_subjects)]), "holdout")
+    assert fold.fold_id == "holdout" and len(fold.test_subjects) == held_out
+    assert len(fold.train_subjects) == num_subjects - held_out
+
+
+def test_groups_are_dealt_largest_first_to_where_they_disturb_least():
+    """The two large subjects part, and so do the two with the rare class; of equal groups the first one takes."""
+    subjects = ["a"] * 6 + ["b"] * 5 + ["c"] * 2 + ["d"] * 1
+    labels = [0] * 6 + [0] * 5 + [1, 1] + [1]
+    first, second = make_folds(table_of(subjects, labels), "kfold2")
+    assert (first.fold_id, second.fold_id) == ("fold0", "fold1")
+    assert {first.test_subjects, second.test_subjects} == {("a", "c"), ("b", "d")}
+    # As many groups as subjects: each gets one, however uneven the classes are.
+    folds = make_folds(table_of(subjects, labels), "kfold4")
+    assert sorted(fold.test_subjects for fold in folds) == [("a",), ("b",), ("c",), ("d",)]
+
+
+def test_the_final_model_learns_from_everybody():
+    table = table_of(["s2", "s1", "s2"], corpora=["x", "x", "y"])
+    fold = final_fold(table)
+    assert (fold.fold_id, fold.train_indices, fold.test_indices) == (FINAL_FOLD, (0, 1, 2), ())
+    assert fold.train_subjects == ("s1", "s2") and fold.test_subjects == ()
+    assert final_fold(table, ["y"]) == Fold(FINAL_FOLD, (0, 1), (), ("s1", "s2"), ())
+
+
+def test_a_fold_names_the_subjects_of_both_sides():
+    table = table_of(["s3", "s1", "s2"], corpora=["x", "x", "y"])
+    (fold,) = make_folds(table, "cross_corpus", ["y"])
+    assert fold == Fold("y", (0, 1), (2,), ("s1", "s3"), ("s2",))
+
+
+@pytest.mark.parametrize(
+    ("num_subjects", "fraction", "aside"),
+    [(2, 0.01, 1), (6, 0.01, 1), (2, 0.99, 1), (5, 0.5, 2), (5, 0.3, 2), (10, 0.26, 3)],
+)
+def test_inner_split_sets_the_share_aside_and_leaves_one(num_subjects, fraction, aside):
+    table = table_of([f"s{number}" for number in range(num_subjects + 1)])
+    fold = make_folds(table, "loso")[-1]
+    inside, outside = inner_split(table, fold, fraction, seed=0)
+    assert len(outside) == aside and len(inside) == num_subjects - aside
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: make_folds(table_of(["s1"]), "loso"),
+            "protocol loso holds out subjects, but all clips are of one, s1; add another subject",
+        ),
+        (
+            lambda: make_folds(table_of(["s1", "s2"]), "kfold3"),
+            "protocol kfold3 needs between 2 and as many folds as subjects, but there are 2 subjects; choose kfold2 "
+            "to kfold2, or loso",
+        ),
+        (
+            lambda: ClipTable([], [], [], [], ["a", "b"]),
+            "the corpus holds no clip of this label set; check --data_dir and --label_set",
+        ),
+        (
+            lambda: ClipTable(["c", "c"], ["x"] * 2, ["s"] * 2, [0, 0], ["a", "b"]),
+            "clip_id must be unique, but c occurs twice; check the corpus loader",
+        ),
+        (
+            lambda: inner_split(table_of(["s1", "s2"]), make_folds(table_of(["s1", "s2"]), "loso")[0], 0.5, 0),
+            "--selection inner needs two training subjects, but fold s1 has 1; use --selection fixed",
+        ),
+        (
+            lambda: check_folds(table_of(["s1", "s1"]), [Fold("f", (0,), (1,), ("s1",), ("s1",))]),
+            "subjects ['s1'] are on both sides of fold f; use --protocol loso",
+        ),
+        (
+            lambda: check_folds(table_of(["s1", "s2"]), [Fold("f", (0,), (), ("s1",), ())]),
+            "fold f has 1 training and 0 test clips; both sides need some, choose another protocol",
+        ),
+        (
+            lambda: check_folds(
+                table_of(["s1", "s2", "s3"]), [Fold("f", (0,), (2,), (), ()), Fold("g", (1,), (2,), (), ())]
+            ),
+            "clip clip2 is tested by two folds; each clip may be predicted once",
+        ),
+        (
+            lambda: check_folds(
+                table_of(["s1", "s2", "s3"]), [Fold("f", (0,), (2,), (), ()), Fold("f", (2,), (1,), (), ())]
+            ),
+            "two folds are called 'f'; rename one of the subjects in the coding sheet",
+        ),
+        (
+            lambda: select_folds(make_folds(table_of(["s1", "s2"]), "loso"), "s3,s1"),
+            "--folds names ['s3']; the folds are all or some of s1,s2",
+        ),
+        (
+            lambda: select_folds(make_folds(table_of(["s1", "s2"]), "loso"), " "),
+            "--folds names nothing; the folds are all or some of s1,s2",
+        ),
+        (
+            lambda: select_folds(make_folds(table_of(["s1", "s2"]), "loso"), "3/2"),
+            "--folds K/N takes K from 1 to N, got 3/2; write for example 1/4",
+        ),
+        (
+            lambda: make_folds(table_of(["s1", "s2"]), "loso", released_subject_list=True),
+            "--released_subject_list is about leave-one-subject-out on casme2, got ['toy']; drop the switch",
+        ),
+    ],
+)
+def test_refusals_say_the_rule_what_was_given_and_the_remedy(call, message):
+    with pytest.raises(ProtocolError) as caught:
+        call()
+    assert str(caught.value) == message
+
+
+def test_the_released_list_is_told_by_the_last_number_of_a_name():
+    table = table_of(["18sub17", "s018", "nobody"], corpora=["casme2"] * 3)
+    folds = make_folds(table, "loso", released_subject_list=True)
+    assert [fold.fold_id for fold in folds] == ["18sub17", "nobody"]
+    with pytest.raises(ProtocolError, match="leave-one-subject-out on casme2"):
+        make_folds(table_of([f"s{n}" for n in range(6)], corpora=["casme2"] * 6), "kfold2", released_subject_list=True)
+
+
+def test_untaught_classes_are_named_in_the_order_of_the_classes():
+    table = table_of(["s1", "s1", "s2"], [2, 1, 0])
+    assert untaught_classes(table, make_folds(table, "loso")[0]) == ["b", "c"]
