@@ -40,7 +40,9 @@ CACHE_VERSION = 1
 _CLIP_COLUMNS = ("clip_id", "subject", "label", "onset_index", "apex_index", "offset_index", "action_units")
 _STALE_SECONDS = 24 * 3600
 # Settings that choose among prepared frames, or only speak of them: changing them prepares nothing again.
-_SETTINGS_AFTER_PREPARATION = frozenset({"num_frames", "even_light", "do_sample_frames", "return_metadata", "auto_map"})
+_SETTINGS_AFTER_PREPARATION = frozenset(
+    {"num_frames", "even_light", "do_sample_frames", "return_metadata", "auto_map"}
+)
 # Files whose content decides the pixels, beside the frames themselves.
 _FILE_SETTINGS = ("landmark_model_path", "landmarks_path")
 

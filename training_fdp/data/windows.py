@@ -30,7 +30,9 @@ class Movement:
 
     Args:
         total (`int`): frames of the recording.
-        onset, apex, offset (`int`): 0-based first, strongest and last frame of the movement.
+        onset (`int`): First frame of the movement, 0-based.
+        apex (`int`): Its strongest frame.
+        offset (`int`): Its last frame.
 
     Raises:
         ValueError: key frames that are out of order or outside.

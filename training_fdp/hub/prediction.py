@@ -168,7 +168,6 @@ class Predictor:
             num_frames_in_clip=metadata.total_num_frames,
             frame_indices=list(metadata.frames_indices),
             frames_per_second=metadata.fps,
-            warnings=list(metadata.warnings),
             numbers=shown.numbers,
             curves=shown.curves,
             images=shown.images,

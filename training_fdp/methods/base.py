@@ -54,7 +54,7 @@ class NetworkRequest:
     action_units: Iterable[Sequence[Mapping[str, Any]]] = ()
 
     @property
-    def labels(self) -> dict[str, dict[Any, Any]]:
+    def labels(self) -> dict[str, Any]:
         """Keywords of a configuration that name the classes (`dict`)."""
         return {
             "id2label": dict(enumerate(self.class_names)),

@@ -163,8 +163,8 @@ class FDPMethod(Method):
     ) -> dict[str, torch.Tensor]:
         """Return what the losses need beside the class.
 
-        `action_units` `(num_units, 2)`; of all frames, `dynamic_image_targets` `(1, height, width)`; where scores follow
-        the movement, `progress_targets` `(num_frames,)`, NaN where the sheet names no apex.
+        `action_units` `(num_units, 2)`; of all frames, `dynamic_image_targets` `(1, height, width)`; where scores
+        follow the movement, `progress_targets` `(num_frames,)`, NaN where the sheet names no apex.
         """
         from training_fdp.methods.action_units import action_unit_targets
         from training_fdp.methods.fdp_targets import pooled_clip, progress_targets
