@@ -48,7 +48,7 @@ class Prediction:
         frame_indices (`list[int]`): The frames that the model saw, 0-based.
         frames_per_second (`float`, *optional*): As the video file states it.
         warnings (`list[str]`): What makes the answer doubtful, one sentence each: a clip of many seconds, few frames
-            per second, few pixels, frames that were lost.
+            per second, few pixels, no face.
         numbers (`dict[str, float]`): What the network answers beside the class, by name; of FDP `ordered_pairs`, the
             share of frame pairs whose later frame scores higher.
         curves (`dict[str, list[float]]`): One value per frame seen, by name; of FDP `rank_scores`.
@@ -57,7 +57,6 @@ class Prediction:
         face (`dict`, *optional*): How the face was found, the fields of `processing_fdp.face_report_fdp.FaceReport`.
         blinks (`list[list[int]]`, *optional*): First and last frame of each blink, 0-based; `None` where the face was
             not followed: in clips of more than `LONGEST_FOLLOWED` frames, and where nobody looked for one.
-        warnings (`list[str]`): What makes the answer doubtful, one sentence each.
         files (`dict[str, str]`): Pictures written for this clip, by what they show.
     """
 
@@ -74,7 +73,6 @@ class Prediction:
     images: dict[str, NDArray[np.float32]] = field(repr=False, default_factory=dict)
     face: dict[str, Any] | None = None
     blinks: list[list[int]] | None = None
-    warnings: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
