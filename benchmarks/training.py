@@ -23,7 +23,7 @@ from peak_memory import peak_resident_bytes
 from training_fdp.data.clips import Clip
 
 ROOT = Path(__file__).resolve().parents[1]
-# CASME II: 67 frames on average (fact sheet on corpora, section 2).
+# CASME II: 67 frames on average (Yan et al. 2014).
 FRAMES_PER_CLIP = 67
 IMAGE_SIZE = 64
 NUM_CLASSES = 5

@@ -32,7 +32,7 @@ MIXES: dict[str, dict[str, float]] = {
     },
     "5class": {"happiness": 1, "disgust": 1, "repression": 1, "surprise": 1, "others": 1},
     "9class": dict.fromkeys(PROTOTYPES, 1),
-    # The corpora's own figures (fact sheet on corpora, sections 2 and 3).
+    # The corpora's own figures (sheets of CASME II and SAMM).
     "casme2": {"others": 99, "disgust": 63, "happiness": 32, "repression": 27, "surprise": 25},
     "samm": {
         "anger": 57, "happiness": 26, "others": 26, "surprise": 15,
