@@ -19,7 +19,7 @@ HOLDOUT_PARTS = 5
 _LONGEST_NAME = 100
 # Device names of Windows, which takes no file or folder called so, whatever its extension.
 _RESERVED_NAME = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
-# Released code (CYF-cuber/FDP@7ad36d9, train.py): the authors' list of test subjects lacks this one, which stays in training.
+# Released code (CYF-cuber/FDP@7ad36d9, train.py): its list of test subjects lacks this one, which stays in training.
 RELEASED_UNTESTED = {"casme2": frozenset({"18"})}
 
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from .frame_source_fdp import VideoReadError
 
 LANDMARK_NAMES = ("left_eye", "right_eye", "nose_tip", "left_mouth_corner", "right_mouth_corner")
-# Outside the frame the crop is mid-gray, 0 after normalisation (released code, CYF-cuber/FDP@7ad36d9: "gray 128 border").
+# Outside the frame the crop is mid-gray, 0 after normalisation (released code: a border of gray 128).
 BORDER_VALUE = 128
 # Frames resampled at once; results do not depend on it.
 _WARP_FRAMES = 64

@@ -24,7 +24,9 @@ def shuffled(names, seed):
 
 @given(
     prefix=TEXT, mark=MARKS, person=st.integers(0, 999), first=st.integers(0, 300), count=st.integers(2, 40),
-    width=st.sampled_from([1, 3, 6]), suffix=st.sampled_from(IMAGE_SUFFIXES), last=st.sampled_from(["", "_0", "_200fps", "_crop112"]),
+    width=st.sampled_from([1, 3, 6]),
+    suffix=st.sampled_from(IMAGE_SUFFIXES),
+    last=st.sampled_from(["", "_0", "_200fps", "_crop112"]),
     seed=st.integers(0, 99),
 )  # fmt: skip
 def test_the_run_of_digits_that_varies_is_the_frame_number(

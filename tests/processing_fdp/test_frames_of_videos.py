@@ -156,7 +156,10 @@ def test_a_file_that_changed_is_looked_at_again(whole, tmp_path, monkeypatch):
 
 ONE = 1 << 16
 # (a, b, c, d) of every quarter turn, with and without a mirror.
-TURNS = [(1, 0, 0, 1), (-1, 0, 0, 1), (1, 0, 0, -1), (-1, 0, 0, -1), (0, 1, 1, 0), (0, 1, -1, 0), (0, -1, 1, 0), (0, -1, -1, 0)]  # fmt: skip
+TURNS = [
+    (1, 0, 0, 1), (-1, 0, 0, 1), (1, 0, 0, -1), (-1, 0, 0, -1),
+    (0, 1, 1, 0), (0, 1, -1, 0), (0, -1, 1, 0), (0, -1, -1, 0),
+]  # fmt: skip
 
 
 def displayed(picture, turn):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 X264 = "keyint=8:min-keyint=8:scenecut=0:log-level=none:"
-# name: (codec, options, format). Every kind of group of pictures, packets that show nothing, packets that are pictures.
+# name: (codec, options, format). Every kind of group of pictures, hidden packets, packets that are pictures.
 CODECS = {
     "mjpeg.avi": ("mjpeg", {}, "yuvj420p"),
     "huffyuv.avi": ("huffyuv", {}, "rgb24"),

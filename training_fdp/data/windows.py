@@ -79,7 +79,9 @@ def progress(numbers: Numbers, onset: int, apex: int, offset: int) -> NDArray[np
 
     Args:
         numbers (`np.ndarray` of shape `(num_frames,)`): 0-based frames, in any order.
-        onset, apex, offset (`int`): 0-based first, strongest and last frame of the movement.
+        onset (`int`): First frame of the movement, 0-based.
+        apex (`int`): Its strongest frame.
+        offset (`int`): Its last frame.
 
     Returns:
         `np.ndarray` of shape `(num_frames,)`: float32, in [0, 1].
