@@ -9,6 +9,7 @@ from evaluation_fdp.protocols import ClipTable, make_folds
 from hub_datasets import CorpusOptionError, Custom, SheetError, load_corpus
 from hub_datasets.__main__ import main
 from hub_datasets.check import check_corpus
+from hub_datasets.scanning.folders import FolderTree
 
 # Every script in which a class, a person or a folder may be named; several have other letters when decomposed.
 SCRIPTS = (
@@ -69,13 +70,13 @@ def test_the_exact_name_goes_first_and_a_choice_between_two_is_refused(custom, l
     ]
 
 
-def test_twins_of_a_licensed_download_are_told_apart_by_their_exact_names(damaged_corpus, scan):
-    root = damaged_corpus("samm")
-    clip = scan("samm", root).clips[0]
-    twin = clip.location.with_name(clip.location.name.upper() + "_x")
-    shutil.copytree(clip.location, twin)
-    shutil.copytree(clip.location, twin.with_name(twin.name.swapcase()))
-    assert scan("samm", root).clips[0].location == clip.location
+def test_twins_in_a_download_are_told_apart_by_their_exact_names(tmp_path):
+    for name in ("Clip", "clip"):
+        (tmp_path / name).mkdir()
+    if len(list(tmp_path.iterdir())) < 2:
+        pytest.skip("this file system tells no letter case apart")
+    tree = FolderTree(tmp_path)
+    assert [tree.find_folder(tmp_path, (name,)) for name in ("Clip", "clip")] == [tmp_path / "Clip", tmp_path / "clip"]
 
 
 def test_names_of_255_bytes_are_read_like_any_other(custom, corpus_cache):
