@@ -23,7 +23,7 @@ from .crop_geometry_fdp import (
     warp_frames,
 )
 from .face_detectors_fdp import DETECTORS, DetectedFace, make_detector
-from .face_mesh_fdp import load_mesh_detector
+from .face_mesh_fdp import MeshFace, load_mesh_detector
 from .face_report_fdp import FaceReport
 from .face_track_fdp import FaceFollower, FaceTrack, head_pose
 from .frame_registration_fdp import REGISTRATIONS, FrameRegistration
@@ -296,7 +296,7 @@ def _detect(frames: FrameSource, settings: AlignmentSettings, clip: str) -> tupl
         )
     numbers = np.array(sorted(found), dtype=np.int64)
     track = LandmarkTrack(numbers, np.stack([found[index].landmarks for index in numbers]))
-    meshes = [face.mesh for face in found.values() if face.mesh is not None]
+    meshes = [face.mesh for face in found.values() if isinstance(face, MeshFace)]
     pose = np.median([head_pose(mesh) for mesh in meshes], axis=0).round(1).tolist() if meshes else None
     source = "mesh" if uses_mesh else settings.alignment
     return track, FaceReport(

@@ -27,13 +27,11 @@ class DetectedFace:
         landmarks (`np.ndarray` of shape `(5, 2)`): float64, pixels (x, y).
         area (`float`): Of the face's box, in pixels; the largest face is taken by default.
         score (`float`): The detector's confidence, 1 where it has none.
-        mesh (`np.ndarray` of shape `(468, 3)`, *optional*): Points of the face mesh, where that found the face.
     """
 
     landmarks: np.ndarray
     area: float
     score: float = 1.0
-    mesh: np.ndarray | None = None
 
     @property
     def centre(self) -> np.ndarray:

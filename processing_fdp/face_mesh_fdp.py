@@ -40,6 +40,17 @@ _BATCH = 32
 _BATCH_PIXELS = 5_000_000
 
 
+@dataclass(frozen=True, kw_only=True)
+class MeshFace(DetectedFace):
+    """One face in one frame, with its mesh.
+
+    Args:
+        mesh (`np.ndarray` of shape `(468, 3)`): float64, pixels (x, y) and depth in the same unit, nearer is smaller.
+    """
+
+    mesh: np.ndarray
+
+
 @dataclass(frozen=True)
 class FaceSquare:
     """The turned square of a frame that the mesh network looks at.
@@ -140,7 +151,7 @@ class FaceMeshDetector:
         self._anchors = detector_anchors()
         self.min_score = min_score
 
-    def detect(self, frames: np.ndarray, thorough: bool = True) -> list[list[DetectedFace]]:
+    def detect(self, frames: np.ndarray, thorough: bool = True) -> list[list[MeshFace]]:
         """Find all faces of each frame by itself.
 
         Args:
@@ -150,9 +161,9 @@ class FaceMeshDetector:
                 a border around it for one that fills it. Otherwise the whole frame is all that is searched.
 
         Returns:
-            `list[list[DetectedFace]]`: Faces of each frame from left to right; empty without a face.
+            `list[list[MeshFace]]`: Faces of each frame from left to right; empty without a face.
         """
-        found: list[list[DetectedFace]] = []
+        found: list[list[MeshFace]] = []
         whole, *closer = self._scales(frames.shape[1:3], thorough)
         together = max(1, _BATCH_PIXELS // (frames.shape[1] * frames.shape[2]))
         for start in range(0, len(frames), together):
@@ -238,7 +249,7 @@ class FaceMeshDetector:
         depth = placed[..., 2:] * (square.side / MESH_SIZE)
         return np.concatenate([flat, depth], axis=-1), presence.sigmoid().double().numpy()
 
-    def confirm(self, pixels: torch.Tensor, squares: Iterable[FaceSquare]) -> list[DetectedFace]:
+    def confirm(self, pixels: torch.Tensor, squares: Iterable[FaceSquare]) -> list[MeshFace]:
         """Faces in squares where they may be, as far as the mesh network sees them.
 
         Args:
@@ -246,9 +257,9 @@ class FaceMeshDetector:
             squares (`Iterable[FaceSquare]`): Where to look.
 
         Returns:
-            `list[DetectedFace]`: In the order of the squares; a face seen twice is named once.
+            `list[MeshFace]`: In the order of the squares; a face seen twice is named once.
         """
-        faces: list[DetectedFace] = []
+        faces: list[MeshFace] = []
         for square in squares:
             # A box is a rough guess: the second look is at the square of the first one's points.
             points, presence = self.place(pixels, square)
@@ -257,16 +268,12 @@ class FaceMeshDetector:
             points, presence = self.place(pixels, FaceSquare.around(points[0]))
             if presence[0] < SECOND_LOOK:
                 continue
-            face = face_of_mesh(points[0], float(presence[0]))
+            extent = np.ptp(points[0, :, :2], axis=0)
+            five, score = five_of_mesh(points[0]), float(presence[0])
+            face = MeshFace(landmarks=five, area=float(extent.prod()), score=score, mesh=points[0])
             if all(np.linalg.norm(face.centre - other.centre) > 0.25 * math.sqrt(other.area) for other in faces):
                 faces.append(face)
         return faces
-
-
-def face_of_mesh(points: np.ndarray, score: float) -> DetectedFace:
-    """Make a face of the points of its mesh, `(468, 3)` in pixels."""
-    extent = np.ptp(points[:, :2], axis=0)
-    return DetectedFace(five_of_mesh(points), float(extent.prod()), score, points)
 
 
 def _window_starts(side: int) -> list[int]:

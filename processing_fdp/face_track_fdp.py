@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .face_detectors_fdp import DetectedFace
-from .face_mesh_fdp import FaceMeshDetector, FaceSquare, five_of_mesh
+from .face_mesh_fdp import FaceMeshDetector, FaceSquare, MeshFace, five_of_mesh
 from .face_networks_fdp import NUM_POINTS
 
 # The 68 points of 300-W (Sagonas et al. 2013) as points of the mesh: the pairs left and right of MediaPipe's canonical
@@ -221,8 +220,7 @@ class FaceFollower:
                     self._frames_lost += 1
                     at += 1
                     continue
-                mesh = self._choose(faces).mesh
-                self._square, renewed_at = FaceSquare.around(mesh), at
+                self._square, renewed_at = FaceSquare.around(self._choose(faces).mesh), at
             part = pixels[at : at + self._step]
             placed, presence = self.detector.place(part, self._square)
             kept = self._kept(placed, presence, self._square)
@@ -256,7 +254,7 @@ class FaceFollower:
                 return index
         return len(placed)
 
-    def _search(self, frame: np.ndarray, pixels: torch.Tensor) -> list[DetectedFace]:
+    def _search(self, frame: np.ndarray, pixels: torch.Tensor) -> list[MeshFace]:
         """Look where the face was last, then over the whole frame, now and then for small faces as well."""
         if self._last is not None:
             again = self.detector.confirm(pixels, [self._last])
@@ -264,7 +262,7 @@ class FaceFollower:
                 return again
         return self.detector.detect(frame[None], thorough=self._frames_lost % _THOROUGH_EVERY == 0)[0]
 
-    def _choose(self, faces: list[DetectedFace]) -> DetectedFace:
+    def _choose(self, faces: list[MeshFace]) -> MeshFace:
         if self._last is not None:
             last = np.array(self._last.centre_xy)
             return min(faces, key=lambda face: float(np.linalg.norm(face.centre - last)))

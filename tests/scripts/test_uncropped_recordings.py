@@ -1,5 +1,7 @@
 """Training on whole recordings without cropping a face is said; of crops and of rendered faces nothing is said."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from datasets import Dataset
@@ -51,7 +53,7 @@ def test_a_run_logs_it_and_keeps_it_for_the_report(tmp_path, monkeypatch, caplog
     rows = [{**one.dataset[0], "action_units": []}] * 2
     table = ClipTable(["a", "b"], ["casme2"] * 2, ["1", "2"], [0, 0], ["x"])
     monkeypatch.setattr(preparation, "load_corpora", lambda config: Corpora(Dataset.from_list(rows), table, False))
-    monkeypatch.setattr(preparation, "prepare_clips", lambda *arguments: [])
+    monkeypatch.setattr(preparation, "prepare_clips", lambda *_, **__: SimpleNamespace(lost={}))
     config = parse_train_config(
         ["--corpus", "casme2", "--output_dir", str(tmp_path / "OUT"), "--processor_overrides", "alignment=none"]
     )
