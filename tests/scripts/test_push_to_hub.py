@@ -202,7 +202,7 @@ def test_the_card_tells_no_place_on_the_disk(checkpoint, tmp_path):
     [
         ("none", "finds and crops no face", "landmarks.parquet"),
         ("precomputed", "`landmarks.csv` beside the clip", "finds and crops"),
-        ("box", "finds and crops the face with the backend `box`", "landmarks.csv"),
+        ("dlib", "finds and crops the face with the backend `dlib`", "landmarks.csv"),
     ],
 )
 def test_the_card_says_who_crops_the_face(checkpoint, alignment, says, never_says):
