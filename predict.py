@@ -122,8 +122,6 @@ def print_answers(predictions: list["Prediction"]) -> None:
             print(f"  {name.replace('_', ' ')} {number:.3f}")
         if prediction.face is not None:
             print(f"  {face_line(prediction.face, prediction.blinks)}")
-        for warning in prediction.warnings:
-            print(f"  warning: {warning}")
 
 
 if __name__ == "__main__":
