@@ -18,7 +18,12 @@ CONFUSION, SUBJECTS = "confusion_matrix.png", "subject_accuracy.png"
 CURVES, CLIPS = "training_curves.png", "dynamic_images.png"
 
 
-def write_report(store: RunStore, keys_by_seed: Mapping[int, Sequence[str]], failures: Mapping[str, str]) -> Results:
+def write_report(
+    store: RunStore,
+    keys_by_seed: Mapping[int, Sequence[str]],
+    records: Mapping[int, Sequence[FoldRecord]],
+    failures: Mapping[str, str],
+) -> Results:
     """Pool the finished folds of an OUT and write everything a reader looks for.
 
     Args:
@@ -26,6 +31,8 @@ def write_report(store: RunStore, keys_by_seed: Mapping[int, Sequence[str]], fai
             The OUT; at least one fold is finished, or, under the protocol `none`, the final model.
         keys_by_seed (`Mapping[int, Sequence[str]]`):
             All folds of the run.
+        records (`Mapping[int, Sequence[FoldRecord]]`):
+            Those that are finished, as [`RunStore.records`] read them.
         failures (`Mapping[str, str]`):
             Reasons of folds that failed in this run.
 
@@ -33,7 +40,6 @@ def write_report(store: RunStore, keys_by_seed: Mapping[int, Sequence[str]], fai
         `Results`: the content of results.json.
     """
     facts = store.read()
-    records = store.records(keys_by_seed)
     missing = [key for keys in keys_by_seed.values() for key in keys if not (store.place(key) / RECORD_NAME).exists()]
     start = facts["init_from"]
     results = Results(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluation_fdp.atomic_files import file_digest
-from evaluation_fdp.fold_records import read_record
+from evaluation_fdp.fold_records import RECORD_NAME, read_record
 from evaluation_fdp.protocols import FINAL_FOLD, NO_PROTOCOL
 from evaluation_fdp.report import summary, write_report
 from evaluation_fdp.run_folder import RUN_NAME, WEIGHTS_NAME, RunStore, identity_digest, keys_by_seed
@@ -90,11 +90,13 @@ def finish(
 ) -> int:
     """Pool, report and name what is missing; returns the exit code (`int`)."""
     facts = store.read()
-    missing = [key for key in wanted if read_record(store.place(key)) is None]
+    keys = keys_by_seed(facts)
+    records = store.records(keys)
+    missing = [key for key in wanted if not (store.place(key) / RECORD_NAME).exists()]
     for key in missing:
         say(f"missing: fold {key}: {failures.get(key, 'not run yet')}", sys.stderr)
-    if store.records(keys_by_seed(facts)) or (facts["protocol"] == NO_PROTOCOL and not missing):
-        results = write_report(store, keys_by_seed(facts), failures)
+    if records or (facts["protocol"] == NO_PROTOCOL and not missing):
+        results = write_report(store, keys, records, failures)
         say(summary(results, store.root))
         if tracker is not None:
             tracker.log_results(results)
