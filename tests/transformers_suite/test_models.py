@@ -104,7 +104,7 @@ class TestPaper(FDPModelTests, unittest.TestCase):
 
 class TestMovementPatterns(FDPModelTests, unittest.TestCase):
     preset = "tiny"
-    changes = WITH_ATTENTION | {"reference": "movement_patterns", "dynamic_image_frames": "along_curve"}  # noqa: RUF012
+    changes = WITH_ATTENTION | {"reference": "movement_patterns", "dynamic_image_frames": "along_curve"}
 
 
 class TestReleased(FDPModelTests, unittest.TestCase):
