@@ -102,6 +102,11 @@ class TestPaper(FDPModelTests, unittest.TestCase):
     preset, changes = "paper_tiny", WITH_ATTENTION
 
 
+class TestMovementPatterns(FDPModelTests, unittest.TestCase):
+    preset = "tiny"
+    changes = WITH_ATTENTION | {"reference": "movement_patterns", "dynamic_image_frames": "along_curve"}
+
+
 class TestReleased(FDPModelTests, unittest.TestCase):
     preset, changes = "released", WITHOUT_ATTENTION
     has_attentions = False
