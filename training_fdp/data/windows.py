@@ -3,7 +3,7 @@
 Nobody's own clips start at the onset and end at the offset. One window is drawn per clip and pass, of the kinds in
 `WINDOW_KINDS`; a few are played backwards, and nearly half are thinned to the rate of a slower camera. Pure functions
 of a NumPy generator: frames are drawn by number, light is a gain per frame. Kinds and shares are our choice; they were
-settled on rendered people whom no figure in docs/windows.md is about.
+settled on rendered people whom no figure in docs/results/windows.md is about.
 """
 
 from collections.abc import Callable
