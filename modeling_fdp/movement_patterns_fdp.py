@@ -1,10 +1,10 @@
 """What moved: a clip summed along its own curves into a few patterns of motion and gray.
 
 Pooling comes before the encoder, because every rectified layer that sees one frame alone destroys what a later mix
-over time could read (docs/results/windows.md). The motion of every moment is measured group-wise, against a common mean that
-sharpens as the moments are brought together; then motion and gray values, not pictures, are regressed on the curves:
-real movements of 3 to 8 pixels would otherwise saturate. The local-global encoder sees these patterns as it would see
-frames, and temporal pooling mixes them.
+over time could read (docs/results/windows.md). The motion of every moment is measured group-wise, against a common
+mean that sharpens as the moments are brought together; then motion and gray values, not pictures, are regressed on the
+curves: real movements of 3 to 8 pixels would otherwise saturate. The local-global encoder sees these patterns as it
+would see frames, and temporal pooling mixes them.
 """
 
 from typing import NamedTuple
