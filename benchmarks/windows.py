@@ -6,9 +6,9 @@
 
 One row per disturbance: unweighted F1 (UF1), accuracy, mean confidence, and the change of UF1 against the trimmed row
 with a 95% interval, from a paired bootstrap over people (`evaluation_fdp.intervals`). A corpus must hold whole
-recordings, with frames before and after its movements, of people whom the checkpoint has never seen. Judge a model that
-learnt one renderer's faces on those of the other as well (`--face_model`), and speech by a corpus that was rendered
-with `--speech`.
+recordings, with frames before and after its movements, of people whom the checkpoint has never seen. Judge a model
+that learnt one renderer's faces on those of the other as well (`--face_model`), and speech by a corpus that was
+rendered with `--speech`.
 """
 
 import argparse
