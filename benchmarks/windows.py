@@ -5,9 +5,10 @@
     python -m benchmarks windows --model CKPT --short                   # ten rows
 
 One row per disturbance: unweighted F1 (UF1), accuracy, mean confidence, and the change of UF1 against the trimmed row
-with a 95% interval, from a paired bootstrap over people. A corpus must hold whole recordings, with frames before and
-after its movements, of people whom the checkpoint has never seen. Judge a model that learnt one renderer's faces on
-those of the other as well (`--face_model`), and speech by a corpus that was rendered with `--speech`.
+with a 95% interval, from a paired bootstrap over people (`evaluation_fdp.intervals`). A corpus must hold whole
+recordings, with frames before and after its movements, of people whom the checkpoint has never seen. Judge a model
+that learnt one renderer's faces on those of the other as well (`--face_model`), and speech by a corpus that was
+rendered with `--speech`.
 """
 
 import argparse
@@ -22,7 +23,8 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.disturbances import CROPS, DISTURBANCES, NOTHING_MOVES, SHORT, Frames, Recording
-from evaluation_fdp.metrics import confusion_matrix, metrics_from_confusion_matrix
+from evaluation_fdp.intervals import SeedAnswers, SubjectCounts, paired_intervals
+from evaluation_fdp.metrics import classification_metrics
 from hub_datasets import get_builder_class
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.data.recordings import with_surroundings
@@ -30,7 +32,6 @@ from training_fdp.methods.pretrained import checkpoint_source, load_pretrained
 
 TRIMMED = "trimmed"
 BATCH_SIZE = 32
-RESAMPLES = 1000
 # The recordings of the command's own: rendered people whom no training of this repository has drawn.
 OWN_RECORDINGS = {"num_subjects": 26, "num_clips": 246, "seed": 61_000, "mix": "casme2", "difficulty": "medium"}
 OWN_RECORDINGS |= {"fps": 60.0, "neutral_s": 0.355}
@@ -52,13 +53,13 @@ def judge(
         seed (`int`, *optional*, defaults to 0): of everything that is drawn at random, per row and recording.
 
     Returns:
-        `dict[str, dict]`: per row `confidence`, and where a class is right `uf1`, `accuracy`, `change` (of UF1 against
-        the trimmed row) and `interval` (its 95% bounds).
+        `dict[str, dict]`: per row `confidence`; where a class is right, `uf1` and `accuracy`; and, but for the trimmed
+        row, the `change` of UF1 against it and the 95% `interval` of that.
     """
-    labels = np.array([recording.label for recording in recordings])
-    people, person = np.unique([recording.subject for recording in recordings], return_inverse=True)
+    labels = [recording.label for recording in recordings]
+    people = [recording.subject for recording in recordings]
     rows: dict[str, dict[str, Any]] = {}
-    trimmed: NDArray[np.int64] | None = None
+    trimmed: SubjectCounts | None = None
     for name in [TRIMMED, *(name for name in names or DISTURBANCES if name != TRIMMED)]:
         disturb, number = DISTURBANCES[name], list(DISTURBANCES).index(name)
         clips = [disturb(rec, np.random.default_rng([seed, number, place])) for place, rec in enumerate(recordings)]
@@ -66,46 +67,18 @@ def judge(
         rows[name] = {"confidence": float(probabilities.max(1).mean())}
         if name in NOTHING_MOVES:
             continue
-        predictions = probabilities.argmax(1)
-        # (num_people, num_labels, num_labels): resampling people is summing these anew.
-        counts = np.stack(
-            [
-                confusion_matrix(predictions[person == one], labels[person == one], num_labels)
-                for one in range(len(people))
-            ]
-        )
-        trimmed = counts if trimmed is None else trimmed
-        found = metrics_from_confusion_matrix(counts.sum(0))
-        low, high = paired_interval(counts, trimmed, np.random.default_rng(seed))
+        predictions = probabilities.argmax(1).tolist()
+        found = classification_metrics(predictions, labels, num_labels)
+        counts = SubjectCounts.of([SeedAnswers(people, labels, predictions)], num_labels)
+        rows[name] |= {"uf1": found["uf1"], "accuracy": found["accuracy"]}
+        if trimmed is None:
+            trimmed = counts
+            continue
         rows[name] |= {
-            "uf1": found["uf1"],
-            "accuracy": found["accuracy"],
-            "change": found["uf1"] - metrics_from_confusion_matrix(trimmed.sum(0))["uf1"],
-            "interval": [low, high],
+            "change": found["uf1"] - rows[TRIMMED]["uf1"],
+            "interval": list(paired_intervals(counts, trimmed)["uf1"]),
         }
     return rows
-
-
-def paired_interval(
-    counts: NDArray[np.int64], others: NDArray[np.int64], rng: np.random.Generator
-) -> tuple[float, float]:
-    """95% bounds of the difference of two UF1, by drawing people with replacement, the same for both.
-
-    Args:
-        counts (`np.ndarray` of shape `(num_people, num_labels, num_labels)`): confusion matrices per person.
-        others (`np.ndarray` of the same shape): those that are subtracted.
-        rng (`np.random.Generator`): draws the people.
-
-    Returns:
-        `tuple` of two `float`: lower and upper bound (percentiles).
-    """
-    differences = []
-    for _ in range(RESAMPLES):
-        drawn = rng.integers(len(counts), size=len(counts))
-        one, other = (metrics_from_confusion_matrix(part[drawn].sum(0))["uf1"] for part in (counts, others))
-        differences.append(one - other)
-    low, high = np.percentile(differences, [2.5, 97.5])
-    return float(low), float(high)
 
 
 def network_answer(model: Any, processor: FDPVideoProcessor) -> Answer:
@@ -184,11 +157,11 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
         if "uf1" not in row:
             lines.append(f"| {name} | | | {row['confidence']:.2f} | | |")
             continue
-        low, high = row["interval"]
-        lines.append(
-            f"| {name} | {row['uf1']:.3f} | {row['accuracy']:.3f} | {row['confidence']:.2f} | {row['change']:+.3f} | "
-            f"{low:+.3f} to {high:+.3f} |"
-        )
+        change = "| |"
+        if "change" in row:
+            low, high = row["interval"]
+            change = f"{row['change']:+.3f} | {low:+.3f} to {high:+.3f} |"
+        lines.append(f"| {name} | {row['uf1']:.3f} | {row['accuracy']:.3f} | {row['confidence']:.2f} | {change}")
     return "\n".join(lines)
 
 

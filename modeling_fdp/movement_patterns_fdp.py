@@ -1,10 +1,10 @@
 """What moved: a clip summed along its own curves into a few patterns of motion and gray.
 
 Pooling comes before the encoder, because every rectified layer that sees one frame alone destroys what a later mix
-over time could read (docs/windows.md). The motion of every moment is measured group-wise, against a common mean that
-sharpens as the moments are brought together; then motion and gray values, not pictures, are regressed on the curves:
-real movements of 3 to 8 pixels would otherwise saturate. The local-global encoder sees these patterns as it would see
-frames, and temporal pooling mixes them.
+over time could read (docs/results/windows.md). The motion of every moment is measured group-wise, against a common
+mean that sharpens as the moments are brought together; then motion and gray values, not pictures, are regressed on the
+curves: real movements of 3 to 8 pixels would otherwise saturate. The local-global encoder sees these patterns as it
+would see frames, and temporal pooling mixes them.
 """
 
 from typing import NamedTuple
@@ -110,7 +110,7 @@ class FDPMovementReference(nn.Module):
         if not self.training or self.scale_rate == 0:
             return patterns
         low, high = TRAINING_SCALE
-        draws = torch.rand(2, len(patterns), 1, 1, 1, 1, device=patterns.device)
+        draws = torch.rand(2, patterns.shape[0], 1, 1, 1, 1, device=patterns.device)
         factor = torch.exp(low + (high - low) * draws[0])
         return patterns * torch.where(draws[1] < self.scale_rate, factor, 1.0)
 
@@ -165,7 +165,7 @@ def pattern_weights(curves: torch.Tensor) -> torch.Tensor:
     Returns:
         `torch.FloatTensor` of shape `(batch_size, NUM_PATTERNS, num_readings)`: each row sums to 0.
     """
-    line = reading_times(curves).expand(len(curves), 1, -1)
+    line = reading_times(curves).expand(curves.shape[0], 1, -1)
     groups = (curves[:, :2], torch.cat([curves[:, 2:], line], 1))
     return torch.cat([regression_weights(group) for group in groups], 1)
 

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from evaluation_fdp.atomic_files import name_beside
 from processing_fdp.clip_reading_fdp import VideoReadError
 from processing_fdp.crop_geometry_fdp import AlignmentError, FaceNotFoundError
-from processing_fdp.landmark_tables_fdp import LANDMARK_COLUMNS, find_landmark_file
+from processing_fdp.face_detectors_fdp import LANDMARK_COLUMNS, find_landmark_file
 from training_fdp.data.clips import Clip
 from training_fdp.errors import ConfigError, TrainingError
 
@@ -39,7 +39,7 @@ CACHE_VERSION = 1
 # What a clip knows beside its pixels.
 _CLIP_COLUMNS = ("clip_id", "subject", "label", "onset_index", "apex_index", "offset_index", "action_units")
 _STALE_SECONDS = 24 * 3600
-# Settings that choose among prepared frames, or only speak of them: changing them prepares nothing again.
+# Settings that choose among prepared frames, even their light, or only speak of them: they prepare nothing again.
 _SETTINGS_AFTER_PREPARATION = frozenset(
     {"num_frames", "even_light", "do_sample_frames", "return_metadata", "auto_map"}
 )
@@ -231,7 +231,7 @@ def prepare_clips(
     settings_digest = _settings_digest(processor)
     folder = Path(cache_dir) / settings_digest[:16]
     folder.mkdir(parents=True, exist_ok=True)
-    has_table_beside = processor.alignment in ("auto", "precomputed") and not processor.landmarks_path
+    has_table_beside = processor.alignment == "precomputed" and not processor.landmarks_path
     columns = dataset.select_columns(["clip_id", "video", "frames", "frame_numbers"])
     paths, missing = [], {}
     for row in columns:

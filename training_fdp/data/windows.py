@@ -3,7 +3,7 @@
 Nobody's own clips start at the onset and end at the offset. One window is drawn per clip and pass, of the kinds in
 `WINDOW_KINDS`; a few are played backwards, and nearly half are thinned to the rate of a slower camera. Pure functions
 of a NumPy generator: frames are drawn by number, light is a gain per frame. Kinds and shares are our choice; they were
-settled on rendered people whom no figure in docs/windows.md is about.
+settled on rendered people whom no figure in docs/results/windows.md is about.
 """
 
 from collections.abc import Callable
@@ -30,9 +30,7 @@ class Movement:
 
     Args:
         total (`int`): frames of the recording.
-        onset (`int`): First frame of the movement, 0-based.
-        apex (`int`): Its strongest frame.
-        offset (`int`): Its last frame.
+        onset, apex, offset (`int`): 0-based first, strongest and last frame of the movement.
 
     Raises:
         ValueError: key frames that are out of order or outside.
@@ -79,7 +77,7 @@ def progress(numbers: Numbers, onset: int, apex: int, offset: int) -> NDArray[np
 
     Args:
         numbers (`np.ndarray` of shape `(num_frames,)`): 0-based frames, in any order.
-        onset (`int`): First frame of the movement, 0-based.
+        onset (`int`): 0-based first frame of the movement.
         apex (`int`): Its strongest frame.
         offset (`int`): Its last frame.
 
