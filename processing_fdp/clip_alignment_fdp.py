@@ -226,15 +226,24 @@ def _find_landmarks(
             return track, report
         searched = report.frames_searched
         looked = f"the {searched} frames that were searched"
-    if settings.missing_face != "center":
+    if settings.missing_face == "center":
+        warnings.warn(f"no face in {clip!r}: the middle of the frame is cropped", MissingFaceWarning, stacklevel=2)
+        return None, FaceReport("center", frames_searched=searched)
+    if settings.alignment != "auto":
         raise FaceNotFoundError(
             f"every clip needs a face, but {clip!r} shows none in {looked} (from frame 0 on); check the clip or set "
             "missing_face='center'",
             clip=clip,
             frame=0,
         )
-    warnings.warn(f"no face in {clip!r}: the middle of the frame is cropped", MissingFaceWarning, stacklevel=2)
-    return None, FaceReport("center", frames_searched=searched)
+    # A cropped package whose crops the mesh cannot read must still be usable, so "auto" ends at the frame itself.
+    warnings.warn(
+        f"no face in {clip!r}, not in {looked}: the whole frames are taken, which is right only if they show a "
+        "cropped face",
+        MissingFaceWarning,
+        stacklevel=2,
+    )
+    return None, FaceReport("unseen", frames_searched=searched)
 
 
 def _known_track(source: str, track: LandmarkTrack) -> tuple[LandmarkTrack, FaceReport]:

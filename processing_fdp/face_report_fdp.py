@@ -15,8 +15,9 @@ class FaceReport:
     Args:
         source (`str`):
             What the crop stands on: "given" (landmarks of the caller), "table", "mesh", "opencv" or "dlib" (found in
-            the frames), "frame" (the face fills the frame, which is taken whole), "center" (no face was found, and
-            `missing_face` takes the middle) or "none" (nobody looked).
+            the frames), "frame" (the face fills the frame, which is taken whole), "unseen" (`alignment="auto"` found
+            no face and takes the frames whole), "center" (no face was found, and `missing_face` takes the middle) or
+            "none" (nothing was searched).
         frames_searched (`int`): Frames in which a face was looked for.
         frames_seen (`int`): Of these, how many show the face.
         num_faces (`int`): Most faces seen at once.
@@ -35,10 +36,13 @@ class FaceReport:
     def warnings(self) -> list[str]:
         """What about the face makes any answer doubtful: one sentence each."""
         said = []
-        if self.source == "center":
-            said.append(
-                f"no face in the {self.frames_searched} frames that were searched: the middle of the frame is judged"
+        if self.source in ("center", "unseen"):
+            judged = (
+                "the middle of the frame is judged"
+                if self.source == "center"
+                else ("the whole frames are judged, and the answer means nothing unless they show one cropped face")
             )
+            said.append(f"no face in the {self.frames_searched} frames that were searched: {judged}")
         elif self.frames_seen < self.frames_searched:
             said.append(
                 f"the face shows in {self.frames_seen} of the {self.frames_searched} frames that were searched"

@@ -16,7 +16,7 @@ class FDPVideoProcessorKwargs(TypedDict, total=False):
         return_metadata (`bool`): Add `video_metadata` to the answer.
         alignment (`str`):
             Where the five landmarks come from: "auto" (a table beside the clip, else the mesh, and the whole frame
-            where the face fills it already), "mesh" (the face mesh of this package), "precomputed" (a table), "opencv"
+            where the face fills it already or none is found), "mesh" (the face mesh of this package), "precomputed" (a table), "opencv"
             (YuNet), "dlib", or "none" (clips are cropped already, frames are stretched to `size`).
         alignment_mode (`str`): "per_clip", one transform for all frames, or "per_frame" as in the authors' release.
         crop_scale (`float`): Side of the crop over the largest extent of the five points.
@@ -25,7 +25,9 @@ class FDPVideoProcessorKwargs(TypedDict, total=False):
             The mesh goes on to the other frames while it has found nobody.
         face (`str` or `int`): Where there are several: "largest", or a number counted from the left, from 0.
         min_face_score (`float`): Faces that a detector trusts less are passed over.
-        missing_face (`str`): "error", "nearest" (frames without a face take the nearest one's) or "center".
+        missing_face (`str`):
+            "error", "nearest" (frames without a face take the nearest one's) or "center". A clip in which "auto" finds
+            no face at all keeps its whole frames with a warning, unless this is "center".
         registration (`str`):
             Later frames to the first: "none", "translation", "similarity", or "auto" (none).
         even_light (`bool`): Bring all frames of a clip to one exposure, and fill frames without light from their

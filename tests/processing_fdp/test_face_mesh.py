@@ -282,10 +282,14 @@ def test_a_face_that_fills_the_frame_is_taken_as_it_is():
     assert FDPVideoProcessor(alignment="mesh").align_clip(tight).report.source == "mesh"
 
 
-def test_no_face_is_one_sentence_and_never_a_stretched_frame():
+def test_no_face_is_one_sentence_or_a_warning_and_never_silence():
     black = np.zeros((7, 120, 160), np.uint8)
     with pytest.raises(FaceNotFoundError, match=r"'dark' shows none in the 7 frames that were searched"):
-        FDPVideoProcessor()(black, clip_id="dark")
+        FDPVideoProcessor(alignment="mesh")(black, clip_id="dark")
+    with pytest.warns(MissingFaceWarning, match="whole frames are taken"):
+        answer = FDPVideoProcessor()(black, return_metadata=True)
+    metadata = answer["video_metadata"][0]
+    assert metadata.face.source == "unseen" and any("whole frames are judged" in text for text in metadata.warnings)
     with pytest.warns(MissingFaceWarning, match="middle of the frame"):
         answer = FDPVideoProcessor(missing_face="center")(black, return_metadata=True)
     metadata = answer["video_metadata"][0]

@@ -231,7 +231,7 @@ def test_pictures_of_inputs_with_long_names_get_names_that_fit(predictor, clips,
 
 
 def test_the_answer_says_how_the_face_was_found(model_folder, tmp_path):
-    """A face in a scene: found by the mesh, its size, turn and blinks in the answer; black frames: one sentence."""
+    """A face in a scene: found by the mesh, its size, turn and blinks in the answer; black frames: a warning."""
     from processing_fdp.crop_geometry_fdp import FaceNotFoundError
     from rendered_faces.film import render_clip
 
@@ -247,8 +247,11 @@ def test_the_answer_says_how_the_face_was_found(model_folder, tmp_path):
     line = predict.face_line(answer["face"], answer["blinks"])
     assert "seen in 5 of 5" in line and "pixels between the eyes" in line and "0 blinks" in line
     json.dumps(answer)
+    with pytest.warns(UserWarning, match="whole frames are taken"):
+        dark = finder.predict(str(tmp_path / "dark"))
+    assert dark.face["source"] == "unseen" and any("means nothing unless" in text for text in dark.warnings)
     with pytest.raises(FaceNotFoundError, match="shows none in the 8 frames"):
-        finder.predict(str(tmp_path / "dark"))
+        Predictor(str(model_folder), ["alignment=mesh"]).predict(str(tmp_path / "dark"))
     centre = Predictor(str(model_folder), ["alignment=auto", "missing_face=center"])
     with pytest.warns(UserWarning, match="middle of the frame"):
         assert any("no face in the 8 frames" in text for text in centre.predict(str(tmp_path / "dark")).warnings)
