@@ -145,6 +145,9 @@ def without_lost_clips(corpora: Corpora, lost: Mapping[int, str]) -> Corpora:
 
     Returns:
         `Corpora`: the same where none was lost.
+
+    Raises:
+        ConfigError: none is left.
     """
     if not lost:
         return corpora
@@ -156,7 +159,10 @@ def without_lost_clips(corpora: Corpora, lost: Mapping[int, str]) -> Corpora:
     by_corpus: dict[str, list[tuple[str, str]]] = {}
     for row, reason in lost.items():
         by_corpus.setdefault(table.corpora[row], []).append((table.clip_ids[row], reason))
-    said = [f"{lost_clips_sentence(name, clips)}; they were left out" for name, clips in by_corpus.items()]
+    sentences = [lost_clips_sentence(name, clips) for name, clips in by_corpus.items()]
+    if not kept:
+        raise ConfigError(f"no clip is left: {'; '.join(sentences)}; mend the download or the alignment settings")
+    said = [f"{sentence}; they were left out" for sentence in sentences]
     return replace(
         corpora,
         dataset=corpora.dataset.select(kept),

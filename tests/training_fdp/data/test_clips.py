@@ -362,6 +362,8 @@ def test_clips_that_cannot_be_used_are_left_out_by_name(corpus, processor, tmp_p
     assert said.startswith("2 clips of toy cannot be used: ") and "toy/clip0" in said and "toy/clip3" in said
     with pytest.raises(VideoReadError):
         prepare_clips(corpus, processor, tmp_path / "cache", num_proc=num_proc)
+    with pytest.raises(ConfigError, match=r"no clip is left: 5 clips of toy .* \(no face\)"):
+        without_lost_clips(Corpora(corpus, table, True), dict.fromkeys(range(5), "no face"))
 
 
 def test_settings_that_no_clip_can_be_aligned_by_are_never_lost_clips(corpus, tmp_path):

@@ -84,7 +84,8 @@ def arguments():
                 "--batch_size",
                 "6",
             ),
-            *("--max_steps", "20", "--learning_rate", "0.05", "--checkpoint_steps", "1", *options),
+            *("--max_steps", "20", "--learning_rate", "0.05", "--checkpoint_steps", "1"),
+            *("--processor_overrides", "alignment=none", *options),
         ]
 
     return build
