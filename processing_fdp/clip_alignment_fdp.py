@@ -422,4 +422,5 @@ def _clip_transforms(track: LandmarkTrack, settings: AlignmentSettings, count: i
         )
     nearest = np.abs(track.frame_indices[None] - np.arange(count)[:, None]).argmin(axis=1)
     each = [crop_transform(points, settings.size_hw, settings.crop_scale) for points in track.points]
-    return np.stack(each)[nearest]
+    answer: np.ndarray = np.stack(each)[nearest]
+    return answer

@@ -86,7 +86,8 @@ class FaceTrack:
     def eye_distance(self) -> np.ndarray:
         """Between the middles of the eyes in pixels, `(num_frames,)`; NaN without a face."""
         five = self.five_points
-        return np.linalg.norm(five[:, 1] - five[:, 0], axis=-1)
+        answer: np.ndarray = np.linalg.norm(five[:, 1] - five[:, 0], axis=-1)
+        return answer
 
     @property
     def head_pose(self) -> np.ndarray:
@@ -105,13 +106,15 @@ class FaceTrack:
         lids = self.points_68[:, 36:48].reshape(-1, 2, 6, 2)
         openings = np.linalg.norm(lids[:, :, 1] - lids[:, :, 5], axis=-1)
         openings = openings + np.linalg.norm(lids[:, :, 2] - lids[:, :, 4], axis=-1)
-        return openings / (2 * np.linalg.norm(lids[:, :, 0] - lids[:, :, 3], axis=-1))
+        answer: np.ndarray = openings / (2 * np.linalg.norm(lids[:, :, 0] - lids[:, :, 3], axis=-1))
+        return answer
 
     @property
     def mouth_openness(self) -> np.ndarray:
         """Gap between the inner lips over the distance of the eyes, `(num_frames,)`; 0 when shut."""
         points = self.points_68
-        return np.linalg.norm(points[:, 62] - points[:, 66], axis=-1) / self.eye_distance
+        answer: np.ndarray = np.linalg.norm(points[:, 62] - points[:, 66], axis=-1) / self.eye_distance
+        return answer
 
     def head_motion(self) -> np.ndarray:
         """Motion of the head against its median place, free of expressions.
@@ -171,7 +174,8 @@ def head_pose(points: np.ndarray) -> np.ndarray:
     pitch = np.arcsin(np.clip(down[..., 2], -1, 1))
     yaw = np.arctan2(-across[..., 2], forward[..., 2])
     roll = np.arctan2(-down[..., 0], down[..., 1])
-    return np.degrees(np.stack([yaw, pitch, roll], axis=-1))
+    answer: np.ndarray = np.degrees(np.stack([yaw, pitch, roll], axis=-1))
+    return answer
 
 
 class FaceFollower:
