@@ -33,7 +33,13 @@ from training_fdp.methods.pretrained import checkpoint_source, load_pretrained
 TRIMMED = "trimmed"
 BATCH_SIZE = 32
 # The recordings of the command's own: rendered people whom no training of this repository has drawn.
-OWN_RECORDINGS = {"num_subjects": 26, "num_clips": 246, "seed": 61_000, "mix": "casme2", "difficulty": "medium"}
+OWN_RECORDINGS: dict[str, Any] = {
+    "num_subjects": 26,
+    "num_clips": 246,
+    "seed": 61_000,
+    "mix": "casme2",
+    "difficulty": "medium",
+}
 OWN_RECORDINGS |= {"fps": 60.0, "neutral_s": 0.355}
 
 Answer = Callable[[Sequence[Frames]], NDArray[np.float64]]
@@ -132,7 +138,9 @@ def read_recordings(rows: Sequence[Mapping[str, Any]], processor: FDPVideoProces
         aligned = processor.align_clip(whole["frames"], clip_id=row["clip_id"])
         crops = {"as trained": aligned.frames.numpy()}
         points = None if aligned.track is None else np.median(aligned.track.points, axis=0)
-        for name, (_, degrees, down) in CROPS.items() if points is not None else ():
+        for name, (_, degrees, down) in CROPS.items():
+            if points is None:
+                continue
             cropper = crop_processors[name]
             moved = _other_points(points, cropper.crop_scale, degrees, down)
             crops[name] = cropper.align_clip(whole["frames"], landmarks=moved).frames.numpy()

@@ -79,7 +79,8 @@ def local_averages(planes: torch.Tensor) -> torch.Tensor:
     distance = (reading_times(planes)[:, None] - times) / width
     # Never zero, so that a time without any frame near it takes the nearest one.
     weights = torch.softmax(-0.5 * distance.square(), dim=1)
-    return (weights @ planes.flatten(2)).unflatten(2, planes.shape[2:])
+    averages: torch.Tensor = (weights @ planes.flatten(2)).unflatten(2, planes.shape[2:])
+    return averages
 
 
 def motion_by_place(pictures: torch.Tensor) -> torch.Tensor:
@@ -99,7 +100,8 @@ def motion_by_place(pictures: torch.Tensor) -> torch.Tensor:
     flow = without_head(displacement(texture_of(mean, MOTION_WINDOW), mean - pictures))
     flow = torch.tanh(flow / longest) * (LONGEST_STEP * 64)
     cells = flow.shape[-1] // GRID_SIZE
-    return F.avg_pool2d(flow.flatten(0, 1), cells).unflatten(0, flow.shape[:2]).flatten(2)
+    coarse: torch.Tensor = F.avg_pool2d(flow.flatten(0, 1), cells).unflatten(0, flow.shape[:2])
+    return coarse.flatten(2)
 
 
 def without_head(flow: torch.Tensor) -> torch.Tensor:

@@ -146,14 +146,19 @@ def group_motion(pictures: torch.Tensor) -> torch.Tensor:
         `torch.FloatTensor` of shape `(batch_size, num_pictures, 2, side / 2, side / 2)`: pixels of the picture to the
         right and downwards, the head's affine motion taken off.
     """
-    flow, moved = None, pictures
-    for window in GROUP_WINDOWS:
-        if flow is not None:
-            moved = resample(pictures, enlarge(flow))
-        mean = moved.mean(1, keepdim=True)
-        step = displacement(texture_of(mean, window), mean - moved, flow)
-        flow = without_head(step if flow is None else flow + step)
+    flow = _group_step(pictures, GROUP_WINDOWS[0], None)
+    for window in GROUP_WINDOWS[1:]:
+        flow = flow + _group_step(resample(pictures, enlarge(flow)), window, flow)
+        # Not only the step, because its affine part depends on where the earlier ones led.
+        flow = without_head(flow)
     return flow
+
+
+def _group_step(moved: torch.Tensor, window: float, so_far: torch.Tensor | None) -> torch.Tensor:
+    """One Lucas-Kanade step of pictures, read back along the motion so far, against their mean."""
+    mean = moved.mean(1, keepdim=True)
+    step = displacement(texture_of(mean, window), mean - moved, so_far)
+    return without_head(step) if so_far is None else step
 
 
 def pattern_weights(curves: torch.Tensor) -> torch.Tensor:

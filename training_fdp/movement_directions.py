@@ -39,7 +39,13 @@ LINE = 112
 # The crop of every figure in docs/.
 CROP = {"alignment": "precomputed", "crop_scale": 2.0, "even_light": True}
 # Rendered where no corpus is given: people whom no figure is about.
-CORPUS = {"num_subjects": 50, "num_clips": 500, "seed": 61_010, "mix": "5class", "difficulty": "medium"}
+CORPUS: dict[str, Any] = {
+    "num_subjects": 50,
+    "num_clips": 500,
+    "seed": 61_010,
+    "mix": "5class",
+    "difficulty": "medium",
+}
 CORPUS |= {"fps": 60.0, "neutral_s": 0.355}
 
 
@@ -164,7 +170,7 @@ def write_directions(directions: torch.Tensor, path: Path) -> None:
     for name, content in (("SCALES", numbers), ("VALUES", lines)):
         block = "\n".join([f"{name} = (", *content, ")  # fmt: skip"])
         pattern = rf"^{name} = \(\n(?:.*\n)*?\)(?:  # fmt: skip)?$"
-        code = re.sub(pattern, lambda _, block=block: block, code, flags=re.MULTILINE)
+        code = re.sub(pattern, block, code, flags=re.MULTILINE)
     path.write_text(code, encoding="utf-8")
 
 
