@@ -16,8 +16,9 @@ class FDPVideoProcessorKwargs(TypedDict, total=False):
         return_metadata (`bool`): Add `video_metadata` to the answer.
         alignment (`str`):
             Where the five landmarks come from: "auto" (a table beside the clip, else the mesh, and the whole frame
-            where the face fills it already or none is found), "mesh" (the face mesh of this package), "precomputed" (a table), "opencv"
-            (YuNet), "dlib", or "none" (clips are cropped already, frames are stretched to `size`).
+            where the face fills it already or none is found), "mesh" (the face mesh of this package), "precomputed"
+            (a table), "opencv" (YuNet), "dlib", or "none" (clips are cropped already, frames are stretched to
+            `size`).
         alignment_mode (`str`): "per_clip", one transform for all frames, or "per_frame" as in the authors' release.
         crop_scale (`float`): Side of the crop over the largest extent of the five points.
         landmark_frames (`int`):
