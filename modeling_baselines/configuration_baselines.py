@@ -36,7 +36,7 @@ class BaselineConfig(PreTrainedConfig):
         """Fill in what transformers leaves empty when only `id2label` is given."""
         super().__post_init__(**kwargs)
         if self.id2label is not None and self.label2id is None:
-            self.label2id = {name: label for label, name in self.id2label.items()}
+            self.label2id = {str(name): int(label) for label, name in self.id2label.items()}
 
     def validate_architecture(self) -> None:
         """Check the fields against each other; runs once after construction."""

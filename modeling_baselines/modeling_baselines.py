@@ -1,5 +1,7 @@
 """The plain networks: each about what the literature puts beside a proposed method, on the same aligned frames."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -75,7 +77,7 @@ class BaselineForVideoClassification(PreTrainedModel):
     config: BaselineConfig
     base_model_prefix = "network"
     main_input_name = "pixel_values"
-    input_modalities = ("video",)
+    input_modalities = ["video"]
 
     def __init__(self, config: BaselineConfig) -> None:
         super().__init__(config)
@@ -159,22 +161,24 @@ def _picture(network: str, frames: torch.Tensor) -> torch.Tensor:
 
 
 def _network(config: BaselineConfig) -> nn.Module:
+    num_labels = len(config.id2label or {})
     if config.network == "videomae":
+        settings: dict[str, Any] = {"num_labels": config.num_labels}
         return VideoMAEForVideoClassification(
             VideoMAEConfig(
                 image_size=config.image_size, patch_size=16, num_channels=1, num_frames=config.num_frames,
                 tubelet_size=2, hidden_size=128, num_hidden_layers=4, num_attention_heads=4, intermediate_size=512,
-                num_labels=config.num_labels,
+                **settings,
             )
         )  # fmt: skip
     if config.network == "onset_flow_cnn3d":
-        return FlowConvNet3d(2, config.num_labels)
+        return FlowConvNet3d(2, num_labels)
     if config.network == "dynamic_image_resnet18":
         network = resnet18(weights=None, num_classes=config.num_labels)
         network.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
         return network
     channels = {"appearance_cnn": 1, "difference_cnn": config.num_frames - 1}
-    return PlainConvNet(channels.get(config.network, config.num_frames), config.num_labels)
+    return PlainConvNet(channels.get(config.network, config.num_frames), num_labels)
 
 
 def _conv_bn_relu(

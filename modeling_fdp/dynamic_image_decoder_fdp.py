@@ -136,7 +136,7 @@ class FDPLightDecoder(nn.Module):
         lowered = self.bottom(self.down(entered))
         merged = self.merge(entered + F.interpolate(lowered, size=entered.shape[-2:], mode="nearest"))
         drawn = self.to_stem(merged)
-        if self.has_shortcut:
+        if self.has_shortcut and detail is not None:
             drawn = torch.cat([drawn, detail], dim=1)
         return torch.sigmoid(F.pixel_shuffle(self.output(self.detail(drawn)), self.stem_stride))
 

@@ -36,7 +36,7 @@ class DetectedFace:
     @property
     def centre(self) -> np.ndarray:
         """Middle of the landmarks (x, y) in pixels."""
-        return self.landmarks.mean(axis=0)
+        return np.asarray(self.landmarks.mean(axis=0))
 
 
 class FaceDetector:

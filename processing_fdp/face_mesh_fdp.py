@@ -203,7 +203,7 @@ class FaceMeshDetector:
         ]
         transform = np.array([[scale, 0.0, offset[1]], [0.0, scale, offset[0]]])
         canvas = sample_frames(pixels.flatten(0, 1), transform, (canvas_hw[0], canvas_hw[1]), samples=1)
-        canvas = ((canvas + BORDER_VALUE) / 127.5 - 1).unflatten(0, (count, 3))
+        canvas = ((canvas + BORDER_VALUE) / 127.5 - 1).reshape(count, 3, *canvas.shape[1:])
         starts = [_window_starts(side) for side in canvas_hw]
         corners = [(top, left) for top in starts[0] for left in starts[1]]
         windows = [canvas[:, :, top : top + DETECTOR_SIZE, left : left + DETECTOR_SIZE] for top, left in corners]
@@ -241,7 +241,7 @@ class FaceMeshDetector:
         """
         transform = square.transform(MESH_SIZE)
         crops = sample_frames(pixels.flatten(0, 1), transform, (MESH_SIZE, MESH_SIZE), samples=1)
-        crops = ((crops + BORDER_VALUE) / 255).unflatten(0, (len(pixels), 3))
+        crops = ((crops + BORDER_VALUE) / 255).reshape(len(pixels), 3, *crops.shape[1:])
         points, presence = self._networks.mesh(crops.contiguous(memory_format=torch.channels_last))
         placed = points.double().numpy()
         # From the upper left edge to pixel centres at whole numbers.
@@ -279,7 +279,7 @@ class FaceMeshDetector:
 def _window_starts(side: int) -> list[int]:
     spare = side - DETECTOR_SIZE
     steps = math.ceil(spare / (WINDOW_STEP * DETECTOR_SIZE))
-    return np.rint(np.linspace(0, spare, steps + 1)).astype(int).tolist()
+    return [round(start) for start in np.linspace(0, spare, steps + 1)]
 
 
 def _merge_boxes(boxes: np.ndarray, scores: np.ndarray) -> list[np.ndarray]:

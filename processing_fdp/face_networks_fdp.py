@@ -59,7 +59,8 @@ class ResidualBlock(nn.Module):
             padded, shortcut = _pad_same(hidden_states, 3, 2), F.max_pool2d(hidden_states, 2)
         if self.new_channels:
             shortcut = F.pad(shortcut, (0, 0, 0, 0, 0, self.new_channels))
-        return self.activation(shortcut + self.pointwise(self.depthwise(padded)))
+        activated: torch.Tensor = self.activation(shortcut + self.pointwise(self.depthwise(padded)))
+        return activated
 
 
 class BlazeFace(nn.Module):

@@ -102,6 +102,7 @@ def _read_parquet(path: str) -> dict[str, list[Any]]:
         raise AlignmentError(f"reading {path!r} needs pyarrow; run pip install pyarrow or give a CSV file") from error
     try:
         # One thread: the table is also read in forked workers.
-        return parquet.read_table(path, use_threads=False).to_pydict()
+        columns: dict[str, list[Any]] = parquet.read_table(path, use_threads=False).to_pydict()
     except (OSError, ValueError) as error:
         raise AlignmentError(f"a landmark table must be readable, but {path!r} is not ({error}); mend it") from error
+    return columns

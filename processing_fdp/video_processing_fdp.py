@@ -136,7 +136,10 @@ class FDPVideoProcessor(BaseVideoProcessor):
         return CallSettings(alignment=alignment, **values)
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:
+    # transformers names each keyword; all of them are handed on here.
+    def from_pretrained(  # type: ignore[override]
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
+    ) -> Any:
         """Load a saved processor; its weights of the face mesh come along where this package is not installed.
 
         Args:

@@ -97,7 +97,7 @@ def transcoded(frames: Iterable[UInt8Array], codec: tuple[str, int], fps: float)
 
 def _encoder(codec: tuple[str, int], size_hw: tuple[int, int], fps: float) -> av.VideoCodecContext:
     name, quality = codec
-    encoder = cast(av.VideoCodecContext, av.CodecContext.create("libx264" if name == "h264" else "mjpeg", "w"))
+    encoder = av.CodecContext.create("libx264" if name == "h264" else "mjpeg", "w")
     encoder.width, encoder.height = size_hw[1] + size_hw[1] % 2, size_hw[0] + size_hw[0] % 2
     encoder.framerate, encoder.time_base = Fraction(round(fps)), Fraction(1, round(fps))
     # One thread: the same bits on every run.

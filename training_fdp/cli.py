@@ -28,8 +28,8 @@ def user_facing_errors() -> tuple[type[Exception], ...]:
     They are looked up only once something failed, so a `--help` never pays for the imports.
     """
     from hub_datasets.errors import CorpusError
-    from processing_fdp.clip_reading_fdp import VideoReadError
     from processing_fdp.crop_geometry_fdp import FaceNotFoundError
+    from processing_fdp.frame_source_fdp import VideoReadError
     from training_fdp.errors import UserError
 
     return (UserError, CorpusError, FaceNotFoundError, VideoReadError)
@@ -151,11 +151,14 @@ def option_parser(groups: Iterable[type], prog: str, description: str) -> Any:
     class Parser(ComplainingParser, HfArgumentParser):
         """One command line of several dataclasses."""
 
-        def parse_args_into_dataclasses(self, args: Sequence[str] | None = None, **_: Any) -> tuple[Any, ...]:
+        def parse_args_into_dataclasses(
+            self, args: Sequence[str] | None = None, *_: Any, **__: Any
+        ) -> tuple[Any, ...]:
             namespace = vars(self.parse_args(args))
             return tuple(group(**{entry.name: namespace[entry.name] for entry in fields(group)}) for group in groups)
 
-    return Parser([_plain(group) for group in groups], prog=prog, description=description, allow_abbrev=False)
+    plain: Any = [_plain(group) for group in groups]
+    return Parser(plain, prog=prog, description=description, allow_abbrev=False)
 
 
 def _plain(group: type) -> type:
@@ -164,6 +167,6 @@ def _plain(group: type) -> type:
     entries = []
     for entry in fields(group):
         default = {"default": entry.default, "default_factory": entry.default_factory}
-        given = {name: value for name, value in default.items() if value is not MISSING}
+        given: dict[str, Any] = {name: value for name, value in default.items() if value is not MISSING}
         entries.append((entry.name, hints[entry.name], field(metadata={"help": entry.metadata["help"]}, **given)))
     return make_dataclass(group.__name__, entries)

@@ -47,7 +47,7 @@ def main() -> int:
         return 0
     if REFERENCE not in results:
         raise TrainingError("the table needs the reference, but no fold of it is finished; the messages above say why")
-    table = ablation_table(results, Path(str(parse_train_config(rest).output_dir)))
+    table = ablation_table(results, Path(str(parse_train_config(rest).run.output_dir)))
     print(table)  # noqa: T201 - the command line's own voice
     if options.docs is not None:
         write_block(options.docs, "ablations", table)

@@ -24,8 +24,8 @@ from pyarrow import parquet
 from tqdm import tqdm
 
 from evaluation_fdp.atomic_files import name_beside
-from processing_fdp.clip_reading_fdp import VideoReadError
 from processing_fdp.crop_geometry_fdp import AlignmentError, FaceNotFoundError
+from processing_fdp.frame_source_fdp import VideoReadError
 from processing_fdp.landmark_tables_fdp import LANDMARK_COLUMNS, find_landmark_file
 from training_fdp.data.clips import Clip
 from training_fdp.errors import ConfigError, TrainingError

@@ -41,9 +41,9 @@ class MotionCNNForVideoClassification(PreTrainedModel):
 
     def __init__(self, config: MotionCNNConfig) -> None:
         super().__init__(config)
-        self.num_labels = config.num_labels
+        self.num_labels = len(config.id2label or {})
         # Motion comes at half the frame's resolution: later layers then see the maps that they see of frames.
-        self.network = PlainConvNet(MOTION_CHANNELS * FDPConfig.num_moments, config.num_labels, first_stride=1)
+        self.network = PlainConvNet(MOTION_CHANNELS * FDPConfig.num_moments, self.num_labels, first_stride=1)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
