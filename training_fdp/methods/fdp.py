@@ -36,7 +36,7 @@ class FDPMethod(Method):
     title: ClassVar[str] = "FDP"
     # Raised whenever a preset, a default of FDPConfig, a target or a loss changes. A constant, because building the
     # configuration takes longer than reporting a finished run.
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     model_type: ClassVar[str] = "fdp"
     options_class: ClassVar[type] = FDPOptions
     start_options: ClassVar[Mapping[str, Any]] = {"preset": PRETRAINED}
