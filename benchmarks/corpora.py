@@ -1,4 +1,4 @@
-"""How long it takes to meet a large corpus: list 10,000 clips, write their rows, load them again.
+"""Time to scan a large corpus: list 10,000 clips, write their rows, load them again.
 
 python benchmarks/corpora.py --clips 10000 --frames 30
 """

@@ -2,8 +2,8 @@
 
 python -m benchmarks.synthesis [--face_model DIR] [--frames 120] [--json]
 
-Processor time of short bursts: where other programs share the core they empty its caches, so that the median is lower
-than on an idle machine; the best burst is what an idle one does.
+Processor time of short bursts. Other programs on the core empty its caches, so that the median rate is lower than on an
+idle machine; the best burst is close to an idle one.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def time_family(family: FaceFamily, size_hw: tuple[int, int], num_frames: int) -
 
     Returns:
         `dict`: kind, size, frames per processor second with camera and JPEG (median and best of bursts of ten
-        frames), milliseconds that the truth about a frame takes, and the seconds that a new identity takes.
+        frames), milliseconds of ground truth per frame, and seconds per new identity.
     """
     family.face(0, size_hw)
     begun = time.process_time()
@@ -48,7 +48,7 @@ def time_family(family: FaceFamily, size_hw: tuple[int, int], num_frames: int) -
         difficulty="medium",
         duration_s=((num_frames - 1) / 200.0,) * 2,
     )
-    # Displacement maps and compiled code are made once.
+    # Warm up: displacement maps and compiled code are made once.
     next(film(face, performance))
     measure(face, performance)
     bursts, frames = [], film(face, performance)

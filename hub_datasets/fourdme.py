@@ -96,7 +96,7 @@ gray_micro_register_final/<fold_name>/1.jpg       (an earlier copy)"""
         return scan
 
     def fit_to_frames(self, record: ClipRecord, listing: FrameListing) -> None:
-        """Renumber a record from the clip's start where its folder is."""
+        """Renumber a record from the clip's start where its sheet counts in the recording."""
         number_from_clip_start(record, listing)
 
 

@@ -219,7 +219,7 @@ class Package:
         only_interval (`bool`): The clip folders hold onset to offset and nothing else, so that surplus frames are an
             error.
         video (`bool`): The package holds video files instead of frame folders.
-        fallback (`bool`): The pattern is unspecific, as an empty one is; packages with specific patterns are tried first.
+        fallback (`bool`): The pattern is unspecific, as an empty one is: packages with specific ones go first.
         frame_stem (`str`): Regular expression that the stem of a frame must match in full; '' takes every image.
         frame_suffixes (`tuple[str, ...]`): Suffixes of frames where only some count, e.g. jpg beside depth in png.
     """

@@ -183,7 +183,7 @@ SMIC-HS-E_annotation.xlsx                                              (only for
     def _further_records(
         self, camera: str, main: ClipRecord, row: dict[Hashable, Any], first: int | None
     ) -> list[ClipRecord]:
-        """Second and third expressions of a row; intervals before the previous one, left by broken formulas, are skipped."""
+        """Second and third expressions of a row; intervals before the previous one (broken formulas) are skipped."""
         records: list[ClipRecord] = []
         end = main.offset
         for position in (2, 3):

@@ -195,7 +195,7 @@ def cut_clip(record: ClipRecord, listing: FrameListing, *, label: str, only_inte
     if listing.by_position and (record.onset is not None or record.offset is not None):
         return LostClip(
             record.clip_id,
-            f"the frames {record.onset}..{record.offset} cannot be located, because no run of digits numbers the frames "
+            f"the frames {record.onset}..{record.offset} cannot be found, because no run of digits numbers the frames "
             f"of {listing.folder} ({listing.names[0]!r} to {listing.names[-1]!r}): rename them, or leave onset and "
             "offset out",
         )

@@ -40,9 +40,9 @@ def number_from_clip_start(record: ClipRecord, listing: FrameListing) -> None:
 
 def numbering_remarks(scan: Scan) -> list[str]:
     """Remarks about the numbering of a download: one sentence, or none where sheet and files agree."""
-    shifted = sum(clip.record.attributes.get(_NUMBERING) == _RECORDING for clip in scan.clips)
-    if not shifted:
+    count = sum(clip.record.attributes.get(_NUMBERING) == _RECORDING for clip in scan.clips)
+    if not count:
         return []
     return [
-        f"{shifted} of {len(scan.clips)} clips: the sheet counts frames in the recording, the files count from the clip"
+        f"{count} of {len(scan.clips)} clips: the sheet counts frames in the recording, the files count from the clip"
     ]
