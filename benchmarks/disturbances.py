@@ -90,7 +90,7 @@ def early_apex(recording: Recording, share: float) -> Numbers:
 
 
 def held_apex(recording: Recording, share: float, ends: bool) -> Numbers:
-    """Hold the apex, give or take a frame, for `share` of the movement's length, then add the fall if it `ends`."""
+    """Hold the apex, give or take a frame, for `share` of the movement's length; the fall follows if it `ends`."""
     around = recording.apex + np.resize([0, 1, 0, -1], max(2, round(share * recording.length)))
     rest = recording.span(recording.apex, recording.offset) if ends else np.empty(0, np.int64)
     whole = np.concatenate([recording.span(recording.onset, recording.apex), around, rest])
@@ -98,7 +98,7 @@ def held_apex(recording: Recording, share: float, ends: bool) -> Numbers:
 
 
 def lasting(recording: Recording, seconds: float) -> Numbers:
-    """Stretch or shorten the movement to a duration in seconds, by repeating or leaving out frames."""
+    """Repeat or leave out frames, so that the movement lasts the given seconds."""
     count = max(LEAST_FRAMES, round(seconds * recording.fps) + 1)
     return at_times(recording.span(recording.onset, recording.offset), np.linspace(0, 1, count))
 

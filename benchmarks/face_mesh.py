@@ -2,8 +2,8 @@
 
 Renders short recordings, pastes them into frames of 640 x 480 and tracks the face. Prints
 one JSON object per kind of face: share of frames with a face, distance of the five points from the exact ones, its
-change between frames (both in eye distances), milliseconds of one core per frame, blinks, and the number of small faces
-found. The built-in faces need no files; `--face_model` is a folder of ICT-FaceKit, as for the corpora.
+change between frames (both in eye distances), milliseconds of one core per frame, blinks, and small faces found.
+The built-in faces need no files; `--face_model` is a folder of ICT-FaceKit, as for the corpora.
 """
 
 import argparse

@@ -5,8 +5,8 @@
     python benchmarks/inference.py --training --batch-size 36 --device cuda          # memory and speed of training
     python benchmarks/inference.py --training --estimate --preset base --batch-size 36            # without a GPU
 
-Pixels are random, because the time of a convolution does not depend on them. The alternatives of a comparison are timed
-in turn, so that a busy machine slows them alike; best and median of the rounds are reported.
+Pixels are random, because the time of a convolution does not depend on them. All alternatives are timed in turn, so
+that a busy machine slows them alike; best and median of the rounds are reported.
 """
 
 import argparse
@@ -150,7 +150,7 @@ def training_cost(arguments: argparse.Namespace) -> dict[str, object]:
     presets = arguments.preset or PRESETS
     if arguments.device == "cpu" and len(presets) > 1:
         raise SystemExit(
-            f"on a CPU the peak is that of the process, so one --preset is measured, but {len(presets)} were given: name one"
+            f"on a CPU the peak is that of the process, which never falls: name one --preset, not {len(presets)}"
         )
     return {"rows": [train_a_preset(preset, arguments) for preset in presets]}
 
@@ -254,9 +254,7 @@ def main() -> int:
     parser.add_argument("--channels-last", action="store_true", help="weights in channels-last layout, for CPUs")
     parser.add_argument("--compare-loop", action="store_true", help="released network: batched against a frame loop")
     parser.add_argument("--training", action="store_true", help="peak memory and speed of training")
-    parser.add_argument(
-        "--estimate", action="store_true", help="with --training: add up tensor sizes, without a device"
-    )
+    parser.add_argument("--estimate", action="store_true", help="with --training: add up tensor sizes, no device")
     parser.add_argument("--no-checkpointing", action="store_true", help="with --training")
     parser.add_argument("--no-autocast", action="store_true", help="with --training: full precision")
     arguments = parser.parse_args()

@@ -2,8 +2,8 @@
 
 python -m benchmarks.synthesis [--face_model DIR] [--frames 120] [--json]
 
-Processor time of short bursts. Other programs on the core empty its caches, so that the median rate is lower than on an
-idle machine; the best burst is close to an idle one.
+Processor time of short bursts. The median rate is lower where other programs on the core empty its caches; the best
+burst is close to that of an idle machine.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Speed and memory of training: `python benchmarks/training.py {loading,memory,folds,share}` prints a table.
 
 `loading`: share of a training step that reading clips takes, by torch's profiler. `memory`: peak resident memory of a
-run on 250 and on 2,500 clips. `folds`: wall time of leave-one-subject-out on a tree of CASME II's size, and of the same
-command once every fold is finished. `share`: folds per second when several share a device, as processes, on CUDA
+run on 250 and on 2,500 clips. `folds`: wall time of leave-one-subject-out on a tree of CASME II's size, and of the
+same command once every fold is finished. `share`: folds per second when several share a device, as processes, on CUDA
 streams or stacked by torch.func. Clips are noise, because only their number and size matter.
 """
 

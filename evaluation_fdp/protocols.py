@@ -250,7 +250,7 @@ def _subject_groups(table: ClipTable, protocol: str) -> list[tuple[str, set[str]
 
 
 def _balanced_groups(table: ClipTable, parts: int) -> list[set[str]]:
-    """Assign subjects to groups of like class counts: the largest first, each to the group it unbalances least.
+    """Assign subjects to groups of like class counts: the largest first, each where it unbalances least.
 
     Our choice instead of scikit-learn's StratifiedGroupKFold, which may leave a group empty with few subjects.
     """

@@ -156,8 +156,8 @@ class Synthetic(CorpusBuilder):
             rendering_options = [name for name in self.OPTIONS if name in self._chosen()]
             if rendering_options:
                 raise CorpusOptionError(
-                    f"a tree given as data_dir is read as it was rendered, but {', '.join(rendering_options)} was given "
-                    f"with data_dir={str(data_dir)!r}: leave it out, or leave data_dir out."
+                    f"a tree given as data_dir is read as it was rendered, but {', '.join(rendering_options)} was "
+                    f"given with data_dir={str(data_dir)!r}: leave it out, or leave data_dir out to render a corpus."
                 )
             return super().prepare_root(data_dir, cache_dir)
         settings = self.settings()
