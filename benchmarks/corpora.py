@@ -39,7 +39,7 @@ def write_tree(root: Path, clip_count: int, frame_count: int) -> None:
 
 
 def timed(step: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds that a step takes, and what it returns."""
+    """Seconds that a step takes, and its result."""
     start = time.perf_counter()
     result = step()
     return time.perf_counter() - start, result

@@ -74,7 +74,7 @@ def find_small(family: FaceFamily, people: int, detector: FaceMeshDetector) -> d
     random = np.random.default_rng(0)
     answers = {}
     for distance in SMALL:
-        found = 0
+        detected = 0
         for seed in range(people):
             face = family.face(2000 + seed, (320, 320))
             exact = face.five_points(FaceState())
@@ -87,8 +87,8 @@ def find_small(family: FaceFamily, people: int, detector: FaceMeshDetector) -> d
             frame[top : top + side, left : left + side] = small[..., None]
             exact = (exact + 0.5) * (side / 320) - 0.5 + (left, top)
             faces = detector.detect(frame[None])[0]
-            found += any(np.linalg.norm(one.landmarks - exact, axis=-1).mean() < 0.3 * distance for one in faces)
-        answers[f"{distance} pixels between the eyes"] = f"{found} of {people}"
+            detected += any(np.linalg.norm(one.landmarks - exact, axis=-1).mean() < 0.3 * distance for one in faces)
+        answers[f"{distance} pixels between the eyes"] = f"{detected} of {people}"
     return answers
 
 

@@ -38,9 +38,9 @@ def time_family(family: FaceFamily, size_hw: tuple[int, int], num_frames: int) -
         frames), milliseconds of ground truth per frame, and seconds per new identity.
     """
     family.face(0, size_hw)
-    begun = time.process_time()
+    start = time.process_time()
     face = family.face(1, size_hw)
-    identity_s = time.process_time() - begun
+    identity_s = time.process_time() - start
     performance = plan_performance(
         (1,),
         [("happiness", "6+12")],
@@ -53,18 +53,18 @@ def time_family(family: FaceFamily, size_hw: tuple[int, int], num_frames: int) -
     measure(face, performance)
     bursts, frames = [], film(face, performance)
     for _ in range(performance.num_frames // BURST):
-        begun = time.process_time()
+        start = time.process_time()
         for frame in islice(frames, BURST):
             jpeg_bytes(frame, performance.jpeg_quality)
-        bursts.append((time.process_time() - begun) / BURST)
-    begun = time.process_time()
+        bursts.append((time.process_time() - start) / BURST)
+    start = time.process_time()
     measure(face, performance)
     return {
         "faces": family.name,
         "size": f"{size_hw[0]}x{size_hw[1]}",
         "frames_per_second": round(1 / statistics.median(bursts)),
         "best_burst": round(1 / min(bursts)),
-        "truth_ms": round(1000 * (time.process_time() - begun) / performance.num_frames, 2),
+        "truth_ms": round(1000 * (time.process_time() - start) / performance.num_frames, 2),
         "identity_s": round(identity_s, 2),
     }
 

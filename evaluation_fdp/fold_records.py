@@ -89,7 +89,7 @@ class LiteratureSelection:
     """The epoch of a fold that scored best on its own held-out clips, as much of the literature selects. Not a result.
 
     Args:
-        step (`int`): Optimiser steps behind it.
+        step (`int`): Optimiser steps of that epoch's end.
         accuracy (`float`): On the held-out clips, in [0, 1].
         predictions (`list[int]`): Predicted class per held-out clip, in the order of the record's predictions.
     """

@@ -20,7 +20,7 @@ def option(default: Any, text: str, decides: Decides = "learning") -> Any:
     """Return a dataclass field (`dataclasses.Field`) that is an option of the command line.
 
     Args:
-        default (`Any`): Its default; a list stands for a new list each time.
+        default (`Any`): Its default; a list is copied for each instance.
         text (`str`): Help text.
         decides (`str`, *optional*, defaults to `"learning"`): `nothing`, `clips` or `learning`.
     """

@@ -294,7 +294,7 @@ def _without_released_gap(table: ClipTable, folds: Sequence[Fold]) -> list[Fold]
     corpora = set(table.corpora)
     if corpora != {"casme2"} or any(len(fold.test_subjects) != 1 for fold in folds):
         raise ProtocolError(
-            f"--released_subject_list applies to leave-one-subject-out on casme2, got {sorted(corpora)}; drop the switch"
+            f"--released_subject_list needs leave-one-subject-out on casme2, got {sorted(corpora)}; drop the switch"
         )
     untested = RELEASED_UNTESTED["casme2"]
     return [fold for fold in folds if _last_number(fold.test_subjects[0]) not in untested]

@@ -78,8 +78,8 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
         scan (`Scan`): Usable clips, lost clips and remarks.
 
     Raises:
-        DatasetNotFoundError: there is no such download at `data_dir`.
-        UnknownLabelSetError: the corpus has no such label set.
+        DatasetNotFoundError: the corpus is not at `data_dir`.
+        UnknownLabelSetError: the corpus has no label set of that name.
         CorpusOptionError: an option or its value is unknown.
         SheetError: the annotation sheet cannot be read.
     """
@@ -178,11 +178,11 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
             DatasetNotFoundError: there is no annotation sheet.
         """
         wanted = self.wanted_sheets()
-        found = find_sheets(tree, wanted, self.PACKAGES, version := self.options["sheet"])
-        if any(sheet.role == "annotation" for sheet in wanted) and "annotation" not in found:
+        sheets = find_sheets(tree, wanted, self.PACKAGES, version := self.options["sheet"])
+        if any(sheet.role == "annotation" for sheet in wanted) and "annotation" not in sheets:
             which = "" if version == ANY else f" of the version {version}"
             raise self.not_found(str(tree.root), f"no annotation sheet{which}; {tree.summary()}")
-        return found
+        return sheets
 
     def discover(self, root: Path) -> Layout:
         """Find the sheets and the frames below the root, whatever their nesting.
@@ -247,7 +247,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
                 return label_set
         known = ", ".join(label_set.name for label_set in cls.LABEL_SETS)
         raise UnknownLabelSetError(
-            f"{cls.NAME} has the label sets {known}, but {name!r} was asked for: choose one of them."
+            f"{cls.NAME} has the label sets {known}, but {name!r} was given: choose one of them."
         )
 
     @classmethod
@@ -262,7 +262,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
 
     @classmethod
     def not_found(cls, root: str, found: str) -> DatasetNotFoundError:
-        """Error that names the root, what was found, what was expected and how to get it."""
+        """Error with the root, its content, the expected layout and how to get the corpus."""
         licensed = (
             "The corpus is licensed and never downloaded: point data_dir at your own copy, or request access at "
             f"{cls.ACCESS_PAGE}."
@@ -278,7 +278,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
 
     @property
     def rendered_roots(self) -> dict[str, Path]:
-        """Root of the rendered tree, where its manifest lies, for each rendered corpus (`dict[str, Path]`).
+        """Root of the rendered tree, the folder of its manifest, for each rendered corpus (`dict[str, Path]`).
 
         Keys are values of the column `corpus`: one, or those of a composite's rendered parts. A corpus with a clip
         outside of a rendered tree is left out.

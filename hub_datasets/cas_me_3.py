@@ -190,7 +190,7 @@ part_C/RGB_Depth/part_C/part_C/01/a/color/123.jpg"""
     )
     _depth_listing: tuple[Path, dict[int, str]] | None = None
     OPTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = {"part": (_A, _C), "occluded": ("keep", "drop")}
-    # One clip per key; the two clips of spNO.40 e without an offset are told apart by their order in the sheet.
+    # One clip per key; the two clips of spNO.40 e without an offset are distinguished by their order in the sheet.
     ERRATA = (
         _full_sheet("spNO.149/d/112", "apex", 83, 160, "the apex lies before the onset"),
         _full_sheet("spNO.216/d/3647", "onset", 3647, 2647, "a slip of the pen, the onset lies behind the offset"),
@@ -202,7 +202,7 @@ part_C/RGB_Depth/part_C/part_C/01/a/color/123.jpg"""
     )
 
     def wanted_sheets(self) -> tuple[SheetFile, ...]:
-        """Sheets of the part that was asked for."""
+        """Sheets of the requested part."""
         part = self.options["part"]
         return tuple(sheet for sheet in self.SHEETS if part == ANY or (sheet.variant == _MOCK_CRIME) == (part == _C))
 
@@ -218,7 +218,7 @@ part_C/RGB_Depth/part_C/part_C/01/a/color/123.jpg"""
         if label_sets is not None and self.label_set.name not in label_sets:
             raise UnknownLabelSetError(
                 f"The sheet {variant} of {self.NAME} goes with the label sets {', '.join(label_sets)}, but "
-                f"{self.label_set.name!r} was asked for: choose one of them."
+                f"{self.label_set.name!r} was given: choose one of them."
             )
         if variant == _MOCK_CRIME:
             return self._read_part_c(layout)
@@ -279,7 +279,7 @@ part_C/RGB_Depth/part_C/part_C/01/a/color/123.jpg"""
         return {"depth_frames": List(Value("string"))}
 
     def to_row(self, clip: ResolvedClip) -> dict[str, Any]:
-        """Row of a clip with the depth images that lie beside its frames."""
+        """Row of a clip with its depth images."""
         folder = clip.location
         if self._depth_listing is None or self._depth_listing[0] != folder:  # clips of one video follow each other
             self._depth_listing = (folder, _depth_images(folder, in_clips=self.layout.package.child_pattern == _CLIP))

@@ -42,7 +42,7 @@ class Custom(CorpusBuilder):
     * **Spellings**: letter case, width and normal form do not matter: `S01`, `s1` and `sub01` are one subject, `Joy`
       and `joy` one label; `notes` list what was unified.
     * **Encoding**: UTF-8 or UTF-16; any other is refused unless the option `encoding` names it.
-    * **Refused**: absolute paths and paths that leave the folder; such rows are reported as lost.
+    * **Refused**: absolute paths and paths that leave the folder; their rows are reported as lost.
 
     Options: `csv` (name of the file), `labels` (`"negative,positive,surprise"`), `encoding` (`cp1252`, `cp932`, ...).
     """
@@ -54,7 +54,7 @@ class Custom(CorpusBuilder):
     LICENSE = "Yours. Faces are personal data: publish nothing without consent."
     TERMS = (
         "**This card carries no data.** The recordings are yours: faces are personal data, so publish nothing without "
-        "the\nconsent of those who are shown. A dataset that you do publish needs a card of its own."
+        "the\nconsent of the people shown. A dataset that you publish needs its own card."
     )
     ADVICE = ("Ask everyone who is shown, for this use, in writing.",)
     EXPECTED_TREE = """\

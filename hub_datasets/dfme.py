@@ -97,13 +97,13 @@ test_data_B/test_data_B/sub0011_01/00000.png"""
         Raises:
             DatasetNotFoundError: the sheet of the split, or every sheet, is missing.
         """
-        found = super().find_sheets(tree)
+        sheets = super().find_sheets(tree)
         wanted = self._wanted_split()
         if wanted != _ALL:
-            found = {role: sheet for role, sheet in found.items() if role == wanted}
-        if not found:
+            sheets = {role: sheet for role, sheet in sheets.items() if role == wanted}
+        if not sheets:
             raise self.not_found(str(tree.root), f"no sheet of the split {wanted}; {tree.summary()}")
-        return found
+        return sheets
 
     def read_records(self, layout: Layout) -> list[ClipRecord]:
         """One record per row of the sheets of the splits."""

@@ -34,7 +34,7 @@ class Megc2019(CorpusBuilder):
       sadness, but CASME II's fear and sadness clips are left out; so are two of its disgust clips.
     * **MEGC 2018**: the label set `objective` is that challenge's composite, 253 clips of 47 subjects without SMIC.
     * **Rows**: `corpus` names the part; scores of one part are the pooled predictions restricted to it.
-    * **Official list**: where `combined_3class_gt.csv` lies below the root, the rows are compared with it.
+    * **Official list**: where `combined_3class_gt.csv` is below the root, the rows are compared with it.
     * **Access**: the three licences; this package ships no part of them.
     * **Cite**: See et al., IEEE FG 2019, and the three corpora.
 
@@ -161,9 +161,9 @@ def compare_with_official_list(path: Path, clips: list[ResolvedClip]) -> list[st
         ),
     ):
         if keys:
-            shown = sorted(keys)
-            more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
-            remarks.append(f"{len(shown)} clips {difference}: {', '.join(shown[:5])}{more}")
+            clip_keys = sorted(keys)
+            more = f" and {len(clip_keys) - 5} more" if len(clip_keys) > 5 else ""
+            remarks.append(f"{len(clip_keys)} clips {difference}: {', '.join(clip_keys[:5])}{more}")
     return remarks
 
 

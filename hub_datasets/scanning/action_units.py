@@ -74,7 +74,7 @@ def parse_action_units(cell: object) -> ActionUnitReading:
         cell (`object`): content of the cell: text, an integer for a single unit, or nothing.
 
     Returns:
-        `ActionUnitReading`: units, the raw text and what was ignored.
+        `ActionUnitReading`: units, the raw text and the ignored pieces.
     """
     raw = as_text(cell)
     text = unicodedata.normalize("NFKC", raw)  # full-width commas, plus signs and digits become plain ones

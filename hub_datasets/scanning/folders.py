@@ -213,7 +213,7 @@ class FolderTree:
 
         Args:
             stop_pattern (`str`, *optional*, defaults to `""`): Expression for folders that are not entered, e.g. the
-                subject folders, below which thousands of clips lie.
+                subject folders, which hold thousands of clips.
             max_depth (`int`, *optional*, defaults to 6): Levels below the root.
 
         Returns:

@@ -37,7 +37,7 @@ class Layout:
         """Path of the sheet of a role.
 
         Raises:
-            SheetError: the download holds no such sheet.
+            SheetError: the download has no sheet of that role.
         """
         if role not in self.sheets:
             raise SheetError(
@@ -58,7 +58,7 @@ class Layout:
             `pandas.DataFrame`: the table.
 
         Raises:
-            SheetError: there is no such sheet, it cannot be read, or it lacks a column.
+            SheetError: the sheet is missing, cannot be read, or lacks a column.
         """
         path = self.sheet_path(role)
         frame = read_sheet(path, encoding=self.encoding, **reading)
@@ -101,7 +101,7 @@ def find_package(
         tree (`FolderTree`): The download.
         packages (`Sequence[Package]`): Packages in order of preference.
         wanted (`str`): Name of one of them, or `"auto"`.
-        not_found (`Callable`): Raises the corpus's error about what was found instead.
+        not_found (`Callable`): Raises the corpus's error with what was found instead.
 
     Returns:
         `tuple[Package, list[Path]]`: the package and its folders, nearest to the root first.

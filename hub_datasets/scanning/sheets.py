@@ -90,7 +90,7 @@ def read_sheet(
         leave gaps.
 
     Raises:
-        SheetError: if the file is absent, damaged or too large, or has no such worksheet or header.
+        SheetError: if the file is absent, damaged or too large, or lacks the worksheet or header.
     """
     path = Path(path)
     rows = _read_rows(path, sheet, maximum_rows, encoding)

@@ -31,7 +31,7 @@ _DEFAULT_CLIPS_PER_SUBJECT = 12
 class Synthetic(CorpusBuilder):
     """Micro-expressions of people who do not exist.
 
-    * **Subjects, clips**: as many as asked for; 10 subjects with 12 clips each by default.
+    * **Subjects, clips**: set by options; 10 subjects with 12 clips each by default.
     * **Faces of two kinds**: built in, a shaded relief with painted skin, brows, lips, eyes, hair, ears and sometimes
       glasses, made without a photograph, scan or trained model; or, with `face_model`, the shapes of a morphable model
       that you clone yourself (`ICT-VGL/ICT-FaceKit`, MIT licence), painted procedurally.

@@ -64,7 +64,7 @@ def add_generate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet_recordings", type=int, help="recordings of each subject without an expression (0)")
     parser.add_argument(
         "--variations", nargs="*", metavar="NAME",
-        help="what recordings vary in (wild: everything; else nothing): " + ", ".join(VARIATION_NAMES),
+        help="variations of recordings (wild: all; else none): " + ", ".join(VARIATION_NAMES),
     )  # fmt: skip
     parser.add_argument("--without", nargs="+", default=[], metavar="NAME", help="variations to leave out")
     parser.add_argument("--face_model", type=Path, help="folder of ICT-FaceKit; the built-in faces when omitted")

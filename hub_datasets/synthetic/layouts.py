@@ -137,7 +137,7 @@ class SyntheticLayout(TreeLayout):
 
 
 def objective_class(combination: str) -> int:
-    """Return the objective class, 1 to 7, of a combination such as `"6+L12"`; sides do not count."""
+    """Return the objective class, 1 to 7, of a combination, e.g. `"6+L12"`; sides do not count."""
     units = frozenset(code for code, _ in parse_combination(combination))
     for number, combinations in enumerate(_OBJECTIVE_CLASSES, start=1):
         if any(units == frozenset(int(code) for code in listed.split("+")) for listed in combinations):
@@ -154,7 +154,7 @@ def _require_single_events(settings: CorpusSettings, layout: str) -> None:
     if settings.events_per_recording != 1:
         raise CorpusOptionError(
             f"a row of {layout}'s sheet names a folder of its own, but {settings.events_per_recording} events per "
-            "recording were asked for: use --layout synthetic for recordings with several."
+            "recording were given: use --layout synthetic for recordings with several."
         )
     for requested, kind in (
         (settings.macro_events, "macro-expressions"),
@@ -163,7 +163,7 @@ def _require_single_events(settings: CorpusSettings, layout: str) -> None:
     ):
         if requested:
             raise CorpusOptionError(
-                f"{layout}'s sheet has no place for {kind}, but they were asked for: leave them out, or use --layout "
+                f"{layout}'s sheet has no place for {kind}, but they were given: leave them out, or use --layout "
                 "synthetic."
             )
 
@@ -182,7 +182,7 @@ class Casme2Layout(TreeLayout):
         _require_single_events(settings, "CASME II")
         if settings.num_subjects > 99:
             raise CorpusOptionError(
-                f"CASME II numbers its subjects with two digits, but {settings.num_subjects} were asked for: use "
+                f"CASME II numbers its subjects with two digits, but {settings.num_subjects} were given: use "
                 "--layout synthetic for more than 99."
             )
         filed = []
@@ -248,7 +248,7 @@ class SammLayout(TreeLayout):
             )
         if settings.num_subjects > 900:
             raise CorpusOptionError(
-                f"SAMM numbers its subjects with three digits, but {settings.num_subjects} were asked for: use "
+                f"SAMM numbers its subjects with three digits, but {settings.num_subjects} were given: use "
                 "--layout synthetic for more than 900."
             )
         filed = []

@@ -124,7 +124,7 @@ def _claim(root: Path, settings: CorpusSettings, layout: TreeLayout) -> None:
         if not all(_TEMPORARY_NAME.fullmatch(path.name) for path in root.iterdir()):
             raise CorpusError(
                 f"a corpus needs a folder of its own, but {root} holds other files or a corpus of other settings: "
-                "give an empty folder, or the settings that it was begun with."
+                "give an empty folder, or the settings of the corpus in it."
             )
         _write_atomically(claim, lambda path: path.write_text(owner, encoding="utf-8"))
     except OSError as error:
