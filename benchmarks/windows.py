@@ -58,8 +58,8 @@ def judge(
         seed (`int`, *optional*, defaults to 0): seed of all random draws, per row and recording.
 
     Returns:
-        `dict[str, dict]`: per row `confidence`; except in `NOTHING_MOVES`, `uf1` and `accuracy`; and, but for the trimmed
-        row, the `change` of UF1 against it and the 95% `interval` of that.
+        `dict[str, dict]`: per row `confidence`; except in `NOTHING_MOVES`, `uf1` and `accuracy`; and, but for the
+        trimmed row, the `change` of UF1 against it and the 95% `interval` of that.
     """
     labels = [recording.label for recording in recordings]
     people = [recording.subject for recording in recordings]
