@@ -311,7 +311,7 @@ def rendered_root(clips: Iterable[ResolvedClip], top: Path) -> Path | None:
         top (`Path`): Root of the download; a rendered tree may lie any number of folders below it.
 
     Returns:
-        `Path` or `None`: the folder of its manifest; `None` if a clip is outside of rendered trees, or there is no clip.
+        `Path` or `None`: the folder of its manifest; `None` if a clip is in no rendered tree, or there is no clip.
     """
     roots = {top: top if (top / RENDERED_MANIFEST).is_file() else None}
 
