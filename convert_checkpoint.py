@@ -4,8 +4,8 @@
     python convert_checkpoint.py SRC.pth DST --labels surprise happiness disgust repression others
 
 The released code saves bare state dicts of its class `FDP`. The converted network equals theirs, its input does not:
-the folder's video processor spreads the frames evenly and scales pixels by x / 127.5 - 1; the released code takes
-frames by a stride and scales them by the statistics of a split.
+the folder's video processor samples frames evenly and scales pixels by x / 127.5 - 1; the released code samples frames
+by a stride and normalises them by the statistics of a split.
 """
 
 import argparse
@@ -18,22 +18,22 @@ from processing_fdp import FDPVideoProcessor
 
 
 def _check_destination(path: Path) -> None:
-    """Refuse what cannot become a folder, before the conversion: transformers would only log it."""
-    for place in (path, *path.parents):
-        if place.exists():
-            if not place.is_dir():
-                raise CheckpointError(f"The destination must be a folder, but {place} is a file; choose another name.")
+    """Refuse a path that cannot become a folder, because transformers would only log it after the conversion."""
+    for folder in (path, *path.parents):
+        if folder.exists():
+            if not folder.is_dir():
+                raise CheckpointError(f"the destination must be a folder, but {folder} is a file; choose another.")
             return
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Converts one checkpoint.
+    """Convert one checkpoint.
 
     Args:
         arguments (`Sequence[str]`, *optional*): command line without the program's name.
 
     Returns:
-        `int`: 0, or 2 after an error that the user can mend.
+        `int`: 0, or 2 after a `CheckpointError` or a missing file.
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="state dict of the authors' code, .pth")
@@ -53,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     processor.save_pretrained(options.destination)
     sys.stdout.write(
         f"{options.source} -> {options.destination}\n"
-        "The network is that of the released code; the video processor beside it prepares clips in its own way "
-        "(frames evenly spread, x / 127.5 - 1), not in theirs (a stride, statistics of a split): answers differ.\n"
+        "The network is that of the released code; the video processor samples frames evenly and scales pixels by "
+        "x / 127.5 - 1, the released code samples by a stride and uses statistics of a split: outputs differ.\n"
     )
     return 0
 

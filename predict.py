@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from training_fdp.hub.prediction import Prediction
 
 SPARK = "▁▂▃▄▅▆▇█"
-# Some inputs were answered, others could not be.
+# Some inputs have a prediction, others an error.
 INCOMPLETE_EXIT_CODE = 1
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="a video file or a folder of frames")
     parser.add_argument("--model", required=True, metavar="FOLDER_OR_REPO", help="checkpoint in Hub format")
@@ -45,26 +45,26 @@ def sparkline(values: list[float]) -> str:
 
 
 def face_line(face: dict[str, Any], blinks: list[list[int]] | None) -> str:
-    """How the face was found, in one line."""
-    said = [f"face: {face['source']}"]
+    """Source and quality of the face crop, in one line."""
+    parts = [f"face: {face['source']}"]
     if face["frames_searched"]:
-        said.append(f"seen in {face['frames_seen']} of {face['frames_searched']} frames searched")
+        parts.append(f"seen in {face['frames_seen']} of {face['frames_searched']} frames searched")
     if face["eye_distance"] is not None:
-        said.append(f"{face['eye_distance']:.0f} pixels between the eyes")
+        parts.append(f"{face['eye_distance']:.0f} pixels between the eyes")
     if face["head_pose"] is not None:
-        said.append("yaw {:.0f}, pitch {:.0f}, roll {:.0f} degrees".format(*face["head_pose"]))
+        parts.append("yaw {:.0f}, pitch {:.0f}, roll {:.0f} degrees".format(*face["head_pose"]))
     if blinks is not None:
-        said.append(f"{len(blinks)} blinks" if len(blinks) != 1 else "1 blink")
-    return ", ".join(said)
+        parts.append(f"{len(blinks)} blinks" if len(blinks) != 1 else "1 blink")
+    return ", ".join(parts)
 
 
 def main() -> int:
-    """Load the model once, answer for each input, then print and write; returns the exit code (`int`).
+    """Load the model once, predict each input, then print and write; return the exit code (`int`).
 
-    An input that cannot be read costs its own answer alone.
+    An input that cannot be read is an error of that input alone.
     """
     arguments = parse_arguments()
-    # Imported late: --help and a mistyped option should not wait for torch.
+    # Imported late, because torch delays --help and errors of the command line.
     from tqdm import tqdm
     from transformers.utils import logging as transformers_logging
 
@@ -77,7 +77,7 @@ def main() -> int:
         write_predictions,
     )
 
-    # What matters of transformers' table of loaded weights is checked by Predictor and said in one sentence.
+    # Without transformers' table of loaded weights, because Predictor checks them and raises one sentence.
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     if arguments.output_dir is not None:
@@ -107,17 +107,17 @@ def main() -> int:
 
 
 def print_answers(predictions: list["Prediction"]) -> None:
-    """Print each answer as text: the classes, and the curves and numbers that the network shows beside them."""
-    sys.stdout.reconfigure(errors="replace")  # a terminal without the block characters shows question marks
+    """Print each prediction as text: scores of the classes, curves and numbers."""
+    sys.stdout.reconfigure(errors="replace")  # question marks where the terminal lacks the block characters
     for prediction in predictions:
         print(f"{prediction.input}: {prediction.label} ({prediction.score:.3f})")
         for warning in prediction.warnings:
             print(f"  warning: {warning}")
         for name, score in sorted(prediction.scores.items(), key=lambda item: -item[1]):
             print(f"  {name:<16} {score:.3f} {'#' * round(score * 40)}")
-        seen = f"{len(prediction.frame_indices)} of {prediction.num_frames_in_clip} frames"
+        sampled = f"{len(prediction.frame_indices)} of {prediction.num_frames_in_clip} frames"
         for name, curve in prediction.curves.items():
-            print(f"  {name.replace('_', ' ')} {sparkline(curve)} over {seen}")
+            print(f"  {name.replace('_', ' ')} {sparkline(curve)} over {sampled}")
         for name, number in prediction.numbers.items():
             print(f"  {name.replace('_', ' ')} {number:.3f}")
         if prediction.face is not None:

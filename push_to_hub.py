@@ -13,7 +13,7 @@ from training_fdp.hub.publish import CARD_NAME, MAIN, Publication, prepare_publi
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument(
         "--checkpoint",
@@ -25,25 +25,25 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--repo_id", required=True, metavar="NAMESPACE/NAME", help="repository to push to")
     parser.add_argument("--folds", action="store_true", help="of a run, also push each fold, as branch fold-NAME")
     parser.add_argument("--revision", default=MAIN, help="branch to push to (default: %(default)s)")
-    parser.add_argument("--public", action="store_true", help="let everybody read it (default: private)")
-    parser.add_argument("--dry_run", action="store_true", help="show what would be pushed; nothing is sent")
+    parser.add_argument("--public", action="store_true", help="make the repository public (default: private)")
+    parser.add_argument("--dry_run", action="store_true", help="list the files to push without sending them")
     return parser.parse_args()
 
 
 def describe(publication: Publication) -> str:
-    """Table of the files of one commit, as they would appear in the repository."""
+    """Table of the files of one commit."""
     lines = [f"{publication.revision}: {len(publication.files)} files"]
     for file in publication.files:
-        note = "  (made from the run, or without paths of this machine)" if file.made else ""
+        note = "  (made from the run, or local paths removed)" if file.made else ""
         lines.append(f"{file.size:>12,} bytes  {file.name}{note}")
-    figures = "no results.json belongs to it: the card says that nothing was measured"
+    figures = "no results.json: the card has no figures"
     if publication.results is not None:
         figures = f"figures from {publication.results}"
     return "\n".join([*lines, figures])
 
 
 def main() -> None:
-    """Check, then push or show."""
+    """Check the publications, then push them, or list them with --dry_run."""
     arguments = parse_arguments()
     publications = prepare_publications(arguments.checkpoint, arguments.repo_id, arguments.folds, arguments.revision)
     visibility = "public" if arguments.public else "private"

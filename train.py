@@ -7,7 +7,7 @@ from training_fdp.cli import run_main
 
 
 def main() -> int:
-    """Read the command line and run it; returns the exit code (`int`)."""
+    """Parse the command line and train; return the exit code (`int`)."""
     from training_fdp.config import parse_train_config
     from training_fdp.runs.finish import report_if_finished
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks NAME [OPTIONS]`: runs one of the benchmarks by its name."""
+"""`python -m benchmarks NAME [OPTIONS]`: run a benchmark by its name."""
 
 import runpy
 import sys
@@ -8,7 +8,7 @@ FOLDER = Path(__file__).resolve().parent
 
 
 def main() -> None:
-    """Hand the rest of the command line to the benchmark that its first word names."""
+    """Run the benchmark that the first argument names, with the other arguments."""
     names = sorted(
         path.stem
         for path in FOLDER.glob("*.py")
@@ -18,7 +18,7 @@ def main() -> None:
         given = sys.argv[1] if len(sys.argv) > 1 else "nothing"
         raise SystemExit(f"python -m benchmarks takes one of {', '.join(names)}, but {given} was given; name one.")
     name = sys.argv.pop(1)
-    # Benchmarks import each other by their plain names, as they do when they are run as files.
+    # Benchmarks import each other as top-level modules, because they may be run as files.
     sys.path.insert(0, str(FOLDER))
     runpy.run_module(f"benchmarks.{name}", run_name="__main__", alter_sys=True)
 

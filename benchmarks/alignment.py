@@ -1,8 +1,8 @@
 """Speed of reading and aligning frame folders: `python benchmarks/alignment.py [--clips 1000] [--num_proc 2]`.
 
 Clips of 60 JPEG frames of 640 x 480 go through `prepare_clips` with alignment "precomputed", against a plain loop of
-Pillow decode, crop, resize per frame in one process. Frames are drawn once for a few clips and read again under other
-names, so that the disk's cache is warm for both. Prints one JSON object.
+Pillow decode, crop, resize per frame in one process. A few clips are drawn and read under several
+clip ids, so that the disk's cache is warm for both. Prints one JSON object.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def draw_clip(folder: Path, num_frames: int, quality: int, seed: int) -> list[st
 
 
 def plain_loop(clips: list[list[str]]) -> list[np.ndarray]:
-    """What a user would write: decode, crop the upright box, resize, gray; one frame after the other."""
+    """The plain loop: decode, crop the upright box, resize, convert to gray; one frame after the other."""
     transform = crop_transform(LANDMARKS, (SIZE, SIZE), 2.5)
     corners = transform @ np.array([[-0.5, SIZE - 0.5], [-0.5, SIZE - 0.5], [1, 1]]) + 0.5
     box = (*corners[:, 0].round().astype(int).tolist(), *corners[:, 1].round().astype(int).tolist())
@@ -79,19 +79,19 @@ def time_stages(paths: list[str], fast_jpeg: bool) -> dict[str, float]:
 
 
 def processor_seconds() -> float:
-    """Processor time of this process and its finished children: what does not depend on who else is computing."""
+    """Processor time of this process and its finished children, which other programs affect less than wall time."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
 
 
 def main() -> None:
-    """Print clips per second of the plain loop and of both JPEG settings, and where the time goes."""
+    """Print clips per second of the plain loop and of both JPEG settings, and the time of each stage."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=1000)
     parser.add_argument("--frames", type=int, default=60)
-    parser.add_argument("--distinct", type=int, default=8, help="Clips that are drawn; the rest read them again.")
+    parser.add_argument("--distinct", type=int, default=8, help="Clips to draw; the others repeat them.")
     parser.add_argument("--plain_clips", type=int, default=100, help="Clips of the plain loop.")
-    parser.add_argument("--quality", type=int, default=90, help="Of the JPEG files.")
+    parser.add_argument("--quality", type=int, default=90, help="Quality of the JPEG files.")
     parser.add_argument("--num_proc", type=int, default=2)
     options = parser.parse_args()
     import datasets

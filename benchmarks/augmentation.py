@@ -31,7 +31,7 @@ def time_batch(config: AugmentationConfig, batch: dict[str, torch.Tensor], repea
         if batch["pixel_values"].is_cuda:
             torch.cuda.synchronize()
         durations.append(1000 * (time.perf_counter() - start))
-    # The first two warm up.
+    # Without the first two batches, which warm up.
     return sorted(durations[2:])[repeats // 2]
 
 

@@ -1,4 +1,4 @@
-"""How long it takes to meet a large corpus: list 10,000 clips, write their rows, load them again.
+"""Time to scan a large corpus: list 10,000 clips, write their rows, load them again.
 
 python benchmarks/corpora.py --clips 10000 --frames 30
 """
@@ -39,7 +39,7 @@ def write_tree(root: Path, clip_count: int, frame_count: int) -> None:
 
 
 def timed(step: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds that a step takes, and what it returns."""
+    """Seconds that a step takes, and its result."""
     start = time.perf_counter()
     result = step()
     return time.perf_counter() - start, result

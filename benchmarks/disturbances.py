@@ -1,7 +1,7 @@
-"""What may happen to a clip before a network sees it: other windows of its recording, other light, other crops.
+"""Disturbances of a clip: other windows of its recording, other light, other crops.
 
-Each disturbance takes a recording, which is cut to one movement with the frames around it, and returns the frames that
-the network is given. All numbers are our choice, except the durations: CASME II's clips have 24 to 141 frames at 200
+Each disturbance takes a recording, which is cut to one movement with the frames around it, and returns the input
+frames of the network. All numbers are our choice, except the durations: CASME II's clips have 24 to 141 frames at 200
 fps (0.12 to 0.70 s), SAMM's 30 to 101 (0.15 to 0.50 s), counted on their published sheets.
 """
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Frames = NDArray[np.uint8]
 Numbers = NDArray[np.int64]
 
-# Frames of a window that are kept at least: a network cannot see motion in fewer.
+# Fewest frames of a window, because fewer show no motion.
 LEAST_FRAMES = 4
 # Durations of micro-expressions in seconds: CASME II's shortest and longest clip.
 SHORTEST_S, LONGEST_S = 0.12, 0.70
@@ -22,11 +22,11 @@ SHORTEST_S, LONGEST_S = 0.12, 0.70
 
 @dataclass(frozen=True)
 class Recording:
-    """One movement with what was filmed before and after it.
+    """One movement with the frames before and after it.
 
     Args:
         clip_id (`str`): its name.
-        subject (`str`): who shows it; differences between rows are resampled over people.
+        subject (`str`): its subject; differences between rows are resampled over subjects.
         label (`int`): its class.
         onset, apex, offset (`int`): 0-based first, strongest and last frame of the movement in `crops`.
         fps (`float`): frames per second.
@@ -45,7 +45,7 @@ class Recording:
 
     @property
     def frames(self) -> Frames:
-        """The whole recording, cropped as the network learnt it."""
+        """The whole recording, cropped as in training."""
         return self.crops["as trained"]
 
     @property
@@ -54,7 +54,7 @@ class Recording:
         return self.offset - self.onset
 
     def span(self, first: float, last: float) -> Numbers:
-        """Numbers of the frames from `first` to `last`, both included and held inside the recording."""
+        """Numbers of the frames from `first` to `last`, both included and clipped to the recording."""
         low = int(np.clip(round(first), 0, len(self.frames) - 1))
         return np.arange(low, int(np.clip(round(last), low, len(self.frames) - 1)) + 1)
 
@@ -64,31 +64,33 @@ Disturbance = Callable[[Recording, np.random.Generator], Frames]
 
 
 def enough(numbers: Numbers) -> Numbers:
-    """Repeat frames of a window that is too short to be judged."""
+    """Repeat frames of a window of fewer than `LEAST_FRAMES`."""
     if len(numbers) >= LEAST_FRAMES:
         return numbers
     return numbers[np.rint(np.linspace(0, len(numbers) - 1, LEAST_FRAMES)).astype(int)]
 
 
 def there_and_back(numbers: Numbers) -> Numbers:
-    """Play a window and then the same backwards; its last frame is shown once."""
+    """Append the window in reverse; its last frame occurs once."""
     return np.concatenate([numbers, numbers[-2::-1]])
 
 
 def at_times(numbers: Numbers, times: NDArray[np.float64]) -> Numbers:
-    """Read a window at times from 0 (first frame) to 1 (last frame), by the nearest frame."""
+    """Sample a window at times from 0 (first frame) to 1 (last frame), by the nearest frame."""
     return numbers[np.rint(np.clip(times, 0, 1) * (len(numbers) - 1)).astype(int)]
 
 
 def early_apex(recording: Recording, share: float) -> Numbers:
-    """Bend the time of the movement so that its apex comes after `share` of it."""
-    place = (recording.apex - recording.onset) / max(recording.length, 1)
+    """Warp the time of the movement so that its apex comes after `share` of its length."""
+    position = (recording.apex - recording.onset) / max(recording.length, 1)
     course = np.linspace(0, 1, recording.length + 1)
-    return at_times(recording.span(recording.onset, recording.offset), np.interp(course, [0, share, 1], [0, place, 1]))
+    return at_times(
+        recording.span(recording.onset, recording.offset), np.interp(course, [0, share, 1], [0, position, 1])
+    )
 
 
 def held_apex(recording: Recording, share: float, ends: bool) -> Numbers:
-    """Show the apex, shaking by a frame, for `share` of the movement's length, then the rest of it if it `ends`."""
+    """Hold the apex, give or take a frame, for `share` of the movement's length; the fall follows if it `ends`."""
     around = recording.apex + np.resize([0, 1, 0, -1], max(2, round(share * recording.length)))
     rest = recording.span(recording.apex, recording.offset) if ends else np.empty(0, np.int64)
     whole = np.concatenate([recording.span(recording.onset, recording.apex), around, rest])
@@ -96,25 +98,25 @@ def held_apex(recording: Recording, share: float, ends: bool) -> Numbers:
 
 
 def lasting(recording: Recording, seconds: float) -> Numbers:
-    """Show the movement slower or faster, so that it lasts so many seconds, by repeating or leaving out frames."""
+    """Repeat or leave out frames, so that the movement lasts the given seconds."""
     count = max(LEAST_FRAMES, round(seconds * recording.fps) + 1)
     return at_times(recording.span(recording.onset, recording.offset), np.linspace(0, 1, count))
 
 
 def slower_camera(recording: Recording, fps: float) -> Numbers:
-    """Take so many frames per second of the movement."""
+    """Sample the movement at a lower frame rate."""
     step = max(1, round(recording.fps / fps))
     return enough(recording.span(recording.onset, recording.offset)[::step])
 
 
 def quiet(recording: Recording) -> Numbers:
-    """Return the longer of the two stretches in which the movement has not begun, or is over."""
+    """Return the longer of the stretches before and after the movement."""
     before, after = np.arange(max(recording.onset - 1, 1)), np.arange(recording.offset + 2, len(recording.frames))
     return enough(before if len(before) >= len(after) else after)
 
 
 def _part(first: float, last: float) -> Window:
-    """From and to shares of the movement's length, counted from its onset."""
+    """Window between two shares of the movement's length, counted from its onset."""
     return lambda rec, rng: rec.span(rec.onset + first * rec.length, rec.onset + last * rec.length)
 
 
@@ -174,12 +176,12 @@ WINDOWS: dict[str, Window] = {
 
 # ---------------------------------------------------------------- light
 def lit(frames: Frames, gain: NDArray[np.float64]) -> Frames:
-    """Multiply every frame, or every pixel of every frame, by its gain; what is too bright is clipped."""
+    """Multiply every frame, or every pixel of every frame, by its gain, clipped to 255."""
     return np.clip(frames * gain.reshape(gain.shape + (1,) * (3 - gain.ndim)) + 0.5, 0, 255).astype(np.uint8)
 
 
 def _light(course: Callable[[NDArray[np.float64], np.random.Generator], NDArray[np.float64]]) -> Disturbance:
-    """A change of exposure of the trimmed clip: `course` of the time from 0 to 1 is added to a gain of 1."""
+    """Change of exposure of the trimmed clip: the gain is 1 plus `course` of the time from 0 to 1."""
 
     def change(rec: Recording, rng: np.random.Generator) -> Frames:
         frames = rec.frames[rec.span(rec.onset, rec.offset)]
@@ -237,7 +239,7 @@ def moved(frames: Frames, shifts: NDArray[np.float64]) -> Frames:
 
 
 def _place(course: Callable[[NDArray[np.float64], np.random.Generator], NDArray[np.float64]]) -> Disturbance:
-    """The crop moves over the trimmed clip; `course` gives (right, down) in 64ths of the side."""
+    """Motion of the crop over the trimmed clip: `course` gives (right, down) in 64ths of the side."""
 
     def change(rec: Recording, rng: np.random.Generator) -> Frames:
         frames = rec.frames[rec.span(rec.onset, rec.offset)]
@@ -258,7 +260,7 @@ PLACE: dict[str, Disturbance] = {
     "crop jumps by 1 px per frame": _place(lambda time, rng: rng.uniform(-1, 1, (len(time), 2))),
 }
 
-# Crops other than those the network learnt: factor on the crop's side, degrees of turning, 64ths of the side down.
+# Crops other than those of training: factor on the crop's side, degrees of turning, 64ths of the side down.
 CROPS: dict[str, tuple[float, float, float]] = {
     "crop 20% tighter": (0.8, 0, 0),
     "crop 20% wider": (1.2, 0, 0),
@@ -277,7 +279,7 @@ def _still(rec: Recording, rng: np.random.Generator) -> Frames:
     return np.clip(frame + rng.normal(0, 3, (24, *frame.shape)), 0, 255).astype(np.uint8)
 
 
-# Rows in which nothing moves, so that no class is right: what counts is how sure the network is.
+# Rows without motion: no class is right, so that only the confidence is reported.
 NOTHING_MOVES: dict[str, Disturbance] = {
     "still face with sensor noise": _still,
     "quiet stretch": lambda rec, rng: rec.frames[quiet(rec)],
@@ -300,7 +302,7 @@ DISTURBANCES: dict[str, Disturbance] = {
     "sensor noise of 6 gray levels": _noise,
     **NOTHING_MOVES,
 }
-# What a change of the input is watched by while it is made.
+# Rows of `--short`, for quick checks of a change of the input.
 SHORT = (
     "trimmed", "50% neutral on both sides", "whole recording", "onset to apex", "apex to offset", "two events",
     "8 fps", "exposure rises and falls by 8%", "one black frame", "shadow of 5% on half the face",

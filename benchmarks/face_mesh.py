@@ -1,9 +1,9 @@
 """The face mesh on rendered faces with exact points: `python -m benchmarks face_mesh [--face_model FOLDER]`.
 
-Renders short recordings of people who do not exist, lays them into frames of 640 x 480 and follows the face. Prints
-one JSON object per kind of face: share of frames seen, distance of the five points from the exact ones, its change
-between frames (both in distances of the eyes), milliseconds of one core per frame, blinks, and how many small faces
-are found. The built-in faces need nothing; `--face_model` names a folder of ICT-FaceKit, as the corpora do.
+Renders short recordings, pastes them into frames of 640 x 480 and tracks the face. Prints
+one JSON object per kind of face: share of frames with a face, distance of the five points from the exact ones, its
+change between frames (both in eye distances), milliseconds of one core per frame, blinks, and small faces found.
+The built-in faces need no files; `--face_model` is a folder of ICT-FaceKit, as for the corpora.
 """
 
 import argparse
@@ -24,23 +24,23 @@ from rendered_faces.procedural.face import ProceduralFaces
 
 HEIGHT, WIDTH, FACE = 480, 640, 400
 LEFT, TOP = 120, 40
-# Pixels between the eyes of the small faces.
+# Eye distances of the small faces, in pixels.
 SMALL = (15, 20, 30)
 
 
 def families(face_model: Path | None) -> dict[str, FaceFamily]:
-    """The kinds of faces that can be rendered here, by name."""
-    found: dict[str, FaceFamily] = {"built-in": ProceduralFaces()}
+    """The face families to render, by name."""
+    by_name: dict[str, FaceFamily] = {"built-in": ProceduralFaces()}
     if face_model is not None:
         from rendered_faces.morphable.face import MorphableFaces
 
-        found["morphable"] = MorphableFaces(face_model)
-    return found
+        by_name["morphable"] = MorphableFaces(face_model)
+    return by_name
 
 
 def follow(family: FaceFamily, people: int, detector: FaceMeshDetector) -> dict[str, object]:
-    """Follow the faces of some people, one clip each."""
-    errors, changes, seconds, seen, blinks = [], [], [], [], [0, 0]
+    """Track the face in one clip of each identity."""
+    errors, changes, seconds, shares_seen, blinks = [], [], [], [], [0, 0]
     for seed in range(people):
         clip = render_clip(
             1000 + seed, "happiness", seed=seed, size=FACE, fps=60, difficulty="medium", neutral_s=0.5, family=family
@@ -55,12 +55,12 @@ def follow(family: FaceFamily, people: int, detector: FaceMeshDetector) -> dict[
         difference = (track.five_points - exact) / scale
         errors.append(np.linalg.norm(difference, axis=-1).mean(axis=0))
         changes.append(np.median(np.linalg.norm(np.diff(difference, axis=0), axis=-1)))
-        seen.append(track.share_seen)
-        shut = clip.truth.blink > 0.9
-        blinks[0] += sum(bool(shut[first : last + 1].any()) for first, last in track.blinks())
-        blinks[1] += int(np.count_nonzero(np.diff(shut.astype(int), prepend=0) == 1))
+        shares_seen.append(track.share_seen)
+        closed = clip.truth.blink > 0.9
+        blinks[0] += sum(bool(closed[first : last + 1].any()) for first, last in track.blinks())
+        blinks[1] += int(np.count_nonzero(np.diff(closed.astype(int), prepend=0) == 1))
     return {
-        "frames_seen": round(float(np.mean(seen)), 4),
+        "frames_seen": round(float(np.mean(shares_seen)), 4),
         "error": dict(zip(LANDMARK_NAMES, np.mean(errors, axis=0).round(4).tolist(), strict=True)),
         "mean_error": round(float(np.mean(errors)), 4),
         "change_between_frames": round(float(np.mean(changes)), 4),
@@ -70,11 +70,11 @@ def follow(family: FaceFamily, people: int, detector: FaceMeshDetector) -> dict[
 
 
 def find_small(family: FaceFamily, people: int, detector: FaceMeshDetector) -> dict[str, str]:
-    """Search whole frames of texture for one small face each."""
+    """Detect one small face in each frame of texture."""
     random = np.random.default_rng(0)
     answers = {}
     for distance in SMALL:
-        found = 0
+        detected = 0
         for seed in range(people):
             face = family.face(2000 + seed, (320, 320))
             exact = face.five_points(FaceState())
@@ -87,16 +87,16 @@ def find_small(family: FaceFamily, people: int, detector: FaceMeshDetector) -> d
             frame[top : top + side, left : left + side] = small[..., None]
             exact = (exact + 0.5) * (side / 320) - 0.5 + (left, top)
             faces = detector.detect(frame[None])[0]
-            found += any(np.linalg.norm(one.landmarks - exact, axis=-1).mean() < 0.3 * distance for one in faces)
-        answers[f"{distance} pixels between the eyes"] = f"{found} of {people}"
+            detected += any(np.linalg.norm(one.landmarks - exact, axis=-1).mean() < 0.3 * distance for one in faces)
+        answers[f"{distance} pixels between the eyes"] = f"{detected} of {people}"
     return answers
 
 
 def main() -> None:
-    """Measure each kind of face and print what came out."""
+    """Measure each face family and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--face_model", type=Path, help="folder of a morphable model, as the corpora take it")
-    parser.add_argument("--people", type=int, default=8, help="of each kind")
+    parser.add_argument("--face_model", type=Path, help="folder of a morphable model, as for the corpora")
+    parser.add_argument("--people", type=int, default=8, help="identities per face family")
     options = parser.parse_args()
     torch.set_num_threads(1)
     detector = FaceMeshDetector()

@@ -5,8 +5,8 @@
     python benchmarks/inference.py --training --batch-size 36 --device cuda          # memory and speed of training
     python benchmarks/inference.py --training --estimate --preset base --batch-size 36            # without a GPU
 
-Pixels are random: the time of a convolution does not depend on them. All timed alternatives of a comparison take turns
-in one run, so that a busy machine slows them alike; the best of the rounds is reported, and the median beside it.
+Pixels are random, because the time of a convolution does not depend on them. All alternatives are timed in turn, so
+that a busy machine slows them alike; best and median of the rounds are reported.
 """
 
 import argparse
@@ -32,20 +32,20 @@ GIB = 2**30
 
 
 def build(preset: str, device: str, dtype: torch.dtype = torch.float32) -> FDPForVideoClassification:
-    """Builds a preset with five labels and random weights, in eval mode."""
+    """Build a preset with five labels and random weights, in eval mode."""
     torch.manual_seed(0)
     return FDPForVideoClassification(FDPConfig.from_preset(preset, num_labels=5)).to(device, dtype).eval()
 
 
 def random_clips(model: FDPForVideoClassification, batch_size: int) -> torch.Tensor:
-    """Draws pixels in [-1, 1] in the shape that the model takes, on its device."""
+    """Draw pixels in [-1, 1] in the shape that the model takes, on its device."""
     config = model.config
     shape = (batch_size, config.num_frames, config.num_channels, config.image_size, config.image_size)
     return torch.rand(shape, device=model.device) * 2 - 1
 
 
 def seconds(function: Callable[[], object], device: str) -> float:
-    """Times one call, waiting for the device."""
+    """Time one call, synchronised with the device."""
     if device != "cpu":
         torch.accelerator.synchronize()
     start = time.perf_counter()
@@ -56,7 +56,7 @@ def seconds(function: Callable[[], object], device: str) -> float:
 
 
 def take_turns(functions: dict[str, Callable[[], object]], rounds: int, device: str) -> dict[str, list[float]]:
-    """Times the functions in turn, after one call each that does not count."""
+    """Time the functions in turn, after one warm-up call each."""
     for function in functions.values():
         function()
     times: dict[str, list[float]] = {name: [] for name in functions}
@@ -67,7 +67,7 @@ def take_turns(functions: dict[str, Callable[[], object]], rounds: int, device: 
 
 
 def macs_per_clip(preset: str) -> float:
-    """Counts multiply-accumulates of convolutions, linear layers and attention products for one clip."""
+    """Count multiply-accumulates of convolutions, linear layers and attention products for one clip."""
     model = build(preset, "cpu")
     model.set_attn_implementation("eager")
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -76,7 +76,7 @@ def macs_per_clip(preset: str) -> float:
 
 
 def preset_table(arguments: argparse.Namespace) -> dict[str, object]:
-    """Measures every preset at batch 1 and at the batch size asked for."""
+    """Measure every preset at batch size 1 and at `--batch-size`."""
     rows = []
     for preset in arguments.preset or PRESETS:
         macs = macs_per_clip(preset)
@@ -106,7 +106,7 @@ def preset_table(arguments: argparse.Namespace) -> dict[str, object]:
 
 
 def compare_loop(arguments: argparse.Namespace) -> dict[str, object]:
-    """Runs one clip through the released network: all frames in one batch, and frame by frame as the authors do."""
+    """Run one clip through the released network: all frames in one batch, and frame by frame as the authors do."""
     model = build("released", arguments.device)
     clip = random_clips(model, 1)
     frames = clip.flatten(0, 1)
@@ -139,14 +139,14 @@ def compare_loop(arguments: argparse.Namespace) -> dict[str, object]:
 
 
 def checkpoint_activations(model: FDPForVideoClassification, settings: dict[str, bool]) -> None:
-    """Turns checkpointing on; transformers 5.23 has renamed the method."""
+    """Enable activation checkpointing, whose method transformers 5.23 has renamed."""
     renamed = hasattr(model, "activation_checkpointing_enable")
     enable = model.activation_checkpointing_enable if renamed else model.gradient_checkpointing_enable
     enable(settings)
 
 
 def training_cost(arguments: argparse.Namespace) -> dict[str, object]:
-    """Trains each preset for a few steps (AdamW, autocast, checkpointing): highest memory, and speed."""
+    """Train each preset for a few steps (AdamW, autocast, checkpointing): highest memory, and speed."""
     presets = arguments.preset or PRESETS
     if arguments.device == "cpu" and len(presets) > 1:
         raise SystemExit(
@@ -156,7 +156,7 @@ def training_cost(arguments: argparse.Namespace) -> dict[str, object]:
 
 
 def train_a_preset(preset: str, arguments: argparse.Namespace) -> dict[str, object]:
-    """Measures one preset: the peak over its first full step, clips per second over the rounds that follow."""
+    """Measure one preset: the peak over its first full step, clips per second over the following rounds."""
     if arguments.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     model = build(preset, arguments.device).train()
@@ -175,7 +175,7 @@ def train_a_preset(preset: str, arguments: argparse.Namespace) -> dict[str, obje
         optimizer.step()
         optimizer.zero_grad()
 
-    # The first step, on two clips, makes the optimizer's state; the second is the one whose memory counts.
+    # The first step, on two clips, makes the optimizer's state; memory is measured over the second.
     for batch_size in (2, arguments.batch_size):
         step(batch_size)
     if arguments.device == "cuda":
@@ -196,13 +196,13 @@ def train_a_preset(preset: str, arguments: argparse.Namespace) -> dict[str, obje
 
 
 def estimate_training_memory(arguments: argparse.Namespace) -> dict[str, object]:
-    """Adds up what two training steps would hold, on tensors that have a size and no content.
+    """Add up the memory of two training steps, on tensors without content.
 
-    PyTorch's tracker counts parameters, gradients, AdamW's state and activations under bfloat16 autocast exactly; what
-    a device adds (context, convolution workspaces, fragmentation) is not in it.
+    PyTorch's tracker counts parameters, gradients, AdamW's state and activations under bfloat16 autocast exactly, but
+    not the additions of a device (context, convolution workspaces, fragmentation).
     """
     (preset,) = arguments.preset or ("base",)
-    # A tensor without content cannot be checked for NaN; the model skips that check while it is being traced.
+    # Under `is_compiling` the model skips the check for NaN, which tensors without content cannot pass.
     with FakeTensorMode(), unittest.mock.patch("torch.compiler.is_compiling", return_value=True):
         model = FDPForVideoClassification(FDPConfig.from_preset(preset, num_labels=5)).train()
         if not arguments.no_checkpointing:
@@ -233,7 +233,7 @@ def estimate_training_memory(arguments: argparse.Namespace) -> dict[str, object]
 
 
 def render(result: dict[str, object]) -> str:
-    """Draws the rows as a Markdown table."""
+    """Return the rows as a Markdown table."""
     rows = result["rows"]
     names = list(rows[0])
     lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
@@ -242,7 +242,7 @@ def render(result: dict[str, object]) -> str:
 
 
 def main() -> int:
-    """Parses the command line, measures, prints."""
+    """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", nargs="+", choices=PRESETS, help="presets to measure; all by default")
     parser.add_argument("--batch-size", type=int, default=8)
@@ -251,10 +251,10 @@ def main() -> int:
     parser.add_argument("--dtype", choices=DTYPES, default="float32")
     parser.add_argument("--threads", type=int, help="CPU threads; PyTorch's own choice by default")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--channels-last", action="store_true", help="lay the weights out for CPUs first")
+    parser.add_argument("--channels-last", action="store_true", help="weights in channels-last layout, for CPUs")
     parser.add_argument("--compare-loop", action="store_true", help="released network: batched against a frame loop")
     parser.add_argument("--training", action="store_true", help="peak memory and speed of training")
-    parser.add_argument("--estimate", action="store_true", help="with --training: add sizes up, run nothing")
+    parser.add_argument("--estimate", action="store_true", help="with --training: add up tensor sizes, no device")
     parser.add_argument("--no-checkpointing", action="store_true", help="with --training")
     parser.add_argument("--no-autocast", action="store_true", help="with --training: full precision")
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""The memory that a process took."""
+"""Peak memory of the process."""
 
 import platform
 import resource

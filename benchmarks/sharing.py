@@ -1,12 +1,12 @@
 """Several folds on one device at once: as processes, on CUDA streams of one process, or stacked by torch.func.
 
 `python benchmarks/training.py share --device cuda --preset tiny --folds 1 2 4 8` prints the table. All three train the
-same networks on the same batches by the same arithmetic: forward, loss, backward, AdamW; reading clips, augmentation
-and gradient clipping are left out, and so are the checks of the input, which wait for the device.
+same networks on the same batches: forward, loss, backward, AdamW. Reading clips, augmentation, gradient clipping and
+the checks of the input, which synchronise the device, are left out.
 
 Batch norm under torch.func: its running statistics are buffers, so they are stacked as the parameters are and mapped
-over; the layer then updates each network's own row of them in place. Drop path draws for each network by itself
-(`randomness="different"`), so stacked folds would not repeat the bits of folds trained alone.
+over; the layer then updates each network's row of them in place. Drop path draws separately for each network
+(`randomness="different"`), so that stacked folds do not equal folds trained alone bit by bit.
 """
 
 import os
@@ -36,7 +36,7 @@ Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def build_models(preset: str, count: int, device: torch.device, **overrides: Any) -> list[Any]:
-    """Return networks in training mode (`list[FDPForVideoClassification]`), each with its own weights."""
+    """Return networks in training mode (`list[FDPForVideoClassification]`), each of its own seed."""
     from modeling_fdp import FDPConfig, FDPForVideoClassification
 
     config = FDPConfig.from_preset(preset, num_labels=NUM_CLASSES, **overrides)
@@ -48,7 +48,7 @@ def build_models(preset: str, count: int, device: torch.device, **overrides: Any
 
 
 def make_batch(config: Any, batch_size: int, seed: int, device: torch.device) -> Batch:
-    """Return frames, labels and dynamic images (`tuple`) of one fold: noise, since only sizes matter here."""
+    """Return frames, labels and dynamic images (`tuple`) of one fold: noise, because only sizes matter."""
     from modeling_fdp.dynamic_image_fdp import dynamic_image_target
 
     generator = torch.Generator().manual_seed(seed)
@@ -59,7 +59,7 @@ def make_batch(config: Any, batch_size: int, seed: int, device: torch.device) ->
 
 
 def training_loss(output: Any, batch: Batch, config: Any) -> torch.Tensor:
-    """Return the model's own loss (0-d), made outside so that torch.func can map over it."""
+    """Return the model's loss (0-d), computed outside of it so that torch.func can map over it."""
     from modeling_fdp.temporal_pooling_fdp import rank_hinge_loss
 
     _, labels, target = batch
@@ -69,7 +69,7 @@ def training_loss(output: Any, batch: Batch, config: Any) -> torch.Tensor:
 
 
 def streamed_step(models: Sequence[Any], batches: Sequence[Batch], device: torch.device) -> Callable[[], None]:
-    """Return what trains every network by one step, each on a CUDA stream of its own; on a CPU one after the other."""
+    """Return a function that trains every network by one step, each on its own CUDA stream; on a CPU in turn."""
     on_card = device.type == "cuda"
     streams = [torch.cuda.stream(torch.cuda.Stream(device)) if on_card else nullcontext() for _ in models]
     optimizers = [torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE) for model in models]
@@ -87,13 +87,13 @@ def streamed_step(models: Sequence[Any], batches: Sequence[Batch], device: torch
 def stacked_step(
     models: Sequence[Any], batches: Sequence[Batch]
 ) -> tuple[Callable[[], None], dict[str, torch.Tensor]]:
-    """Return what trains all networks by one step as one, and their stacked parameters and buffers (`dict`).
+    """Return a function that trains all networks by one joint step, and their stacked parameters and buffers (`dict`).
 
-    AdamW works number by number, so on stacked parameters it does what it does on each network's own.
+    AdamW is elementwise, so that stacked parameters are updated as those of each network alone.
     """
     parameters, buffers = stack_module_state(list(models))
     skeleton, config = models[0], models[0].config
-    # Fused attention on a CPU has no batching rule: vmap would run it network by network.
+    # Eager, because fused attention on a CPU has no batching rule and vmap would loop over networks.
     skeleton.set_attn_implementation("eager")
     optimizer = torch.optim.AdamW(parameters.values(), lr=LEARNING_RATE)
     together: Batch = tuple(torch.stack(part) for part in zip(*batches, strict=True))
@@ -114,13 +114,13 @@ def stacked_step(
 
 @contextmanager
 def unchecked() -> Iterator[None]:
-    """Leave out the model's checks of its input, as a compiled model does."""
+    """Skip the model's checks of its input, as a compiled model does."""
     with patch("torch.compiler.is_compiling", return_value=True):
         yield
 
 
 def timed(step: Callable[[], None], steps: int, device: torch.device, wait: Callable[[], Any]) -> tuple[float, float]:
-    """Return when the measured steps began and ended (`tuple` of seconds on the machine's clock)."""
+    """Return start and end of the measured steps (`tuple` of seconds on the machine's clock)."""
 
     def finish() -> None:
         if device.type == "cuda":
@@ -140,7 +140,7 @@ def timed(step: Callable[[], None], steps: int, device: torch.device, wait: Call
 
 
 def _train_alone(rank: int, options: Any, threads: int, barrier: Any, spans: Any) -> None:
-    """The body of one of several processes on a device."""
+    """Main function of one of several processes on a device."""
     torch.set_num_threads(threads)
     device = torch.device(options.device)
     (model,) = build_models(options.preset, 1, device)
@@ -149,9 +149,9 @@ def _train_alone(rank: int, options: Any, threads: int, barrier: Any, spans: Any
 
 
 def measure_processes(options: Any, folds: int) -> float:
-    """Return the seconds in which so many processes train one fold each; they share the cores of the machine."""
+    """Return the seconds in which `folds` processes train one fold each; they share the cores of the machine."""
     context = multiprocessing.get_context("spawn")
-    # A process that dies, most likely for want of memory, must not let the others wait for it without end.
+    # With a timeout, because a process may end early, most likely for lack of memory.
     barrier, spans = context.Barrier(folds, timeout=LONGEST_WAIT_S), context.Queue()
     threads = max(options.threads // folds, 1)
     processes = [
@@ -165,12 +165,12 @@ def measure_processes(options: Any, folds: int) -> float:
         raise SystemExit(
             f"{folds} folds at once: a process ended early, see above; try fewer folds or smaller batches"
         )
-    found = [spans.get() for _ in processes]
-    return max(end for _, end in found) - min(start for start, _ in found)
+    measured = [spans.get() for _ in processes]
+    return max(end for _, end in measured) - min(start for start, _ in measured)
 
 
 def measure_in_one_process(options: Any, folds: int, way: str) -> float:
-    """Return the seconds in which one process trains so many folds together."""
+    """Return the seconds in which one process trains `folds` folds together."""
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
     models = build_models(options.preset, folds, device)

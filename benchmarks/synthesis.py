@@ -2,8 +2,8 @@
 
 python -m benchmarks.synthesis [--face_model DIR] [--frames 120] [--json]
 
-Processor time of short bursts: where other programs share the core they empty its caches, so that the median is lower
-than on an idle machine; the best burst is what an idle one does.
+Processor time of short bursts. The median rate is lower where other programs on the core empty its caches; the best
+burst is close to that of an idle machine.
 """
 
 import argparse
@@ -35,12 +35,12 @@ def time_family(family: FaceFamily, size_hw: tuple[int, int], num_frames: int) -
 
     Returns:
         `dict`: kind, size, frames per processor second with camera and JPEG (median and best of bursts of ten
-        frames), milliseconds that the truth about a frame takes, and the seconds that a new identity takes.
+        frames), milliseconds of ground truth per frame, and seconds per new identity.
     """
     family.face(0, size_hw)
-    begun = time.process_time()
+    start = time.process_time()
     face = family.face(1, size_hw)
-    identity_s = time.process_time() - begun
+    identity_s = time.process_time() - start
     performance = plan_performance(
         (1,),
         [("happiness", "6+12")],
@@ -48,23 +48,23 @@ def time_family(family: FaceFamily, size_hw: tuple[int, int], num_frames: int) -
         difficulty="medium",
         duration_s=((num_frames - 1) / 200.0,) * 2,
     )
-    # Displacement maps and compiled code are made once.
+    # Warm up: displacement maps and compiled code are made once.
     next(film(face, performance))
     measure(face, performance)
     bursts, frames = [], film(face, performance)
     for _ in range(performance.num_frames // BURST):
-        begun = time.process_time()
+        start = time.process_time()
         for frame in islice(frames, BURST):
             jpeg_bytes(frame, performance.jpeg_quality)
-        bursts.append((time.process_time() - begun) / BURST)
-    begun = time.process_time()
+        bursts.append((time.process_time() - start) / BURST)
+    start = time.process_time()
     measure(face, performance)
     return {
         "faces": family.name,
         "size": f"{size_hw[0]}x{size_hw[1]}",
         "frames_per_second": round(1 / statistics.median(bursts)),
         "best_burst": round(1 / min(bursts)),
-        "truth_ms": round(1000 * (time.process_time() - begun) / performance.num_frames, 2),
+        "truth_ms": round(1000 * (time.process_time() - start) / performance.num_frames, 2),
         "identity_s": round(identity_s, 2),
     }
 

@@ -1,9 +1,9 @@
 """Speed and memory of training: `python benchmarks/training.py {loading,memory,folds,share}` prints a table.
 
-`loading`: share of a training step that reading clips takes, by torch's profiler. `memory`: highest resident memory
-of a run on 250 and on 2,500 clips. `folds`: wall time of leave-one-subject-out on a tree of CASME II's size, and of
-the same command once every fold is finished. `share`: folds per second when several share a device, as processes, on
-CUDA streams or stacked by torch.func. Clips are noise: only their number and size matter here.
+`loading`: share of a training step that reading clips takes, by torch's profiler. `memory`: peak resident memory of a
+run on 250 and on 2,500 clips. `folds`: wall time of leave-one-subject-out on a tree of CASME II's size, and of the
+same command once every fold is finished. `share`: folds per second when several share a device, as processes, on CUDA
+streams or stacked by torch.func. Clips are noise, because only their number and size matter.
 """
 
 import argparse
@@ -87,10 +87,10 @@ def build_trainer(folder: Path, num_clips: int, preset: str, max_steps: int, on_
         batches=ClipBatches(
             clips, FDPVideoProcessor(alignment="none"), BatchOptions(), network.num_frames, accelerator.device
         ),
-        build_model=lambda facts: method.build(network, facts),
+        build_model=lambda fold_facts: method.build(network, fold_facts),
         augmentation=build_augmentation(AugmentationConfig.default(), NUM_CLASSES, method.followers),
         identity="benchmark",
-        report=lambda *facts: None,
+        report=lambda *event: None,
     )
     return FoldTrainer(context, make_folds(table, "loso")[0], 0, "s0", folder / "work")
 
@@ -104,15 +104,15 @@ def measure_loading(preset: str, steps: int) -> None:
 
     warm_up = 2
     load, step = ClipBatches.load, StageTrainer._step
-    begun = []
+    started = []
 
     def recorded_load(self: ClipBatches, *arguments: object) -> object:
-        with record_function("warm-up" if len(begun) <= warm_up else "load clips"):
+        with record_function("warm-up" if len(started) <= warm_up else "load clips"):
             return load(self, *arguments)
 
     def recorded_step(self: StageTrainer, *arguments: object) -> object:
-        begun.append(None)
-        with record_function("warm-up" if len(begun) <= warm_up else "training step"):
+        started.append(None)
+        with record_function("warm-up" if len(started) <= warm_up else "training step"):
             return step(self, *arguments)
 
     with (
@@ -121,7 +121,7 @@ def measure_loading(preset: str, steps: int) -> None:
         patch.object(StageTrainer, "_step", recorded_step),
         profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiler,
     ):
-        # A card works on while the next clips are loaded; what is measured here is the work of loading them.
+        # On the CPU, because a card computes while clips are loaded, which would hide the time of loading.
         trainer = build_trainer(Path(folder), 246, preset, steps + warm_up, on_cpu=True)
         trainer._train(trainer.options.batch_size)
     events = {event.key: event for event in profiler.key_averages()}
@@ -135,7 +135,7 @@ def measure_loading(preset: str, steps: int) -> None:
 
 
 def measure_memory(preset: str, steps: int) -> None:
-    """Print the highest resident memory of training on few and on many clips, each in a process of its own."""
+    """Print the peak resident memory of training on few and on many clips, each in its own process."""
     print("| preset | clips | pixels on disk (MiB) | highest resident memory (MiB) |")
     print("|---|---|---|---|")
     for num_clips in (250, 2500):
@@ -146,7 +146,7 @@ def measure_memory(preset: str, steps: int) -> None:
 
 
 def train_and_print_memory(preset: str, num_clips: int, steps: int) -> None:
-    """Train and predict one fold, then print the highest resident memory of this process in MiB."""
+    """Train and predict one fold, then print the peak resident memory of this process in MiB."""
     with tempfile.TemporaryDirectory() as folder:
         build_trainer(Path(folder), num_clips, preset, steps).train()
     print(f"{peak_resident_bytes() / 2**20:.0f}")

@@ -1,14 +1,13 @@
-"""How a checkpoint stands other windows, other light and other crops than it was trained on.
+"""Accuracy of a checkpoint on other windows, light and crops than those of its training.
 
-    python -m benchmarks windows --model CKPT                           # renders its own recordings
+    python -m benchmarks windows --model CKPT                           # renders recordings
     python -m benchmarks windows --model CKPT --corpus NAME --data_dir DIR --label_set SET
     python -m benchmarks windows --model CKPT --short                   # ten rows
 
 One row per disturbance: unweighted F1 (UF1), accuracy, mean confidence, and the change of UF1 against the trimmed row
 with a 95% interval, from a paired bootstrap over people (`evaluation_fdp.intervals`). A corpus must hold whole
-recordings, with frames before and after its movements, of people whom the checkpoint has never seen. Judge a model
-that learnt one renderer's faces on those of the other as well (`--face_model`), and speech by a corpus that was
-rendered with `--speech`.
+recordings, with frames before and after its movements, of people on whom the checkpoint was not trained. Evaluate a
+model of one face family on the other as well (`--face_model`), and speech on a corpus rendered with `--speech`.
 """
 
 import argparse
@@ -32,7 +31,7 @@ from training_fdp.methods.pretrained import checkpoint_source, load_pretrained
 
 TRIMMED = "trimmed"
 BATCH_SIZE = 32
-# The recordings of the command's own: rendered people whom no training of this repository has drawn.
+# Recordings rendered by default, with a seed that no training of this repository uses.
 OWN_RECORDINGS: dict[str, Any] = {
     "num_subjects": 26,
     "num_clips": 246,
@@ -48,19 +47,19 @@ Answer = Callable[[Sequence[Frames]], NDArray[np.float64]]
 def judge(
     answer: Answer, recordings: Sequence[Recording], num_labels: int, names: Sequence[str] = (), seed: int = 0
 ) -> dict[str, dict[str, Any]]:
-    """Disturb recordings and count what is answered.
+    """Disturb recordings and compute the metrics of the predictions.
 
     Args:
         answer (`Callable`): takes clips, uint8 `(num_frames, height, width)` of any length, and returns probabilities
             of shape `(num_clips, num_labels)`.
-        recordings (`Sequence[Recording]`): movements with what was filmed around them.
+        recordings (`Sequence[Recording]`): movements with the frames around them.
         num_labels (`int`): classes.
         names (`Sequence[str]`, *optional*): rows of `DISTURBANCES`; all by default. The trimmed row comes first.
-        seed (`int`, *optional*, defaults to 0): of everything that is drawn at random, per row and recording.
+        seed (`int`, *optional*, defaults to 0): seed of all random draws, per row and recording.
 
     Returns:
-        `dict[str, dict]`: per row `confidence`; where a class is right, `uf1` and `accuracy`; and, but for the trimmed
-        row, the `change` of UF1 against it and the 95% `interval` of that.
+        `dict[str, dict]`: per row `confidence`; except in `NOTHING_MOVES`, `uf1` and `accuracy`; and, but for the
+        trimmed row, the `change` of UF1 against it and the 95% `interval` of that.
     """
     labels = [recording.label for recording in recordings]
     people = [recording.subject for recording in recordings]
@@ -68,55 +67,55 @@ def judge(
     trimmed: SubjectCounts | None = None
     for name in [TRIMMED, *(name for name in names or DISTURBANCES if name != TRIMMED)]:
         disturb, number = DISTURBANCES[name], list(DISTURBANCES).index(name)
-        clips = [disturb(rec, np.random.default_rng([seed, number, place])) for place, rec in enumerate(recordings)]
+        clips = [disturb(rec, np.random.default_rng([seed, number, item])) for item, rec in enumerate(recordings)]
         probabilities = answer(clips)
         rows[name] = {"confidence": float(probabilities.max(1).mean())}
         if name in NOTHING_MOVES:
             continue
         predictions = probabilities.argmax(1).tolist()
-        found = classification_metrics(predictions, labels, num_labels)
+        figures = classification_metrics(predictions, labels, num_labels)
         counts = SubjectCounts.of([SeedAnswers(people, labels, predictions)], num_labels)
-        rows[name] |= {"uf1": found["uf1"], "accuracy": found["accuracy"]}
+        rows[name] |= {"uf1": figures["uf1"], "accuracy": figures["accuracy"]}
         if trimmed is None:
             trimmed = counts
             continue
         rows[name] |= {
-            "change": found["uf1"] - rows[TRIMMED]["uf1"],
+            "change": figures["uf1"] - rows[TRIMMED]["uf1"],
             "interval": list(paired_intervals(counts, trimmed)["uf1"]),
         }
     return rows
 
 
 def network_answer(model: Any, processor: FDPVideoProcessor) -> Answer:
-    """Let a checkpoint answer: its own processor samples the frames of each clip and evens what it evens."""
-    # The clips are aligned already, and a processor that is built for each of them would take longer than they do.
+    """Return a function from clips to probabilities, with the frame sampling of the checkpoint's processor."""
+    # One processor for all clips, because building it takes longer than a clip; without alignment, which is done.
     sampler = FDPVideoProcessor(**{**processor.to_dict(), "alignment": "none", "num_frames": model.config.num_frames})
 
     @torch.inference_mode()
     def answer(clips: Sequence[Frames]) -> NDArray[np.float64]:
-        found = []
+        probabilities = []
         for start in range(0, len(clips), BATCH_SIZE):
-            # With an axis of colours: four gray frames could be one frame of four channels.
+            # With a channel axis, because four gray frames could be one frame of four channels.
             batch = sampler([clip[..., None] for clip in clips[start : start + BATCH_SIZE]], return_tensors="pt")
             logits = model(pixel_values=batch["pixel_values"].to(model.device, model.dtype)).logits
-            found.append(logits.double().softmax(-1).cpu().numpy())
-        return np.concatenate(found)
+            probabilities.append(logits.double().softmax(-1).cpu().numpy())
+        return np.concatenate(probabilities)
 
     return answer
 
 
 def read_recordings(rows: Sequence[Mapping[str, Any]], processor: FDPVideoProcessor) -> list[Recording]:
-    """Read the whole recording of every clip, cropped as the clip alone would be, and in the crops of `CROPS`.
+    """Read the whole recording of every clip, in the crop of the clip alone and in the crops of `CROPS`.
 
     Args:
-        rows (`Sequence[Mapping]`): of a corpus of frame folders (see `hub_datasets.base.clip_features`).
-        processor (`FDPVideoProcessor`): finds the face.
+        rows (`Sequence[Mapping]`): rows of a corpus of frame folders (see `hub_datasets.features.clip_features`).
+        processor (`FDPVideoProcessor`): aligns the clips.
 
     Returns:
         `list[Recording]`: one per row that has a class.
 
     Raises:
-        ValueError: a clip that is no folder of frames, or whose recording begins and ends with it.
+        ValueError: a clip is not a folder of frames, or its recording has no other frames.
     """
     crop_processors = {
         name: FDPVideoProcessor(**{**processor.to_dict(), "crop_scale": processor.crop_scale * factor})
@@ -133,7 +132,7 @@ def read_recordings(rows: Sequence[Mapping[str, Any]], processor: FDPVideoProces
                 f"windows need a folder with the frames around a movement, but {row['clip_id']} has none; give a "
                 "corpus of whole recordings (python -m hub_datasets generate --neutral_s 0.355)."
             )
-        # An unknown apex is taken to lie in the middle.
+        # The middle replaces an unknown apex.
         apex = whole["apex_index"] if whole["apex_index"] is not None else (onset + offset) // 2
         aligned = processor.align_clip(whole["frames"], clip_id=row["clip_id"])
         crops = {"as trained": aligned.frames.numpy()}
@@ -151,7 +150,7 @@ def read_recordings(rows: Sequence[Mapping[str, Any]], processor: FDPVideoProces
 
 
 def _other_points(points: NDArray[np.float64], crop_scale: float, degrees: float, down: float) -> NDArray[np.float64]:
-    """Turn five points about their middle, and move them up by 64ths of the crop, which then shows the face lower."""
+    """Rotate five points about their mean and move them up by 64ths of the crop, which lowers the face in it."""
     angle, middle = np.deg2rad(degrees), points.mean(0)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     side = crop_scale * np.ptp(points, axis=0).max()
@@ -159,7 +158,7 @@ def _other_points(points: NDArray[np.float64], crop_scale: float, degrees: float
 
 
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """Draw the rows as a Markdown table."""
+    """Return the rows as a Markdown table."""
     lines = ["| what is shown | UF1 | accuracy | confidence | change of UF1 | 95% |", "|---|---|---|---|---|---|"]
     for name, row in rows.items():
         if "uf1" not in row:
@@ -174,17 +173,19 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def main() -> int:
-    """Parse the command line, judge, print."""
+    """Parse the command line, evaluate, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="checkpoint: a folder in Hub format or NAMESPACE/NAME")
     parser.add_argument("--corpus", default="synthetic", help="corpus of whole recordings (synthetic)")
     parser.add_argument("--data_dir", type=Path, help="its folder; the synthetic corpus is rendered when omitted")
-    parser.add_argument("--label_set", help="of the corpus; the one whose classes are the checkpoint's when omitted")
-    parser.add_argument("--face_model", help="folder of a morphable model, to render other faces than the built-in")
-    parser.add_argument("--output_dir", type=Path, help="where recordings are rendered to (the cache of datasets)")
+    parser.add_argument(
+        "--label_set", help="label set of the corpus; the one with the checkpoint's classes when omitted"
+    )
+    parser.add_argument("--face_model", help="folder of a morphable model, rendered instead of the built-in faces")
+    parser.add_argument("--output_dir", type=Path, help="folder for rendered recordings (the cache of datasets)")
     parser.add_argument("--short", action="store_true", help="ten rows")
     parser.add_argument("--rows", nargs="+", choices=list(DISTURBANCES), help="rows by name")
-    parser.add_argument("--seed", type=int, default=0, help="of what is drawn at random (0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random draws (0)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
     model = load_pretrained(options.model, "--model")[0].eval()
@@ -200,16 +201,16 @@ def main() -> int:
     rows = builder(data_dir=data_dir, config_name=label_set).prepare()
     rows = rows.align_labels_with_mapping({name: number for number, name in enumerate(classes)}, "label")
     recordings = read_recordings(rows, processor)
-    # Clips that came without landmarks cannot be cropped otherwise.
-    known = [name for name in DISTURBANCES if name not in CROPS or name in recordings[0].crops]
-    names = options.rows or [name for name in known if not options.short or name in SHORT]
-    found = judge(network_answer(model, processor), recordings, len(classes), names, options.seed)
-    print(json.dumps(found) if options.json else table(found))
+    # Clips aligned without landmarks have no other crops.
+    available = [name for name in DISTURBANCES if name not in CROPS or name in recordings[0].crops]
+    names = options.rows or [name for name in available if not options.short or name in SHORT]
+    results = judge(network_answer(model, processor), recordings, len(classes), names, options.seed)
+    print(json.dumps(results) if options.json else table(results))
     return 0
 
 
 def _render(folder: Path | None, face_model: str | None) -> Path:
-    """Render the command's own recordings, or find them where they were rendered before."""
+    """Render the default recordings unless they are rendered already; return their folder."""
     from datasets import config
 
     from hub_datasets.synthetic.layouts import LAYOUTS

@@ -1,4 +1,4 @@
-"""Writing so that a file is either the old one or the new one, whole, whatever happens in between."""
+"""Atomic writes: after an interruption a file is the old one or the new one, never a part of it."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file beside its place, bring it to the disk, then rename it into place.
+    """Write a temporary file beside `path`, flush it to disk, then rename it to `path`.
 
     Args:
         path (`Path`):
@@ -22,22 +22,22 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     Raises:
         OSError: the disk is full or read-only; the old file, if any, is as it was.
     """
-    aside = name_beside(path, ".tmp")
+    temporary = name_beside(path, ".tmp")
     try:
-        with aside.open("wb") as file:
+        with temporary.open("wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(aside, path)
+        os.replace(temporary, path)
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
 
 
 def name_beside(path: Path, suffix: str) -> Path:
-    """Return a name (`Path`) beside a file that no other writer takes, on whatever machine.
+    """Return a temporary name (`Path`) beside a file, unique among writers on all machines.
 
-    A file made under it has the permissions that others expect; one of `tempfile` could be read by its owner alone.
+    Not by `tempfile`, because only the owner could read its files.
     """
     return path.with_name(f".{path.name}.{uuid.uuid4().hex}{suffix}")
 
@@ -63,27 +63,27 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def publish_folder(aside: Path, place: Path) -> None:
-    """Bring a finished folder to the disk, file by file, and rename it into place."""
-    for path in sorted(aside.rglob("*")):
+def publish_folder(staging_folder: Path, destination: Path) -> None:
+    """Flush a finished folder to disk, file by file, then rename it to its destination."""
+    for path in sorted(staging_folder.rglob("*")):
         if path.is_file():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-    _sync_folder(aside)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    os.rename(aside, place)
-    _sync_folder(place.parent)
+    _sync_folder(staging_folder)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    os.rename(staging_folder, destination)
+    _sync_folder(destination.parent)
 
 
 def fresh_folder(path: Path) -> Path:
-    """Return the folder (`Path`), empty: what an interrupted run left there is removed."""
+    """Make the folder and return it (`Path`), without the files of an interrupted run."""
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
     return path
 
 
 def _sync_folder(path: Path) -> None:
-    """Bring a rename to the disk; folders cannot be opened on Windows, where the rename itself has to do."""
+    """Flush a rename to disk, except on Windows, where folders cannot be opened."""
     if os.name == "nt":
         return
     descriptor = os.open(path, os.O_RDONLY)

@@ -22,9 +22,9 @@ def comparison_table(
 
     Args:
         results (`Mapping[str, Results]`): Results by name, of the same clips; not empty.
-        titles (`Mapping[str, str]`): What the table calls them; the name itself where there is none.
-        reference (`str`, *optional*): Name that the others are compared with: a column then holds their difference in
-            UF1 points.
+        titles (`Mapping[str, str]`): Titles by name; the name itself where there is none.
+        reference (`str`, *optional*): Name of the method to compare with: a column then holds the difference in UF1
+            points of the others.
         more_columns (`Mapping[str, Mapping[str, str]]`, *optional*): Cells by heading and name, put at the end; empty
             where there is none.
         differences (`Mapping[str, tuple[float, float]]`, *optional*): By name the 95% interval of the difference in
@@ -35,17 +35,17 @@ def comparison_table(
         class shares comes first.
 
     Raises:
-        ConfigError: two methods ran on other clips or by another protocol, or one held nobody out.
+        ConfigError: two methods differ in clips or protocol, or one held nobody out.
     """
-    benchmarks = {name: _benchmark_of(name, found) for name, found in results.items()}
+    benchmarks = {name: _benchmark_of(name, run) for name, run in results.items()}
     _require_same_clips(results, benchmarks)
     title = METRICS[HEADLINE].title
     header = ["method", *(metric.title for metric in METRICS.values()), f"95% interval of {title}", "seeds"]
-    # Class counts of unfinished runs are incomplete, so chance is that of a finished one where there is any.
+    # Class counts of unfinished runs are incomplete, so chance is that of a finished run where there is one.
     fullest = max(results, key=lambda name: results[name].complete)
     chance = benchmarks[fullest].chance["prior"]
     guessing = ["guessing by the class shares", *(f"{chance[name]:.3f}" for name in METRICS), "", ""]
-    rows = {name: _cells(titles.get(name, name), results[name], found) for name, found in benchmarks.items()}
+    rows = {name: _cells(titles.get(name, name), results[name], run) for name, run in benchmarks.items()}
     columns = dict(more_columns or {})
     if reference in benchmarks:
         columns = {**_differences(benchmarks, reference, differences or {}), **columns}
@@ -60,12 +60,12 @@ def comparison_table(
 def paired_differences(
     results: Mapping[str, Results], folders: Mapping[str, Path], reference: str
 ) -> dict[str, Interval]:
-    """Compute the intervals over subjects of the difference in UF1 between runs and one that they are compared with.
+    """Compute the 95% intervals over subjects of the difference in UF1 between runs and a reference run.
 
     Args:
         results (`Mapping[str, Results]`): Results by name.
         folders (`Mapping[str, Path]`): The OUT of each, with its predictions.csv.
-        reference (`str`): Name of the run that the others are compared with.
+        reference (`str`): Name of the reference run.
 
     Returns:
         `dict[str, tuple[float, float]]`: `(low, high)` by name, without the reference; runs with missing folds are
@@ -74,7 +74,7 @@ def paired_differences(
     Raises:
         ResultsError: a predictions.csv that does not fit its results.
     """
-    complete = [name for name, found in results.items() if found.complete and found.benchmark is not None]
+    complete = [name for name, run in results.items() if run.complete and run.benchmark is not None]
     if reference not in complete:
         return {}
     counts = {name: _counts(folders[name], results[name]) for name in complete}
@@ -106,8 +106,8 @@ def _differences(
     base = benchmarks[reference].figures[HEADLINE]
     points = f"{METRICS[HEADLINE].title} points"
     cells = {
-        name: f"{100 * (found.figures[HEADLINE] - base):+.1f}"
-        for name, found in benchmarks.items()
+        name: f"{100 * (benchmark.figures[HEADLINE] - base):+.1f}"
+        for name, benchmark in benchmarks.items()
         if name != reference
     }
     columns = {points: cells}
@@ -136,9 +136,9 @@ def _require_same_clips(results: Mapping[str, Results], benchmarks: Mapping[str,
         # Class counts of unfinished runs are incomplete, so they are not compared.
         if results[first].complete and results[name].complete:
             pairs.append(("class_counts", benchmarks[first].class_counts, benchmarks[name].class_counts))
-        for fact, expected, found in pairs:
-            if found != expected:
+        for field, expected, given in pairs:
+            if given != expected:
                 raise ConfigError(
-                    f"a table compares methods on the same clips, but {fact} of {first} is {expected} and of {name} "
-                    f"{found}; give each corpus and protocol an --output_dir of its own"
+                    f"a table compares methods on the same clips, but {field} of {first} is {expected} and of {name} "
+                    f"{given}; give each corpus and protocol an --output_dir of its own"
                 )

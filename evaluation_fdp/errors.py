@@ -10,8 +10,8 @@ class ConfigError(UserError, ValueError):
 
 
 class ProtocolError(ConfigError):
-    """The corpus cannot be split as the protocol asks (too few subjects, a class that no training clip shows, ...)."""
+    """The corpus cannot be split as the protocol asks (too few subjects, a class without a training clip, ...)."""
 
 
 class ResultsError(UserError, ValueError):
-    """A results.json, or predictions beside it, that cannot be read or contradict themselves."""
+    """A results.json, or the predictions.csv beside it, that cannot be read or is inconsistent."""

@@ -1,4 +1,4 @@
-"""The report's pictures. Drawn without a display; written so that a reader never meets half a file."""
+"""Pictures of the report, drawn without a display and written atomically."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
@@ -16,7 +16,7 @@ CURVE_ALPHA = 0.35
 
 
 def read_samples(folder: Path, count: int) -> list[dict[str, Any]]:
-    """Read what the pictures of single clips are drawn from.
+    """Read the samples from which pictures of single clips are drawn.
 
     Args:
         folder (`Path`): Holds one archive per fold, whose arrays have one entry per clip.
@@ -72,7 +72,7 @@ def draw_subject_accuracy(path: Path, correct: Mapping[str, tuple[int, int]]) ->
 
 def draw_training_curves(path: Path, curves: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
     """Draw the loss and its parts over the steps: a line per fold, their mean, each part in its own panel."""
-    # A checkpoint that was judged as it is has no steps: its panel stays empty.
+    # A checkpoint evaluated without training has no steps: its panel stays empty.
     names = [name for name in next(iter(curves.values())) if name != "learning_rate"] or ["loss"]
 
     def draw(figure: Any) -> None:
@@ -92,7 +92,7 @@ def draw_training_curves(path: Path, curves: Mapping[str, Mapping[str, Sequence[
 
 
 def draw_clips(path: Path, clips: Sequence[Mapping[str, Any]]) -> None:
-    """Draw what a method shows of a few clips, one row each.
+    """Draw the pictures and curves that a method returns for a few clips, one row each.
 
     Args:
         path (`Path`): The picture.

@@ -1,4 +1,4 @@
-"""The fold record: one folder with what a finished fold found, complete or not there at all."""
+"""The fold record: one folder with the results of a finished fold, complete or absent."""
 
 import dataclasses
 import logging
@@ -25,13 +25,13 @@ RECORDED_PACKAGES = ("fdp-micro-expression", "torch", "transformers", "datasets"
 
 @dataclass
 class Predictions:
-    """What a model says about some clips, row by row.
+    """Predictions of a model for some clips, row by row.
 
     Args:
         rows (`list[int]`): Rows of the clip table.
         probabilities (`np.ndarray` of shape `(num_clips, num_labels)`): float64, rows sum to 1.
-        answers (`list[dict[str, float]]`): What the model answers beyond the class, by name, finite; one dictionary
-            per clip, empty where it answers nothing else.
+        answers (`list[dict[str, float]]`): Numbers that the method returns beyond the class, by name, finite; one
+            dictionary per clip, empty where there are none.
     """
 
     rows: list[int]
@@ -63,16 +63,16 @@ class Predictions:
 
 @dataclass(frozen=True)
 class ClipPrediction:
-    """The answer about one held-out clip.
+    """Prediction for one held-out clip.
 
     Args:
         clip_id (`str`): Its name.
         corpus (`str`): Its corpus.
-        subject (`str`): Whom it shows.
+        subject (`str`): Its subject.
         label (`int`): True class.
         prediction (`int`): Predicted class.
         probabilities (`list[float]`): One per class.
-        answers (`dict[str, float]`): What the model answers beyond the class; see [`Predictions`].
+        answers (`dict[str, float]`): Numbers beyond the class; see [`Predictions`].
     """
 
     clip_id: str
@@ -89,7 +89,7 @@ class LiteratureSelection:
     """The epoch of a fold that scored best on its own held-out clips, as much of the literature selects. Not a result.
 
     Args:
-        step (`int`): Optimiser steps behind it.
+        step (`int`): Optimiser steps of that epoch's end.
         accuracy (`float`): On the held-out clips, in [0, 1].
         predictions (`list[int]`): Predicted class per held-out clip, in the order of the record's predictions.
     """
@@ -101,10 +101,10 @@ class LiteratureSelection:
 
 @dataclass(frozen=True)
 class FoldRecord:
-    """What a finished fold found; the content of `fold.json`.
+    """Results of a finished fold; the content of `fold.json`.
 
     Args:
-        identity (`str`): Digest of what decides the numbers of the run.
+        identity (`str`): Digest of the clips and settings that decide the run's numbers.
         fold (`str`): Name of the fold.
         seed (`int`): Seed of the run.
         train_subjects (`list[str]`): Subjects that were trained on.
@@ -112,18 +112,18 @@ class FoldRecord:
         num_train_clips (`int`): Clips that were trained on.
         num_test_clips (`int`): Clips that were held out.
         steps (`int`): Optimiser steps behind the model.
-        selection (`dict`): How that number was chosen.
+        selection (`dict`): How the number of steps was chosen.
         predictions (`list[ClipPrediction]`): One per held-out clip.
         seconds (`float`): Wall time.
         device (`str`): Type of the device.
         settings (`dict`): Settings that decide the numbers.
         init_from (`dict`, *optional*): The checkpoint that training started from.
-        seen_subjects (`dict[str, list[str]]`, *optional*): Whom the model has been trained on since its first step,
-            by corpus.
+        seen_subjects (`dict[str, list[str]]`, *optional*): Subjects that the model was trained on, by its starting
+            checkpoints too, by corpus.
         input_statistics (`list[float]`, *optional*): Normalisation by the training clips: mean and maximum.
         forward_batch_size (`int`, *optional*): Clips per forward pass that fitted into memory.
-        best_on_test_subject (`LiteratureSelection`, *optional*): Where it was asked for.
-        versions (`dict[str, str]`, *optional*): Versions of what computed the fold; this process's by default.
+        best_on_test_subject (`LiteratureSelection`, *optional*): Where requested.
+        versions (`dict[str, str]`, *optional*): Versions of Python and packages; this process's by default.
     """
 
     identity: str
@@ -148,12 +148,12 @@ class FoldRecord:
 
     @property
     def benchmarked(self) -> bool:
-        """Whether anybody was held out (`bool`)."""
+        """Whether subjects were held out (`bool`)."""
         return bool(self.test_subjects)
 
     @property
     def note(self) -> str | None:
-        """What a reader must know of a model without held-out figures (`str`, *optional*)."""
+        """Note on a model without held-out figures (`str`, *optional*)."""
         return None if self.benchmarked else "trained on every subject: no held-out figure exists for this model"
 
     def to_dict(self) -> dict[str, Any]:
@@ -173,59 +173,59 @@ class FoldRecord:
 
 
 def write_record(
-    place: Path,
-    aside: Path,
+    fold_folder: Path,
+    staging_folder: Path,
     record: FoldRecord,
     curve: Mapping[str, Sequence[float]],
     save: Callable[[Path], object] = lambda folder: None,
 ) -> None:
-    """Save a finished fold: written aside, brought to the disk, renamed into place.
+    """Write a finished fold to `staging_folder`, flush it to disk, then rename it to `fold_folder`.
 
     Args:
-        place (`Path`): The fold's folder; not there yet.
-        aside (`Path`): Where it is written first, on the same file system.
-        record (`FoldRecord`): What the fold found.
+        fold_folder (`Path`): The fold's folder; not there yet.
+        staging_folder (`Path`): Folder to write first, on the same file system.
+        record (`FoldRecord`): Results of the fold.
         curve (`Mapping[str, Sequence[float]]`): Loss, its parts and the learning rate per step.
         save (`Callable[[Path], object]`, *optional*): Writes the model, in Hub format, into the folder it is given.
 
     Raises:
-        OSError: the disk is full or read-only; nothing is at `place` then.
+        OSError: the disk is full or read-only; `fold_folder` does not exist then.
     """
-    fresh_folder(aside)
-    save(aside)
-    write_json(aside / CURVE_NAME, curve)
-    write_json(aside / RECORD_NAME, record.to_dict())
-    publish_folder(aside, place)
+    fresh_folder(staging_folder)
+    save(staging_folder)
+    write_json(staging_folder / CURVE_NAME, curve)
+    write_json(staging_folder / RECORD_NAME, record.to_dict())
+    publish_folder(staging_folder, fold_folder)
 
 
-def read_record(place: Path, identity: str | None = None) -> FoldRecord | None:
+def read_record(fold_folder: Path, identity: str | None = None) -> FoldRecord | None:
     """Read a finished fold.
 
     Args:
-        place (`Path`):
+        fold_folder (`Path`):
             The fold's folder.
         identity (`str`, *optional*):
             Digest that the record must carry.
 
     Returns:
-        `FoldRecord` or `None`: the record; `None` where the fold is not finished, or is another run's.
+        `FoldRecord` or `None`: the record; `None` where the fold is not finished, or belongs to another run.
     """
-    path = place / RECORD_NAME
+    path = fold_folder / RECORD_NAME
     if not path.exists():
         return None
     content = read_json(path)
     if content.get("record_version") != RECORD_VERSION or identity not in (None, content["identity"]):
-        logger.warning("%s is of a run with other settings or clips and is not used", place)
+        logger.warning("%s is of a run with other settings or clips and is not used", fold_folder)
         return None
     return FoldRecord.from_dict(content)
 
 
 def versions() -> dict[str, str]:
     """Return versions (`dict[str, str]`) of Python and of the packages that compute a result."""
-    found = {"python": platform.python_version()}
+    version_of = {"python": platform.python_version()}
     for package in RECORDED_PACKAGES:
         try:
-            found[package] = version(package)
+            version_of[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+            version_of[package] = "not installed"
+    return version_of

@@ -38,7 +38,7 @@ class MicroExpressionMetrics(evaluate.Metric):  # type: ignore[misc] # evaluate 
         references: Any = None,
         num_labels: int | None = None,
     ) -> dict[str, Any]:
-        """Compute the metrics; `num_labels` is required, since a class may be missing from every clip at hand."""
+        """Compute the metrics; `num_labels` is required, because the clips may lack a class."""
         if num_labels is None:
             raise ValueError(
                 "num_labels is required and was not given; call compute(num_labels=<classes of the label set>)."

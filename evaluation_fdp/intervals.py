@@ -1,11 +1,11 @@
 """Intervals over subjects: of the figures of a run, and of the difference of two runs on the same clips.
 
 Clips of one subject are not independent, so whole subjects are drawn with replacement and the metrics of their pooled
-clips are computed for each draw. An interval speaks of other subjects of the same kind, not of other seeds: with
-several seeds every draw takes the same subjects in each of them, and its figure is the mean over seeds, as the
-headline is. Bias-corrected and accelerated bootstrap (BCa; Efron 1987, "Better Bootstrap Confidence Intervals"), by
-scipy. On simulated corpora of 26 and 16 subjects, five classes, its 95% interval of UF1 held the true value in 93 to
-94% of 250 trials, the plain percentiles' in 92 to 93%; of accuracy both in 91 to 93%.
+clips are computed for each draw. An interval covers the choice of subjects, not of seeds: with several seeds every
+draw takes the same subjects in each of them, and its figure is the mean over seeds, as the headline is. Bias-corrected
+and accelerated bootstrap (BCa; Efron 1987, "Better Bootstrap Confidence Intervals"), by scipy. On simulated corpora of
+26 and 16 subjects, five classes, its 95% interval of UF1 held the true value in 93 to 94% of 250 trials, the plain
+percentiles' in 92 to 93%; of accuracy both in 91 to 93%.
 """
 
 import warnings
@@ -31,7 +31,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class SeedAnswers:
-    """What the folds of one seed predicted, clip by clip.
+    """Predictions of the folds of one seed, clip by clip.
 
     Args:
         subjects (`Sequence[str]`): Subject of each clip.
@@ -58,7 +58,7 @@ class SubjectCounts:
 
     @classmethod
     def of(cls, seeds: Sequence[SeedAnswers], num_labels: int) -> Self:
-        """Count the answers of every seed; a subject that a seed lacks counts nothing there.
+        """Count the predictions of every seed; the counts of a subject that a seed lacks are 0.
 
         Raises:
             ValueError: If the columns of a seed differ in length, or an index is no class.
@@ -73,9 +73,9 @@ class SubjectCounts:
                 )
             names = np.asarray(seed.subjects)
             truth, predicted = np.asarray(seed.references), np.asarray(seed.predictions)
-            for place, subject in enumerate(subjects):
-                if (own := names == subject).any():
-                    matrices[number, place] = confusion_matrix(predicted[own], truth[own], num_labels)
+            for row, subject in enumerate(subjects):
+                if (selected := names == subject).any():
+                    matrices[number, row] = confusion_matrix(predicted[selected], truth[selected], num_labels)
         return cls(subjects, matrices)
 
 
@@ -100,7 +100,7 @@ def paired_intervals(
 ) -> dict[str, Interval]:
     """Compute the interval of the difference of two runs on the same clips, subject by subject.
 
-    Both runs see the same draws of subjects, so that what makes a subject hard for both cancels out.
+    Both runs use the same draws of subjects, so that difficulties common to both cancel out.
 
     Args:
         counts (`SubjectCounts`): Of a run.
@@ -111,7 +111,7 @@ def paired_intervals(
         `dict[str, tuple[float, float]]`: `(low, high)` of run minus reference per name in `METRICS`.
 
     Raises:
-        ValueError: If the runs hold other clips, or `confidence` lies outside (0, 1).
+        ValueError: If the runs differ in their clips, or `confidence` lies outside (0, 1).
     """
     truth, expected = (np.unique(run.matrices.sum(axis=-1), axis=0) for run in (counts, reference))
     if counts.subjects != reference.subjects or not np.array_equal(truth, expected):
@@ -139,14 +139,14 @@ def _intervals(score: Callable[[Counts], Counts], num_subjects: int, confidence:
         return score(draws).reshape(len(METRICS), *drawn.shape[:-1])
 
     if num_subjects == 1:
-        # One subject says nothing about others.
+        # The spread over subjects cannot be estimated from one.
         point = score(np.ones((1, 1)))[:, 0]
         return {name: (float(value), float(value)) for name, value in zip(METRICS, point, strict=True)}
     settings: dict[str, Any] = {"confidence_level": confidence, "n_resamples": NUM_RESAMPLES, "batch": _BATCH}
     with warnings.catch_warnings(), np.errstate(invalid="ignore"):
-        # Where all subjects answer alike BCa is undefined; the percentiles below are not.
+        # BCa is undefined where all subjects score alike; percentiles, below, are not.
         warnings.simplefilter("ignore", DegenerateDataWarning)
-        found = bootstrap(
+        result = bootstrap(
             (np.arange(num_subjects),),
             statistic,
             method="BCa",
@@ -156,8 +156,8 @@ def _intervals(score: Callable[[Counts], Counts], num_subjects: int, confidence:
             **settings,
         )
     tail = (1 - confidence) / 2
-    percentiles = np.quantile(found.bootstrap_distribution, (tail, 1 - tail), axis=-1)
-    bounds = np.where(np.isfinite(found.confidence_interval), found.confidence_interval, percentiles)
+    percentiles = np.quantile(result.bootstrap_distribution, (tail, 1 - tail), axis=-1)
+    bounds = np.where(np.isfinite(result.confidence_interval), result.confidence_interval, percentiles)
     return {name: (float(low), float(high)) for name, low, high in zip(METRICS, *bounds, strict=True)}
 
 

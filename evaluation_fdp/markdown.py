@@ -1,4 +1,4 @@
-"""Tables in Markdown, and generated blocks in a Markdown file that people edit too."""
+"""Tables in Markdown, and generated blocks in Markdown files that are edited by hand."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from evaluation_fdp.errors import ConfigError
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown (`str`) of a header and rows of as many cells."""
+    """Return a table in Markdown (`str`) of a header and rows of the same length."""
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, ["---"] * len(header), *rows])
 
 
@@ -28,7 +28,7 @@ def write_block(path: Path, name: str, text: str) -> None:
     Args:
         path (`Path`): The file; made where it is missing, and the block is appended where it has none.
         name (`str`): Which block.
-        text (`str`): What stands there afterwards.
+        text (`str`): New content of the block.
 
     Raises:
         ConfigError: the file has one of the two markers without the other.

@@ -1,16 +1,16 @@
-"""Arithmetic of recognition, in NumPy: metrics of a confusion matrix, and what guessing would score.
+"""Recognition metrics of a confusion matrix in NumPy, and chance levels.
 
 Recognition metrics are computed once, from the confusion matrix of all held-out clips pooled over folds (evaluation
 guideline of the Micro-Expression Grand Challenge 2019). Averages of per-fold F1 or recall are not offered, because
 most folds lack some class.
 
 Classes that do not occur. F1 of a class that is absent from truth and predictions is 0/0, and so is the recall of a
-class absent from truth. Here such a class counts as 0 and stays in the mean, as in scikit-learn with
-`labels=range(num_labels), zero_division=0`: the figure can then never rise because a class was lost, and it always
-refers to the same number of classes. The other habit of the field, leaving the class out so that the mean runs over
-fewer classes (scikit-learn's `balanced_accuracy_score`), agrees on every full corpus, where all classes occur.
+class absent from truth. Here these values are 0 and stay in the mean, as in scikit-learn with
+`labels=range(num_labels), zero_division=0`: the figure then never rises because a class was lost, and it always refers
+to the same number of classes. The other convention of the field, the mean over the classes that occur (scikit-learn's
+`balanced_accuracy_score`), agrees on every full corpus, where all classes do.
 
-`METRICS` is the one list of metrics: an entry here enters results.json, the report, the comparison of runs, the model
+`METRICS` is the one list of metrics: each entry is used by results.json, the report, the comparison of runs, the model
 card, intervals and chance levels.
 """
 
@@ -26,7 +26,7 @@ Counts = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """What metrics are computed from, for a stack of confusion matrices.
+    """Counts and class scores of a stack of confusion matrices, the input of metrics.
 
     Args:
         truth (`np.ndarray` of shape `(num_matrices, num_labels)`): Clips of each class.
@@ -75,7 +75,7 @@ METRICS: Mapping[str, Metric] = {
 }
 
 
-# The metric that runs are compared by.
+# Metric by which runs are compared.
 HEADLINE = "uf1"
 
 
@@ -122,7 +122,7 @@ class Figures:
 
     @classmethod
     def mean(cls, runs: Sequence["Figures"]) -> Self:
-        """Return the mean over seeds of every figure and the sum of the confusion matrices; one run stays as it is."""
+        """Return the mean over seeds of every figure and the sum of the confusion matrices."""
         return cls(
             values={name: float(np.mean([run[name] for run in runs])) for name in METRICS},
             f1_per_class=np.mean([run.f1_per_class for run in runs], axis=0).tolist(),
@@ -132,7 +132,7 @@ class Figures:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """Read what [`Figures.to_dict`] returned, as it is."""
+        """Read what [`Figures.to_dict`] returned, without computing it again."""
         values = {name: content[name] for name in METRICS}
         return cls(values, content["f1_per_class"], content["recall_per_class"], content["confusion_matrix"])
 
@@ -140,7 +140,7 @@ class Figures:
         return self.values[name]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything under its name (`dict`)."""
+        """Return all figures by name (`dict`)."""
         return {
             **self.values,
             "f1_per_class": self.f1_per_class,
@@ -198,7 +198,7 @@ def classification_metrics(predictions: ArrayLike, references: ArrayLike, num_la
 
 
 def chance_level(class_counts: ArrayLike) -> dict[str, dict[str, float]]:
-    """Say what guessing scores on clips of these classes, without looking at any image.
+    """Compute the scores of guessing on clips of these classes, without any image.
 
     Args:
         class_counts (`array-like` of shape `(num_labels,)`): Clips of each true class.

@@ -1,7 +1,7 @@
-"""How an option of the command line is written down, and the options that decide who is held out.
+"""Declaration of command-line options, and the options of the protocol.
 
-An option is a field of a dataclass that stands beside the code that obeys it. Its metadata hold the help text and what
-it decides, from which the identity of a run follows: two runs of one identity may share a folder.
+An option is a field of a dataclass in the module that uses it. Its metadata hold the help text and what it decides.
+Options that decide results are part of a run's identity: two runs of one identity may share a folder.
 """
 
 from collections.abc import Iterable
@@ -20,8 +20,8 @@ def option(default: Any, text: str, decides: Decides = "learning") -> Any:
     """Return a dataclass field (`dataclasses.Field`) that is an option of the command line.
 
     Args:
-        default (`Any`): Its default; a list stands for a new list each time.
-        text (`str`): What `--help` says.
+        default (`Any`): Its default; a list is copied for each instance.
+        text (`str`): Help text.
         decides (`str`, *optional*, defaults to `"learning"`): `nothing`, `clips` or `learning`.
     """
     metadata = {"help": text, "decides": decides}
@@ -49,7 +49,7 @@ def require(options: Any, name: str, holds: object, rule: str) -> None:
     """Check one option.
 
     Raises:
-        ConfigError: it does not hold.
+        ConfigError: `holds` is false.
     """
     if not holds:
         raise ConfigError(f"--{name} must be {rule}, got {getattr(options, name)}; change it and run again")
@@ -57,23 +57,23 @@ def require(options: Any, name: str, holds: object, rule: str) -> None:
 
 @dataclass
 class ProtocolOptions:
-    """Who is held out, and with which random numbers."""
+    """Protocol, folds and seeds."""
 
     protocol: str = option(
         "loso",
         "loso, kfold5 (any number), holdout, megc2019 or cross_corpus; `none` holds nobody out: it trains final/ on "
-        "all subjects, for others to start from, and benchmarks nothing.",
+        "all subjects, as a starting checkpoint, and benchmarks nothing.",
         decides="clips",
     )
     folds: str = option(
         "all", "Folds to run: `all`, names joined by commas, or part K of N as `K/N` (job arrays).", decides="nothing"
     )
-    seed: int = option(0, "Seed of everything random, and of final/.", decides="clips")
-    # Every seed has folds of its own, so that more seeds may follow.
+    seed: int = option(0, "Seed of all random numbers, and of final/.", decides="clips")
+    # Decides nothing, because each seed has its own folds, so that seeds may be added.
     seeds: list[int] = option(
         [],
         "Several seeds: the table then shows mean, deviation and a bootstrap interval. Seeds may be added to an OUT; "
-        "what is finished stays.",
+        "finished folds are kept.",
         decides="nothing",
     )
     allow_missing_classes: bool = option(
@@ -84,7 +84,7 @@ class ProtocolOptions:
     )
 
     def __post_init__(self) -> None:
-        """Check every value by itself."""
+        """Check each value."""
         rule = "loso, kfoldN, holdout, megc2019, cross_corpus or none"
         require(self, "protocol", PROTOCOL_PATTERN.fullmatch(self.protocol), rule)
         require(self, "seeds", len(set(self.seeds)) == len(self.seeds), "without repetition")

@@ -30,23 +30,23 @@ def pool_records(
         class_names (`Sequence[str]`):
             Names of the classes.
         answer_titles (`Mapping[str, str]`, *optional*):
-            What a report calls the answers beyond the class; those without a title go by their names.
+            Titles of the answers beyond the class; the name where there is none.
 
     Returns:
         `Benchmark`: the figures; `best_on_test_subject` where every fold recorded it.
     """
     num_labels = len(class_names)
-    rows = {seed: [row for record in found for row in record.predictions] for seed, found in records.items()}
-    everything = [row for found in rows.values() for row in found]
-    counts = SubjectCounts.of([_answers_of(found) for found in rows.values()], num_labels)
-    corpora = sorted({row.corpus for row in everything})
+    rows = {seed: [row for record in folds for row in record.predictions] for seed, folds in records.items()}
+    all_rows = [row for seed_rows in rows.values() for row in seed_rows]
+    counts = SubjectCounts.of([_answers_of(seed_rows) for seed_rows in rows.values()], num_labels)
+    corpora = sorted({row.corpus for row in all_rows})
     return Benchmark(
-        per_seed={seed: _figures(found, num_labels) for seed, found in rows.items()},
+        per_seed={seed: _figures(seed_rows, num_labels) for seed, seed_rows in rows.items()},
         num_subjects=len(counts.subjects),
         class_counts=_class_counts(next(iter(rows.values())), num_labels),
         interval=subject_intervals(counts),
-        folds=[_fold_summary(record) for found in records.values() for record in found],
-        answers=_beyond_the_class(everything, answer_titles or {}),
+        folds=[_fold_summary(record) for folds in records.values() for record in folds],
+        answers=_beyond_the_class(all_rows, answer_titles or {}),
         per_corpus={corpus: _of_corpus(rows.values(), corpus, num_labels) for corpus in corpora}
         if len(corpora) > 1
         else {},
@@ -64,8 +64,8 @@ def predictions_csv(records: Mapping[int, Sequence[FoldRecord]], class_names: Se
     writer = csv.writer(buffer, lineterminator="\n")
     header = ["clip_id", "subject", "fold", "label", "prediction", *(f"prob_{name}" for name in class_names)]
     writer.writerow([*header, "seed"] if several else header)
-    for seed, found in records.items():
-        for record in found:
+    for seed, folds in records.items():
+        for record in folds:
             for row in record.predictions:
                 cells = [
                     row.clip_id,
@@ -108,15 +108,15 @@ def read_predictions(path: Path, class_names: Sequence[str]) -> list[SeedAnswers
 
 
 def pool_predictions(benchmark: Benchmark, seeds: Sequence[SeedAnswers], num_labels: int) -> Benchmark:
-    """Compute the figures and intervals of a benchmark from the predictions behind it.
+    """Compute the figures and intervals of a benchmark from its predictions.
 
     Args:
-        benchmark (`Benchmark`): As results.json has it; folds and everything beside the figures stay.
+        benchmark (`Benchmark`): As read from results.json; folds and answers are kept.
         seeds (`Sequence[SeedAnswers]`): The predictions, in the order of its seeds.
         num_labels (`int`): Number of classes.
 
     Raises:
-        ResultsError: If the predictions are of other clips or of another run than the confusion matrices.
+        ResultsError: If the predictions do not give the confusion matrices of the benchmark.
     """
     figures = [classification_metrics(seed.predictions, seed.references, num_labels) for seed in seeds]
     if figures != list(benchmark.per_seed.values()):
@@ -147,9 +147,9 @@ def _class_counts(rows: Sequence[ClipPrediction], num_labels: int) -> list[int]:
 
 
 def _of_corpus(seeds: Iterable[Sequence[ClipPrediction]], corpus: str, num_labels: int) -> Figures:
-    own = ([row for row in rows if row.corpus == corpus] for rows in seeds)
-    # A seed that was cut short may lack a corpus.
-    return Figures.mean([_figures(rows, num_labels) for rows in own if rows])
+    by_seed = ([row for row in rows if row.corpus == corpus] for rows in seeds)
+    # An unfinished seed may lack a corpus.
+    return Figures.mean([_figures(rows, num_labels) for rows in by_seed if rows])
 
 
 def _fold_summary(record: FoldRecord) -> FoldSummary:
@@ -167,23 +167,23 @@ def _fold_summary(record: FoldRecord) -> FoldSummary:
 
 
 def _beyond_the_class(rows: Sequence[ClipPrediction], titles: Mapping[str, str]) -> dict[str, Answer]:
-    """Mean and deviation over clips of each answer that every clip has, in the order in which a model answers."""
-    found = {}
+    """Mean and deviation over clips of each answer that every clip has, in the order of the first clip."""
+    answers = {}
     for name in rows[0].answers:
         values = [row.answers[name] for row in rows if name in row.answers]
         if len(values) == len(rows):
-            found[name] = Answer(titles.get(name, name), float(np.mean(values)), float(np.std(values)))
-    return found
+            answers[name] = Answer(titles.get(name, name), float(np.mean(values)), float(np.std(values)))
+    return answers
 
 
 def _best_on_test_subject(records: Mapping[int, Sequence[FoldRecord]], num_labels: int) -> Figures | None:
     """The literature's figure: each fold's best epoch on its own test clips, then pooled."""
     runs = []
-    for found in records.values():
-        chosen = [record.best_on_test_subject for record in found if record.best_on_test_subject is not None]
-        if len(chosen) < len(found):
+    for folds in records.values():
+        chosen = [record.best_on_test_subject for record in folds if record.best_on_test_subject is not None]
+        if len(chosen) < len(folds):
             return None
         predictions = [label for selection in chosen for label in selection.predictions]
-        references = [row.label for record in found for row in record.predictions]
+        references = [row.label for record in folds for row in record.predictions]
         runs.append(classification_metrics(predictions, references, num_labels))
     return Figures.mean(runs)

@@ -1,4 +1,4 @@
-"""Who is trained on and who is held out: every split is derived from the clips, and no subject is on two sides."""
+"""Splits into training and held-out subjects, derived from the clips; no subject is on both sides."""
 
 import hashlib
 import re
@@ -11,13 +11,13 @@ import numpy as np
 
 from evaluation_fdp.errors import ProtocolError
 
-# The protocol that holds nobody out: it trains final/ and benchmarks nothing.
+# The protocol without folds: it trains final/ and benchmarks nothing.
 NO_PROTOCOL = "none"
 PROTOCOL_PATTERN = re.compile(rf"loso|kfold[1-9]\d*|holdout|megc2019|cross_corpus|{NO_PROTOCOL}")
 FINAL_FOLD = "final"
 HOLDOUT_PARTS = 5
 _LONGEST_NAME = 100
-# Device names of Windows, which takes no file or folder called so, whatever its extension.
+# Device names of Windows, which refuses files and folders of these names, with any extension.
 _RESERVED_NAME = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 # Released code (CYF-cuber/FDP@7ad36d9, train.py): its list of test subjects lacks this one, which stays in training.
 RELEASED_UNTESTED = {"casme2": frozenset({"18"})}
@@ -42,7 +42,7 @@ class ClipTable:
     class_names: Sequence[str]
 
     def __post_init__(self) -> None:
-        """Refuse what would make every later number meaningless."""
+        """Refuse repeated ids and an empty table."""
         repeated = [clip for clip, count in Counter(self.clip_ids).items() if count > 1]
         if repeated:
             raise ProtocolError(f"clip_id must be unique, but {repeated[0]} occurs twice; check the corpus loader")
@@ -55,7 +55,7 @@ class Fold:
     """One split.
 
     Args:
-        fold_id (`str`): Name of the fold, fit for a folder name.
+        fold_id (`str`): Name of the fold, usable as a folder name.
         train_indices (`tuple[int, ...]`): Rows of the clip table to learn from, ascending.
         test_indices (`tuple[int, ...]`): Rows that are held out, ascending; empty for the final model.
         train_subjects (`tuple[str, ...]`): Their subjects, sorted.
@@ -81,7 +81,7 @@ def make_folds(
             `loso` and `megc2019` (leave-one-subject-out), `kfoldN` (N subject-grouped folds of like class counts),
             `holdout` (one fifth of the subjects), `cross_corpus` (each test corpus once), `none` (no fold at all).
         test_corpora (`Sequence[str]`, *optional*, defaults to `()`):
-            Corpora that `cross_corpus` holds out; they never train.
+            Corpora that `cross_corpus` holds out; they are never trained on.
         released_subject_list (`bool`, *optional*, defaults to `False`):
             Leave out the folds that the authors' list of test subjects lacks.
 
@@ -117,7 +117,7 @@ def inner_split(table: ClipTable, fold: Fold, fraction: float, seed: int) -> tup
         table (`ClipTable`):
             The clips.
         fold (`Fold`):
-            The fold whose training subjects are split; its test subjects are not looked at.
+            The fold whose training subjects are split; its test subjects are not used.
         fraction (`float`):
             Share of the training subjects to set aside, in (0, 1); at least one, and at least one stays.
         seed (`int`):
@@ -137,13 +137,13 @@ def inner_split(table: ClipTable, fold: Fold, fraction: float, seed: int) -> tup
         )
     count = min(max(1, round(fraction * len(subjects))), len(subjects) - 1)
     chosen = set(np.random.default_rng(seed).permutation(subjects)[:count].tolist())
-    inside = [row for row in fold.train_indices if table.subjects[row] not in chosen]
-    aside = [row for row in fold.train_indices if table.subjects[row] in chosen]
-    return inside, aside
+    training_rows = [row for row in fold.train_indices if table.subjects[row] not in chosen]
+    stopping_rows = [row for row in fold.train_indices if table.subjects[row] in chosen]
+    return training_rows, stopping_rows
 
 
 def check_folds(table: ClipTable, folds: Sequence[Fold]) -> None:
-    """Check what makes a protocol honest, at run time.
+    """Check at run time that no fold leaks and that each clip is tested once.
 
     Raises:
         ProtocolError: a subject or clip on both sides of a fold, a clip that two folds test, an empty side, or two
@@ -167,7 +167,7 @@ def check_folds(table: ClipTable, folds: Sequence[Fold]) -> None:
     twice = [row for row, count in tested.items() if count > 1]
     if twice:
         raise ProtocolError(f"clip {table.clip_ids[twice[0]]} is tested by two folds; each clip may be predicted once")
-    # Folds become folders, and the disks of macOS and Windows tell no letter case apart.
+    # Folds become folders, and the file systems of macOS and Windows ignore letter case.
     names = Counter(fold.fold_id.casefold() for fold in folds)
     doubled = [fold.fold_id for fold in folds if names[fold.fold_id.casefold()] > 1]
     if doubled:
@@ -175,9 +175,9 @@ def check_folds(table: ClipTable, folds: Sequence[Fold]) -> None:
 
 
 def untaught_classes(table: ClipTable, fold: Fold) -> list[str]:
-    """Return the classes (`list[str]`) that the fold tests but never teaches."""
-    taught = {table.labels[row] for row in fold.train_indices}
-    missing = {table.labels[row] for row in fold.test_indices} - taught
+    """Return the classes (`list[str]`) of test clips that no training clip has."""
+    trained = {table.labels[row] for row in fold.train_indices}
+    missing = {table.labels[row] for row in fold.test_indices} - trained
     return [table.class_names[label] for label in sorted(missing)]
 
 
@@ -189,7 +189,7 @@ def select_folds(folds: Sequence[Fold], wanted: str) -> list[Fold]:
             All folds of the protocol.
         wanted (`str`):
             `all`, names joined by commas, or `K/N`: every N-th fold from the K-th on (K from 1), so that N job-array
-            tasks share the folds whatever they are called.
+            tasks share the folds without naming them.
 
     Returns:
         `list[Fold]`: the chosen ones, in the order of the protocol.
@@ -230,7 +230,7 @@ def folder_name(text: str) -> str:
 
 
 def _subject_groups(table: ClipTable, protocol: str) -> list[tuple[str, set[str]]]:
-    """Name the folds of a protocol within one pool of subjects and give the subjects that each holds out."""
+    """Return the name and the held-out subjects of each fold of a protocol without test corpora."""
     subjects = sorted(set(table.subjects))
     if len(subjects) < 2:
         raise ProtocolError(
@@ -250,9 +250,9 @@ def _subject_groups(table: ClipTable, protocol: str) -> list[tuple[str, set[str]
 
 
 def _balanced_groups(table: ClipTable, parts: int) -> list[set[str]]:
-    """Deal subjects into groups of like class counts: the largest first, each to where it disturbs least.
+    """Assign subjects to groups of like class counts: the largest first, each where it unbalances least.
 
-    Own choice beside scikit-learn's StratifiedGroupKFold, which may leave a group empty when subjects are few.
+    Our choice instead of scikit-learn's StratifiedGroupKFold, which may leave a group empty with few subjects.
     """
     counts = {subject: np.zeros(len(table.class_names)) for subject in sorted(set(table.subjects))}
     for subject, label in zip(table.subjects, table.labels, strict=True):
@@ -284,8 +284,8 @@ def _fold(table: ClipTable, name: str, held_out: set[str]) -> Fold:
 
 
 def _fold_by_corpus(table: ClipTable, corpus: str, test_corpora: set[str]) -> Fold:
-    test = tuple(row for row, found in enumerate(table.corpora) if found == corpus)
-    train = tuple(row for row, found in enumerate(table.corpora) if found not in test_corpora)
+    test = tuple(row for row, name in enumerate(table.corpora) if name == corpus)
+    train = tuple(row for row, name in enumerate(table.corpora) if name not in test_corpora)
     return Fold(folder_name(corpus), train, test, _subjects_of(table, train), _subjects_of(table, test))
 
 
@@ -294,7 +294,7 @@ def _without_released_gap(table: ClipTable, folds: Sequence[Fold]) -> list[Fold]
     corpora = set(table.corpora)
     if corpora != {"casme2"} or any(len(fold.test_subjects) != 1 for fold in folds):
         raise ProtocolError(
-            f"--released_subject_list is about leave-one-subject-out on casme2, got {sorted(corpora)}; drop the switch"
+            f"--released_subject_list needs leave-one-subject-out on casme2, got {sorted(corpora)}; drop the switch"
         )
     untested = RELEASED_UNTESTED["casme2"]
     return [fold for fold in folds if _last_number(fold.test_subjects[0]) not in untested]

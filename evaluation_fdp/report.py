@@ -24,7 +24,7 @@ def write_report(
     records: Mapping[int, Sequence[FoldRecord]],
     failures: Mapping[str, str],
 ) -> Results:
-    """Pool the finished folds of an OUT and write everything a reader looks for.
+    """Pool the finished folds of an OUT; write results.json, predictions.csv, pictures and report.md.
 
     Args:
         store (`RunStore`):
@@ -32,37 +32,37 @@ def write_report(
         keys_by_seed (`Mapping[int, Sequence[str]]`):
             All folds of the run.
         records (`Mapping[int, Sequence[FoldRecord]]`):
-            Those that are finished, as [`RunStore.records`] read them.
+            Finished folds, as [`RunStore.records`] returns them.
         failures (`Mapping[str, str]`):
-            Reasons of folds that failed in this run.
+            Reason of each fold that failed in this run.
 
     Returns:
         `Results`: the content of results.json.
     """
-    facts = store.read()
+    run_info = store.read()
     missing = [key for keys in keys_by_seed.values() for key in keys if not (store.place(key) / RECORD_NAME).exists()]
-    start = facts["init_from"]
+    initial_checkpoint = run_info["init_from"]
     results = Results(
-        command=facts["command"],
-        corpus=facts["corpus"],
-        test_corpus=facts["test_corpus"],
-        label_set=facts["label_set"],
-        class_names=facts["class_names"],
-        preset=facts["preset"],
-        protocol=facts["protocol"],
-        selection=facts["selection"],
-        seeds=facts["seeds"],
-        synthetic=facts["synthetic"],
-        warnings=facts["warnings"],
-        versions=facts["versions"],
-        settings=facts["identity"]["settings"],
+        command=run_info["command"],
+        corpus=run_info["corpus"],
+        test_corpus=run_info["test_corpus"],
+        label_set=run_info["label_set"],
+        class_names=run_info["class_names"],
+        preset=run_info["preset"],
+        protocol=run_info["protocol"],
+        selection=run_info["selection"],
+        seeds=run_info["seeds"],
+        synthetic=run_info["synthetic"],
+        warnings=run_info["warnings"],
+        versions=run_info["versions"],
+        settings=run_info["identity"]["settings"],
         missing_folds={key: failures.get(key, "not run") for key in missing},
-        lost_clips=facts.get("lost_clips", {}),
-        init_from=None if start is None else StartingWeights(**start),
-        benchmark=pool_records(records, facts["class_names"], facts["answers"]) if records else None,
+        lost_clips=run_info.get("lost_clips", {}),
+        init_from=None if initial_checkpoint is None else StartingWeights(**initial_checkpoint),
+        benchmark=pool_records(records, run_info["class_names"], run_info["answers"]) if records else None,
         final_model=_final_model(store),
     )
-    figures = _figure_names(store.root, results, show_faces=facts["faces"])
+    figures = _figure_names(store.root, results, show_faces=run_info["faces"])
     tables = [PREDICTIONS_NAME] if records else []
     if _is_written(store.root, results, [*tables, *figures, REPORT_NAME]):
         return results
@@ -70,13 +70,13 @@ def write_report(
         write_text(store.root / PREDICTIONS_NAME, predictions_csv(records, results.class_names))
     _draw(store, keys_by_seed, results, records, figures)
     write_text(store.root / REPORT_NAME, _markdown(results, figures))
-    # Last, so that where it lies everything else does.
+    # Written last, so that all other files exist where it does.
     write_json(store.root / RESULTS_NAME, results.to_dict())
     return results
 
 
 def summary(results: Results, root: Path) -> str:
-    """Return what is printed at the end of a run (`str`): the pooled table, chance, and where things are."""
+    """Return the text printed at the end of a run (`str`): pooled table, chance, paths of the files."""
     lines = [_headline(results), ""]
     written = f"{RESULTS_NAME}, {REPORT_NAME}, {FINAL_FOLD}/"
     if results.benchmark is not None:
@@ -99,13 +99,13 @@ def summary(results: Results, root: Path) -> str:
 
 
 def _is_written(root: Path, results: Results, others: Sequence[str]) -> bool:
-    """Whether OUT already holds this report: a run with nothing left to do need not draw it again."""
+    """Whether OUT already holds this report, so that it need not be drawn again."""
     path = root / RESULTS_NAME
     return path.exists() and all((root / name).exists() for name in others) and read_json(path) == results.to_dict()
 
 
 def _figure_names(root: Path, results: Results, show_faces: bool) -> list[str]:
-    """The pictures that belong to these results."""
+    """The pictures of these results."""
     if results.benchmark is None:
         return [CURVES]
     has_clips = show_faces and any((root / SAMPLES_FOLDER).glob("*.npz"))
@@ -137,13 +137,13 @@ def _short(figures: Figures) -> str:
     return ", ".join(f"{metric.title} {figures[name]:.4f}" for name, metric in METRICS.items())
 
 
-def _started_from(start: StartingWeights) -> str:
-    anew = f"; {', '.join(start.new_parameters)} started untrained" if start.new_parameters else ""
-    return f"Training started from {start.name} (weights sha256 {start.sha256}){anew}."
+def _started_from(weights: StartingWeights) -> str:
+    reinitialised = f"; {', '.join(weights.new_parameters)} started untrained" if weights.new_parameters else ""
+    return f"Training started from {weights.name} (weights sha256 {weights.sha256}){reinitialised}."
 
 
 def _table(benchmark: Benchmark, header: Sequence[str]) -> list[str]:
-    """Rows of a table that is aligned on a terminal and is Markdown too."""
+    """Lines of the table of metrics; see [`aligned_table`]."""
     several = len(benchmark.per_seed) > 1
     figures, deviation, majority = benchmark.figures, benchmark.deviation, benchmark.chance["majority"]
     rows = []
@@ -175,8 +175,8 @@ def _draw(
     records: Mapping[int, Sequence[FoldRecord]],
     names: Sequence[str],
 ) -> None:
-    """Draw the pictures of these names."""
-    # Here, because a run that has nothing left to do draws nothing: the libraries take longer than all the rest.
+    """Draw the pictures."""
+    # Imported here, because matplotlib is slow to import and a finished run draws nothing.
     from evaluation_fdp.figures import (
         draw_clips,
         draw_confusion_matrix,
@@ -199,9 +199,9 @@ def _draw(
 
 
 def _correct_by_subject(records: Mapping[int, Sequence[FoldRecord]]) -> dict[str, tuple[int, int]]:
-    """How many clips of each subject were predicted right, and how many there are, over all seeds."""
+    """Number of right predictions and of clips of each subject, over all seeds."""
     correct: dict[str, tuple[int, int]] = {}
-    for row in (row for found in records.values() for record in found for row in record.predictions):
+    for row in (row for folds in records.values() for record in folds for row in record.predictions):
         right, total = correct.get(row.subject, (0, 0))
         correct[row.subject] = (right + (row.label == row.prediction), total + 1)
     return correct
@@ -226,7 +226,7 @@ def _markdown(results: Results, figures: Sequence[str]) -> str:
 
 
 def _pooled_metrics(benchmark: Benchmark, class_names: Sequence[str]) -> list[str]:
-    """What the held-out clips say, class by class, seed by seed and corpus by corpus."""
+    """Sections with the figures of held-out clips, by class, seed and corpus."""
     lines = ["", "## Pooled metrics", ""]
     lines += _table(benchmark, ("metric", "value", "95% interval over subjects", "majority class"))
     lines += ["", f"The majority class is '{class_names[benchmark.majority]}'; {_guessing(benchmark)}.", ""]
@@ -241,13 +241,13 @@ def _pooled_metrics(benchmark: Benchmark, class_names: Sequence[str]) -> list[st
             (str(seed), *(f"{figures[name]:.4f}" for name in METRICS)) for seed, figures in benchmark.per_seed.items()
         ]
         lines += ["", *aligned_table([("seed", *(metric.title for metric in METRICS.values())), *seeds])]
-    for corpus, found in benchmark.per_corpus.items():
-        lines += ["", f"{corpus}: {_short(found)}"]
+    for corpus, figures in benchmark.per_corpus.items():
+        lines += ["", f"{corpus}: {_short(figures)}"]
     if benchmark.best_on_test_subject is not None:
         lines += [
             "",
-            "`best_on_test_subject`, the epoch chosen on the held-out subject as in much of the literature, beside "
-            f"the honest figure and never instead of it: {_short(benchmark.best_on_test_subject)}.",
+            "`best_on_test_subject`, the epoch chosen on the held-out subject as in much of the literature; not a "
+            f"result: {_short(benchmark.best_on_test_subject)}.",
         ]
     if benchmark.answers:
         rows = [(answer.title, f"{answer.mean:.5f}", f"{answer.std:.5f}") for answer in benchmark.answers.values()]

@@ -1,7 +1,7 @@
-"""results.json as typed objects: what a run was, what its held-out clips say, and what it left behind.
+"""results.json as typed objects: settings of a run, figures of its held-out clips, and its final model.
 
-The figures of each seed, and so the headline, are never read back: [`Results.from_dict`] computes them from the
-confusion matrices again, so that a figure that somebody typed into the file reaches neither a table nor a card.
+[`Results.from_dict`] computes the figures of seeds and the headline from the confusion matrices, so that a figure
+edited in the file reaches neither a table nor a card.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from evaluation_fdp.metrics import METRICS, Figures, chance_level
 
 RESULTS_NAME = "results.json"
 SCHEMA_PATH = Path(__file__).parent / "results.schema.json"
-# Of results.schema.json; raise it with every change there that a reader of older files would stumble over.
+# Version of results.schema.json; raise it with every change that older files do not keep.
 SCHEMA_VERSION = 2
 
 
@@ -31,7 +31,7 @@ class StartingWeights:
     Args:
         name (`str`): Name without folders.
         sha256 (`str`): Digest of its weights.
-        new_parameters (`list[str]`): Parameters that started untrained, because the checkpoint knows other classes.
+        new_parameters (`list[str]`): Parameters that started untrained, because the checkpoint has other classes.
     """
 
     name: str
@@ -46,8 +46,8 @@ class FoldSummary:
     Args:
         fold (`str`): Its name.
         seed (`int`): Seed of the run.
-        test_subjects (`list[str]`): Who was held out.
-        num_train_subjects (`int`): How many were trained on.
+        test_subjects (`list[str]`): Held-out subjects.
+        num_train_subjects (`int`): Number of training subjects.
         num_train_clips (`int`): Their clips.
         num_test_clips (`int`): Held-out clips.
         num_correct (`int`): Those that were predicted right.
@@ -68,7 +68,7 @@ class FoldSummary:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model answers beyond the class, over the held-out clips.
+    """One number that a method returns beyond the class, over the held-out clips.
 
     Args:
         title (`str`): Its name in reports.
@@ -83,7 +83,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class FinalModel:
-    """The model of all subjects, for which nobody is left to be held out.
+    """The model trained on all subjects, so that no subject is left to hold out.
 
     Args:
         path (`str`): Its folder in OUT.
@@ -100,7 +100,7 @@ class FinalModel:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What the held-out clips say, pooled once over all folds.
+    """Figures of the held-out clips, pooled once over all folds.
 
     Args:
         per_seed (`dict[int, Figures]`): Figures of each seed; not empty.
@@ -108,8 +108,8 @@ class Benchmark:
         class_counts (`list[int]`): Held-out clips of each class, in one seed.
         interval (`dict[str, tuple[float, float]]`): 95% interval over subjects of each metric.
         folds (`list[FoldSummary]`): Every finished fold.
-        answers (`dict[str, Answer]`, *optional*): What the model answers beyond the class.
-        per_corpus (`dict[str, Figures]`, *optional*): Where clips of several corpora were held out, those of each.
+        answers (`dict[str, Answer]`, *optional*): Numbers that the method returns beyond the class.
+        per_corpus (`dict[str, Figures]`, *optional*): Figures of each corpus, where clips of several were held out.
         best_on_test_subject (`Figures`, *optional*): Each fold's best epoch on its own held-out clips. Not a result.
     """
 
@@ -141,7 +141,7 @@ class Benchmark:
 
     @property
     def chance(self) -> dict[str, dict[str, float]]:
-        """What guessing would score on these clips (`dict`); see [`chance_level`]."""
+        """Scores of guessing on these clips (`dict`); see [`chance_level`]."""
         return chance_level(self.class_counts)
 
     @property
@@ -168,7 +168,7 @@ class Benchmark:
             "answers": {name: dataclasses.asdict(answer) for name, answer in self.answers.items()},
         }
         if self.per_corpus:
-            content["per_corpus"] = {name: found.to_dict() for name, found in self.per_corpus.items()}
+            content["per_corpus"] = {name: figures.to_dict() for name, figures in self.per_corpus.items()}
         if self.best_on_test_subject is not None:
             content["best_on_test_subject"] = self.best_on_test_subject.to_dict()
         return content
@@ -184,7 +184,7 @@ class Benchmark:
             interval={name: (low, high) for name, (low, high) in content["interval"].items()},
             folds=[FoldSummary(**fold) for fold in content["folds"]],
             answers={name: Answer(**answer) for name, answer in content["answers"].items()},
-            per_corpus={name: Figures.from_dict(found) for name, found in content.get("per_corpus", {}).items()},
+            per_corpus={name: Figures.from_dict(values) for name, values in content.get("per_corpus", {}).items()},
             best_on_test_subject=None if literature is None else Figures.from_dict(literature),
         )
 
@@ -194,23 +194,23 @@ class Results:
     """The content of results.json.
 
     Args:
-        command (`str`): Reproduces the run from the same corpora.
+        command (`str`): Command that reproduces the run from the same corpora.
         corpus (`list[str]`): Corpora that were trained on.
         test_corpus (`list[str]`): Corpora that were held out as a whole.
         label_set (`str`, *optional*): Name of the label set.
         class_names (`list[str]`): Its classes.
         preset (`str`): Size of the network, or name of the baseline.
-        protocol (`str`): Who was held out.
+        protocol (`str`): Name of the protocol.
         selection (`str`): How the number of steps was chosen.
         seeds (`list[int]`): Seeds of the run.
         synthetic (`bool`): Whether every face is rendered.
-        warnings (`list[str]`): What a reader must know before the figures.
-        versions (`dict[str, str]`): Of what computed the run.
-        settings (`dict`): What decides the numbers.
+        warnings (`list[str]`): Warnings to read before the figures.
+        versions (`dict[str, str]`): Versions of Python and packages.
+        settings (`dict`): Settings that decide the numbers.
         missing_folds (`dict[str, str]`, *optional*): Folder name of each missing fold and why.
         lost_clips (`dict[str, str]`, *optional*): Name of each clip that could not be used and why.
         init_from (`StartingWeights`, *optional*): The checkpoint that training started from.
-        benchmark (`Benchmark`, *optional*): What held-out clips say; `None` where nobody was held out.
+        benchmark (`Benchmark`, *optional*): Figures of held-out clips; `None` where no subject was held out.
         final_model (`FinalModel`, *optional*): The model of all subjects, where there is one.
     """
 
@@ -266,9 +266,9 @@ class Results:
             content (`Any`): What [`Results.to_dict`] returned, or a file held.
 
         Raises:
-            ResultsError: If it does not keep the schema, or its parts speak of different numbers of classes.
+            ResultsError: If it does not keep the schema, or its parts disagree on the number of classes.
         """
-        import jsonschema  # writing results needs it not, and a run that is finished shall be reported at once
+        import jsonschema  # imported here, because only reading needs it
 
         try:
             jsonschema.validate(content, results_schema())
@@ -277,17 +277,17 @@ class Results:
                 f"results must keep results.schema.json, but {error.json_path} is wrong: {error.message[:200]}; "
                 "collect the run again with train.py --collect OUT"
             ) from error
-        start, final = content["init_from"], content["final_model"]
-        own = {name: value for name, value in (final or {}).items() if name != "benchmarked"}
+        initial_checkpoint, final = content["init_from"], content["final_model"]
+        final_fields = {name: value for name, value in (final or {}).items() if name != "benchmarked"}
         try:
             benchmark = Benchmark.from_dict(content) if "per_seed" in content else None
         except ValueError as error:
             raise ResultsError(f"results hold a confusion matrix that cannot be used: {error}") from error
         results = cls(
             **{name: content[name] for name in _RUN_FIELDS},
-            init_from=None if start is None else StartingWeights(**start),
+            init_from=None if initial_checkpoint is None else StartingWeights(**initial_checkpoint),
             benchmark=benchmark,
-            final_model=None if final is None else FinalModel(**own),
+            final_model=None if final is None else FinalModel(**final_fields),
         )
         results._check_classes()
         return results

@@ -1,6 +1,6 @@
-"""From nothing to a label: train on rendered faces, save, reload elsewhere, name the expression of an unseen person.
+"""Train on rendered faces, save, reload in a new process, and label a clip of a held-out subject.
 
-What `make demo` runs. It fails when the two forms of the unseen clip get different answers, or a wrong one.
+Run by `make demo`. It fails when the two forms of the clip get different labels, or a wrong one.
 """
 
 import csv
@@ -23,9 +23,9 @@ ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "runs" / "demo"
 OUT = DEMO / "training"
 CLIP = DEMO / "unseen_clip"
-# More threads than a small network can feed only wait for each other.
+# At most 4, because a small network does not use more threads.
 CORES = min(os.cpu_count() or 1, 4)
-# 20 people who do not exist, 12 clips each; three folds, so that every clip is held out once, within minutes.
+# 20 rendered subjects, 12 clips each; three folds, so that every clip is held out once, within minutes.
 CORPUS_OPTIONS = {"num_subjects": 20, "render_processes": CORES}
 SETTINGS = [
     "--corpus",
@@ -35,12 +35,12 @@ SETTINGS = [
 ]
 SETTINGS += ["--preset", "tiny", "--protocol", "kfold3", "--epochs", "30", "--seed", "0", "--final_model", "false"]
 SETTINGS += ["--output_dir", str(OUT)]
-# FACS intensities from "marked" on.
+# FACS intensities "marked" and stronger.
 MARKED = ("C", "D", "E")
-# Everything is made on this machine, so nothing may ask the network.
-# Waiting threads sleep: spinning ones make a step ten times slower when anything else runs on the machine.
+# Offline, because everything is made on this machine. OMP_WAIT_POLICY, because spinning threads make a step ten times
+# slower when other programs run.
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"}
-# Runs a script in a process in which this package cannot be imported, as on a machine that has only transformers.
+# Runs a script in a process that cannot import this package, as on a machine with transformers alone.
 WITHOUT_PACKAGE = """
 import runpy, sys
 
@@ -56,7 +56,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def train() -> dict:
-    """Run the main job as a user would and return its results."""
+    """Run train.py by accelerate, as a user does, and return its results."""
     launch = ["-m", "accelerate.commands.launch", "--num_processes", "1", "--num_machines", "1"]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no"]
     launch += ["--num_cpu_threads_per_process", str(CORES), str(ROOT / "train.py")]
@@ -71,10 +71,10 @@ def train() -> dict:
 
 
 def choose_clip(fold: str) -> dict:
-    """The first clip, by its id, that a fold never trained on and in which an action unit is coded C or stronger.
+    """The first clip, by its id, that a fold holds out and in which an action unit is coded C or stronger.
 
-    C is "marked" in FACS; weaker ones are traces that a coder may miss too. The rule looks at the codes of the corpus
-    and never at an answer of the model.
+    C is "marked" in FACS; weaker units may escape a coder. The rule uses the codes of the corpus alone, not the
+    predictions of the model.
 
     Returns:
         The clip's row in the corpus, with the name of its class as `truth`.
@@ -89,7 +89,7 @@ def choose_clip(fold: str) -> dict:
 
 
 def write_clip(row: dict) -> tuple[Path, Path]:
-    """Lay a clip down twice, as a folder of frames and as an .avi file with the same pixels."""
+    """Write a clip as a folder of frames and as an .avi file with the same pixels."""
     shutil.rmtree(CLIP, ignore_errors=True)
     folder, video = CLIP / "frames", CLIP / "clip.avi"
     folder.mkdir(parents=True)
@@ -108,10 +108,10 @@ def write_clip(row: dict) -> tuple[Path, Path]:
 
 
 def label(checkpoint: Path, clips: tuple[Path, ...]) -> list[dict[str, float]]:
-    """Scores by class for each clip, from a new process that has only transformers and the checkpoint."""
+    """Scores by class for each clip, from a new process that imports transformers but not this package."""
     command = [sys.executable, "-c", WITHOUT_PACKAGE, str(ROOT / "examples" / "label_clip.py"), str(checkpoint)]
     command += map(str, clips)
-    quiet = {**ENVIRONMENT, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}  # one bar is enough
+    quiet = {**ENVIRONMENT, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     answers = []
     with (
         subprocess.Popen(command, cwd=CLIP, env=quiet, stdout=subprocess.PIPE, text=True) as process,
@@ -126,7 +126,7 @@ def label(checkpoint: Path, clips: tuple[Path, ...]) -> list[dict[str, float]]:
 
 
 def main() -> int:
-    """Train, reload elsewhere, label, and say what was made."""
+    """Train, reload in a new process, label, and print the files made."""
     results = train()
     fold = results["folds"][-1]["fold"]
     checkpoint = OUT / "folds" / fold
@@ -134,7 +134,8 @@ def main() -> int:
     clips = write_clip(chosen)
     units = "+".join(unit["side"] + unit["code"] + unit["intensity"] for unit in chosen["action_units"])
     print(
-        f"\nUnseen: {chosen['clip_id']} (action units {units}); {checkpoint.name} never saw this subject.", flush=True
+        f"\nUnseen: {chosen['clip_id']} (action units {units}), held out from {checkpoint.name}.",
+        flush=True,
     )
     answers = label(checkpoint, clips)
     best = [max(scores, key=scores.__getitem__) for scores in answers]

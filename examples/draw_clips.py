@@ -1,4 +1,4 @@
-"""Draw what FDP sees in rendered clips of people whom no corpus holds, as in the README.
+"""Draw dynamic images and rank scores of rendered clips, as in the README.
 
 `python examples/draw_clips.py --model runs/demo/training/folds/fold2 --output docs/images/example_clips.png`
 """
@@ -14,7 +14,7 @@ from modeling_fdp.dynamic_image_fdp import dynamic_image_target
 from processing_fdp import FDPVideoProcessor
 from rendered_faces.film import render_clip
 
-# Faces that nobody chose by result: the first seeds, one emotion each. No corpus uses seeds this low.
+# The first seeds, one emotion each, not chosen by result; rendered corpora use larger seeds.
 CLIPS = ((1, "disgust"), (2, "happiness"), (3, "surprise"))
 TITLES = ("onset", "apex", "dynamic image\ncomputed from the clip", "dynamic image\nconstructed", "rank scores")
 
@@ -31,7 +31,7 @@ def main() -> None:
     for row, (seed, emotion) in zip(axes, CLIPS, strict=True):
         clip = render_clip(subject_seed=seed, emotion=emotion)
         event = clip.truth.events[0]
-        # A corpus hands out the frames from onset to offset.
+        # From onset to offset, as in the rows of a corpus.
         frames = torch.from_numpy(clip.frames[event.onset : event.offset + 1])
         pixel_values = processor([frames.unsqueeze(-1)], return_tensors="pt")["pixel_values"]
         with torch.inference_mode():

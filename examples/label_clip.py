@@ -1,7 +1,7 @@
 """Label clips with nothing but transformers: `python examples/label_clip.py MODEL CLIP [CLIP ...]`.
 
 MODEL is a checkpoint folder or a repository on the Hub, CLIP a video file or a folder of frames. This package need not
-be installed: the model's code travels with its checkpoint. Prints one JSON object per clip.
+be installed, because the model's code is saved with its checkpoint. Prints one JSON object per clip.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Facial micro-expression corpora as `datasets` builders: one file per corpus, rows that hold paths and no pixels.
 
-`load_corpus("casme2", data_dir=..., label_set="5class")` is the short way;
-`Casme2(data_dir=..., config_name="5class")` the long one. Builders are imported when they are first used.
+`load_corpus("casme2", data_dir=..., label_set="5class")` returns the rows,
+`Casme2(data_dir=..., config_name="5class")` the builder. Builder modules are imported on first use.
 """
 
 import importlib
@@ -32,7 +32,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Hand out the registry and the builder classes on first use: importing `datasets` takes seconds."""
+    """Import the registry and the builder classes on first use, because importing `datasets` takes seconds."""
     if name.startswith("__"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     registry = importlib.import_module("hub_datasets.registry")

@@ -23,12 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             omitted.
 
     Returns:
-        `int`: the exit code: 0 when all is well, 1 when a corpus is usable with losses, 2 otherwise.
+        `int`: the exit code: 0 on success, 1 when a corpus is usable with losses, 2 otherwise.
     """
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
-    except BrokenPipeError:  # the reader, e.g. head, has seen enough
+    except BrokenPipeError:  # the reading program, e.g. head, closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except CorpusError as error:
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     card.add_argument("--output", type=Path, help="file to write; standard output when omitted")
     card.set_defaults(run=run_card)
 
-    check = commands.add_parser("check", help="what a download holds, beside what was published")
+    check = commands.add_parser("check", help="compare a download with the published counts")
     check.add_argument("name", metavar="NAME")
     check.add_argument("--data_dir", help="root of your licensed download")
     check.add_argument("--label_set", help="label set; the corpus's first one by default")
@@ -94,7 +94,7 @@ def run_describe(options: argparse.Namespace) -> int:
     print(inspect.getdoc(builder_class) or builder_class.TITLE)
     print(f"\nAccess: {builder_class.ACCESS_PAGE}\nCite: {builder_class.CITATION}\n\nLabel sets:")
     for label_set in builder_class.LABEL_SETS:
-        print(f"  {label_set.name}: {label_set.description} ({', '.join(label_set.names) or 'told by the data'})")
+        print(f"  {label_set.name}: {label_set.description} ({', '.join(label_set.names) or 'read from the data'})")
         for _, version, counts, subjects, _ in label_set_rows(label_set) if label_set.expected else ():
             sheet = f" (version {version})" if version else ""
             print(f"    published{sheet}: {counts} clips; subjects: {subjects}")
@@ -120,7 +120,7 @@ def run_card(options: argparse.Namespace) -> int:
 
 
 def run_check(options: argparse.Namespace) -> int:
-    """Print what a download holds."""
+    """Print the comparison of a download with the published counts."""
     builder_class = get_builder_class(options.name)
     chosen = dict(_option(text) for text in options.option)
     if options.encoding is not None:

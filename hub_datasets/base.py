@@ -1,7 +1,7 @@
-"""The skeleton that every corpus follows: find the download, read the sheet, repair, cut, and hand out clip rows.
+"""Base class of all corpora: find the download, read the sheet, apply errata, cut clips and return their rows.
 
-A corpus file declares facts (packages, sheets, label sets, errata) and turns its sheet into [`ClipRecord`]s by
-[`CorpusBuilder.read_records`]. Everything else happens once, here and in the functions of [`hub_datasets.scanning`].
+A corpus file declares packages, sheets, label sets and errata, and turns its sheet into [`ClipRecord`]s by
+[`CorpusBuilder.read_records`]. All other steps are here and in [`hub_datasets.scanning`].
 No pixel is read: rows hold paths, so nothing that could be pushed to a Hub contains a face.
 """
 
@@ -51,10 +51,10 @@ class CorpusConfig(datasets.BuilderConfig):
 
 
 def _keep_paths_local(module_name: str) -> None:
-    """Tell `datasets` to leave `Path` and `open` of a builder's module alone.
+    """Keep `datasets` from replacing `Path` and `open` in a builder's module.
 
-    It replaces them by versions that read URLs, and for those a folder called `a::b` is a chain of addresses. Corpora
-    are local; the mark is the one that `datasets.streaming` sets itself once it has been there.
+    Its versions read URLs and would take a folder named `a::b` for a chain of URLs, while corpora are local.
+    `_patched_for_streaming` is the flag by which `datasets.streaming` recognises a patched module.
     """
     sys.modules[module_name].__dict__["_patched_for_streaming"] = True
 
@@ -72,14 +72,14 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
         **kwargs: Options of the corpus (the keys of `OPTIONS`), and arguments of `datasets.DatasetBuilder`.
 
     Attributes:
-        label_set (`LabelSet`): The classes that were asked for.
+        label_set (`LabelSet`): The requested classes.
         options (`dict[str, str]`): Value of every option, `auto` where none was given.
-        layout (`Layout`): What was found below the root.
-        scan (`Scan`): What was found, lost and repaired.
+        layout (`Layout`): Package and sheets found below the root.
+        scan (`Scan`): Usable clips, lost clips and remarks.
 
     Raises:
-        DatasetNotFoundError: there is no such download at `data_dir`.
-        UnknownLabelSetError: the corpus has no such label set.
+        DatasetNotFoundError: the corpus is not at `data_dir`.
+        UnknownLabelSetError: the corpus has no label set of that name.
         CorpusOptionError: an option or its value is unknown.
         SheetError: the annotation sheet cannot be read.
     """
@@ -87,7 +87,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
     VERSION = _ROWS_VERSION
     BUILDER_CONFIG_CLASS = CorpusConfig
 
-    # Facts, filled in by each corpus.
+    # Set by each corpus.
     NAME: ClassVar[str] = ""
     PEOPLE: ClassVar[str] = ""  # name of another corpus that filmed the same subjects, under the same numbers
     TITLE: ClassVar[str] = ""  # "NAME: what it is", one line
@@ -96,7 +96,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
     LICENSE: ClassVar[str] = "Licensed per researcher; frames and annotations must not be redistributed."
     CITATION: ClassVar[str] = ""
     EXPECTED_TREE: ClassVar[str] = ""
-    REMEDY: ClassVar[str] = ""  # how to get a corpus that is no licensed download, a sentence
+    REMEDY: ClassVar[str] = ""  # one sentence: how to get a corpus that is not a licensed download
     # Paragraph and points of the corpus's card that differ from those of licensed corpora; see hub_datasets/card.py.
     TERMS: ClassVar[str] = ""
     ADVICE: ClassVar[tuple[str, ...]] = ()
@@ -107,7 +107,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
     # Besides `package`, `sheet` and `encoding`, which every corpus has; no values mean any text.
     OPTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     VIDEO_FIRST_FRAME: ClassVar[int] = 1  # number of the first frame of a video in the sheet
-    # Only rendered faces may ever leave the machine: every licensed corpus keeps the default.
+    # True for rendered faces alone, because frames of licensed corpora must not be published.
     faces_may_be_published: ClassVar[bool] = False
 
     layout: Layout
@@ -145,20 +145,20 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
             **kwargs,
         )
 
-    # What a corpus writes.
+    # Required of each corpus.
 
     def read_records(self, layout: Layout) -> list[ClipRecord]:
-        """Turn the annotation sheet into records, in sheet order; the one method that every corpus writes."""
+        """Turn the annotation sheet into records, in sheet order; the one abstract method."""
         raise NotImplementedError(f"{type(self).__name__} must define read_records")
 
-    # What a corpus may override.
+    # Optional overrides.
 
     def sheet_variant(self, layout: Layout, records: list[ClipRecord]) -> str:
-        """Version of the sheet, which selects the published counts; told by the file name by default."""
+        """Version of the sheet, which selects the published counts; taken from the file name by default."""
         return layout.sheets["annotation"][0].variant if "annotation" in layout.sheets else ""
 
     def fit_to_frames(self, record: ClipRecord, listing: FrameListing) -> None:
-        """Repair a record in place once its frames are known; by default, sheet versions are reconciled."""
+        """Repair a record in place by its frames; by default, choose between the intervals of sheet versions."""
         if self.layout.package.only_interval:
             errata = [erratum for erratum in self.ERRATA if erratum.clip == record.key]
             choose_interval(record, listing, errata)
@@ -172,17 +172,17 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
         return self.PACKAGES
 
     def find_sheets(self, tree: FolderTree) -> dict[str, tuple[SheetFile, Path]]:
-        """Best sheet of each role; the annotation sheet must be there.
+        """First sheet of each role that is found, in order of preference.
 
         Raises:
-            DatasetNotFoundError: it is not.
+            DatasetNotFoundError: there is no annotation sheet.
         """
         wanted = self.wanted_sheets()
-        found = find_sheets(tree, wanted, self.PACKAGES, version := self.options["sheet"])
-        if any(sheet.role == "annotation" for sheet in wanted) and "annotation" not in found:
+        sheets = find_sheets(tree, wanted, self.PACKAGES, version := self.options["sheet"])
+        if any(sheet.role == "annotation" for sheet in wanted) and "annotation" not in sheets:
             which = "" if version == ANY else f" of the version {version}"
             raise self.not_found(str(tree.root), f"no annotation sheet{which}; {tree.summary()}")
-        return found
+        return sheets
 
     def discover(self, root: Path) -> Layout:
         """Find the sheets and the frames below the root, whatever their nesting.
@@ -209,7 +209,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
         return ", ".join(parts)
 
     def locate(self, layout: Layout, record: ClipRecord) -> Path | None:
-        """Folder (or video file) of a record in any of the package's folders; `record.problem` may say why none is."""
+        """Folder (or video file) of a record, `None` where there is none; `record.problem` may give the reason."""
         find = layout.tree.find_video if layout.package.video else layout.tree.find_folder
         return next(
             (path for root in layout.package_roots if (path := find(root, record.folder_parts)) is not None), None
@@ -231,7 +231,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
         """Row of a clip, as [`clip_features`] describes it."""
         return clip_row(clip, self.NAME, self.FPS)
 
-    # What callers use.
+    # Public interface.
 
     @classmethod
     def get_label_set(cls, name: str | None) -> LabelSet:
@@ -247,12 +247,12 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
                 return label_set
         known = ", ".join(label_set.name for label_set in cls.LABEL_SETS)
         raise UnknownLabelSetError(
-            f"{cls.NAME} has the label sets {known}, but {name!r} was asked for: choose one of them."
+            f"{cls.NAME} has the label sets {known}, but {name!r} was given: choose one of them."
         )
 
     @classmethod
     def allowed_options(cls) -> dict[str, tuple[str, ...]]:
-        """Every option with its values; `auto` comes first and takes the best that is found."""
+        """Every option with its values; `auto`, the first, selects the preferred one found."""
         allowed = {name: tuple(values) for name, values in cls.OPTIONS.items()}
         allowed.setdefault("package", (ANY, *dict.fromkeys(package.name for package in cls.PACKAGES)))
         variants = dict.fromkeys(sheet.variant for sheet in cls.SHEETS if sheet.role == "annotation")
@@ -262,7 +262,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
 
     @classmethod
     def not_found(cls, root: str, found: str) -> DatasetNotFoundError:
-        """Error that names the root, what was found, what was expected and how to get it."""
+        """Error with the root, its content, the expected layout and how to get the corpus."""
         licensed = (
             "The corpus is licensed and never downloaded: point data_dir at your own copy, or request access at "
             f"{cls.ACCESS_PAGE}."
@@ -278,22 +278,22 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
 
     @property
     def rendered_roots(self) -> dict[str, Path]:
-        """Root of the rendered tree, where its manifest lies, for each corpus that shows nobody (`dict[str, Path]`).
+        """Root of the rendered tree, the folder of its manifest, for each rendered corpus (`dict[str, Path]`).
 
-        Keys are those of the column `corpus`: one, or those of a composite's parts that were rendered. A corpus with a
-        clip outside of rendered trees shows people and is left out.
+        Keys are values of the column `corpus`: one, or those of a composite's rendered parts. A corpus with a clip
+        outside of a rendered tree is left out.
         """
         root = rendered_root(self.scan.clips, self.layout.tree.root)
         return {} if root is None else {self.NAME: root}
 
     @property
     def is_rendered(self) -> bool:
-        """Whether nobody's face is in it (`bool`): all of it was rendered, also where it imitates licensed corpora."""
+        """Whether every clip is rendered (`bool`), trees in the layout of a licensed corpus included."""
         corpora = {clip.record.corpus or self.NAME for clip in self.scan.clips}
         return bool(corpora) and corpora == set(self.rendered_roots)
 
     def prepare(self, num_proc: int | None = None) -> datasets.Dataset:
-        """Write the rows into the cache, unless they are there, and return them.
+        """Write the rows into the cache unless it holds them, and return them.
 
         Args:
             num_proc (`int`, *optional*): Processes that write rows.
@@ -311,19 +311,19 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
         self.download_and_prepare(num_proc=workers)
         return self.as_dataset(split=datasets.Split.TRAIN)
 
-    # How a download is scanned.
+    # Scanning.
 
     def prepare_root(self, data_dir: str | Path | None, cache_dir: str | Path | None) -> Path:
         """Absolute root of the download; a relative one would make two working directories share a cache.
 
         Raises:
-            DatasetNotFoundError: `data_dir` is missing, is no folder or leads back to itself.
+            DatasetNotFoundError: `data_dir` is missing, is not a folder or is a cycle of symbolic links.
         """
         if data_dir is None:
             raise self.not_found("None", "no data_dir was given")
         try:
             root = Path(data_dir).expanduser().resolve()
-        except (OSError, RuntimeError) as error:  # a symbolic link that leads back to itself
+        except (OSError, RuntimeError) as error:  # a cycle of symbolic links
             raise self.not_found(str(data_dir), f"the path cannot be followed ({error})") from error
         if not is_text(str(root)):
             raise self.not_found(ascii(str(root)), "the path is not valid UTF-8: rename the folder")
@@ -359,10 +359,10 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
         folders = [path for path in paths if not self.is_video(layout, path)]
         listed = parallel_map(self._list_folder, folders, f"{self.NAME}: listing frames")
         listings = dict(zip(folders, listed, strict=True))
-        seen: set[str] = set()
+        clip_ids: set[str] = set()
         for record, label, path in located:
             outcome: ResolvedClip | LostClip
-            if record.clip_id in seen:
+            if record.clip_id in clip_ids:
                 outcome = LostClip(record.clip_id, "the sheet lists this clip twice")
             elif path is None:
                 missing = f"no folder {readable_parts(record.folder_parts)} in this package"
@@ -371,7 +371,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
                 outcome = self.cut_video(record, path, label)
             else:
                 outcome = self._cut_folder(layout, record, listings[path], label)
-            seen.add(record.clip_id)
+            clip_ids.add(record.clip_id)
             if isinstance(outcome, ResolvedClip):
                 scan.clips.append(outcome)
             else:
@@ -395,7 +395,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
         return cut_clip(record, listing, label=label, only_interval=layout.package.only_interval)
 
     def _pop_options(self, kwargs: dict[str, Any]) -> dict[str, str]:
-        """Take the options of the corpus out of the arguments of a builder."""
+        """Remove the options of the corpus from the arguments of a builder and check them."""
         options = {}
         for name, values in self.allowed_options().items():
             value = kwargs.pop(name, None)
@@ -418,7 +418,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
             )
 
     def _fingerprint(self, scan: Scan, layout: Layout) -> str:
-        """Digest of the sheets and of every row as handed out: an edited sheet or folder gives a new cache."""
+        """Digest of the sheets and of every row, so that an edited sheet or folder gets a new cache folder."""
         # Not the whole label set: the order of its frozen sets changes from process to process.
         digest = hashlib.sha256(f"{self.NAME} {self.VERSION} {self.label_set.name} {self.label_set.names}".encode())
         for role, (_, path) in sorted(layout.sheets.items(), key=itemgetter(0)):
@@ -430,7 +430,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
             digest.update(repr(sorted(row.items())).encode(errors="surrogateescape"))
         return digest.hexdigest()[:24]
 
-    # What `datasets` asks for.
+    # Hooks of `datasets.GeneratorBasedBuilder`.
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(
@@ -442,7 +442,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
-        # A list argument is what datasets shards over num_proc.
+        # A list, because datasets shards list arguments over num_proc.
         return [datasets.SplitGenerator(name=datasets.Split.TRAIN, gen_kwargs={"clips": self.scan.clips})]
 
     def _generate_examples(self, clips: list[ResolvedClip]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -455,6 +455,6 @@ def _check_encoding(name: str) -> None:
         "".encode(name)
     except LookupError as error:
         raise CorpusOptionError(
-            f"option encoding takes a text encoding that Python knows, e.g. cp932 or gb18030, but {name!r} was given: "
+            f"option encoding takes a text encoding of Python, e.g. cp932 or gb18030, but {name!r} was given: "
             "choose another."
         ) from error

@@ -1,4 +1,4 @@
-"""The card of a corpus in the form of the Hugging Face Hub, made of the facts that its builder declares."""
+"""The card of a corpus in the form of the Hugging Face Hub, made from the attributes of its builder."""
 
 import inspect
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _ADVICE = (
 _ALWAYS = "A micro-expression is a movement, not a feeling, and no proof of a lie. Do not judge people by it."
 # Upper limits of the Hub's size categories, in clips.
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
-# Keys of docs/sources.md that errata name, so that a card can be read alone.
+# Sources that errata cite by their key in docs/sources.md; cards spell them out.
 SOURCES = {
     "meb": "tvaranka/meb@f731b0a",
     "meb-old": "an older loader by the author of meb",
@@ -75,7 +75,7 @@ def label_set_rows(label_set: LabelSet) -> list[tuple[str, str, str, str, str]]:
     """Rows about a label set: name, sheet version, published counts, published subjects and description."""
     name, use = f"`{label_set.name}`", label_set.description
     if not label_set.expected:
-        return [(name, "", f"{', '.join(label_set.names) or 'told by the data'}: not published", "unknown", use)]
+        return [(name, "", f"{', '.join(label_set.names) or 'read from the data'}: not published", "unknown", use)]
     return [
         (
             name,
@@ -106,7 +106,7 @@ def _header(builder_class: type[CorpusBuilder], title: str) -> dict[str, Any]:
 
 
 def _data_sheet(builder_class: type[CorpusBuilder]) -> str:
-    """The docstring of a builder without its title and its citation, which have places of their own on the card."""
+    """The docstring of a builder without its title and its citation, which the card shows elsewhere."""
     paragraphs = (inspect.getdoc(builder_class) or "").split("\n\n")[1:]
     kept = []
     for paragraph in paragraphs:
@@ -124,11 +124,11 @@ def _errata_section(errata: tuple[Erratum, ...]) -> str:
         value = "..".join(map(str, erratum.right)) if erratum.field == "interval" else str(erratum.right)
         rows.append((erratum.clip, erratum.field, value, erratum.reason, erratum.source))
     named = " ".join(erratum.source for erratum in errata).replace(",", " ").replace(":", " ").split()
-    legend = "; ".join(f"{key}: {what}" for key, what in SOURCES.items() if key in named)
+    legend = "; ".join(f"{key}: {title}" for key, title in SOURCES.items() if key in named)
     note = f" Sources: {legend}." if legend else ""
     return (
         "\n## Known errors, repaired and reported\n\n"
-        "A repair is made only where the sheet says what is listed as wrong, and is written into the `notes` of the "
+        "A repair is made only where the sheet holds the listed error, and is written into the `notes` of the "
         f"row.{note}\n\n{_table(('clip', 'field', 'value used', 'why', 'source'), rows)}\n"
     )
 

@@ -23,7 +23,7 @@ _SELF_REPORTED = {
     "helpless": "others",
     "helpness": "others",
 }
-# The sheet counts subjects from 1 to 22; folders carry the numbers of the recording sessions (sheet 'naming rule1').
+# The sheet counts subjects from 1 to 22; folders have the numbers of the recording sessions (sheet 'naming rule1').
 _SUBJECT_OF_INDEX = dict(
     enumerate((15, 16, 19, 20, 21, 22, 23, 24, 25, 26, 27, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 40), start=1)
 )
@@ -42,7 +42,7 @@ _FILM_CODES = {
 }
 _SUBJECT = r"s?\d{1,2}"
 _MICRO, _MACRO, _BOTH = "micro", "macro", "both"
-# No worksheet has a header row: columns go by position.
+# Columns are read by position, because no worksheet has a header row.
 _COLUMNS = {
     name: position
     for position, name in enumerate(
@@ -58,10 +58,10 @@ class CasMe2(CorpusBuilder):
       macro-expressions of 20.
     * **Recording**: 30 fps, 640x480 colour.
     * **Labels**: micro: positive 8, negative 21, surprise 9, others 19; macro: positive 87, negative 95, surprise 13,
-      others 105 (not confirmed). What the subjects reported to have felt is beside them.
+      others 105 (not confirmed). The subjects' self-reports are the label set `4class_self_report`.
     * **Frame numbers**: absolute in the long video, from 1.
-    * **Zero means missing**: an apex of 0 is unknown; an offset of 0 is taken from the frames of the sample, and in a
-      long video from the apex (`clip_end` is then `apex`).
+    * **Zero means missing**: an apex of 0 is unknown; an offset of 0 is replaced by the last frame of the sample, in a
+      long video by the apex (`clip_end` is then `apex`).
     * **Access**: request form and signed licence.
     * **Cite**: Qu et al., IEEE TAFFC 9(4), 2018.
 
@@ -113,7 +113,7 @@ rawvideo/s15/15_0102eatingworms.avi"""
         ),
         LabelSet.of(
             "4class_self_report",
-            "polarity of what the subjects reported to have felt",
+            "polarity of the self-reported emotions",
             _FOUR,
             words=_SELF_REPORTED,
             attribute="self_report",
@@ -124,7 +124,7 @@ rawvideo/s15/15_0102eatingworms.avi"""
     def read_records(self, layout: Layout) -> list[ClipRecord]:
         """One record per row of the chosen type; (subject, clip name) is unique."""
         frame = layout.read_sheet(header_row=None)
-        if frame.shape[1] < len(_COLUMNS) - 1:  # the self-report is the last and may be absent
+        if frame.shape[1] < len(_COLUMNS) - 1:  # the last column, the self-report, may be absent
             raise SheetError(
                 f"The first worksheet of {layout.sheet_path()} must have {len(_COLUMNS)} columns without a header, "
                 f"but has {frame.shape[1]}: use the sheet that the corpus ships."
@@ -177,7 +177,7 @@ def _folder_parts(layout: Layout, number: int, clip: str, film: str) -> tuple[st
     subject = (f"s{number}", str(number))
     if layout.package.name in ("selectedpic", "cropped"):
         return subject, clip
-    # Long videos: only the four digits after the subject are known, the words after them are looked up.
+    # Long videos: the four digits after the subject are known, the rest of the name is looked up.
     code = _FILM_CODES.get(film, film)
     for root in layout.package_roots:
         folder = layout.tree.find_folder(root, (subject,))
@@ -193,7 +193,7 @@ def _folder_parts(layout: Layout, number: int, clip: str, film: str) -> tuple[st
 
 
 def _close_interval(layout: Layout, record: ClipRecord) -> None:
-    """End a clip of a long video at its apex where the sheet has no offset; folders of samples end by themselves."""
+    """End a clip of a long video at its apex where the sheet has no offset; samples end with their folder."""
     if record.offset is None and record.apex is not None and layout.package.name in ("rawpic", "rawvideo"):
         record.offset, record.end = record.apex, ClipEnd.APEX
         record.notes.append("offset 0 means missing: the clip ends at its apex (softnet)")

@@ -18,7 +18,7 @@ from hub_datasets.scanning.rows import clip_rows
 _SEVEN = ("disgust", "surprise", "others", "fear", "anger", "sadness", "happiness")
 _WORDS = {**{word: word for word in _SEVEN}, "sad": "sadness", "happy": "happiness"}
 _FOUR = ("negative", "positive", "surprise", "others")
-# Part C names the four classes themselves.
+# The sheet of part C also holds the class names.
 _POLARITY = {
     **dict.fromkeys(("disgust", "fear", "anger", "sad", "sadness", "negative"), "negative"),
     **dict.fromkeys(("happy", "happiness", "positive"), "positive"),
@@ -43,7 +43,7 @@ _A, _C = "A", "C"
 _NO_DEPTH = r"^(?!.*depth)(?!.*video)"
 _CLIP = r"spno\.?\d+_[a-z]_\d+"
 _COLOUR = (".jpg", ".jpeg")
-# Packages and label sets that go with a sheet; those of the micro-expressions of part A go with every other label set.
+# Packages and label sets by sheet; a sheet not listed (micro-expressions of part A) takes every label set.
 _PACKAGES_OF_SHEET = {"part_c": ("part_c",), "all_v2": ("all_clips", "videos"), "all_v1": ("all_clips", "videos")}
 _LABEL_SETS_OF_SHEET = {
     "part_c": ("4class", "3class"),
@@ -56,7 +56,7 @@ _ALL_VERSION_2, _ALL_VERSION_1 = "all_v2", "all_v1"
 _MOCK_CRIME = "part_c"
 _TYPES = ("micro", "macro")
 _NO_OFFSET = ("spNO.40/e/no offset 1", "spNO.40/e/no offset 2")
-# merclip leaves out the three clips whose interval the sheet gets wrong; HTNet five rows and two subjects beside them.
+# MER-CLIP leaves out the three clips with a wrong interval; HTNet leaves out five rows and two subjects as well.
 _NOT_IN_MERCLIP = frozenset({*_NO_OFFSET, "spNO.216/d/3647"})
 _NOT_IN_HTNET = frozenset({"spNO.186/f/448", "spNO.186/l/3634", "spNO.186/l/3677"})
 # The authors' list of clips with an occluded face, suggested to be dropped (exception/ of their repository).
@@ -79,7 +79,7 @@ class CasMe3(CorpusBuilder):
     * **Subjects, clips**: part A: 860 micro-expressions of 94 subjects in the second sheet (921 of 95 in the first),
       in 463 videos that hold up to 17; part C (mock crime): 165 of 30 subjects. Part B is unlabelled.
     * **Macro-expressions**: 3346 of part A, in the sheets of all expressions, which have no emotions.
-    * **Recording**: 30 fps, 1280x720 colour, pixel-aligned 16-bit depth (0 is no reading).
+    * **Recording**: 30 fps, 1280x720 colour, pixel-aligned 16-bit depth (0: not measured).
     * **Labels**: part A: disgust 250, surprise 187, others 161, fear 86, anger 64, sad 57, happy 55; part C: negative
       99, surprise 30, others 20, positive 16.
     * **Frame numbers**: absolute in the video, with gaps where frames were dropped.
@@ -190,7 +190,7 @@ part_C/RGB_Depth/part_C/part_C/01/a/color/123.jpg"""
     )
     _depth_listing: tuple[Path, dict[int, str]] | None = None
     OPTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = {"part": (_A, _C), "occluded": ("keep", "drop")}
-    # One clip per key; the two clips of spNO.40 e without an offset are told apart by their order in the sheet.
+    # One clip per key; the two clips of spNO.40 e without an offset are distinguished by their order in the sheet.
     ERRATA = (
         _full_sheet("spNO.149/d/112", "apex", 83, 160, "the apex lies before the onset"),
         _full_sheet("spNO.216/d/3647", "onset", 3647, 2647, "a slip of the pen, the onset lies behind the offset"),
@@ -202,7 +202,7 @@ part_C/RGB_Depth/part_C/part_C/01/a/color/123.jpg"""
     )
 
     def wanted_sheets(self) -> tuple[SheetFile, ...]:
-        """Sheets of the part that was asked for."""
+        """Sheets of the requested part."""
         part = self.options["part"]
         return tuple(sheet for sheet in self.SHEETS if part == ANY or (sheet.variant == _MOCK_CRIME) == (part == _C))
 
@@ -218,7 +218,7 @@ part_C/RGB_Depth/part_C/part_C/01/a/color/123.jpg"""
         if label_sets is not None and self.label_set.name not in label_sets:
             raise UnknownLabelSetError(
                 f"The sheet {variant} of {self.NAME} goes with the label sets {', '.join(label_sets)}, but "
-                f"{self.label_set.name!r} was asked for: choose one of them."
+                f"{self.label_set.name!r} was given: choose one of them."
             )
         if variant == _MOCK_CRIME:
             return self._read_part_c(layout)
@@ -241,7 +241,7 @@ part_C/RGB_Depth/part_C/part_C/01/a/color/123.jpg"""
                 without_offset[recording] += 1
                 key = f"{recording}/no offset {without_offset[recording]}"
             spellings = (folder, f"spNO{row.subject}")
-            # The clip folders carry the onset, and nobody knows whether a wrong one was corrected there.
+            # Clip folders are named by the onset; whether a wrong onset was corrected there is not known.
             onsets = (row.written_onset, *(e.right for e in self.ERRATA if e.clip == key and e.field == "onset"))
             in_clips = tuple(f"{spelling}_{video}_{first}" for spelling in spellings for first in onsets)
             records.append(
@@ -279,7 +279,7 @@ part_C/RGB_Depth/part_C/part_C/01/a/color/123.jpg"""
         return {"depth_frames": List(Value("string"))}
 
     def to_row(self, clip: ResolvedClip) -> dict[str, Any]:
-        """Row of a clip with the depth images that lie beside its frames."""
+        """Row of a clip with its depth images."""
         folder = clip.location
         if self._depth_listing is None or self._depth_listing[0] != folder:  # clips of one video follow each other
             self._depth_listing = (folder, _depth_images(folder, in_clips=self.layout.package.child_pattern == _CLIP))
@@ -289,7 +289,7 @@ part_C/RGB_Depth/part_C/part_C/01/a/color/123.jpg"""
 
 
 def _depth_images(folder: Path, in_clips: bool) -> dict[int, str]:
-    """Depth images by frame number: in `depth/` beside `color/` or above it; for clips, in a tree beside theirs."""
+    """Depth images by frame number: in `depth/` beside `color/` or above it; for clips, in the tree `depth/`."""
     candidates = (
         [folder.parent.parent / "depth" / folder.name] if in_clips else [folder.parent / "depth", folder.parent]
     )

@@ -26,7 +26,7 @@ _POLARITY = {
     "tense": "others",
     "repression": "others",
 }
-# Beginnings of the column names of the merged sheet; the headers of the two section sheets were never seen whole.
+# Beginnings of the column names of the merged sheet; the headers of the two section sheets are known in part.
 _COLUMNS = {
     "subject": "Subject",
     "clip": "Filename",
@@ -73,7 +73,7 @@ Cropped/sub01/EP01_5/reg_EP01_5-113.jpg           (at least one of the three pac
 CASME_raw_selected/sub01/EP01_5/EP01_5-113.jpg
 CASME/RAW/CASME_A/Section A/sub01/EP01_5/EP01_5-113.jpg
 CASME/RAW/CASME_B/Section B/sub08/EP12_2/EP12_2-047.jpg"""
-    # No package promises that a folder holds one clip alone: surplus frames are no error here.
+    # Folders may hold several clips in every package, so that surplus frames are no error.
     PACKAGES = (
         Package("cropped", r"crop", _SUBJECT),
         Package("selected", r"selected", _SUBJECT),
@@ -109,7 +109,7 @@ CASME/RAW/CASME_B/Section B/sub08/EP12_2/EP12_2-047.jpg"""
     )
 
     def read_records(self, layout: Layout) -> list[ClipRecord]:
-        """One record per row of the merged sheet, or of the sheets of the sections that are there."""
+        """One record per row of the merged sheet, or of the section sheets found."""
         tables = [_read_table(layout, "annotation")]
         if layout.sheets["annotation"][0].variant == "sections" and "section_b" in layout.sheets:
             tables.append(_read_table(layout, "section_b"))
@@ -133,12 +133,12 @@ CASME/RAW/CASME_B/Section B/sub08/EP12_2/EP12_2-047.jpg"""
         return records
 
     def fit_to_frames(self, record: ClipRecord, listing: FrameListing) -> None:
-        """Correct the clips known to be wrong where the frames agree; what the sheet says there is not recorded."""
+        """Apply errata where the frames agree, because the wrong values of the sheet are not known."""
         if record.onset is None or record.offset is None:
             return
         length = record.offset - record.onset + 1
         present = sum(record.onset <= number <= record.offset for number in listing.numbers)
-        if self.layout.package.name == "raw" and 0 < length == present:  # in a whole episode any interval fits
+        if self.layout.package.name == "raw" and 0 < length == present:  # any interval fits a whole episode
             return
         errata = [erratum for erratum in self.ERRATA if erratum.clip == record.key]
         as_written = (record.onset, record.offset)
@@ -158,11 +158,11 @@ CASME/RAW/CASME_B/Section B/sub08/EP12_2/EP12_2-047.jpg"""
 def _read_table(layout: Layout, role: str) -> pd.DataFrame:
     """Read one sheet into the seven columns of [`_COLUMNS`]."""
     frame = layout.read_sheet(role=role)
-    found = {wanted: _column(frame, begins=wanted) for wanted in _COLUMNS.values()}
-    found["AU"] = found["AU"] or _column(frame, begins="action")
-    found["Emotion"] = found["Emotion"] or _column(frame, ends="emotion")
-    names = {name: wanted for wanted, name in found.items() if name is not None}
-    table = frame[list(names)].rename(columns=names)
+    names = {wanted: _column(frame, begins=wanted) for wanted in _COLUMNS.values()}
+    names["AU"] = names["AU"] or _column(frame, begins="action")
+    names["Emotion"] = names["Emotion"] or _column(frame, ends="emotion")
+    new_names = {name: wanted for wanted, name in names.items() if name is not None}
+    table = frame[list(new_names)].rename(columns=new_names)
     if "Emotion" not in table.columns:
         table["Emotion"] = _twelfth_column(layout, role, table)
     require_columns(table, _COLUMNS.values(), layout.sheet_path(role))
@@ -175,7 +175,7 @@ def _column(frame: pd.DataFrame, begins: str = "", ends: str = "") -> str | None
 
 
 def _twelfth_column(layout: Layout, role: str, table: pd.DataFrame) -> pd.Series:
-    """The emotions of a section sheet, which stand in its twelfth column whatever the header says there."""
+    """Emotions of a section sheet: its twelfth column, whatever its header."""
     plain = layout.read_sheet(role=role, header_row=None)
     if _SECTION_EMOTION_COLUMN not in plain.columns:
         raise SheetError(

@@ -10,7 +10,7 @@ _SUBJECT = r"sub\d{1,2}"
 _FIVE = ("surprise", "happiness", "disgust", "repression", "others")
 _MEGC = ("negative", "positive", "surprise")
 _POLARITY = {"disgust": "negative", "repression": "negative", "happiness": "positive", "surprise": "surprise"}
-# Clips that the official MEGC 2019 list does not know: two of the 2014 sheet, the extra one of the updated sheet, and
+# Clips absent from the official MEGC 2019 list: two of the 2014 sheet, the extra one of the updated sheet, and
 # the three that the 2019 sheet moved from sadness to surprise.
 _NOT_IN_MEGC = frozenset(
     f"sub{clip}" for clip in ("04/EP12_01f", "05/EP09_05f", "24/EP02_07", "24/EP07_01", "24/EP07_04f", "24/EP10_03")
@@ -179,7 +179,7 @@ CASME2_RAW/CASME2-RAW/sub01/EP02_01f/img1.jpg"""
         return records
 
     def sheet_variant(self, layout: Layout, records: list[ClipRecord]) -> str:
-        """Tell a renamed sheet by its content: the updated one has one row more, the 2019 one fewer sad clips."""
+        """Identify a renamed sheet by its content: the updated one has one row more, the 2019 one fewer sad clips."""
         named = super().sheet_variant(layout, records)
         if named != "unnamed":
             return named

@@ -1,4 +1,4 @@
-"""What a download really holds, beside what was published: the report behind `python -m hub_datasets check`."""
+"""Compare a download with the published counts: the report of `python -m hub_datasets check`."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -29,16 +29,16 @@ class CheckReport:
         expected_class_counts (`dict[str, int]`, *optional*): The published counts for this sheet version, where known.
         missing_frames (`int`): Frames between onset and offset without a file, over all clips.
         repaired (`list[dict[str, str]]`): `clip_id` and `reason` of every note.
-        unreadable (`list[dict[str, str]]`): `clip_id` or `path`, and `reason`, of clips that were lost and of images
-            that cannot be opened (the latter only when asked to look).
-        usable (`bool`): Whether training can begin, losses or not.
+        unreadable (`list[dict[str, str]]`): `clip_id` or `path`, and `reason`, of lost clips and of files that cannot
+            be read (the latter with `deep` alone).
+        usable (`bool`): Whether there is a usable clip.
         label_set (`str`): Name of the label set.
         expected_subjects (`int`, *optional*): The published number of subjects.
         complete_clips (`int`): Clips with every frame.
-        surplus_frames (`int`): Files that should not be there.
-        left_out (`int`): Rows that the label set does not want.
-        remarks (`list[str]`): What was noticed about the download as a whole.
-        clip_ends (`dict[str, int]`): Clips by what their last frame is, the column `clip_end` of the rows.
+        surplus_frames (`int`): Files outside the clips where the package should hold none.
+        left_out (`int`): Rows that the label set leaves out.
+        remarks (`list[str]`): Remarks about the download as a whole.
+        clip_ends (`dict[str, int]`): Clips by `clip_end`, the kind of their last frame.
     """
 
     corpus: str
@@ -95,7 +95,7 @@ class CheckReport:
         return {key: values[key] for key in self._JSON_KEYS}
 
     def as_text(self) -> str:
-        """The findings for people."""
+        """The findings as text for a terminal."""
         lines = [
             f"corpus           {self.corpus}, label set {self.label_set}",
             f"found            {self.variant}",
@@ -112,8 +112,8 @@ class CheckReport:
         lines += [f"note             {remark}" for remark in self.remarks]
         lines += [f"repaired         {item['clip_id']}: {item['reason']}" for item in self.repaired]
         for item in self.unreadable:
-            what, name = ("unreadable", item["path"]) if "path" in item else ("lost clip", item["clip_id"])
-            lines.append(f"{what:<17}{name}: {item['reason']}")
+            heading, name = ("unreadable", item["path"]) if "path" in item else ("lost clip", item["clip_id"])
+            lines.append(f"{heading:<17}{name}: {item['reason']}")
         verdict = {EXIT_USABLE: "usable", EXIT_LOSSES: "usable with losses", EXIT_UNUSABLE: "not usable"}
         return "\n".join([*lines, f"verdict          {verdict[self.exit_code]}"])
 
@@ -123,10 +123,10 @@ def _published(count: int | None) -> str:
 
 
 def check_corpus(builder: CorpusBuilder, deep: bool = False) -> CheckReport:
-    """Report on what a builder found.
+    """Compare the scan of a builder with the published counts.
 
     Args:
-        builder (`CorpusBuilder`): A corpus at its folder; nothing needs to be prepared.
+        builder (`CorpusBuilder`): A builder; its rows need not be prepared.
         deep (`bool`, *optional*, defaults to `False`): Read every frame of every clip, as training does.
 
     Returns:
@@ -163,7 +163,7 @@ def check_corpus(builder: CorpusBuilder, deep: bool = False) -> CheckReport:
 
 
 def unreadable_files(clips: list[ResolvedClip]) -> list[dict[str, str]]:
-    """Read the frames of all clips by the code that training reads them with.
+    """Read the frames of all clips with the reader of training.
 
     Returns:
         `list[dict[str, str]]`: `path` and `reason` of files that cannot be used, and `clip_id` and `reason` of clips
@@ -188,8 +188,8 @@ def unreadable_files(clips: list[ResolvedClip]) -> list[dict[str, str]]:
     ]
 
 
-def _sizes(found: Iterable[tuple[int, int] | str]) -> list[str]:
-    return sorted({f"{size[1]} x {size[0]}" for size in found if not isinstance(size, str)})
+def _sizes(sizes: Iterable[tuple[int, int] | str]) -> list[str]:
+    return sorted({f"{size[1]} x {size[0]}" for size in sizes if not isinstance(size, str)})
 
 
 def _read_image(path: str, is_first: bool) -> tuple[int, int] | str:

@@ -13,7 +13,7 @@ from hub_datasets.scanning.folders import FolderTree
 from processing_fdp.frame_source_fdp import VideoReadError
 from processing_fdp.video_files_fdp import probe_clip_file
 
-# Column names that are understood, whatever their case, blanks or underscores.
+# Accepted column names; letter case, blanks and underscores are ignored.
 _COLUMNS = {
     "path": ("path", "clip", "folder", "video", "frames"),
     "subject": ("subject", "subjectid", "participant"),
@@ -40,9 +40,9 @@ class Custom(CorpusBuilder):
       from 0. Without onset and offset, the whole folder or video is the clip (`clip_end` is then `recording`).
     * **Labels**: the words of the `label` column in alphabetical order, or those of the option `labels` in its order.
     * **Spellings**: letter case, width and normal form do not matter: `S01`, `s1` and `sub01` are one subject, `Joy`
-      and `joy` one label, and notes tell what was unified.
+      and `joy` one label; `notes` list what was unified.
     * **Encoding**: UTF-8 or UTF-16; any other is refused unless the option `encoding` names it.
-    * **Refused**: absolute paths and paths that leave the folder; such rows are reported as lost.
+    * **Refused**: absolute paths and paths that leave the folder; their rows are reported as lost.
 
     Options: `csv` (name of the file), `labels` (`"negative,positive,surprise"`), `encoding` (`cp1252`, `cp932`, ...).
     """
@@ -54,7 +54,7 @@ class Custom(CorpusBuilder):
     LICENSE = "Yours. Faces are personal data: publish nothing without consent."
     TERMS = (
         "**This card carries no data.** The recordings are yours: faces are personal data, so publish nothing without "
-        "the\nconsent of those who are shown. A dataset that you do publish needs a card of its own."
+        "the\nconsent of the people shown. A dataset that you publish needs its own card."
     )
     ADVICE = ("Ask everyone who is shown, for this use, in writing.",)
     EXPECTED_TREE = """\
@@ -93,7 +93,7 @@ recordings/p01_a.mp4"""
         return Layout(tree, self.PACKAGES[0], [root], {"annotation": (sheet, paths[0])}, self.encoding)
 
     def read_records(self, layout: Layout) -> list[ClipRecord]:
-        """One record per row; the label set is made of the words found."""
+        """One record per row; the label set is made from the label column."""
         path = layout.sheet_path()
         frame = layout.read_sheet()
         columns = _find_columns(list(frame.columns), path)
@@ -119,7 +119,7 @@ recordings/p01_a.mp4"""
 
     @staticmethod
     def _unify_labels(records: list[ClipRecord]) -> None:
-        """Write every class in one spelling, the first of the column: `Joy` and `joy ` are no two classes."""
+        """Write every class in one spelling, the first of the column: `Joy` and `joy ` are one class."""
         chosen = first_spellings((record.attributes["label"] for record in records), word_key)
         for record in records:
             word = record.attributes["label"]
@@ -134,20 +134,20 @@ recordings/p01_a.mp4"""
         try:
             if path.exists():
                 return path
-        except OSError:  # a symbolic link that leads back to itself, or a name that is too long
+        except OSError:  # a cycle of symbolic links, or a name that is too long
             return None
-        found = layout.tree.find_entries(layout.tree.root, path.relative_to(layout.tree.root).parts)
-        if len(found) > 1:
-            names = ", ".join(repr(other.name) for other in found)
+        matches = layout.tree.find_entries(layout.tree.root, path.relative_to(layout.tree.root).parts)
+        if len(matches) > 1:
+            names = ", ".join(repr(match.name) for match in matches)
             record.problem = f"several names differ in letter case or accents alone ({names}): rename all but one"
-        return found[0] if len(found) == 1 and found[0].exists() else None
+        return matches[0] if len(matches) == 1 and matches[0].exists() else None
 
     def is_video(self, layout: Layout, path: Path) -> bool:
-        """Whether a row names a file: rows of both kinds may stand in one sheet."""
+        """Whether a row names a file, because one sheet may list folders and files."""
         return path.is_file()
 
     def cut_video(self, record: ClipRecord, path: Path, label: str) -> ResolvedClip | LostClip:
-        """Fill in interval and frame rate from the file, and keep the interval inside it."""
+        """Fill in interval and frame rate from the file, and clip the interval to its length."""
         try:
             file = probe_clip_file(str(path))
         except VideoReadError as error:
@@ -214,7 +214,7 @@ def _record(index: int, cells: dict[str, Any]) -> ClipRecord:
 
 
 def _path_problem(path: str) -> str:
-    """Why a path of a CSV file must not be followed; '' for one that stays below its folder."""
+    """Reason to refuse a path of a CSV file; '' for a path below the folder of the file."""
     windows = PureWindowsPath(path)
     if not path:
         return "the row has no path"

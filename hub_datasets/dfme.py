@@ -28,7 +28,7 @@ _COLUMNS = {
     "units": "AU",
 }
 _CLIP = r"sub\d{1,5}_\d+"
-# Split: where its frames lie. The sheets of the splits are sheet roles of the same names.
+# Pattern of each split's folder of frames. The sheet roles have the same names.
 _SPLIT_FOLDERS = {"train": r"train", "test_a": r"test(_data)?_?a", "test_b": r"test(_data)?_?b"}
 _ALL = "all"
 
@@ -46,7 +46,7 @@ class Dfme(CorpusBuilder):
 
     Rows have one more column, `split`: `train`, `test_a` or `test_b`.
 
-    Options: `split` (`all`, the default: every split that is there; `train`, `test_a`, `test_b`).
+    Options: `split` (`all`, the default: every split found; `train`, `test_a`, `test_b`).
     """
 
     NAME = "dfme"
@@ -92,25 +92,25 @@ test_data_B/test_data_B/sub0011_01/00000.png"""
     OPTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = {"split": (_ALL, *_SPLIT_FOLDERS)}
 
     def find_sheets(self, tree: FolderTree) -> dict[str, tuple[SheetFile, Path]]:
-        """Sheets of the splits that were asked for; `all` takes those that are there.
+        """Sheets of the requested splits; `all` takes those found.
 
         Raises:
             DatasetNotFoundError: the sheet of the split, or every sheet, is missing.
         """
-        found = super().find_sheets(tree)
+        sheets = super().find_sheets(tree)
         wanted = self._wanted_split()
         if wanted != _ALL:
-            found = {role: sheet for role, sheet in found.items() if role == wanted}
-        if not found:
+            sheets = {role: sheet for role, sheet in sheets.items() if role == wanted}
+        if not sheets:
             raise self.not_found(str(tree.root), f"no sheet of the split {wanted}; {tree.summary()}")
-        return found
+        return sheets
 
     def read_records(self, layout: Layout) -> list[ClipRecord]:
         """One record per row of the sheets of the splits."""
         return [record for split in _SPLIT_FOLDERS if split in layout.sheets for record in _read_split(layout, split)]
 
     def sheet_variant(self, layout: Layout, records: list[ClipRecord]) -> str:
-        """The published counts depend on the split; a lone split is told from the whole."""
+        """The splits whose sheets are found, by which the published counts differ; `all` for all three."""
         return _ALL if len(layout.sheets) == len(_SPLIT_FOLDERS) else "+".join(sorted(layout.sheets, reverse=True))
 
     def describe_variant(self, layout: Layout, variant: str) -> str:
@@ -123,8 +123,8 @@ test_data_B/test_data_B/sub0011_01/00000.png"""
         marked = {root: _splits_named_by(root, layout.tree.root) for root in layout.package_roots}
         roots = [root for root, splits in marked.items() if record.attributes["split"] in splits]
         unmarked = [root for root, splits in marked.items() if not splits]
-        found = (layout.tree.find_folder(root, record.folder_parts) for root in roots or unmarked)
-        return next((folder for folder in found if folder is not None), None)
+        folders = (layout.tree.find_folder(root, record.folder_parts) for root in roots or unmarked)
+        return next((folder for folder in folders if folder is not None), None)
 
     def extra_features(self) -> dict[str, Any]:
         """The split of the challenge."""
@@ -141,9 +141,9 @@ test_data_B/test_data_B/sub0011_01/00000.png"""
 
 @lru_cache
 def _splits_named_by(folder: Path, root: Path) -> tuple[str, ...]:
-    """Splits that the way from the root to a folder names."""
-    way = folder.relative_to(root).as_posix()
-    return tuple(split for split, pattern in _SPLIT_FOLDERS.items() if re.search(pattern, way, re.IGNORECASE))
+    """Splits whose pattern matches the path from the root to a folder."""
+    path = folder.relative_to(root).as_posix()
+    return tuple(split for split, pattern in _SPLIT_FOLDERS.items() if re.search(pattern, path, re.IGNORECASE))
 
 
 def _read_split(layout: Layout, split: str) -> list[ClipRecord]:
@@ -168,5 +168,5 @@ def _read_split(layout: Layout, split: str) -> list[ClipRecord]:
 
 
 def _subject(row: SheetRow) -> str:
-    """Subject in the spelling of the clip folders, ``sub0003``, which also tell it where the sheet does not."""
+    """Subject in the spelling of the clip folders, ``sub0003``; taken from the clip where the sheet has none."""
     return row.clip.rsplit("_", 1)[0] if row.subject < 0 else f"sub{row.subject:04d}"

@@ -1,4 +1,4 @@
-"""What can go wrong while a corpus is read; every class is also the built-in error that a caller would expect."""
+"""Errors of reading a corpus; each class also derives from the built-in error of its kind."""
 
 
 class CorpusError(RuntimeError):
@@ -6,20 +6,20 @@ class CorpusError(RuntimeError):
 
 
 class DatasetNotFoundError(CorpusError, FileNotFoundError):
-    """The corpus is not where the caller said; none is ever downloaded by this package."""
+    """The corpus is not at `data_dir`; this package downloads none."""
 
     @classmethod
     def for_corpus(
         cls, *, name: str, root: str, found: str, expected_tree: str, remedy: str
     ) -> "DatasetNotFoundError":
-        """Compose the message that says where was looked, what should be there and what to do next.
+        """Compose the message: folder searched, what it holds, remedy and expected layout.
 
         Args:
             name (`str`): Name of the corpus on command lines.
             root (`str`): The folder that was searched.
-            found (`str`): What was there instead, in words.
+            found (`str`): What the folder holds instead, in words.
             expected_tree (`str`): The layout of the corpus on disk.
-            remedy (`str`): How to get the corpus there, a sentence.
+            remedy (`str`): How to get the corpus, one sentence.
 
         Returns:
             `DatasetNotFoundError`: ready to be raised.
@@ -32,7 +32,7 @@ class SheetError(CorpusError, ValueError):
 
 
 class UnknownCorpusError(CorpusError, ValueError):
-    """No corpus goes by that name."""
+    """There is no corpus of that name."""
 
 
 class UnknownLabelSetError(CorpusError, ValueError):
@@ -40,4 +40,4 @@ class UnknownLabelSetError(CorpusError, ValueError):
 
 
 class CorpusOptionError(CorpusError, ValueError):
-    """An option of a corpus was given a name or a value that it does not have."""
+    """An option name or an option value that the corpus does not have."""

@@ -18,7 +18,7 @@ def clip_features(names: Sequence[str]) -> Features:
     Returns:
         `datasets.Features`: `frames` are absolute paths in time order inside [onset, offset], empty when `video` is
         set; then `frame_numbers` are 0-based positions in that video. `onset_index`, `apex_index` and `offset_index`
-        are 0-based positions in `frames` (in `frame_numbers` for a video). `clip_end` says what the last frame is:
+        are 0-based positions in `frames` (in `frame_numbers` for a video). `clip_end` is the kind of the last frame:
         `offset` (the sheet states it), `apex` (the sheet has no offset, so that the clip stops at the strongest
         frame), `recording` (the sheet has no interval, so that the clip is a whole folder or video, quiet time
         included) or `unknown` (the corpus cut the folder, and no usable offset is published).

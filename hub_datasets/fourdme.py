@@ -26,10 +26,10 @@ class FourDme(CorpusBuilder):
     """4DME.
 
     * **Subjects, clips**: 267 micro-expressions with action units, of 41 subjects (not confirmed).
-    * **Recording**: 60 fps; four modalities, of which the layout of the gray videos alone is known and read.
+    * **Recording**: 60 fps; four modalities; only the gray videos are read, because the other layouts are not known.
     * **Labels**: positive, negative, surprise, repression, others; a clip may have several (`Surprise+Positive`).
       The counts per class are not known.
-    * **Frame numbers**: settled by the frames on disk: absolute, or from the clip's start.
+    * **Frame numbers**: absolute, or counted from the clip's start; decided by the frames on disk.
     * **Action units** are read from the text column; units marked `(k)` are kept, not moved, and are left out. The 0/1
       columns beside it are not used: those of rows 144 and 145 are swapped.
     * **Access**: signed agreement with the University of Oulu (CMVS).
@@ -61,12 +61,12 @@ gray_micro_register_final/<fold_name>/1.jpg       (an earlier copy)"""
     LABEL_SETS = (
         LabelSet.of(
             "5class",
-            "every clip; one with several emotions counts under the first that the sheet names (our choice)",
+            "every clip; one with several emotions counts as the first in the sheet (our choice)",
             _FIVE,
             attribute="first_emotion",
         ),
         LabelSet.of("5class_single", "clips with one emotion alone", _FIVE),
-        LabelSet.of("3class", "clips that are positive, negative or surprised and nothing else", _FIVE[:3]),
+        LabelSet.of("3class", "clips of one emotion that is positive, negative or surprise", _FIVE[:3]),
     )
     ERRATA = (Erratum("row 26", "apex", Wrong.OUTSIDE_INTERVAL, 2490, "the apex is outside the interval", "meb-old"),)
 
@@ -90,13 +90,13 @@ gray_micro_register_final/<fold_name>/1.jpg       (an earlier copy)"""
         return records
 
     def scan_download(self, root: Path) -> Scan:
-        """Scan as every corpus, and say how frames were found to be numbered."""
+        """Scan as the base class does, and add remarks about frame numbering."""
         scan = super().scan_download(root)
         scan.remarks.extend(numbering_remarks(scan))
         return scan
 
     def fit_to_frames(self, record: ClipRecord, listing: FrameListing) -> None:
-        """Settle how frames are numbered."""
+        """Renumber a record from the clip's start where its sheet counts in the recording."""
         number_from_clip_start(record, listing)
 
 

@@ -33,8 +33,8 @@ class Megc2019(CorpusBuilder):
     * **Labels**: negative 250, positive 109, surprise 83. Negative is repression, anger, contempt, disgust, fear and
       sadness, but CASME II's fear and sadness clips are left out; so are two of its disgust clips.
     * **MEGC 2018**: the label set `objective` is that challenge's composite, 253 clips of 47 subjects without SMIC.
-    * **Rows**: `corpus` tells the part; scores of one part are the pooled predictions restricted to it.
-    * **Official list**: where `combined_3class_gt.csv` lies below the root, the rows are compared with it.
+    * **Rows**: `corpus` names the part; scores of one part are the pooled predictions restricted to it.
+    * **Official list**: where `combined_3class_gt.csv` is below the root, the rows are compared with it.
     * **Access**: the three licences; this package ships no part of them.
     * **Cite**: See et al., IEEE FG 2019, and the three corpora.
 
@@ -99,11 +99,11 @@ combined_3class_gt.csv                 (optional: the official list, for compari
 
     @property
     def rendered_roots(self) -> dict[str, Path]:
-        """Root of the rendered tree of each part that shows nobody; parts may lie in trees of their own."""
+        """Root of the rendered tree of each rendered part; each part may have its own tree."""
         return dict(self._rendered_roots)
 
     def _part(self, tree: FolderTree, name: str) -> CorpusBuilder:
-        """Builder of a part: in the folder that was given, else in a folder of that name, else in the root itself."""
+        """Builder of a part: in the given folder, else in a folder of that name, else in the root itself."""
         builder_class, name_pattern = _PARTS[name]
         given = self.options[f"{name}_dir"]
         if given != ANY:
@@ -117,7 +117,7 @@ combined_3class_gt.csv                 (optional: the official list, for compari
             packages = [choice.name for choice in Smic.PACKAGES if choice.name in ("hs_cropped", "hs_raw", "hs_e")]
         else:
             packages = [package]
-        found = []
+        reasons = []
         for folder in candidates:
             for choice in packages:
                 try:
@@ -129,12 +129,12 @@ combined_3class_gt.csv                 (optional: the official list, for compari
                         cache_dir=self.requested_cache_dir,
                     )
                 except DatasetNotFoundError as error:
-                    found.append(str(error).partition(". ")[0])
-        raise self.not_found(str(tree.root), f"no usable {name} part ({'; '.join(found)})")
+                    reasons.append(str(error).partition(". ")[0])
+        raise self.not_found(str(tree.root), f"no usable {name} part ({'; '.join(reasons)})")
 
 
 def compare_with_official_list(path: Path, clips: list[ResolvedClip]) -> list[str]:
-    """Say where clips and the official list differ.
+    """Compare clips with the official list.
 
     Args:
         path (`Path`): `combined_3class_gt.csv`: database, subject, clip, class without a header; copies with a header
@@ -150,17 +150,20 @@ def compare_with_official_list(path: Path, clips: list[ResolvedClip]) -> list[st
             row = [cell.strip() for cell in cells]
             if len(row) >= 4 and row[0].lower() in _PARTS and row[3] in ("0", "1", "2"):
                 official[_official_key(*row[:3])] = _CLASSES[int(row[3])]
-    own = {_official_key(clip.record.corpus, clip.record.subject, clip.record.key): clip.label for clip in clips}
+    classes = {_official_key(clip.record.corpus, clip.record.subject, clip.record.key): clip.label for clip in clips}
     remarks = []
-    for what, keys in (
-        ("are in the official list but not here", official.keys() - own.keys()),
-        ("are here but not in the official list", own.keys() - official.keys()),
-        ("have another class in the official list", {key for key in own if official.get(key, own[key]) != own[key]}),
+    for difference, keys in (
+        ("are in the official list but not here", official.keys() - classes.keys()),
+        ("are here but not in the official list", classes.keys() - official.keys()),
+        (
+            "have another class in the official list",
+            {key for key in classes if official.get(key, classes[key]) != classes[key]},
+        ),
     ):
         if keys:
-            shown = sorted(keys)
-            more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
-            remarks.append(f"{len(shown)} clips {what}: {', '.join(shown[:5])}{more}")
+            clip_keys = sorted(keys)
+            more = f" and {len(clip_keys) - 5} more" if len(clip_keys) > 5 else ""
+            remarks.append(f"{len(clip_keys)} clips {difference}: {', '.join(clip_keys[:5])}{more}")
     return remarks
 
 

@@ -12,7 +12,7 @@ from hub_datasets.scanning.rows import clip_rows
 
 _SEVEN = ("happiness", "surprise", "disgust", "anger", "fear", "sadness", "others")
 _FOUR = ("happiness", "surprise", "disgust", "others")
-# The sheet and the folders do not agree on the name of one class: others in the one is repression in the other.
+# One class has two names, others and repression, of which the sheet and the folders use different ones.
 _WORDS = {**{word: word for word in _SEVEN}, "repression": "others"}
 _POLARITY = {
     "happiness": "positive",
@@ -32,7 +32,7 @@ _COLUMNS = {
     "units": "Action Units",
     "emotion": "Estimated Emotion",
 }
-# 0-based row of the sheet: (apex, offset) as meb found them; the sheet leaves them out or has them wrong.
+# (apex, offset) by 0-based row of the sheet, from meb, because the sheet lacks them or has them wrong.
 _APEX_AND_OFFSET_OF_ROW = {
     33: (40, 75), 35: (15, 54), 36: (46, 59), 37: (20, 98), 38: (25, 80), 39: (20, 93), 40: (23, 58), 41: (28, 61),
     42: (32, 68), 142: (56, 88), 143: (32, 80), 145: (27, 85), 146: (22, 61), 148: (29, 108), 154: (31, 72),
@@ -52,8 +52,8 @@ class Mmew(CorpusBuilder):
       macro-expressions are stills and are not read).
     * **Recording**: 90 fps, 1920x1080; the released micro frames are 231x231 colour.
     * **Labels**: happiness 36, anger 8, surprise 89, disgust 72, fear 16, sadness 13, others 66 (folder `repression`).
-    * **Frame numbers**: from 1 in each clip; a sheet that counts in the recording is recognised by the frames.
-      Where neither reading fits, the whole folder is taken (`clip_end` is `unknown`).
+    * **Frame numbers**: from 1 in each clip; numbers counted in the recording are recognised by the frames.
+      Where neither fits, the whole folder is taken (`clip_end` is `unknown`).
     * **Access**: signed licence to benxianyeye@163.com.
     * **Cite**: Ben et al., IEEE TPAMI 44(9), 2022.
 
@@ -127,13 +127,13 @@ S03/happiness/S03-01-002/1.jpg"""
         return records
 
     def scan_download(self, root: Path) -> Scan:
-        """Scan as every corpus, and say how frames were found to be numbered."""
+        """Scan as the base class does, and add remarks about frame numbering."""
         scan = super().scan_download(root)
         scan.remarks.extend(numbering_remarks(scan))
         return scan
 
     def fit_to_frames(self, record: ClipRecord, listing: FrameListing) -> None:
-        """Complete the rows known to be wrong where the folder agrees, then settle how frames are numbered."""
+        """Apply the errata of a row where the folder agrees, then renumber it from the clip's start."""
         errata = [erratum for erratum in self.ERRATA if erratum.clip == record.attributes["row"]]
         offset = next((erratum.right for erratum in errata if erratum.field == "offset"), None)
         if offset is not None and listing.numbers and listing.numbers[-1] == offset:
@@ -144,18 +144,18 @@ S03/happiness/S03-01-002/1.jpg"""
 
 
 def _folder_parts_by_clip(layout: Layout) -> dict[str, tuple[str, ...]]:
-    """Way to every clip folder of the package, by [`name_key`]."""
+    """Path parts of every clip folder of the package, by [`name_key`]."""
     levels = 1 if layout.package.name == "emotion_first" else 2
-    found: dict[str, tuple[str, ...]] = {}
+    parts_of: dict[str, tuple[str, ...]] = {}
     for root in layout.package_roots:
-        ways: list[tuple[Path, tuple[str, ...]]] = [(root, ())]
+        parents: list[tuple[Path, tuple[str, ...]]] = [(root, ())]
         for _ in range(levels):
-            ways = [
+            parents = [
                 (child, (*parts, child.name))
-                for folder, parts in ways
+                for folder, parts in parents
                 for child in layout.tree.content(folder).folders.values()
             ]
-        for folder, parts in ways:
+        for folder, parts in parents:
             for name in layout.tree.content(folder).folders:
-                found.setdefault(name, (*parts, name))
-    return found
+                parts_of.setdefault(name, (*parts, name))
+    return parts_of

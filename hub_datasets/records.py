@@ -1,4 +1,4 @@
-"""The plain data that a corpus file declares: clips as the sheet tells them, label sets, errata, packages."""
+"""The plain data of a corpus file: annotated clips, label sets, errata, packages."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,21 +7,21 @@ from typing import Any
 
 from hub_datasets.scanning.cells import OBJECTIVE_CLASSES
 
-# Lies in the root of every rendered tree, whatever corpus it imitates; written last: a tree without it is unfinished.
+# In the root of every rendered tree, whatever its layout; written last, so that a tree without it is unfinished.
 RENDERED_MANIFEST = "synthetic_corpus.json"
 
 
 class ClipEnd(StrEnum):
-    """What the last frame of a clip is, as far as its sheet tells."""
+    """Kind of a clip's last frame."""
 
     OFFSET = "offset"  # the offset that the sheet (or an erratum) states
-    APEX = "apex"  # the sheet has no offset, so that the clip ends at its strongest frame: the face does not relax
+    APEX = "apex"  # the sheet has no offset: the clip ends at its apex, before the face relaxes
     RECORDING = "recording"  # the sheet has no interval: the whole folder or video was taken, quiet time included
     UNKNOWN = "unknown"  # the last frame of a folder that the corpus cut, for which no usable offset is published
 
 
 class Wrong(Enum):
-    """What an erratum knows about the wrong value when it does not know the value itself."""
+    """Condition on a wrong value that is not known itself."""
 
     OUTSIDE_INTERVAL = "an apex outside [onset, offset]"
     ANYTHING_ELSE = "any value but the right one"
@@ -29,15 +29,15 @@ class Wrong(Enum):
 
 @dataclass
 class ClipRecord:
-    """One annotated expression as its sheet tells it, in the corpus's own frame numbers.
+    """One annotated expression of a sheet, in the corpus's own frame numbers.
 
     Attributes:
-        key (`str`): What the errata table and the label sets call this clip, unique within a sheet
-            (`sub01/EP02_01f`; with `/onset` where one recording holds several expressions).
+        key (`str`): Key of the clip in errata and label sets, unique within a sheet (`sub01/EP02_01f`; with `/onset`
+            where one recording holds several expressions).
         clip_id (`str`): Stable public name, `<corpus>/<recording>/<onset as written in the sheet>`.
         subject (`str`): Subject in the corpus's folder spelling.
         recording (`str`): The recording that the clip was cut from.
-        folder_parts (`tuple`): Way from the package's folder to the frames; a part may be a tuple of spellings.
+        folder_parts (`tuple`): Path from the package's folder to the frames; a part may be a tuple of spellings.
             For a video package, the last part is the stem of the file.
         onset, apex, offset (`int`, *optional*): First, strongest and last frame; `None` where the sheet has none. A
             clip without onset or offset takes every frame of its folder.
@@ -45,11 +45,11 @@ class ClipRecord:
         action_units (`str`): The AU cell as written.
         fps (`float`, *optional*): Frames per second where it differs from the corpus's.
         attributes (`dict`): Further columns that label sets may use, e.g. `{"objective_class": "IV"}`.
-        notes (`list[str]`): What was repaired so far, and why.
+        notes (`list[str]`): Repairs so far, with their reasons.
         corpus (`str`): Name of the corpus where it differs from the builder's, as in a composite.
-        problem (`str`): Why the clip cannot be used, where the sheet alone tells; it is then reported as lost.
-        end (`ClipEnd`, *optional*): What the last frame is, where reading the sheet decides it; [`cut_clip`] and
-            [`cut_video`] fill it in otherwise.
+        problem (`str`): Why the clip is lost, where the sheet alone decides it.
+        end (`ClipEnd`, *optional*): Kind of the last frame, where the sheet decides it; otherwise set by [`cut_clip`]
+            and [`cut_video`].
     """
 
     key: str
@@ -72,18 +72,19 @@ class ClipRecord:
 
 @dataclass(frozen=True)
 class Erratum:
-    """One known error of a published sheet; applied only where the sheet really says `wrong`.
+    """One known error of a published sheet; applied only where the sheet holds `wrong`.
 
     Attributes:
         clip (`str`): `ClipRecord.key`.
         field (`str`): `onset`, `apex`, `offset`, `emotion`, `action_units`, or `interval` for the pair (onset,
             offset).
-        wrong (`Any`): What the sheet says; `None` for a missing value, a [`Wrong`] where the value is not known.
-        right (`Any`): What it should say.
+        wrong (`Any`): Value in the sheet; `None` for a missing value, a [`Wrong`] where the value is not known.
+        right (`Any`): Correct value.
         reason (`str`): Why it is known to be wrong.
         source (`str`): Who found it: a key of docs/sources.md, or a sheet or paper by name.
-        if_frames_agree (`bool`): Two versions of the sheet disagree: take `right` only where the frames on disk fit it
-            better than what the sheet says (fewer missing and surplus frames). Only for `field="interval"`.
+        if_frames_agree (`bool`): Apply `right` only where it fits the frames on disk better than the sheet's value
+            (fewer missing and surplus frames), because two versions of the sheet disagree. Only for
+            `field="interval"`.
     """
 
     clip: str
@@ -117,12 +118,12 @@ class Expected:
 
 @dataclass(frozen=True)
 class LabelSet:
-    """One way to turn the corpus's words into classes; becomes a builder configuration of the same name.
+    """Mapping of the corpus's words to classes; becomes a builder configuration of the same name.
 
     Attributes:
         name (`str`): Configuration name, e.g. `5class`.
         names (`tuple[str, ...]`): Classes in label order.
-        mapping (`Mapping[str, str]`): Corpus word to class; a word that is absent leaves the clip out.
+        mapping (`Mapping[str, str]`): Corpus word to class; clips of other words are left out.
         description (`str`): Who uses it.
         expected (`tuple[Expected, ...]`): Published sizes, one for each sheet version.
         attribute (`str`): `emotion`, or the key of `ClipRecord.attributes` that holds the word.
@@ -211,14 +212,14 @@ class Package:
     r"""One of the forms in which a corpus distributes its frames.
 
     Attributes:
-        name (`str`): What the `package` option calls it.
+        name (`str`): Its name in the `package` option.
         path_pattern (`str`): Regular expression searched, ignoring case, in the folder's path below (and with) the
             root.
         child_pattern (`str`): Regular expression that names of its sub-folders match in full, e.g. `sub\d+`.
         only_interval (`bool`): The clip folders hold onset to offset and nothing else, so that surplus frames are an
             error.
         video (`bool`): The package holds video files instead of frame folders.
-        fallback (`bool`): The pattern says little, so that packages with telling names go first; so does an empty one.
+        fallback (`bool`): The pattern is unspecific, as an empty one is: packages with specific ones go first.
         frame_stem (`str`): Regular expression that the stem of a frame must match in full; '' takes every image.
         frame_suffixes (`tuple[str, ...]`): Suffixes of frames where only some count, e.g. jpg beside depth in png.
     """

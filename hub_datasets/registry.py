@@ -1,4 +1,4 @@
-"""Corpora by name; a corpus's file is imported when it is first asked for."""
+"""Corpora by name; a corpus's module is imported on first use."""
 
 import importlib
 from pathlib import Path
@@ -39,7 +39,7 @@ def get_builder_class(name: str) -> type[CorpusBuilder]:
         `type[CorpusBuilder]`: the class, not yet instantiated.
 
     Raises:
-        UnknownCorpusError: no corpus goes by that name.
+        UnknownCorpusError: there is no corpus of that name.
     """
     if name not in _BUILDERS:
         raise UnknownCorpusError(
@@ -69,10 +69,10 @@ def load_corpus(
         **options: Options of the corpus, e.g. `package="cropped"`, `sheet="2019"`.
 
     Returns:
-        `datasets.Dataset`: rows as [`hub_datasets.base.clip_features`] describes them.
+        `datasets.Dataset`: rows as [`hub_datasets.features.clip_features`] describes them.
 
     Raises:
-        CorpusError: the corpus, its label set, an option, the download or its sheet is not as it must be.
+        CorpusError: the corpus, its label set, an option, the download or its sheet cannot be used.
     """
     builder_class = get_builder_class(name)
     builder = builder_class(data_dir=data_dir, config_name=label_set, cache_dir=cache_dir, **options)

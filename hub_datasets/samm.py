@@ -81,8 +81,7 @@ SAMM_CROP/006/006_1_2/006_05562.jpg"""
         ),
     )
     ERRATA = (
-        # In use: 1088, 1105, 1113, 1124 and 4930, 4937, 4945; which one is best is not known, the middle is our
-        # choice.
+        # Replacements in use: 1088, 1105, 1113, 1124 and 4930, 4937, 4945; taking the middle one is our choice.
         Erratum("028_4_1", "apex", Wrong.OUTSIDE_INTERVAL, 1105, _APEX_OUTSIDE, "capsule, neu, meb, xzq"),
         Erratum("032_3_1", "apex", Wrong.OUTSIDE_INTERVAL, 4937, _APEX_OUTSIDE, "capsule, neu, meb, xzq"),
         Erratum("032_3_2", "apex", 5127, 5130, "the frames show the apex later", "meb"),
@@ -90,7 +89,7 @@ SAMM_CROP/006/006_1_2/006_05562.jpg"""
     )
 
     def read_records(self, layout: Layout) -> list[ClipRecord]:
-        """One record per row; notes stand above the header, so that it is searched for."""
+        """One record per row; the header is searched for, because notes precede it."""
         frame = layout.read_sheet(_COLUMNS.values(), header_row=header_with("Subject", "Filename"))
         records = []
         for row in clip_rows(frame, {**_COLUMNS, "class": "Objective Classes"}):

@@ -10,7 +10,7 @@ from hub_datasets.scanning.sheets import header_with
 
 _SUBJECT_VIDEO = r"\d{3}_\d{1,2}"
 _TYPES = ("micro", "macro")
-# The sheet is read by position: public loaders agree on the order of its columns, and V1 to V3 name them differently.
+# Columns are read by position, because V1 to V3 name them differently and public loaders agree on their order.
 _COLUMNS = {
     name: position
     for position, name in enumerate(
@@ -26,8 +26,8 @@ class SammLong(CorpusBuilder):
 
     * **Subjects, clips**: 147 videos with 343 macro- and 159 micro-expressions; 29 subjects with micro-expressions.
     * **Recording**: 200 fps, gray; a video is a folder of frames, numbered from 1.
-    * **Labels**: micro or macro. Emotions of the micro-expressions come from the SAMM sheet, where it is found below
-      the same root; the label sets of emotions need it.
+    * **Labels**: micro or macro. Emotions of the micro-expressions are read from the SAMM sheet, where it is
+      found below the same root; the label sets of emotions need it.
     * **Repairs**: an offset of 0 is missing, and the apex then ends the clip (`clip_end` is `apex`); macro rows that
       begin at frame 0 (V1, V2) or 1 (V3) span a whole video and are left out.
     * **Access**: signed licence agreement, Manchester Metropolitan University.
@@ -72,7 +72,7 @@ SAMM_Micro_FACS_Codes_v2.xlsx          (only for the label sets of emotions)"""
     )
 
     def read_records(self, layout: Layout) -> list[ClipRecord]:
-        """One record per row that names a type; notes and the header stand above."""
+        """One record per row that names a type, below the notes and the header."""
         emotions = (
             {} if self.label_set.attribute == "type" and "emotions" not in layout.sheets else self._emotions(layout)
         )

@@ -22,29 +22,29 @@ _FURTHER_CLIPS = {
     ("s4_ne_04", 3): "s4_ne_06",
     ("s9_sur_01", 2): "s9_sur_02",
 }
-# The cropped package does not hold this clip: it is asked for all the same, so that its loss is reported.
+# Missing from the cropped package; its record is added all the same, so that the clip is reported as lost.
 _NOT_CROPPED = "s18_sur_03"
 
 
 def _packages() -> tuple[Package, ...]:
     packages = []
     for camera in _FPS:
-        own = rf"(^|/)(smic[-_ ])?{camera}"
+        folder = rf"(^|/)(smic[-_ ])?{camera}"
         packages += [
             Package(f"{camera}_cropped", rf"crop.*{camera}$", _SUBJECT, only_interval=True),
             Package(f"{camera}_raw", rf"raw.*{camera}$", _SUBJECT, only_interval=True),
-            Package(f"{camera}_raw", rf"^(?!.*crop).*{own}$", _SUBJECT, only_interval=True, fallback=True),
-            Package(f"{camera}_e", rf"{own}[-_](e|long)$", _SUBJECT),
+            Package(f"{camera}_raw", rf"^(?!.*crop).*{folder}$", _SUBJECT, only_interval=True, fallback=True),
+            Package(f"{camera}_e", rf"{folder}[-_](e|long)$", _SUBJECT),
         ]
     return tuple(packages)
 
 
 def _clip_name(text: str) -> tuple[str, str, str] | None:
     """Clip, subject and emotion in the spelling of the disk (s3_ne_01), whatever padding a sheet or a list uses."""
-    found = _CLIP.fullmatch(text.strip())
-    if found is None:
+    match = _CLIP.fullmatch(text.strip())
+    if match is None:
         return None
-    subject, code, number = int(found[1]), found[2].lower(), int(found[3])
+    subject, code, number = int(match[1]), match[2].lower(), int(match[3])
     return f"s{subject}_{code}_{number:02d}", f"s{subject}", _EMOTION_OF_CODE[code]
 
 
@@ -58,13 +58,13 @@ class Smic(CorpusBuilder):
       clips are recovered from rows that hold a second or third expression; s1_ne_02, s2_sur_05 and s3_ne_20 are not in
       it.
     * **Frame numbers**: absolute, 6 to 8 digits.
-    * **Ends**: outside of SMIC-E no sheet tells the offset of a clip; its last frame is that of the folder (`clip_end`
-      is `unknown`).
+    * **Ends**: outside of SMIC-E no sheet states the offset of a clip; it ends with its folder (`clip_end` is
+      `unknown`).
     * **Access**: signed licence, Center for Machine Vision and Signal Analysis, University of Oulu.
     * **Cite**: Li et al., IEEE FG 2013.
 
     Options: `package` (`hs_cropped`, `hs_raw`, `hs_e` and the same for `vis` and `nir`); `further_expressions`
-    (`exclude`, `include`): second expressions of SMIC-E rows that have no name of their own in the published list.
+    (`exclude`, `include`): second expressions of SMIC-E rows without a name in the published list.
     """
 
     NAME = "smic"
@@ -95,7 +95,7 @@ SMIC-HS-E_annotation.xlsx                                              (only for
             ("hs", 16, (70, 51, 43)),
             ("hs_e", 16, (68, 51, 42)),
             ("hs_e_orig", 16, (69, 51, 42)),
-            # VIS by clip code; NIR recorded the same moments, its classes are our inference.
+            # VIS by clip code; those of NIR are inferred, because it filmed the same expressions.
             ("vis", 8, (23, 28, 20)),
             ("nir", 8, (23, 28, 20)),
         ),
@@ -138,7 +138,7 @@ SMIC-HS-E_annotation.xlsx                                              (only for
         return layout.package.name.endswith("_e")
 
     def _folder_records(self, layout: Layout, camera: str) -> list[ClipRecord]:
-        """Whole folders are clips; the emotion is in the code, and the sibling `non_micro` is passed over."""
+        """One record per clip folder, with the emotion of its name; the sibling `non_micro` is skipped."""
         records = []
         for root in layout.package_roots:
             for subject in layout.tree.content(root).folders.values():
@@ -167,7 +167,7 @@ SMIC-HS-E_annotation.xlsx                                              (only for
         further: list[ClipRecord] = []
         for row in frame.to_dict("records"):
             name = _clip_name(as_text(row["Filename"]))
-            if name is None:  # remarks stand below the table
+            if name is None:  # remarks below the table
                 continue
             clip, subject, _ = name
             number = int(subject[1:])
@@ -177,24 +177,24 @@ SMIC-HS-E_annotation.xlsx                                              (only for
             record.emotion = normalise_emotion(row["Emotion"])
             records.append(record)
             further += self._further_records(camera, record, row, as_frame_number(row.get("FirstF")))
-        own = {record.key for record in records}
-        return records + [record for record in further if record.key not in own]
+        keys = {record.key for record in records}
+        return records + [record for record in further if record.key not in keys]
 
     def _further_records(
         self, camera: str, main: ClipRecord, row: dict[Hashable, Any], first: int | None
     ) -> list[ClipRecord]:
-        """Second and third expressions of a row; broken formulas left intervals before the one they follow."""
+        """Second and third expressions of a row; intervals before the previous one (broken formulas) are skipped."""
         records: list[ClipRecord] = []
         end = main.offset
         for position in (2, 3):
             onset, offset = (as_frame_number(row.get(f"{name}{position}F")) for name in ("Onset", "Offset"))
             if onset is None or offset is None or end is None or not end < onset < offset or onset < (first or 0):
                 continue
-            own_name = _FURTHER_CLIPS.get((main.key, position))
-            if own_name is None and self.options["further_expressions"] != "include":
+            published_name = _FURTHER_CLIPS.get((main.key, position))
+            if published_name is None and self.options["further_expressions"] != "include":
                 continue
             record = self._record(camera, main.key, main.folder_parts, onset, offset)
-            record.key = own_name or f"{main.key}/{position}"
+            record.key = published_name or f"{main.key}/{position}"
             record.clip_id = f"smic/{camera}/{record.key}"
             record.notes.append(f"expression {position} of {main.key} in the sheet")
             records.append(record)
@@ -222,13 +222,13 @@ SMIC-HS-E_annotation.xlsx                                              (only for
 
 def _clip_folders(layout: Layout, folder: Path, depth: int = 3) -> list[Path]:
     """Clip folders below a subject, through `micro` and the emotion."""
-    found = []
+    clip_folders = []
     for child in layout.tree.content(folder).folders.values():
         if _clip_name(child.name) is not None:
-            found.append(child)
+            clip_folders.append(child)
         elif depth > 1 and child.name.casefold() != "non_micro":
-            found += _clip_folders(layout, child, depth - 1)
-    return found
+            clip_folders += _clip_folders(layout, child, depth - 1)
+    return clip_folders
 
 
 def _order(key: str) -> list[int | str]:

@@ -1,1 +1,1 @@
-"""Tools for meeting a download: folders, sheets, frame numbering, action units."""
+"""Scanning a download: folders, sheets, frame numbering, action units."""

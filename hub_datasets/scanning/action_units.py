@@ -1,9 +1,9 @@
 """Action units: the free text of a coding sheet, read into codes, sides, intensities and alternatives.
 
 Coders write action units (AUs) of the Facial Action Coding System by hand: ``L12``, ``7B``, ``A/L12``,
-``(R6 or R12) + R15``, ``ref(7B)+43``, ``R14+17+soft focus``, ``4,7,``. One unreadable cell must not cost a clip, so
-[`parse_action_units`] never raises: what it cannot read, or leaves out on purpose, stays in `ignored`, and the cell
-itself in `raw`.
+``(R6 or R12) + R15``, ``ref(7B)+43``, ``R14+17+soft focus``, ``4,7,``. [`parse_action_units`] never raises, because an
+unreadable cell must not cost a clip: pieces that it cannot read or leaves out are listed in `ignored`, the cell itself
+is `raw`.
 """
 
 import re
@@ -22,7 +22,7 @@ _UNIT = re.compile(
     r"(?P<intensity>[A-E](?:\s*/\s*[A-E])*(?![A-Z0-9]))?"
     r"(?P<doubt>\s*\?)?"
 )
-# A reference (what the face showed before the movement) and a kept, unchanging unit are not part of the movement.
+# Reference units (shown before the movement) and kept, unchanging units are not part of the movement.
 _NOT_MOVED = re.compile(r"ref\s*\([^()]*\)|[LRTBA]{0,2}[0-9]+[A-E]?\s*\(\s*k\s*\)", re.IGNORECASE)
 _SLASH_BETWEEN_UNITS = re.compile(r"(?<=[0-9])([A-E]?)\s*/\s*(?=[LRTBA]{0,2}(?:AD|AU|M)?[0-9])")
 _OR = re.compile(r"(?<![A-Z])OR(?![A-Z])")
@@ -71,10 +71,10 @@ def parse_action_units(cell: object) -> ActionUnitReading:
     """Read the action units of one sheet cell; never raises.
 
     Args:
-        cell (`object`): what the sheet holds: text, an integer for a single unit, or nothing.
+        cell (`object`): content of the cell: text, an integer for a single unit, or nothing.
 
     Returns:
-        `ActionUnitReading`: units, the raw text and what was ignored.
+        `ActionUnitReading`: units, the raw text and the ignored pieces.
     """
     raw = as_text(cell)
     text = unicodedata.normalize("NFKC", raw)  # full-width commas, plus signs and digits become plain ones
@@ -89,7 +89,7 @@ def parse_action_units(cell: object) -> ActionUnitReading:
         uncertain = len(options) > 1 and sum(bool(units_of_option) for units_of_option in read) > 1
         shared_group = group + 1 if uncertain else 0
         group = max(group, shared_group)
-        for candidates, doubted in (found for units_of_option in read for found in units_of_option):
+        for candidates, doubted in (unit for units_of_option in read for unit in units_of_option):
             alternative = shared_group
             if not alternative and (doubted or len(candidates) > 1):
                 group += 1
@@ -99,7 +99,7 @@ def parse_action_units(cell: object) -> ActionUnitReading:
 
 
 def _split_terms(text: str) -> Iterator[str]:
-    """Yield the terms between joiners, keeping what stands in parentheses together: ``(6+12) OR 14`` is one term."""
+    """Yield the terms between joiners, which do not split parentheses: ``(6+12) OR 14`` is one term."""
     depth, start = 0, 0
     for position, character in enumerate(text):
         if character == "(":
@@ -119,7 +119,7 @@ def _read_term(options: list[str]) -> tuple[list[list[tuple[_Candidates, bool]]]
     """Read each option of a term into units, a unit being its candidates (code, side, intensity) and a doubt."""
     read, left_over = [], []
     for option in options:
-        found: list[tuple[_Candidates, bool]] = []
+        option_units: list[tuple[_Candidates, bool]] = []
         for match in _UNIT.finditer(option):
             number = match["number"].lstrip("0")
             if not number or len(number) > len(str(_LARGEST_CODE)):
@@ -129,8 +129,8 @@ def _read_term(options: list[str]) -> tuple[list[list[tuple[_Candidates, bool]]]
             sides = re.split(r"\s*/\s*", match["side"] or "")
             intensities = re.split(r"\s*/\s*", match["intensity"] or "")
             candidates = [(kind + number, side, intensity) for side in sides for intensity in intensities]
-            found.append((candidates, match["doubt"] is not None))
-        read.append(found)
+            option_units.append((candidates, match["doubt"] is not None))
+        read.append(option_units)
         remark = " ".join(_UNIT.sub(" ", option).replace("(", " ").replace(")", " ").split())
         if remark not in {"", "/"}:
             left_over.append(remark.lower())

@@ -1,4 +1,4 @@
-"""Cells of coding sheets, read into text, numbers and names; one spelling for what is written in several ways."""
+"""Cells of coding sheets, read into text, numbers and names; one key or spelling for equivalent texts."""
 
 import math
 import re
@@ -10,9 +10,9 @@ OBJECTIVE_CLASSES = ("I", "II", "III", "IV", "V", "VI", "VII")
 
 # Words that mean the same in every corpus: SAMM has "Other", CASME II "others"; "comtempt" is a misspelling in CASME.
 _SAME_EMOTION = {"other": "others", "comtempt": "contempt"}
-# Spreadsheet programs and copied web pages leave these around a cell's text; `str.strip` keeps them.
+# Left around a cell's text by spreadsheet programs and copied web pages; `str.strip` keeps them.
 _INVISIBLE = "\ufeff\u200b\u200e\u200f\u2060"
-# Words before a subject's number that say no more than "subject".
+# Words before a subject's number that mean "subject".
 _SUBJECT_WORDS = frozenset({"s", "sub", "subj", "subject"})
 
 
@@ -82,7 +82,7 @@ def normalise_emotion(cell: Any) -> str:
 def name_key(name: str) -> str:
     """Key of a file or folder name, equal for names that differ in letter case or normal form (NFC, NFD) alone.
 
-    macOS hands out decomposed names and ignores letter case; archives carry such names to other systems.
+    macOS decomposes names and ignores letter case, and archives keep its names on other systems.
     """
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
@@ -96,9 +96,9 @@ def word_key(text: str) -> str:
 def subject_key(text: str) -> str:
     """Key of a person, equal for the spellings of one subject.
 
-    `S01`, `s1`, ` sub01 `, `Subject 1`, `1`, `1.0` and the same in full-width digits share a key: numbers count
-    without leading zeros, and a word that says no more than "subject" does not count. Any other word does: `p1` and
-    `c1` are two people, as are `José` and `Josè`.
+    `S01`, `s1`, ` sub01 `, `Subject 1`, `1`, `1.0` and the same in full-width digits share a key: leading
+    zeros of numbers and words that mean "subject" are ignored. Other words are not: `p1` and `c1` are two people, as
+    are `José` and `Josè`.
 
     Args:
         text (`str`): A subject as the sheet has it.
@@ -124,7 +124,7 @@ def first_spellings(texts: Iterable[str], key: Callable[[str], str]) -> dict[str
         key (`Callable`): [`word_key`] or [`subject_key`].
 
     Returns:
-        `dict[str, str]`: the first spelling met, for every text.
+        `dict[str, str]`: the first spelling, for every text.
     """
     chosen: dict[str, str] = {}
     return {text: chosen.setdefault(key(text), text) for text in texts}

@@ -1,4 +1,4 @@
-"""From what a sheet says to what lies on disk: errata, people, intervals, missing frames; repairs leave notes."""
+"""From records of a sheet to frames on disk: errata, subjects, intervals, missing frames; repairs add notes."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from hub_datasets.scanning.cells import first_spellings, subject_key
 from hub_datasets.scanning.folders import FrameListing
 from processing_fdp.frame_listing_fdp import describe_left_out
 
-# Without listing the frames, nothing else stops a mistyped number from asking for a billion of them (our choice).
+# Bounds mistyped intervals, because the frames of a video are not listed (our choice).
 LONGEST_VIDEO_CLIP = 100_000
 
 
@@ -57,7 +57,7 @@ class LostClip:
 
 @dataclass
 class Scan:
-    """Everything that was learnt about a download on first contact.
+    """Result of scanning a download.
 
     Attributes:
         variant (`str`): Sheet version, file and package, in words.
@@ -65,8 +65,8 @@ class Scan:
         rows (`int`): Annotated expressions in the sheet.
         clips (`list[ResolvedClip]`): Usable clips of the chosen label set, in sheet order.
         lost (`list[LostClip]`): Clips of the label set that cannot be used.
-        left_out (`int`): Rows that the label set does not want.
-        remarks (`list[str]`): What was noticed about the download as a whole.
+        left_out (`int`): Rows that the label set leaves out.
+        remarks (`list[str]`): Remarks about the download as a whole.
         fingerprint (`str`): Digest of the rows and the sheets; names the cache folder.
     """
 
@@ -81,7 +81,7 @@ class Scan:
 
 
 def apply_errata(records: Iterable[ClipRecord], errata: Iterable[Erratum]) -> None:
-    """Correct records in place where the sheet says what an erratum knows to be wrong; each leaves a note."""
+    """Correct records in place where they have the error of an erratum; each correction adds a note."""
     by_clip: dict[str, list[Erratum]] = {}
     for erratum in errata:
         if not erratum.if_frames_agree:
@@ -93,7 +93,7 @@ def apply_errata(records: Iterable[ClipRecord], errata: Iterable[Erratum]) -> No
 
 
 def is_wrong(record: ClipRecord, erratum: Erratum) -> bool:
-    """Whether a record still carries the error that an erratum knows."""
+    """Whether a record has the error of an erratum."""
     value = read_field(record, erratum.field)
     if erratum.wrong is Wrong.OUTSIDE_INTERVAL:
         onset, apex, offset = record.onset, record.apex, record.offset
@@ -109,7 +109,7 @@ def read_field(record: ClipRecord, name: str) -> object:
 
 
 def correct(record: ClipRecord, erratum: Erratum) -> None:
-    """Write the right value of an erratum and say so."""
+    """Write the right value of an erratum, and a note."""
     before = read_field(record, erratum.field)
     if erratum.field == "interval":
         record.onset, record.offset = erratum.right
@@ -119,13 +119,13 @@ def correct(record: ClipRecord, erratum: Erratum) -> None:
 
 
 def unify_subjects(records: Sequence[ClipRecord]) -> list[str]:
-    """Write every person in one spelling, the first of the sheet: a fold must not train on whom it holds out.
+    """Write every subject in one spelling, the first of the sheet, because a fold would train on the other one.
 
     Args:
-        records (`Sequence[ClipRecord]`): Corrected in place; each correction leaves a note.
+        records (`Sequence[ClipRecord]`): Corrected in place; each correction adds a note.
 
     Returns:
-        `list[str]`: one sentence for each person with several spellings.
+        `list[str]`: one sentence for each subject with several spellings.
     """
     chosen = first_spellings((record.subject for record in records), subject_key)
     for record in records:
@@ -143,7 +143,7 @@ def unify_subjects(records: Sequence[ClipRecord]) -> list[str]:
 
 
 def choose_interval(record: ClipRecord, listing: FrameListing, errata: Sequence[Erratum]) -> None:
-    """Where versions of a sheet disagree, let the frames on disk decide between their intervals.
+    """Choose between the intervals of sheet versions by the frames on disk.
 
     Args:
         record (`ClipRecord`): Corrected in place.
@@ -164,28 +164,28 @@ def choose_interval(record: ClipRecord, listing: FrameListing, errata: Sequence[
     if best is None:
         return
     correct(record, best)
-    inside = range(best.right[0], best.right[1] + 1)
-    if record.apex not in inside:
-        # The apex belonged to the interval that was given up.
-        known = (erratum for erratum in errata if erratum.field == "apex" and erratum.right in inside)
-        if (apex := next(known, None)) is not None:
+    interval = range(best.right[0], best.right[1] + 1)
+    if record.apex not in interval:
+        # The apex belongs to the discarded interval.
+        apexes = (erratum for erratum in errata if erratum.field == "apex" and erratum.right in interval)
+        if (apex := next(apexes, None)) is not None:
             correct(record, Erratum(apex.clip, "apex", record.apex, apex.right, apex.reason, apex.source))
 
 
 def _misfit(numbers: list[int], onset: int, offset: int) -> int:
-    inside = bisect_right(numbers, offset) - bisect_left(numbers, onset)
-    missing = max(0, offset - onset + 1) - inside
-    return missing + len(numbers) - inside
+    present = bisect_right(numbers, offset) - bisect_left(numbers, onset)
+    missing = max(0, offset - onset + 1) - present
+    return missing + len(numbers) - present
 
 
 def cut_clip(record: ClipRecord, listing: FrameListing, *, label: str, only_interval: bool) -> ResolvedClip | LostClip:
     """Cut the frames of a clip out of its folder.
 
     Args:
-        record (`ClipRecord`): The clip after errata; gets a note for every repair.
+        record (`ClipRecord`): The clip after errata; every repair adds a note.
         listing (`FrameListing`): Frames of the folder.
         label (`str`): Class of the clip.
-        only_interval (`bool`): The folder should hold onset to offset and nothing else; others are surplus.
+        only_interval (`bool`): The folder should hold onset to offset and nothing else; other frames are surplus.
 
     Returns:
         `ResolvedClip` or `LostClip`: the latter when no frame of the interval exists.
@@ -195,7 +195,7 @@ def cut_clip(record: ClipRecord, listing: FrameListing, *, label: str, only_inte
     if listing.by_position and (record.onset is not None or record.offset is not None):
         return LostClip(
             record.clip_id,
-            f"the frames {record.onset}..{record.offset} cannot be told, because no run of digits numbers the frames "
+            f"the frames {record.onset}..{record.offset} cannot be found, because no run of digits numbers the frames "
             f"of {listing.folder} ({listing.names[0]!r} to {listing.names[-1]!r}): rename them, or leave onset and "
             "offset out",
         )
@@ -244,7 +244,7 @@ def _interval(record: ClipRecord, listing: FrameListing, only_interval: bool) ->
 
 
 def _end_of(record: ClipRecord, only_interval: bool) -> ClipEnd:
-    """What the last frame of [`_interval`] is."""
+    """Kind of the last frame of [`_interval`]."""
     onset, offset = record.onset, record.offset
     if onset is not None and offset is not None and (onset <= offset or not only_interval):
         return ClipEnd.OFFSET
@@ -252,16 +252,16 @@ def _end_of(record: ClipRecord, only_interval: bool) -> ClipEnd:
 
 
 def cut_video(record: ClipRecord, path: Path, label: str, first_number: int) -> ResolvedClip | LostClip:
-    """Cut a clip out of a video file by position; rows count its frames from 0, whatever the sheet does.
+    """Cut a clip out of a video file by position; rows count its frames from 0, also where the sheet does not.
 
     Args:
-        record (`ClipRecord`): The clip after errata, with onset and offset; gets a note for every repair.
+        record (`ClipRecord`): The clip after errata, with onset and offset; every repair adds a note.
         path (`Path`): The video.
         label (`str`): Class of the clip.
-        first_number (`int`): What the sheet calls the first frame of the video.
+        first_number (`int`): Number of the video's first frame in the sheet.
 
     Returns:
-        `ResolvedClip` or `LostClip`: the latter where the interval is none, or longer than 100,000 frames.
+        `ResolvedClip` or `LostClip`: the latter where the interval is invalid or longer than 100,000 frames.
     """
     onset, apex, offset = record.onset, record.apex, record.offset
     if onset is None or offset is None or not first_number <= onset <= offset:
@@ -287,7 +287,7 @@ def cut_video(record: ClipRecord, path: Path, label: str, first_number: int) -> 
 
 
 def apex_position(record: ClipRecord, numbers: list[int], onset: int, offset: int) -> int | None:
-    """Index of the apex in `numbers`: `None` when unknown or outside, the nearest frame when its own is missing."""
+    """Index of the apex in `numbers`: `None` when unknown or outside, that of the nearest frame when it is missing."""
     if record.apex is None:
         return None
     if not onset <= record.apex <= offset:
@@ -304,14 +304,14 @@ def apex_position(record: ClipRecord, numbers: list[int], onset: int, offset: in
 
 
 def rendered_root(clips: Iterable[ResolvedClip], top: Path) -> Path | None:
-    """Find the rendered tree that holds the frames of clips: their faces are nobody's.
+    """Find the rendered tree that holds the frames of all clips.
 
     Args:
         clips (`Iterable[ResolvedClip]`): Clips that lie below `top`.
         top (`Path`): Root of the download; a rendered tree may lie any number of folders below it.
 
     Returns:
-        `Path` or `None`: the folder of its manifest; `None` if a clip lies in no rendered tree, or there is no clip.
+        `Path` or `None`: the folder of its manifest; `None` if a clip is in no rendered tree, or there is no clip.
     """
     roots = {top: top if (top / RENDERED_MANIFEST).is_file() else None}
 
@@ -320,6 +320,6 @@ def rendered_root(clips: Iterable[ResolvedClip], top: Path) -> Path | None:
             roots[folder] = folder if (folder / RENDERED_MANIFEST).is_file() else root_of(folder.parent)
         return roots[folder]
 
-    # A manifest lies above the folders of clips, save where the download is a single clip.
-    found = [root_of(top if clip.location == top else clip.location.parent) for clip in clips]
-    return found[0] if found and None not in found else None
+    # The manifest is above the folders of clips, except where the download is a single clip.
+    clip_roots = [root_of(top if clip.location == top else clip.location.parent) for clip in clips]
+    return clip_roots[0] if clip_roots and None not in clip_roots else None

@@ -1,4 +1,4 @@
-"""Bytes of a CSV file into text: Unicode in its forms, other encodings only where the caller names them."""
+"""Decode CSV files: Unicode encodings are recognised, any other must be named by the caller."""
 
 import codecs
 import re
@@ -17,12 +17,12 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# What spreadsheet programs write where "CSV" is not "CSV UTF-8": the code page of the computer's language.
+# Spreadsheet programs save "CSV", unlike "CSV UTF-8", in the code page of the computer's language.
 _CODE_PAGES = (
     "cp932", "cp949", "gb18030", "big5", "cp1251", "cp1253", "cp1255", "cp874", "cp1252", "cp1250", "cp1254", "cp1257",
     "cp1256", "koi8_r",
 )  # fmt: skip
-# Escape sequences that switch the character set; they are plain ASCII, so that UTF-8 would take them for text.
+# Escape sequences that switch the character set; listed, because they are ASCII and so valid UTF-8.
 _ISO_2022 = ((b"\x1b$)C", "iso2022_kr"), (b"\x1b$", "iso2022_jp"), (b"\x1b(", "iso2022_jp"))
 _WORD = re.compile(rb"[0-9A-Za-z]*[\x80-\xff][0-9A-Za-z@\[\\\]^_`{|}~\x80-\xff]*")
 _WORDS_TRIED = 50
@@ -41,8 +41,7 @@ def decode_sheet(path: Path, content: bytes, encoding: str | None = None) -> str
         `str`: the text without a byte order mark.
 
     Raises:
-        SheetError: the bytes are in another encoding than that; the message names those that could have been meant
-            and a word that each of them reads.
+        SheetError: the bytes are in another encoding; the message lists candidates, each with a word that it decodes.
     """
     if encoding is not None:
         try:
@@ -52,16 +51,16 @@ def decode_sheet(path: Path, content: bytes, encoding: str | None = None) -> str
                 f"The sheet {path} must be in the encoding that was named, but cannot be read as {encoding} ({error})"
                 f"{_could_be(content)}: name another encoding, or save the sheet as CSV UTF-8."
             ) from error
-    found = next((name for mark, name in _BYTE_ORDER_MARKS if content.startswith(mark)), None)
-    if found is None and b"\0" in content:  # a text of 8-bit letters has no zero byte
-        found = "utf-16-le" if content[1::2].count(0) >= content[::2].count(0) else "utf-16-be"
+    unicode_form = next((name for mark, name in _BYTE_ORDER_MARKS if content.startswith(mark)), None)
+    if unicode_form is None and b"\0" in content:  # a text of 8-bit letters has no zero byte
+        unicode_form = "utf-16-le" if content[1::2].count(0) >= content[::2].count(0) else "utf-16-be"
     escaped = next((name for escape, name in _ISO_2022 if escape in content), None)
     try:
         if escaped is None:
-            return content.decode(found or "utf-8")
+            return content.decode(unicode_form or "utf-8")
         guess = f"; it may be {escaped}"
     except UnicodeDecodeError:
-        guess = f"; it begins as {found}, but does not go on so" if found else _could_be(content)
+        guess = f"; it begins as {unicode_form}, but the rest is not" if unicode_form else _could_be(content)
     raise SheetError(
         f"The sheet {path} must be encoded in UTF-8 or UTF-16, but is in another encoding{guess}: name the right one "
         "by the option encoding (--encoding of `check`), or save the sheet as CSV UTF-8."
@@ -69,7 +68,7 @@ def decode_sheet(path: Path, content: bytes, encoding: str | None = None) -> str
 
 
 def _could_be(content: bytes) -> str:
-    """Name the code pages in which every foreign word is of one script, each with a word as it reads it."""
+    """List the code pages in which every non-ASCII word is of one script, each with a word that it decodes."""
     words = list(dict.fromkeys(_WORD.findall(content)))[:_WORDS_TRIED]
     guesses: list[tuple[bool, str]] = []
     for name in _CODE_PAGES:
@@ -85,7 +84,7 @@ def _could_be(content: bytes) -> str:
 
 
 def _is_one_script(text: str) -> bool:
-    """Whether all letters are of one script, nothing but letters stands in the word, and no capital inside of it."""
+    """Whether a word holds letters of one script alone, and no capital after a small letter."""
     scripts = {unicodedata.name(letter, "").split(" ")[0] for letter in text if letter.isalpha()}
     if scripts <= {"HIRAGANA", "KATAKANA", "CJK"}:
         scripts = {"CJK"}

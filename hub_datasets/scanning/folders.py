@@ -1,4 +1,4 @@
-"""Finding folders and frames in a download whose nesting, letter case and zero padding nobody can promise."""
+"""Finding folders and frames in a download of unknown nesting, letter case and zero padding."""
 
 import logging
 import os
@@ -21,11 +21,11 @@ from processing_fdp.video_probe_fdp import VIDEO_SUFFIXES
 logger = logging.getLogger(__name__)
 
 ARCHIVE_SUFFIXES = (".zip", ".rar", ".7z", ".tar", ".gz", ".tgz")
-# Listing is waiting for a disk or a network share, not computing: more threads than cores pay off (our choice).
+# More threads than cores, because listing waits for a disk or a network share (our choice).
 LISTING_THREADS = min(32, 4 * (os.cpu_count() or 1))
-# A download keeps its packages at most this deep (CAS(ME)^3 part_A/data/part_A_split/part_A, with one level to spare).
+# Largest depth of a package below the root (CAS(ME)^3 part_A/data/part_A_split/part_A, with one level to spare).
 MAX_DEPTH = 6
-# Enough for every corpus above the clip level, and an end for a data_dir that is a whole file system (our choice).
+# More than any corpus has above the clip level; bounds a data_dir that is a whole file system (our choice).
 MAX_FOLDERS = 20_000
 _LARGEST_BATCH = 64
 
@@ -36,9 +36,9 @@ Result = TypeVar("Result")
 def parallel_map(
     function: Callable[[Item], Result], items: Iterable[Item], description: str, unit: str = "folder"
 ) -> list[Result]:
-    """Apply a function that waits for the disk to many items in threads, in order, with a progress bar."""
+    """Apply an I/O-bound function to items in threads, in order, with a progress bar."""
     work = list(items)
-    # Batches: handing every small folder to a thread of its own costs as much as listing it.
+    # In batches, because submitting a small folder costs as much as listing it.
     size = min(_LARGEST_BATCH, max(1, len(work) // (4 * LISTING_THREADS)))
     batches = [work[start : start + size] for start in range(0, len(work), size)]
     results: list[Result] = []
@@ -60,7 +60,7 @@ class FrameListing:
         folder (`Path`): The folder.
         numbers (`list[int]`): Frame numbers, strictly increasing.
         names (`list[str]`): File names, parallel to `numbers`.
-        left_out (`tuple[str, ...]`): Images that are no frames of the folder, such as copies of a frame and a cover.
+        left_out (`tuple[str, ...]`): Images that are no frames of the folder, e.g. copies of a frame and a cover.
         by_position (`bool`): Whether `numbers` only count the names in their order, because no run of digits in them
             is a frame number.
     """
@@ -73,7 +73,7 @@ class FrameListing:
 
 
 def list_frames(folder: Path, stem_pattern: str = "", suffixes: tuple[str, ...] = ()) -> FrameListing:
-    """List the frames of a folder, as the reader of clips would, with a single `os.scandir`; no file is opened.
+    """List the frames of a folder, as the clip reader does, with a single `os.scandir`; no file is opened.
 
     Args:
         folder (`Path`): Folder of one recording or clip.
@@ -81,12 +81,12 @@ def list_frames(folder: Path, stem_pattern: str = "", suffixes: tuple[str, ...] 
         suffixes (`tuple[str, ...]`, *optional*): Accepted suffixes, lower case; all image types when empty.
 
     Returns:
-        `FrameListing`: sorted by number; hidden files ('._img1.jpg' of macOS archives) and other files are passed
-        over.
+        `FrameListing`: sorted by number; hidden files ('._img1.jpg' of macOS archives) and other files are
+        skipped.
 
     Raises:
         `OSError`: the folder cannot be listed.
-        `VideoReadError`: two names claim one place, or the names can be read in two orders.
+        `VideoReadError`: two names have one frame number, or the names can be ordered in two ways.
     """
     accepted = suffixes or IMAGE_SUFFIXES
     stem_matches = re.compile(stem_pattern, re.IGNORECASE).fullmatch if stem_pattern else None
@@ -101,7 +101,7 @@ def list_frames(folder: Path, stem_pattern: str = "", suffixes: tuple[str, ...] 
 
     names = find_images(str(folder), accepts)
     listing = order_frames([name for name in names if is_text(name)], str(folder))
-    # A name that is no text cannot be written into a row.
+    # A name that is not valid UTF-8 cannot be written into a row.
     left_out = (*listing.left_out, *(ascii(name) for name in sorted(names) if not is_text(name)))
     return FrameListing(folder, listing.numbers, listing.names, left_out, listing.by_position)
 
@@ -111,7 +111,7 @@ class FolderContent:
     """One level of a folder: its sub-folders and its files, by [`name_key`].
 
     Images are counted and not kept: a video of an hour is 100,000 of them, and [`list_frames`] reads those of a clip.
-    `twins` holds, by exact name, the sub-folders whose key another one has already.
+    `twins` holds, by exact name, the sub-folders whose key is that of another one in `folders`.
     """
 
     folders: dict[str, Path]
@@ -125,7 +125,7 @@ class FolderContent:
 
 
 class FolderTree:
-    """A view of a download in which letter case and normal form do not matter and every folder is listed at most once.
+    """View of a download that ignores letter case and normal form and lists every folder at most once.
 
     Args:
         root (`Path`): Absolute folder of the download.
@@ -165,15 +165,15 @@ class FolderTree:
         return self._content[folder]
 
     def find_folder(self, start: Path, parts: Iterable[str | tuple[str, ...]]) -> Path | None:
-        """Walk down from `start`, each part in any of its spellings and in any letter case."""
+        """Find the folder at `parts` below `start`, each part in any of its spellings and in any letter case."""
         folder = start
         for part in parts:
             content = self.content(folder)
             spellings = (part,) if isinstance(part, str) else part
-            found = next((child for name in spellings if (child := content.folder(name)) is not None), None)
-            if found is None:
+            child = next((match for name in spellings if (match := content.folder(name)) is not None), None)
+            if child is None:
                 return None
-            folder = found
+            folder = child
         return folder
 
     def find_video(self, start: Path, parts: tuple[str | tuple[str, ...], ...]) -> Path | None:
@@ -194,11 +194,11 @@ class FolderTree:
         )
 
     def find_entries(self, start: Path, parts: Iterable[str]) -> list[Path]:
-        """Folders and files, images among them, that lie at `parts` but for letter case and normal form."""
-        found = [start]
+        """Folders and files, images included, whose path is `parts` but for letter case and normal form."""
+        entries = [start]
         for part in parts:
-            found = [child for folder in found for child in self._children(folder).get(name_key(part), ())]
-        return found
+            entries = [child for folder in entries for child in self._children(folder).get(name_key(part), ())]
+        return entries
 
     def _children(self, folder: Path) -> dict[str, list[Path]]:
         if folder not in self._names:
@@ -209,11 +209,11 @@ class FolderTree:
         return self._names[folder]
 
     def walk(self, stop_pattern: str = "", max_depth: int = MAX_DEPTH) -> list[Path]:
-        """Go through the folders breadth first, root included, without entering those whose name matches.
+        """List the folders breadth first, root included, without entering those whose name matches.
 
         Args:
             stop_pattern (`str`, *optional*, defaults to `""`): Expression for folders that are not entered, e.g. the
-                subject folders, below which thousands of clips lie.
+                subject folders, which hold thousands of clips.
             max_depth (`int`, *optional*, defaults to 6): Levels below the root.
 
         Returns:
@@ -227,7 +227,7 @@ class FolderTree:
     def _walk(self, stop_pattern: str, max_depth: int) -> Iterator[Path]:
         stop = re.compile(stop_pattern, re.IGNORECASE).fullmatch if stop_pattern else None
         queue = deque([(self.root, 0)])
-        seen = {os.path.realpath(self.root)}
+        visited = {os.path.realpath(self.root)}
         while queue:
             folder, depth = queue.popleft()
             yield folder
@@ -235,19 +235,19 @@ class FolderTree:
                 continue
             for child in self.content(folder).folders.values():
                 real = _real_path(child)
-                if real is None or real in seen or (stop is not None and stop(child.name)):
+                if real is None or real in visited or (stop is not None and stop(child.name)):
                     continue
-                if len(seen) >= MAX_FOLDERS:
+                if len(visited) >= MAX_FOLDERS:
                     return
-                seen.add(real)
+                visited.add(real)
                 queue.append((child, depth + 1))
 
     def package_folders(self, package: Package, with_root_name: bool = False) -> list[Path]:
-        """Folders whose path and children are those of a package, nearest to the root first.
+        """Folders whose path and children match a package, nearest to the root first.
 
         Args:
             package (`Package`): What to look for.
-            with_root_name (`bool`, *optional*, defaults to `False`): Whether the root's own name may tell the package,
+            with_root_name (`bool`, *optional*, defaults to `False`): Whether the path includes the root's own name,
                 for a data_dir that points into the download.
 
         Returns:
@@ -255,7 +255,7 @@ class FolderTree:
         """
         path_matches = re.compile(package.path_pattern, re.IGNORECASE).search
         child_matches = re.compile(package.child_pattern, re.IGNORECASE).fullmatch
-        found = []
+        folders = []
         for folder in self.walk(stop_pattern=package.child_pattern):
             content = self.content(folder)
             children = [child.name for child in content.folders.values()]
@@ -263,8 +263,8 @@ class FolderTree:
                 children += [path.stem for path in content.files.values() if path.suffix.lower() in VIDEO_SUFFIXES]
             path = folder.relative_to(self.root.parent if with_root_name else self.root).as_posix()
             if path_matches(path) and any(child_matches(name) for name in children):
-                found.append(folder)
-        return found
+                folders.append(folder)
+        return folders
 
     def files_named(self, file_pattern: str, stop_pattern: str = "", max_depth: int = 3) -> list[Path]:
         """Files whose name matches the pattern in full, nearest to the root first."""
@@ -277,7 +277,7 @@ class FolderTree:
         ]
 
     def summary(self, limit: int = 8) -> str:
-        """What the root holds, in words, for error messages."""
+        """Content of the root, in words, for error messages."""
         content = self.content(self.root)
         names = [f"{path.name}/" for path in content.folders.values()] + [path.name for path in content.files.values()]
         if content.num_images:
@@ -291,7 +291,7 @@ class FolderTree:
 
 
 def is_text(path: str) -> bool:
-    """Whether a path can be written into a row: file systems allow bytes that are no UTF-8."""
+    """Whether a path can be written into a row, because file systems allow bytes that are not UTF-8."""
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -306,12 +306,12 @@ def _is_image(name: str) -> bool:
 def _real_path(folder: Path) -> str | None:
     try:
         return os.path.realpath(folder) if folder.is_symlink() else str(folder)
-    except OSError:  # gone since it was listed
+    except OSError:  # removed since it was listed
         return None
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a symbolic link that leads back to itself
+    except OSError:  # a cycle of symbolic links
         return False

@@ -1,4 +1,4 @@
-"""Two ways to number frames, told apart by the frames on disk: in the whole recording, or from the clip's start."""
+"""Frame numbers counted in the whole recording or from the clip's start, distinguished by the frames on disk."""
 
 from hub_datasets.records import ClipEnd, ClipRecord
 from hub_datasets.scanning.cutting import Scan
@@ -8,14 +8,14 @@ _NUMBERING, _RECORDING = "numbering", "recording"
 
 
 def number_from_clip_start(record: ClipRecord, listing: FrameListing) -> None:
-    """Move a record to frames that count from 0 or 1 where its sheet counts in the whole recording.
+    """Renumber a record from the clip's start where its sheet counts in the whole recording.
 
-    Nothing happens where the interval lies within the frames. The move is sure where the folder holds as many frames
-    as the interval has, and [`numbering_remarks`] tells of it once; otherwise the clip takes the whole folder and
-    loses its apex.
+    A record whose interval lies within the frames is unchanged. The interval is shifted where the folder holds as many
+    frames as it has, and [`numbering_remarks`] reports that once; otherwise the clip takes the whole folder, without
+    apex.
 
     Args:
-        record (`ClipRecord`): moved in place.
+        record (`ClipRecord`): changed in place.
         listing (`FrameListing`): frames of a folder that holds the clip and nothing else.
     """
     if record.onset is None or record.offset is None or not listing.numbers or listing.numbers[0] > 1:
@@ -39,10 +39,10 @@ def number_from_clip_start(record: ClipRecord, listing: FrameListing) -> None:
 
 
 def numbering_remarks(scan: Scan) -> list[str]:
-    """What was found about the numbering of a download: one sentence, or none where sheet and files agree."""
-    moved = sum(clip.record.attributes.get(_NUMBERING) == _RECORDING for clip in scan.clips)
-    if not moved:
+    """Remarks about the numbering of a download: one sentence, or none where sheet and files agree."""
+    count = sum(clip.record.attributes.get(_NUMBERING) == _RECORDING for clip in scan.clips)
+    if not count:
         return []
     return [
-        f"{moved} of {len(scan.clips)} clips: the sheet counts frames in the recording, the files count from the clip"
+        f"{count} of {len(scan.clips)} clips: the sheet counts frames in the recording, the files count from the clip"
     ]

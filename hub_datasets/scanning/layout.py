@@ -17,7 +17,7 @@ ANY = "auto"  # value of an option that was not given
 
 @dataclass(frozen=True)
 class Layout:
-    """What was found below the root.
+    """Package and sheets found below the root.
 
     Attributes:
         tree (`FolderTree`): View of the download in which letter case and normal form of names do not matter.
@@ -37,7 +37,7 @@ class Layout:
         """Path of the sheet of a role.
 
         Raises:
-            SheetError: the download holds no such sheet.
+            SheetError: the download has no sheet of that role.
         """
         if role not in self.sheets:
             raise SheetError(
@@ -58,7 +58,7 @@ class Layout:
             `pandas.DataFrame`: the table.
 
         Raises:
-            SheetError: there is no such sheet, it cannot be read, or it lacks a column.
+            SheetError: the sheet is missing, cannot be read, or lacks a column.
         """
         path = self.sheet_path(role)
         frame = read_sheet(path, encoding=self.encoding, **reading)
@@ -69,7 +69,7 @@ class Layout:
 def find_sheets(
     tree: FolderTree, wanted: Sequence[SheetFile], packages: Sequence[Package], version: str = ANY
 ) -> dict[str, tuple[SheetFile, Path]]:
-    """Find the best sheet of each role.
+    """Find the preferred sheet of each role.
 
     Args:
         tree (`FolderTree`): The download.
@@ -81,33 +81,33 @@ def find_sheets(
         `dict[str, tuple[SheetFile, Path]]`: sheet and path by role.
     """
     stop = "|".join(dict.fromkeys(package.child_pattern for package in packages))
-    found: dict[str, tuple[SheetFile, Path]] = {}
+    sheets: dict[str, tuple[SheetFile, Path]] = {}
     for sheet in wanted:
-        if sheet.role in found or (sheet.role == "annotation" and version not in (ANY, sheet.variant)):
+        if sheet.role in sheets or (sheet.role == "annotation" and version not in (ANY, sheet.variant)):
             continue
-        # "~$name.xlsx" is the lock that a spreadsheet program keeps beside an open file.
+        # "~$name.xlsx" is a spreadsheet program's lock of an open file.
         paths = [path for path in tree.files_named(sheet.file_pattern, stop) if not path.name.startswith("~$")]
         if paths:
-            found[sheet.role] = (sheet, paths[0])
-    return found
+            sheets[sheet.role] = (sheet, paths[0])
+    return sheets
 
 
 def find_package(
     tree: FolderTree, packages: Sequence[Package], wanted: str, not_found: Callable[[str], NoReturn]
 ) -> tuple[Package, list[Path]]:
-    """Find the best package that is there, with all of its folders.
+    """Find the preferred package of a download, with all of its folders.
 
     Args:
         tree (`FolderTree`): The download.
         packages (`Sequence[Package]`): Packages in order of preference.
         wanted (`str`): Name of one of them, or `"auto"`.
-        not_found (`Callable`): Raises the corpus's error about what was found instead.
+        not_found (`Callable`): Raises the corpus's error with what was found instead.
 
     Returns:
         `tuple[Package, list[Path]]`: the package and its folders, nearest to the root first.
     """
     present: list[str] = []
-    # The root's own name counts only where nothing below it tells the packages apart.
+    # The root's own name is part of the path only where no specific pattern matches below it.
     named = [package for package in packages if package.path_pattern and not package.fallback]
     for candidates, with_root_name in ((named, False), (packages, True)):
         for package in candidates:
@@ -122,5 +122,5 @@ def find_package(
 
 
 def readable_parts(parts: Sequence[str | tuple[str, ...]]) -> str:
-    """Way to a folder, for messages; the first spelling stands for all."""
+    """Path of a folder for messages, each part in its first spelling."""
     return "/".join(part if isinstance(part, str) else part[0] for part in parts)

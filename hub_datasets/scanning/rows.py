@@ -14,17 +14,17 @@ _NO_SUBJECT = -1
 
 @dataclass(frozen=True)
 class SheetRow:
-    """One row, its cells read; what the sheet has no column for is `None` or `""`.
+    """One row, its cells read; values without a column are `None` or `""`.
 
     Attributes:
         position (`int`): 0-based data row of the sheet, the number that errata use.
-        subject (`int`): Number in the subject cell; -1 where it has none and rows without one are wanted.
+        subject (`int`): Number in the subject cell; -1 where it has none.
         clip (`str`): Name of the clip.
         onset, apex, offset (`int`, *optional*): Frame numbers as the sheet has them.
         written_onset (`str`): The onset cell as text, part of public clip names.
         emotion (`str`): The corpus's own word, lower case.
         action_units (`str`): The AU cell as written.
-        cells (`Mapping[str, Any]`): Every cell that was asked for, by role.
+        cells (`Mapping[str, Any]`): Every requested cell, by role.
     """
 
     position: int
@@ -41,8 +41,8 @@ class SheetRow:
     def record(
         self, *, key: str, clip_id: str, subject: str, recording: str, folder_parts: tuple[Any, ...], **others: Any
     ) -> ClipRecord:
-        """Make the record of this row: names are given, interval, emotion and action units are those of the row."""
-        told = {
+        """Make the record of this row; `others` replace its interval, emotion and action units, or add to them."""
+        annotated = {
             "onset": self.onset,
             "apex": self.apex,
             "offset": self.offset,
@@ -55,22 +55,22 @@ class SheetRow:
             subject=subject,
             recording=recording,
             folder_parts=folder_parts,
-            **{**told, **others},
+            **{**annotated, **others},
         )
 
 
 def clip_rows(
     frame: pd.DataFrame, columns: Mapping[str, Hashable], needed: Sequence[str] = ("subject", "clip")
 ) -> Iterator[SheetRow]:
-    """Read the rows of a sheet; notes below a table and blank rows are passed over.
+    """Read the rows of a sheet; notes below a table and blank rows are skipped.
 
     Args:
         frame (`pandas.DataFrame`): The sheet.
         columns (`Mapping[str, Hashable]`): Column of each role: `subject`, `clip`, `onset`, `apex`, `offset`,
             `emotion`, `units`, and any further name, which is found in `SheetRow.cells`. Columns that the sheet lacks
             are blank.
-        needed (`Sequence[str]`, *optional*, defaults to `("subject", "clip")`): Rows without a subject number or a
-            clip name are left out, unless their role is not named here.
+        needed (`Sequence[str]`, *optional*, defaults to `("subject", "clip")`): Roles, of these two,
+            without which a row is skipped.
 
     Yields:
         `SheetRow`: in sheet order.

@@ -1,6 +1,6 @@
 """Coding sheets: ``.xlsx``, ``.xls`` and ``.csv`` files read into one kind of table, within bounds.
 
-Sheets reach users re-saved, renamed and retyped: blank columns, stray apostrophes in headers, subjects as text or
+Copies of sheets are re-saved, renamed and retyped: blank columns, stray apostrophes in headers, subjects as text or
 integer, a slash where the apex is unknown, formulas whose values were never stored. Reading is by header name, and
 every failure is a [`SheetError`] that names the file and the remedy.
 """
@@ -32,7 +32,7 @@ from hub_datasets.scanning.encodings import decode_sheet
 Row = list[Any]
 HeaderTest = Callable[[Row], bool]
 
-# The largest sheet of any corpus has 4206 rows and 19 columns (CAS(ME)^3 part A); these bounds stop bombs, not users.
+# The largest sheet of any corpus has 4206 rows and 19 columns (CAS(ME)^3 part A); the bounds refuse archive bombs.
 MAXIMUM_BYTES = 64 * 2**20
 MAXIMUM_ROWS = 50_000
 MAXIMUM_COLUMNS = 256
@@ -40,7 +40,7 @@ MAXIMUM_BLANK_ROWS = 5_000  # in one run: some sheets are formatted down to row 
 _HEADER_SEARCH_ROWS = 50
 _SEPARATOR_LINE = re.compile(r'"?sep=(?P<sign>[^\r\n"])"?[,;\t ]*(\r\n|\r|\n)', re.IGNORECASE)
 
-# What the two spreadsheet readers raise on damaged or hostile files; xlrd states its format rules as assertions.
+# Errors of the two spreadsheet readers on damaged or hostile files; xlrd asserts its format rules.
 _READER_ERRORS = (
     ArithmeticError,
     AssertionError,
@@ -73,7 +73,7 @@ def read_sheet(
 ) -> pd.DataFrame:
     """Read one worksheet as a table of plain Python cells.
 
-    The kind of file is told from its content, not from its suffix: renamed sheets are common.
+    The kind of file is detected by its content, not by its suffix, because renamed sheets are common.
 
     Args:
         path (`str` or `Path`): an ``.xlsx``, ``.xls`` or ``.csv`` file.
@@ -90,7 +90,7 @@ def read_sheet(
         leave gaps.
 
     Raises:
-        SheetError: if the file is absent, damaged or too large, or has no such worksheet or header.
+        SheetError: if the file is absent, damaged or too large, or lacks the worksheet or header.
     """
     path = Path(path)
     rows = _read_rows(path, sheet, maximum_rows, encoding)
@@ -115,7 +115,7 @@ def require_columns(frame: pd.DataFrame, columns: Iterable[str], path: str | Pat
     """Check that a table has the columns that a corpus needs, with values in them.
 
     Raises:
-        SheetError: if a column is absent, or holds formulas whose values the file does not carry.
+        SheetError: if a column is absent, or holds formulas without stored values.
     """
     columns = list(columns)
     missing = [column for column in columns if column not in frame.columns]
@@ -164,12 +164,12 @@ def _read_rows(path: Path, sheet: int | str, maximum_rows: int, encoding: str | 
         reason = str(error) or type(error).__name__
         raise SheetError(
             f"The sheet {path} cannot be read ({reason}): open it in a spreadsheet program and save it again, or "
-            "download it anew."
+            "download it again."
         ) from error
 
 
 def _bounded(path: Path, cells: Iterator[Sequence[Any]], maximum_rows: int) -> dict[int, Row]:
-    """Keep the non-blank rows, clean their cells, and stop at the bounds."""
+    """Keep the non-blank rows with clean cells; raise beyond the bounds."""
     rows: dict[int, Row] = {}
     last = -1
     for index, values in enumerate(cells):
@@ -193,7 +193,7 @@ def _too_large(path: Path, given: str, allowed: str) -> str:
 
 
 def _xlsx_rows(path: Path, sheet: int | str) -> Iterator[Sequence[Any]]:
-    """Yield the rows of an ``.xlsx`` worksheet; a formula whose result nobody stored becomes `_NO_VALUE`."""
+    """Yield the rows of an ``.xlsx`` worksheet; a formula without a stored result becomes `_NO_VALUE`."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         size = sum(member.file_size for member in members)  # zipfile reads no member beyond its declared size
@@ -213,7 +213,7 @@ def _xlsx_rows(path: Path, sheet: int | str) -> Iterator[Sequence[Any]]:
 
 
 def _worksheet_rows(path: Path, sheet: int | str, data_only: bool) -> Iterator[Sequence[Any]]:
-    with path.open("rb") as stream:  # given a path, openpyxl would judge it by its suffix
+    with path.open("rb") as stream:  # openpyxl refuses a path by its suffix
         workbook = openpyxl.load_workbook(stream, read_only=True, data_only=data_only)
         worksheet = workbook.worksheets[_sheet_position(path, sheet, workbook.sheetnames)]
         worksheet.reset_dimensions()  # the declared size of a worksheet is often wrong, and rows are padded to it
@@ -229,7 +229,7 @@ def _xls_rows(path: Path, sheet: int | str) -> Iterator[Sequence[Any]]:
 
 def _csv_rows(path: Path, encoding: str | None) -> Iterator[Sequence[Any]]:
     text = decode_sheet(path, path.read_bytes(), encoding)
-    separator = _SEPARATOR_LINE.match(text)  # written by spreadsheet programs for themselves, before the header
+    separator = _SEPARATOR_LINE.match(text)  # spreadsheet programs write it before the header
     if separator is not None:
         text = text[separator.end() :]
         delimiter = separator["sign"]
@@ -267,7 +267,7 @@ def _find_header(rows: dict[int, Row], header_row: int | HeaderTest | None, path
 
 
 def _clean_cell(value: Any) -> Any:
-    """Make the three readers agree: blank is `None`, whole floats are integers, numbers in text stay text."""
+    """Unify the cells of the three readers: blank is `None`, whole floats are integers, numbers in text stay text."""
     if isinstance(value, str):
         return value if value.strip() else None
     if isinstance(value, float):
@@ -286,12 +286,12 @@ def _clean_header(cell: object) -> str:
 
 def _unique(names: dict[int, str]) -> dict[int, str]:
     """Drop blank names, and number repeated ones as pandas does: ``AU``, ``AU.1``."""
-    seen: dict[str, int] = {}
+    counts: dict[str, int] = {}
     unique = {}
     for column, name in names.items():
         if name:
-            count = seen.get(name, 0)
-            seen[name] = count + 1
+            count = counts.get(name, 0)
+            counts[name] = count + 1
             unique[column] = f"{name}.{count}" if count else name
     return unique
 

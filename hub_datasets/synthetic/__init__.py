@@ -1,5 +1,5 @@
-"""The synthetic corpus: faces that belong to nobody, with exact ground truth.
+"""The synthetic corpus: rendered faces with exact ground truth.
 
-`faces` holds the contract that the two kinds of face share, `procedural` and `morphable` are those kinds, `motion`
-plans what a face does, `render` films it, `corpus` is the builder, `generate` the command.
+`settings` plans the recordings, `tree` renders them by `rendered_faces` into one of the folder layouts of `layouts`,
+`corpus` is the builder, `generate` the command.
 """

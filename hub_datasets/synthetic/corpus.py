@@ -23,7 +23,7 @@ from .tree import write_tree
 _NEGATIVE = ("disgust", "repression", "sadness", "fear", "anger", "contempt")
 _FIVE = ("happiness", "disgust", "repression", "surprise", "others")
 _EMOTIONS = (*_FIVE, "sadness", "fear", "anger", "contempt")
-# Options of the builder that are whole numbers, numbers, and one of several words.
+# Options that are whole numbers.
 _WHOLE = ("num_subjects", "clips_per_subject", "seed", "size", "render_processes")
 _DEFAULT_CLIPS_PER_SUBJECT = 12
 
@@ -31,19 +31,19 @@ _DEFAULT_CLIPS_PER_SUBJECT = 12
 class Synthetic(CorpusBuilder):
     """Micro-expressions of people who do not exist.
 
-    * **Subjects, clips**: as many as asked for; 10 subjects with 12 clips each by default.
-    * **Faces of two kinds**: built in, a shaded relief with painted skin, brows, lips, eyes, hair, ears, glasses now
-      and then, behind which no photograph, scan or trained model stands; or, with `face_model`, a morphable model that
-      you clone yourself (`ICT-VGL/ICT-FaceKit`, MIT licence): its shapes, painted procedurally.
+    * **Subjects, clips**: set by options; 10 subjects with 12 clips each by default.
+    * **Faces of two kinds**: built in, a shaded relief with painted skin, brows, lips, eyes, hair, ears and sometimes
+      glasses, made without a photograph, scan or trained model; or, with `face_model`, the shapes of a morphable model
+      that you clone yourself (`ICT-VGL/ICT-FaceKit`, MIT licence), painted procedurally.
     * **Recording**: 100 fps, gray, 128x128 by default, JPEG. Clips last 0.2 to 0.4 s; up to 0.1 to 0.5 s at 60 to 200
       fps.
     * **Motion**: one emotion per clip as a few action units, with sides, that rise from rest to an apex and fall;
       0.5 to 3 pixels at the apex in a frame 128 pixels wide.
     * **Nuisance**, by `difficulty`: head rotation and translation, blinks, gaze, twitches without meaning, lamp
       flicker, exposure, lens blur, sensor noise, JPEG; speech as an option of the command.
-    * **Labels**: emotions follow from action units by FACS prototypes (`prototypes.PROTOTYPES`). Several combinations
-      stand for each emotion and some for two or three, so that no classifier can be perfect in `5class` and `9class`;
-      in `3class` none crosses classes.
+    * **Labels**: emotions follow from action units by FACS prototypes (`prototypes.PROTOTYPES`). Each emotion has
+      several combinations, and some belong to two or three emotions, so that no classifier can be perfect in `5class`
+      and `9class`; in `3class` none crosses classes.
     * **Ground truth** in `ground_truth/*.npz`, one per recording: every action unit at every frame, onset, apex and
       offset, pose, blink, gaze, five points and all landmarks, dense optical flow from onset to apex, the identity.
     * **Alignment**: `alignment=precomputed` finds the exact five points in each subject's `landmarks.parquet`.
@@ -55,7 +55,7 @@ class Synthetic(CorpusBuilder):
     again by its settings; with `data_dir` a tree of `python -m hub_datasets generate --layout synthetic` is read, and
     takes no option but `package`, `sheet` and `encoding`. `generate --layout casme2` and `--layout samm` write the
     trees and sheets of those corpora, which their loaders read unchanged. With several `render_processes`, a script
-    does its work below `if __name__ == "__main__":`, because each process imports the script anew.
+    does its work below `if __name__ == "__main__":`, because each process imports the script.
 
     Options: `num_subjects`, `clips_per_subject`, `seed`, `size` (pixels), `difficulty` (`mild`, `medium`, `hard`,
     `wild`), `fps`, `mix` (how often each emotion occurs: `3class`, `5class`, `9class`, `casme2`, `samm`; the label
@@ -63,23 +63,22 @@ class Synthetic(CorpusBuilder):
     """
 
     NAME = "synthetic"
-    TITLE = "Synthetic micro-expressions: rendered faces of nobody, with exact ground truth"
+    TITLE = "Synthetic micro-expressions: rendered faces with exact ground truth"
     FPS = 100.0
     ACCESS_PAGE = "nowhere: python -m hub_datasets generate --layout synthetic renders it"
     REMEDY = (
         "It is rendered and never downloaded: leave data_dir out to have it rendered, or point data_dir at a tree of "
         "`python -m hub_datasets generate --layout synthetic`."
     )
-    LICENSE = "Apache-2.0 like the generator; frames show rendered faces of nobody."
+    LICENSE = "Apache-2.0 like the generator; frames show rendered faces, no real person."
     TERMS = (
         "**Results on this corpus are results on rendered faces.** They compare methods under controlled conditions; "
         "they say\nnothing about accuracy on recorded people, and must be labelled synthetic wherever they appear."
     )
     ADVICE = (
-        "No wrinkle of a real face, no cloth, no cast shadow; hair does not move. Dynamics are hills, not recorded "
-        "curves.",
-        "Blinks and gaze are not part of the optical flow where the eyeball shows; glasses and hair before the face "
-        "neither.",
+        "Real wrinkles, clothes and cast shadows are absent, hair does not move, and intensities follow synthetic "
+        "curves, not recorded ones.",
+        "Optical flow leaves out blinks and gaze where the eyeball is visible, and glasses and hair before the face.",
         "Identities of the built-in faces are drawn from independent numbers; no population is represented.",
     )
     EXPECTED_TREE = f"{SHEET}\nrecordings/s001/r001/00001.jpg\nrecordings/s001/{TABLE}\n{TRUTH_FOLDER}/s001_r001.npz"
@@ -103,7 +102,7 @@ class Synthetic(CorpusBuilder):
     faces_may_be_published = True
 
     def __init__(self, **kwargs: Any) -> None:
-        # Named after its module, which is `corpus`, it would be told apart from no other.
+        # The default is the name of the module, `corpus`.
         kwargs.setdefault("dataset_name", self.NAME)
         super().__init__(**kwargs)
 
@@ -125,7 +124,7 @@ class Synthetic(CorpusBuilder):
         return {name: value for name, value in self.options.items() if value != ANY}
 
     def settings(self) -> CorpusSettings:
-        """Return the settings that the options ask for.
+        """Return the settings of the options.
 
         Raises:
             CorpusOptionError: one of them is out of its range.
@@ -154,16 +153,15 @@ class Synthetic(CorpusBuilder):
             CorpusError: the cache cannot be written.
         """
         if data_dir is not None:
-            of_rendering = [name for name in self.OPTIONS if name in self._chosen()]
-            if of_rendering:
+            rendering_options = [name for name in self.OPTIONS if name in self._chosen()]
+            if rendering_options:
                 raise CorpusOptionError(
-                    f"a tree given as data_dir is read as it was rendered, but {', '.join(of_rendering)} was given "
-                    f"with data_dir={str(data_dir)!r}: leave it out, or leave data_dir out to have such a corpus "
-                    "rendered."
+                    f"a tree given as data_dir is read as it was rendered, but {', '.join(rendering_options)} was "
+                    f"given with data_dir={str(data_dir)!r}: leave it out, or leave data_dir out to render a corpus."
                 )
             return super().prepare_root(data_dir, cache_dir)
         settings = self.settings()
-        # A bad face model shows here, before a cache folder is named after it.
+        # Raises for a bad face model before a cache folder is made.
         settings.family()
         cache = Path(cache_dir if cache_dir is not None else datasets.config.HF_DATASETS_CACHE).expanduser().resolve()
         root = cache / "synthetic_frames" / settings.digest()

@@ -18,7 +18,7 @@ from .layouts import LAYOUTS
 from .settings import CorpusSettings
 from .tree import write_tree
 
-# What a corpus of each layout looks like unless told otherwise: frame rate, size (height, width), mix and number of
+# Default settings of each layout: frame rate, size (height, width), mix and number of
 # clips as `describe casme2` and `describe samm` give them. SAMM's frames are 650x960; half of that renders four times
 # faster.
 _DEFAULTS = {
@@ -34,9 +34,13 @@ _PLAIN = (
 
 
 def add_generate_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments; what is not given takes the layout's default."""
-    parser.add_argument("--layout", choices=sorted(LAYOUTS), default="synthetic", help="whose loader shall read it")
-    parser.add_argument("--output_dir", type=Path, required=True, help="an empty folder, or one begun before")
+    """Add the command's arguments; the layout gives the default of those omitted."""
+    parser.add_argument(
+        "--layout", choices=sorted(LAYOUTS), default="synthetic", help="corpus whose folders and sheets are imitated"
+    )
+    parser.add_argument(
+        "--output_dir", type=Path, required=True, help="an empty folder, or that of an interrupted run"
+    )
     parser.add_argument("--num_subjects", type=int, help="identities (synthetic 10, casme2 26, samm 29)")
     parser.add_argument(
         "--num_clips", "--clips", type=int, help="micro-expressions in all (12 a subject; casme2 246, samm 159)"
@@ -56,11 +60,11 @@ def add_generate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--durations", choices=sorted(PUBLISHED_DURATIONS), help="draw a corpus's published durations instead"
     )
-    parser.add_argument("--macro_events", type=int, help="macro-expressions strewn into each recording (0)")
+    parser.add_argument("--macro_events", type=int, help="macro-expressions inserted into each recording (0)")
     parser.add_argument("--quiet_recordings", type=int, help="recordings of each subject without an expression (0)")
     parser.add_argument(
         "--variations", nargs="*", metavar="NAME",
-        help="what recordings vary in (wild: everything; else nothing): " + ", ".join(VARIATION_NAMES),
+        help="variations of recordings (wild: all; else none): " + ", ".join(VARIATION_NAMES),
     )  # fmt: skip
     parser.add_argument("--without", nargs="+", default=[], metavar="NAME", help="variations to leave out")
     parser.add_argument("--face_model", type=Path, help="folder of ICT-FaceKit; the built-in faces when omitted")
@@ -68,7 +72,7 @@ def add_generate_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_from_arguments(args: argparse.Namespace) -> CorpusSettings:
-    """Return the settings that the arguments ask for.
+    """Return the settings of the arguments.
 
     Raises:
         CorpusOptionError: one of them is out of its range.
@@ -98,7 +102,7 @@ def settings_from_arguments(args: argparse.Namespace) -> CorpusSettings:
 
 
 def run_generate(args: argparse.Namespace) -> int:
-    """Render the corpus that the arguments ask for, and say where it is and how to read it.
+    """Render the corpus of the arguments, and print its folder and the call that loads it.
 
     Args:
         args (`argparse.Namespace`): as `add_generate_arguments` defines them.
@@ -107,7 +111,7 @@ def run_generate(args: argparse.Namespace) -> int:
         `int`: the exit code, 0.
 
     Raises:
-        CorpusError: a setting is out of its range, the face model is not there, or the folder cannot be used.
+        CorpusError: a setting is out of its range, the face model is missing, or the folder cannot be used.
     """
     settings = settings_from_arguments(args)
     root = args.output_dir.expanduser().resolve()

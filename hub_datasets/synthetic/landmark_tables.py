@@ -20,21 +20,21 @@ from rendered_faces.faces import FloatArray
 
 from .layouts import FiledRecording, TreeLayout
 
-# Name and columns are those that `alignment=precomputed` of processing_fdp reads, which this room does not import.
+# Name and columns that `alignment=precomputed` of processing_fdp reads.
 TABLE = "landmarks.parquet"
 POINTS = ("left_eye", "right_eye", "nose_tip", "left_mouth_corner", "right_mouth_corner")
-# Raise it whenever tables change: trees that have older ones then get new ones, without rendering a frame.
+# Raise it whenever tables change: those of older trees are then rewritten, without rendering a frame.
 TABLES_VERSION = 1
 
 
 def write_landmark_tables(layout: TreeLayout, filed: Iterable[FiledRecording], root: Path) -> None:
     """Write the tables of a rendered tree, one subject at a time.
 
-    A clip goes by the id that its loader gives it, its frames counted from the onset. A recording as a whole goes by
-    the name of its folder, for those who give that folder to a video processor.
+    Rows of a clip have the id of its loader and frames counted from the onset. Rows of a whole recording have the name
+    of its folder, for callers who give that folder to a video processor.
 
     Args:
-        layout (`TreeLayout`): how the tree lies on disk.
+        layout (`TreeLayout`): folder layout of the tree.
         filed (`Iterable` of `FiledRecording`): its recordings, subject by subject.
         root (`Path`): the tree.
 
@@ -44,9 +44,9 @@ def write_landmark_tables(layout: TreeLayout, filed: Iterable[FiledRecording], r
     for folder, recordings in groupby(filed, key=lambda recording: (root / recording.folder).parent):
         table = _subject_table(layout, recordings, root)
         # Another process may be writing the same table.
-        aside = folder / f".{os.getpid()}.{TABLE}"
-        parquet.write_table(table, aside)
-        aside.replace(folder / TABLE)
+        temporary = folder / f".{os.getpid()}.{TABLE}"
+        parquet.write_table(table, temporary)
+        temporary.replace(folder / TABLE)
 
 
 def _subject_table(layout: TreeLayout, recordings: Iterable[FiledRecording], root: Path) -> pa.Table:
@@ -56,12 +56,13 @@ def _subject_table(layout: TreeLayout, recordings: Iterable[FiledRecording], roo
     for recording in recordings:
         try:
             with np.load(root / recording.truth) as truth:
-                seen = truth["five_points"]
+                five_points = truth["five_points"]
         except (BadZipFile, KeyError, ValueError) as error:
             raise OSError(f"the ground truth {recording.truth} is damaged: {error}") from error
-        whole = (Path(recording.folder).name, seen)
+        whole = (Path(recording.folder).name, five_points)
         clips = (
-            (layout.clip_id(recording, event), seen[event.onset : event.offset + 1]) for event in recording.events
+            (layout.clip_id(recording, event), five_points[event.onset : event.offset + 1])
+            for event in recording.events
         )
         for name, part in (whole, *clips):
             names += [name] * len(part)

@@ -1,4 +1,4 @@
-"""How a synthetic corpus lies on disk: in a layout of its own, or in that of a licensed corpus, for its loader."""
+"""Folder layouts of a synthetic corpus: its own, or that of a licensed corpus, which that corpus's loader reads."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ _OBJECTIVE_CLASSES = (
 
 @dataclass(frozen=True)
 class FiledRecording:
-    """Where one recording goes and what its sheet rows say.
+    """Folder, ground truth and sheet rows of one recording.
 
     Args:
-        plan (`RecordingPlan`): what is filmed.
+        plan (`RecordingPlan`): the recording.
         folder (`str`): its frames, relative to the tree.
         truth (`str`): its ground truth, relative to the tree.
         first_number (`int`): frame number of its first frame.
@@ -63,13 +63,13 @@ class FiledRecording:
 
 
 class TreeLayout(ABC):
-    """How a corpus lies on disk."""
+    """Folder layout of a corpus."""
 
     name: str
 
     @abstractmethod
     def file(self, settings: CorpusSettings) -> list[FiledRecording]:
-        """Return a place for every recording."""
+        """Return folder and sheet rows of every recording."""
 
     @abstractmethod
     def frame_name(self, filed: FiledRecording, number: int) -> str:
@@ -98,7 +98,7 @@ class SyntheticLayout(TreeLayout):
     name = "synthetic"
 
     def file(self, settings: CorpusSettings) -> list[FiledRecording]:
-        """Return a place for every recording: `recordings/s001/r001`."""
+        """Return folder and sheet rows of every recording, e.g. `recordings/s001/r001`."""
         filed = []
         for plan in settings.recordings():
             subject, recording = f"s{plan.subject + 1:03d}", f"r{plan.index + 1:03d}"
@@ -137,7 +137,7 @@ class SyntheticLayout(TreeLayout):
 
 
 def objective_class(combination: str) -> int:
-    """Return the objective class, 1 to 7, of a combination such as `"6+L12"`; sides do not count."""
+    """Return the objective class, 1 to 7, of a combination, e.g. `"6+L12"`; sides do not count."""
     units = frozenset(code for code, _ in parse_combination(combination))
     for number, combinations in enumerate(_OBJECTIVE_CLASSES, start=1):
         if any(units == frozenset(int(code) for code in listed.split("+")) for listed in combinations):
@@ -146,7 +146,7 @@ def objective_class(combination: str) -> int:
 
 
 def _first_number(plan: RecordingPlan, low: int, high: int) -> int:
-    """Return where in its source video a clip begins; the corpora number frames from there."""
+    """Draw the frame number, in its source video, of a clip's first frame."""
     return int(np.random.default_rng([0xF1, *plan.seed]).integers(low, high))
 
 
@@ -154,16 +154,16 @@ def _require_single_events(settings: CorpusSettings, layout: str) -> None:
     if settings.events_per_recording != 1:
         raise CorpusOptionError(
             f"a row of {layout}'s sheet names a folder of its own, but {settings.events_per_recording} events per "
-            "recording were asked for: use --layout synthetic for recordings with several."
+            "recording were given: use --layout synthetic for recordings with several."
         )
-    for asked, what in (
+    for requested, kind in (
         (settings.macro_events, "macro-expressions"),
         (settings.quiet_recordings, "recordings without an expression"),
         (settings.switches.frame_rate, "frame rates of their own for recordings (variation frame_rate)"),
     ):
-        if asked:
+        if requested:
             raise CorpusOptionError(
-                f"{layout}'s sheet has no place for {what}, but they were asked for: leave them out, or use --layout "
+                f"{layout}'s sheet has no place for {kind}, but they were given: leave them out, or use --layout "
                 "synthetic."
             )
 
@@ -174,7 +174,7 @@ class Casme2Layout(TreeLayout):
     name = "casme2"
 
     def file(self, settings: CorpusSettings) -> list[FiledRecording]:
-        """Return a place for every recording, e.g. `Cropped/Cropped/sub01/EP31_01`.
+        """Return folder and sheet rows of every recording, e.g. `Cropped/Cropped/sub01/EP31_01`.
 
         Raises:
             CorpusOptionError: more than one event per recording, or more subjects than two digits hold.
@@ -182,12 +182,12 @@ class Casme2Layout(TreeLayout):
         _require_single_events(settings, "CASME II")
         if settings.num_subjects > 99:
             raise CorpusOptionError(
-                f"CASME II numbers its subjects with two digits, but {settings.num_subjects} were asked for: use "
+                f"CASME II numbers its subjects with two digits, but {settings.num_subjects} were given: use "
                 "--layout synthetic for more than 99."
             )
         filed = []
         for plan in settings.recordings():
-            # Episodes from 31 on: the loader corrects known errors of the real corpus, which has none of these names.
+            # Episodes from 31 on, which the real corpus lacks, so that no erratum of the loader applies.
             episode = f"EP{31 + plan.index // 9:02d}_{1 + plan.index % 9:02d}"
             subject = f"sub{plan.subject + 1:02d}"
             raw = settings.neutral_s > 0
@@ -228,14 +228,14 @@ class Casme2Layout(TreeLayout):
 
 
 class SammLayout(TreeLayout):
-    """SAMM: clip folders and the sheet whose header stands in row 14."""
+    """SAMM: clip folders, and the sheet with its header in row 14."""
 
     name = "samm"
     # The real corpus begins with subject 006.
     FIRST_SUBJECT = 6
 
     def file(self, settings: CorpusSettings) -> list[FiledRecording]:
-        """Return a place for every recording, e.g. `SAMM/006/006_1_2`.
+        """Return folder and sheet rows of every recording, e.g. `SAMM/006/006_1_2`.
 
         Raises:
             CorpusOptionError: more than one event per recording, or quiet time around it, or too many subjects.
@@ -248,13 +248,13 @@ class SammLayout(TreeLayout):
             )
         if settings.num_subjects > 900:
             raise CorpusOptionError(
-                f"SAMM numbers its subjects with three digits, but {settings.num_subjects} were asked for: use "
+                f"SAMM numbers its subjects with three digits, but {settings.num_subjects} were given: use "
                 "--layout synthetic for more than 900."
             )
         filed = []
         for plan in settings.recordings():
             subject = f"{plan.subject + self.FIRST_SUBJECT:03d}"
-            # Videos from 8 on: the loader corrects known errors of the real corpus, which has seven videos a subject.
+            # Videos from 8 on, because the real corpus has seven a subject and no erratum of the loader then applies.
             clip = f"{subject}_{8 + plan.index // 9}_{1 + plan.index % 9}"
             filed.append(
                 FiledRecording(

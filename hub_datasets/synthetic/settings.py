@@ -1,4 +1,4 @@
-"""What defines a synthetic corpus: a handful of numbers, from which every pixel follows."""
+"""Settings of a synthetic corpus, which determine every pixel."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rendered_faces.prototypes import MIXES, deal_emotions
 from rendered_faces.variations import BUILT_IN_YAW, MORPHABLE_YAW, Variations, switches_of
 from rendered_faces.wild import drawn_frame_rate
 
-# Raise it whenever the same settings would give other pixels or another truth: caches are then rendered anew.
+# Raise it whenever the same settings would give other pixels or another truth: caches are then rendered again.
 # 8: two samples a pixel, shaded once where they lie on one surface; sensor noise drawn by torch; motion below a
 # thousandth of a pixel is none; the built-in faces take rough steps first.
 GENERATOR_VERSION = 8
@@ -32,7 +32,7 @@ class CorpusSettings:
     Args:
         num_subjects (`int`, *optional*, defaults to 10): identities.
         num_clips (`int`, *optional*, defaults to 120): micro-expressions, dealt evenly to the subjects.
-        seed (`int`, *optional*, defaults to 0): everything is drawn from it.
+        seed (`int`, *optional*, defaults to 0): seed of every random draw.
         size_hw (`tuple` of two `int`, *optional*, defaults to `(128, 128)`): height and width of the frames.
         difficulty (`str`, *optional*, defaults to `"mild"`): `"mild"`, `"medium"`, `"hard"` or `"wild"`; see
             `motion.DIFFICULTIES`.
@@ -49,10 +49,10 @@ class CorpusSettings:
             `"mixed"`.
         durations (`str`, *optional*): corpus whose published durations are drawn instead of `duration_s`, one of
             `events.PUBLISHED_DURATIONS`.
-        macro_events (`int`, *optional*, defaults to 0): macro-expressions strewn into each recording.
+        macro_events (`int`, *optional*, defaults to 0): macro-expressions inserted into each recording.
         quiet_recordings (`int`, *optional*, defaults to 0): further recordings of each subject in which no expression
             occurs.
-        variations (`Variations`, *optional*): switches that are thrown; those of the difficulty when omitted.
+        variations (`Variations`, *optional*): enabled variations; those of the difficulty when omitted.
 
     Raises:
         CorpusOptionError: a setting is out of its range.
@@ -114,18 +114,18 @@ class CorpusSettings:
 
     @property
     def switches(self) -> Variations:
-        """The switches that are thrown."""
+        """The enabled variations."""
         return switches_of(self.difficulty) if self.variations is None else self.variations
 
     def digest(self) -> str:
         """Return a short digest of the settings and of the generator's version."""
-        # A face model counts by its files, wherever they lie.
+        # A face model is identified by its files, not by its path.
         numbers = {**asdict(self), "face_model": self._face_model_files(), "variations": self.switches.chosen()}
         text = json.dumps([GENERATOR_VERSION, numbers], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
     def _face_model_files(self) -> list[list[str | int]]:
-        """Return names and sizes of the model's files: another model at the same place gives other pixels.
+        """Return names and sizes of the model's files: another model at the same path gives other pixels.
 
         Raises:
             DatasetNotFoundError: the folder cannot be read.
@@ -141,7 +141,7 @@ class CorpusSettings:
             ) from error
 
     def family(self) -> FaceFamily:
-        """Return the kind of face.
+        """Return the face family.
 
         Raises:
             DatasetNotFoundError: `face_model` is no folder with a morphable model.
@@ -161,10 +161,10 @@ class CorpusSettings:
             raise CorpusError(str(error)) from error
 
     def recordings(self) -> Iterator[RecordingPlan]:
-        """Yield what is to be filmed, subject by subject."""
+        """Yield the recordings to render, subject by subject."""
         rng = np.random.default_rng([0xC0F, self.seed])
         emotions = deal_emotions(rng, self.num_clips, self.mix)
-        # 32-bit identities, none below 2**16: the small numbers that demonstrations use are in no corpus.
+        # 32-bit identities from 2**16 on, because examples use smaller ones.
         faces = np.random.default_rng([0x1D, self.seed]).integers(2**16, 2**32, self.num_subjects)
         for subject, clips in enumerate(np.array_split(np.arange(self.num_clips), self.num_subjects)):
             for index, start in enumerate(range(0, len(clips), self.events_per_recording)):
@@ -176,8 +176,8 @@ class CorpusSettings:
                     seed=(self.seed, subject, index),
                     emotions=tuple(emotions[clip] for clip in chosen),
                 )
-            filmed = -(-len(clips) // self.events_per_recording)
-            for index in range(filmed, filmed + self.quiet_recordings):
+            num_recordings = -(-len(clips) // self.events_per_recording)
+            for index in range(num_recordings, num_recordings + self.quiet_recordings):
                 yield RecordingPlan(subject, index, int(faces[subject]), (self.seed, subject, index))
 
     def fps_of(self, recording: RecordingPlan) -> float:
@@ -185,9 +185,9 @@ class CorpusSettings:
         return drawn_frame_rate(self.switches, recording.seed, self.fps)
 
     def performance(self, recording: RecordingPlan) -> Performance:
-        """Return the script of a recording; costs no rendering."""
-        others = np.random.default_rng([0x3AC, *recording.seed])
-        macros = others.choice(list(MIXES[self.mix]), self.macro_events) if recording.emotions else ()
+        """Return the script of a recording without rendering it."""
+        rng = np.random.default_rng([0x3AC, *recording.seed])
+        macros = rng.choice(list(MIXES[self.mix]), self.macro_events) if recording.emotions else ()
         return plan_performance(
             recording.seed,
             [(emotion, None) for emotion in recording.emotions],
@@ -207,13 +207,13 @@ class CorpusSettings:
 
 @dataclass(frozen=True)
 class RecordingPlan:
-    """One recording before anything is drawn.
+    """Plan of one recording.
 
     Args:
         subject (`int`): 0-based subject.
         index (`int`): 0-based recording of that subject.
         face_seed (`int`): identity.
-        seed (`tuple` of `int`): what the script is drawn from.
+        seed (`tuple` of `int`): seed of the script.
         emotions (`tuple` of `str`): of its events, in order; none in a quiet recording.
     """
 

@@ -30,7 +30,8 @@ from .settings import GENERATOR_VERSION, CorpusSettings
 
 logger = logging.getLogger(__name__)
 
-_ASIDE = re.compile(r"\.\d+\.(?P<name>.+)")
+# Matches what `_temporary_path` returns.
+_TEMPORARY_NAME = re.compile(r"\.\d+\.(?P<name>.+)")
 
 
 def is_complete(root: Path, settings: CorpusSettings, layout: TreeLayout) -> bool:
@@ -52,7 +53,7 @@ def write_tree(settings: CorpusSettings, layout: TreeLayout, root: Path, num_pro
 
     Args:
         settings (`CorpusSettings`): the corpus.
-        layout (`TreeLayout`): how it lies on disk.
+        layout (`TreeLayout`): its folder layout.
         root (`Path`): the folder; made if absent.
         num_proc (`int`, *optional*, defaults to 1): processes that render.
 
@@ -62,7 +63,7 @@ def write_tree(settings: CorpusSettings, layout: TreeLayout, root: Path, num_pro
     if is_complete(root, settings, layout):
         _add_landmark_tables(settings, layout, root)
         return
-    # Before anything is written: this is where a bad face model or layout shows.
+    # Both raise for a bad face model or layout before anything is written.
     settings.family()
     filed = layout.file(settings)
     _claim(root, settings, layout)
@@ -72,9 +73,9 @@ def write_tree(settings: CorpusSettings, layout: TreeLayout, root: Path, num_pro
     try:
         _render_all(settings, layout, root, missing, num_proc)
         write_landmark_tables(layout, filed, root)
-        _write_sheets_aside(settings, layout, filed, root)
+        _write_sheets(settings, layout, filed, root)
         _sweep(filed, root)
-        _write_aside(root / MANIFEST, lambda path: path.write_text(_manifest(settings, layout), encoding="utf-8"))
+        _write_atomically(root / MANIFEST, lambda path: path.write_text(_manifest(settings, layout), encoding="utf-8"))
         (root / f"{MANIFEST}.unfinished").unlink(missing_ok=True)
     except OSError as error:
         raise CorpusError(
@@ -83,15 +84,15 @@ def write_tree(settings: CorpusSettings, layout: TreeLayout, root: Path, num_pro
 
 
 def _add_landmark_tables(settings: CorpusSettings, layout: TreeLayout, root: Path) -> None:
-    """Give a finished tree the tables that it was rendered without."""
+    """Add missing landmark tables to a finished tree, and replace older ones."""
     if _read_manifest(root).get("landmark_tables") == TABLES_VERSION:
         return
     try:
         write_landmark_tables(layout, layout.file(settings), root)
-        _write_aside(root / MANIFEST, lambda path: path.write_text(_manifest(settings, layout), encoding="utf-8"))
+        _write_atomically(root / MANIFEST, lambda path: path.write_text(_manifest(settings, layout), encoding="utf-8"))
     except OSError as error:
-        # Its frames are as good as ever: a tree may be read-only, or its ground truth put elsewhere.
-        logger.warning("%s gets no landmark tables: %s", root, error)
+        # Not an error, because the frames are usable: the tree may be read-only, or its ground truth moved.
+        logger.warning("landmark tables cannot be written to %s: %s", root, error)
 
 
 def _manifest(settings: CorpusSettings, layout: TreeLayout) -> str:
@@ -101,17 +102,17 @@ def _manifest(settings: CorpusSettings, layout: TreeLayout) -> str:
         "generator_version": GENERATOR_VERSION,
         "landmark_tables": TABLES_VERSION,
         "digest": settings.digest(),
-        # The folder of a face model is the user's own business; its digest is in `digest`.
+        # Without the path of the face model, which is private; `digest` covers its files.
         "settings": {**asdict(settings), "face_model": settings.face_model is not None},
     }
     return json.dumps(content, indent=2) + "\n"
 
 
 def _claim(root: Path, settings: CorpusSettings, layout: TreeLayout) -> None:
-    """Make the folder and note whose it is, so that two corpora never mix in one.
+    """Make the folder and write the corpus's digest into it, so that two corpora never share a folder.
 
     Raises:
-        CorpusError: it holds another corpus, finished or not, or foreign files.
+        CorpusError: it holds another corpus, finished or not, or other files.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -119,13 +120,13 @@ def _claim(root: Path, settings: CorpusSettings, layout: TreeLayout) -> None:
         owner = f"{layout.name} {settings.digest()}"
         if claim.is_file() and claim.read_text(encoding="utf-8") == owner:
             return
-        # A run killed while it wrote the claim leaves its name aside.
-        if not all(_ASIDE.fullmatch(path.name) for path in root.iterdir()):
+        # A run killed while it wrote the claim leaves a temporary file.
+        if not all(_TEMPORARY_NAME.fullmatch(path.name) for path in root.iterdir()):
             raise CorpusError(
                 f"a corpus needs a folder of its own, but {root} holds other files or a corpus of other settings: "
-                "give an empty folder, or the settings that it was begun with."
+                "give an empty folder, or the settings of the corpus in it."
             )
-        _write_aside(claim, lambda path: path.write_text(owner, encoding="utf-8"))
+        _write_atomically(claim, lambda path: path.write_text(owner, encoding="utf-8"))
     except OSError as error:
         raise CorpusError(f"the corpus cannot be written to {root}: {error}; choose another folder.") from error
 
@@ -140,7 +141,7 @@ def _render_all(
                 render_recording(settings, layout, root, recording)
                 bar.update()
             return
-        # Fresh processes: a forked one would inherit the locks of torch's threads.
+        # Spawned, because a forked process would inherit the locks of torch's threads.
         workers = min(num_proc, len(missing))
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_use_one_thread) as pool:
             tasks = [pool.submit(render_recording, settings, layout, root, recording) for recording in missing]
@@ -150,45 +151,45 @@ def _render_all(
                     bar.update()
             except BrokenProcessPool as error:
                 raise CorpusError(
-                    f"a rendering process ended without a word, with {workers} at work. A script that renders in "
-                    'several processes needs its work below `if __name__ == "__main__":`, since each process '
-                    "imports the script: put it there. Otherwise it was most likely want of memory: run it again with "
-                    "fewer processes; it goes on where it stopped."
+                    f"one of {workers} rendering processes ended without a message. A script that renders in several "
+                    'processes needs its work below `if __name__ == "__main__":`, because each process imports the '
+                    "script: put it there. Otherwise memory most likely ran out: run it again with fewer processes; "
+                    "finished recordings are kept."
                 ) from error
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _write_sheets_aside(settings: CorpusSettings, layout: TreeLayout, filed: list[FiledRecording], root: Path) -> None:
+def _write_sheets(settings: CorpusSettings, layout: TreeLayout, filed: list[FiledRecording], root: Path) -> None:
     """Write the sheets and put each in place in one step: another process may be reading them already."""
-    aside = root / f".sheets.{os.getpid()}"
+    temporary = root / f".sheets.{os.getpid()}"
     try:
-        aside.mkdir(exist_ok=True)
-        layout.write_sheets(settings, filed, aside)
-        for path in aside.iterdir():
+        temporary.mkdir(exist_ok=True)
+        layout.write_sheets(settings, filed, temporary)
+        for path in temporary.iterdir():
             path.replace(root / path.name)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _sweep(filed: list[FiledRecording], root: Path) -> None:
-    """Remove what killed runs left of recordings that are all in place by now.
+    """Remove the temporary files of killed runs, once every recording is in place.
 
-    Another process may be writing one of them this moment, for nothing: [`render_recording`] takes it as done then.
+    Where another process is still writing one of them, its [`render_recording`] returns without an error.
     """
     names: dict[Path, set[str]] = {}
     for recording in filed:
         for path in (root / recording.folder, root / recording.truth):
             names.setdefault(path.parent, set()).add(path.name)
-    for folder, own in names.items():
+    for folder, recorded in names.items():
         for leftover in folder.glob(".*"):
-            match = _ASIDE.fullmatch(leftover.name)
-            if match is None or match["name"] not in own:
+            match = _TEMPORARY_NAME.fullmatch(leftover.name)
+            if match is None or match["name"] not in recorded:
                 continue
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
                 continue
-            # Where it cannot be removed, it does no harm.
+            # One that cannot be removed is harmless.
             with suppress(OSError):
                 leftover.unlink()
 
@@ -209,52 +210,52 @@ def render_recording(settings: CorpusSettings, layout: TreeLayout, root: Path, f
     """Render one recording: frames first, ground truth last, each put in place in one step."""
     truth = root / filed.truth
     if truth.is_file():
-        # Another process renders the same corpus and was faster.
+        # Another process has rendered it.
         return
     face = _face(settings, filed.plan.face_seed)
     performance = settings.performance(filed.plan)
     folder = root / filed.folder
-    aside = _aside(folder)
+    temporary = _temporary_path(folder)
     try:
-        aside.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir(parents=True, exist_ok=True)
         for position, frame in enumerate(film(face, performance)):
             name = layout.frame_name(filed, filed.first_number + position)
-            (aside / name).write_bytes(jpeg_bytes(frame, performance.jpeg_quality))
-        _rename(aside, folder)
+            (temporary / name).write_bytes(jpeg_bytes(frame, performance.jpeg_quality))
+        _rename(temporary, folder)
     except FileNotFoundError:
-        # Another process was faster, and swept.
+        # Another process finished the recording and ran `_sweep`.
         if not truth.is_file():
             raise
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
     truth.parent.mkdir(parents=True, exist_ok=True)
-    _write_aside(truth, measure(face, performance).save)
+    _write_atomically(truth, measure(face, performance).save)
 
 
-def _rename(aside: Path, folder: Path) -> None:
+def _rename(temporary: Path, folder: Path) -> None:
     try:
-        aside.rename(folder)
+        temporary.rename(folder)
     except OSError:
-        # Another process was faster, or an interrupted run got this far: the frames are the same.
+        # Another process, or an interrupted run, has written the same frames.
         if not folder.is_dir():
             raise
 
 
-def _aside(path: Path) -> Path:
-    """Return where this process writes what shall be put at `path` in one step; `_ASIDE` reads the names."""
-    # In front: numpy appends .npz to names that lack it.
+def _temporary_path(path: Path) -> Path:
+    """Return this process's temporary path for `path`, in the same folder."""
+    # The process id comes first, because numpy appends .npz to names that lack it.
     return path.with_name(f".{os.getpid()}.{path.name}")
 
 
-def _write_aside(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file under another name and put it in place in one step."""
-    aside = _aside(path)
+def _write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file under a temporary name, then rename it to `path`."""
+    temporary = _temporary_path(path)
     try:
-        write(aside)
-        aside.replace(path)
+        write(temporary)
+        temporary.replace(path)
     except FileNotFoundError:
-        # Another process was faster, and swept.
+        # Another process finished the tree and ran `_sweep`.
         if not path.is_file():
             raise
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

@@ -314,7 +314,7 @@ def test_inner_split_sets_the_share_aside_and_leaves_one(num_subjects, fraction,
         ),
         (
             lambda: make_folds(table_of(["s1", "s2"]), "loso", released_subject_list=True),
-            "--released_subject_list is about leave-one-subject-out on casme2, got ['toy']; drop the switch",
+            "--released_subject_list needs leave-one-subject-out on casme2, got ['toy']; drop the switch",
         ),
     ],
 )

@@ -215,7 +215,7 @@ def test_wrong_roots_are_named(what, tmp_path, damaged_corpus):
 
 def test_unknown_names_are_refused(fake_corpus, corpus_cache):
     root = fake_corpus("casme2")
-    with pytest.raises(UnknownLabelSetError, match="'9class' was asked for"):
+    with pytest.raises(UnknownLabelSetError, match="'9class' was given"):
         Casme2(data_dir=root, config_name="9class", cache_dir=corpus_cache)
     with pytest.raises(CorpusOptionError, match="'croped' was given"):
         Casme2(data_dir=root, package="croped", cache_dir=corpus_cache)

@@ -57,7 +57,7 @@ def test_unusable_download_and_wrong_names(check, tmp_path, fake_corpus):
     for name, root, words, message in (
         ("casme2", tmp_path / "nowhere", (), "there is no such folder"),
         ("casme2", fake_corpus("samm"), (), "no annotation sheet"),
-        ("casme2", fake_corpus("casme2"), ("--label_set", "9class"), "'9class' was asked for"),
+        ("casme2", fake_corpus("casme2"), ("--label_set", "9class"), "'9class' was given"),
         ("casme2", fake_corpus("casme2"), ("--option", "package=red"), "'red' was given"),
         ("casme2", fake_corpus("casme2"), ("--option", "package"), "KEY=VALUE"),
         ("nope", tmp_path, (), "'nope' was given"),

@@ -45,7 +45,7 @@ COLUMNS = {
 }
 SHEET = pd.DataFrame(
     [["s01", "c1", "10", "/", 20.0, "Other", 1], [None, "c2", 1, 2, 3, "joy", 2], ["2", None, 1, 2, 3, "fear", 3]],
-    columns=["Sub", "File", "On", "Apex", "Off", "Em", "X"],
+    columns=["Sub", "File", "On", "Apex", "Off", "Emo", "X"],
     index=[0, 4, 5],
     dtype=object,
 )

@@ -178,5 +178,5 @@ def test_the_option_names_the_encoding(custom, loaded, encoding, capsys, corpus_
 
 @pytest.mark.parametrize("encoding", ["cp9999", "hex", "of course"])
 def test_an_encoding_that_there_is_not_is_refused(custom, loaded, encoding):
-    with pytest.raises(CorpusOptionError, match="text encoding that Python knows"):
+    with pytest.raises(CorpusOptionError, match="text encoding of Python"):
         loaded(custom([("c", "s", "a")], ["c"]), encoding=encoding)

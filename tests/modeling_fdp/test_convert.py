@@ -201,7 +201,7 @@ def test_command_line_writes_a_folder_that_the_hub_takes(small_state_dict, tmp_p
     assert FDPVideoProcessor.from_pretrained(tmp_path / "hub").num_frames == 8
     assert (tmp_path / "hub" / "modeling_fdp.py").is_file()
     said = capsys.readouterr().out
-    assert "prepares clips in its own way" in said and "answers differ" in said
+    assert "samples frames evenly" in said and "outputs differ" in said
 
 
 def test_command_line_says_what_is_wrong_in_one_sentence(tmp_path, capsys):
