@@ -216,8 +216,8 @@ class FaceMeshDetector:
             for row, box in (probabilities >= self.min_score).nonzero().tolist():
                 top, left = corners[first + row // count]
                 # Middle, then six points, from the anchor; width and height by themselves.
-                placed = values[row, box].double().reshape(8, 2)
-                origin = self._anchors[box].double() + torch.tensor([left, top])
+                placed = values[row, box].cpu().double().reshape(8, 2)
+                origin = self._anchors[box].cpu().double() + torch.tensor([left, top])
                 placed[[0, 2, 3, 4, 5, 6, 7]] += origin
                 boxes[row % count].append(placed.numpy())
                 scores[row % count].append(float(probabilities[row, box]))
@@ -243,11 +243,11 @@ class FaceMeshDetector:
         crops = sample_frames(pixels.flatten(0, 1), transform, (MESH_SIZE, MESH_SIZE), samples=1)
         crops = ((crops + BORDER_VALUE) / 255).reshape(len(pixels), 3, *crops.shape[1:])
         points, presence = self._networks.mesh(crops.contiguous(memory_format=torch.channels_last))
-        placed = points.double().numpy()
+        placed = points.cpu().double().numpy()
         # From the upper left edge to pixel centres at whole numbers.
         flat = (placed[..., :2] - 0.5) @ transform[:, :2].T + transform[:, 2]
         depth = placed[..., 2:] * (square.side / MESH_SIZE)
-        return np.concatenate([flat, depth], axis=-1), presence.sigmoid().double().numpy()
+        return np.concatenate([flat, depth], axis=-1), presence.sigmoid().cpu().double().numpy()
 
     def confirm(self, pixels: torch.Tensor, squares: Iterable[FaceSquare]) -> list[MeshFace]:
         """Faces in squares where they may be, as far as the mesh network sees them.

@@ -77,7 +77,7 @@ class FrameRegistration:
         for factor, level in zip(self._factors(), self._levels, strict=True):
             motion = _refine(F.avg_pool2d(work[:, None], factor)[:, 0], level, motion, factor, self.model)
         self._last = motion[-1].cpu()
-        return np.stack([self._frame_motion(row) for row in motion.double().cpu().numpy()])
+        return np.stack([self._frame_motion(row) for row in motion.cpu().double().numpy()])
 
     def _frame_motion(self, motion: np.ndarray) -> np.ndarray:
         """Turn work-crop parameters into a motion of frame pixels."""

@@ -9,19 +9,7 @@ from modeling_fdp import dynamic_image, dynamic_image_phases, rank_pooling_weigh
 from modeling_fdp.motion_fdp import motion_channels, stabilize
 from modeling_fdp.presets_fdp import PRESETS
 from modeling_fdp.temporal_pooling_fdp import POOLING_WEIGHTS
-
-
-class OnMps(torch.Tensor):
-    """A tensor with the one rule of MPS: it never becomes float64; `.cpu()` leaves the device."""
-
-    @classmethod
-    def __torch_function__(cls, function, kinds, arguments=(), options=None):
-        options = options or {}
-        name = getattr(function, "__name__", "")
-        if name == "double" or any(value is torch.float64 for value in [*arguments, *options.values()]):
-            raise TypeError(f"{name}: the MPS framework doesn't support float64")
-        answer = super().__torch_function__(function, kinds, arguments, options)
-        return answer.as_subclass(torch.Tensor) if name == "cpu" else answer
+from tests.mps_tensor import OnMps
 
 
 class NoFloat64(TorchDispatchMode):

@@ -12,6 +12,7 @@ from processing_fdp.crop_geometry_fdp import (
 )
 from processing_fdp.frame_arrays_fdp import FrameArray
 from processing_fdp.frame_registration_fdp import FrameRegistration
+from tests.mps_tensor import OnMps
 
 
 @pytest.fixture
@@ -107,3 +108,10 @@ def test_registration_refuses_per_frame_crops(moving_head):
     points = np.repeat(moving_head.landmarks[None] / 4, 2, axis=0)
     with pytest.raises(AlignmentError, match="registration"):
         align_clip(FrameArray(np.zeros((2, 60, 80), np.uint8)), settings, landmarks=points)
+
+
+def test_registration_leaves_the_device_before_it_needs_float64():
+    frames = torch.randint(0, 255, (4, 96, 96), dtype=torch.uint8).as_subclass(OnMps)
+    registration = FrameRegistration(frames[0], np.array([[1.0, 0, 8], [0, 1, 8]]), (80, 80), "similarity")
+    registration._last = registration._last.as_subclass(OnMps)
+    assert registration.register(frames).dtype == np.float64

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from modeling_fdp import FDPConfig, FDPForVideoClassification
+from tests.mps_tensor import OnMps
 from training_fdp.data.augmentation import AugmentationConfig, build_augmentation
 from training_fdp.data.batches import ClipBatches
 from training_fdp.data.options import BatchOptions
@@ -15,21 +16,8 @@ from training_fdp.methods.fdp import FDPMethod
 from training_fdp.methods.fdp_options import FDPOptions
 
 
-class OnDevice(torch.Tensor):
-    """A tensor that never becomes float64; `.cpu()` leaves the device."""
-
-    @classmethod
-    def __torch_function__(cls, function, kinds, arguments=(), options=None):
-        options = options or {}
-        name = getattr(function, "__name__", "")
-        if name == "double" or any(value is torch.float64 for value in [*arguments, *options.values()]):
-            raise TypeError("this device has no float64")
-        answer = super().__torch_function__(function, kinds, arguments, options)
-        return answer.as_subclass(torch.Tensor) if name == "cpu" else answer
-
-
 def on_device(batch):
-    return {name: values.as_subclass(OnDevice) for name, values in batch.items()}
+    return {name: values.as_subclass(OnMps) for name, values in batch.items()}
 
 
 class Model:
@@ -50,7 +38,7 @@ class Model:
         output = self.network(pixel_values=pixel_values.as_subclass(torch.Tensor))
         for key, value in list(output.items()):
             if isinstance(value, torch.Tensor):
-                output[key] = value.as_subclass(OnDevice)
+                output[key] = value.as_subclass(OnMps)
         return output
 
 
@@ -62,8 +50,8 @@ class Batches:
 
 def test_the_rule_bites():
     with pytest.raises(TypeError):
-        torch.zeros(2).as_subclass(OnDevice).double()
-    assert torch.zeros(2).as_subclass(OnDevice).cpu().double().dtype == torch.float64
+        torch.zeros(2).as_subclass(OnMps).double()
+    assert torch.zeros(2).as_subclass(OnMps).cpu().double().dtype == torch.float64
 
 
 def test_clips_are_judged_without_it():
@@ -99,7 +87,7 @@ def test_batches_are_augmented_without_it():
 def test_statistics_are_summed_without_it(toy_clips):
     clips, _ = toy_clips()
     processor = SimpleNamespace(
-        normalize_frames=lambda frames: (frames.float() / 127.5 - 1).as_subclass(OnDevice),
+        normalize_frames=lambda frames: (frames.float() / 127.5 - 1).as_subclass(OnMps),
         sample_indices=lambda total, num_frames, **_: torch.arange(num_frames).numpy(),
     )
     batches = ClipBatches(clips, processor, BatchOptions(), 4, torch.device("cpu"))
