@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from . import frame_source_fdp
 from .frame_listing_fdp import IMAGE_SUFFIXES, LeftOutFramesWarning, describe_left_out, list_frames
 from .frame_source_fdp import (
+    MAX_CLIP_FRAMES,
     FrameSource,
     VideoReadError,
     check_frame_count,
@@ -353,7 +353,7 @@ def open_folder(folder: str, frame_numbers: Sequence[int] | None = None, fast_jp
     Raises:
         VideoReadError: If there is no image, there are too many, or their names give no one order.
     """
-    listing = list_frames(folder, limit=frame_source_fdp.MAX_CLIP_FRAMES)
+    listing = list_frames(folder, limit=MAX_CLIP_FRAMES)
     if not listing.names:
         raise VideoReadError(f"a frame folder must hold images, but {folder!r} has none; give the folder of one clip")
     check_frame_count(len(listing.names), folder, "give the folder of one clip")

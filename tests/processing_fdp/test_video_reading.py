@@ -101,7 +101,8 @@ def test_folder_without_images_is_refused(prepare, tmp_path):
 
 
 def test_folder_of_too_many_files_is_refused_before_it_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(frame_source_fdp, "MAX_CLIP_FRAMES", 50)
+    for module in (frame_source_fdp, frame_files_fdp):
+        monkeypatch.setattr(module, "MAX_CLIP_FRAMES", 50)
     for number in range(60):
         (tmp_path / f"{number}.jpg").touch()
     with pytest.raises(VideoReadError, match="may have 50 frames"):

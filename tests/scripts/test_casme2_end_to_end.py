@@ -104,7 +104,7 @@ def test_a_checkpoint_of_a_run_can_be_published(run, results):
     fold = results["folds"][-1]["fold"]
     publication = prepare_publication(run[0] / "OUT" / "folds" / fold, "me/fdp-casme2")
     assert {"model.safetensors", "config.json", "modeling_fdp.py"} <= {path.name for path in publication.files}
-    assert {path.suffix for path in publication.files} == {".safetensors", ".json", ".py", ".md", ".txt"}
+    assert {Path(path.name).suffix for path in publication.files} == {".safetensors", ".json", ".py", ".md", ".txt"}
     assert f"| UF1 | {results['metrics']['uf1']:.3f} |" in publication.card
     assert "DATA_DIR" in publication.card and "CASME II" not in publication.card
     assert "ynthetic" not in publication.card

@@ -180,6 +180,8 @@ def _run_job(context: FoldContext, prepared: PreparedRun, store: RunStore, job: 
     def save(folder: Path) -> None:
         # In config.json, because fold.json stays behind when a checkpoint is published.
         setattr(trained.model.config, SEEN_SUBJECTS, seen)
+        # transformers writes on rank 0 alone; here every process saves the fold that it has trained by itself.
+        trained.model.should_save_on_this_rank = lambda is_main_process: is_main_process
         trained.model.save_pretrained(folder)
         # The processor beside the weights, so that inference prepares clips alike.
         prepared.processor.save_pretrained(folder)
