@@ -97,6 +97,7 @@ class Page:
     def __init__(self, desk):
         self.desk = desk
         self.python = ""
+        self.is_run = True
 
     def _run(self, words, source):
         result = subprocess.run(
@@ -112,11 +113,18 @@ class Page:
         assert result.returncode == 0, f"{source}\nends with {result.returncode}:\n{said}"
 
     def run_bash(self, example):
+        self.finish()
         self._run(["bash", "-c", shortened(example.parsed)], example.parsed)
 
-    def run_python(self, example):
+    def add_python(self, example):
         self.python += example.parsed
-        self._run([sys.executable, "-c", self.python], example.parsed)
+        self.is_run = False
+
+    def finish(self):
+        """Run the Python blocks so far as one script, because each start imports torch."""
+        if not self.is_run:
+            self._run([sys.executable, "-c", self.python], self.python)
+            self.is_run = True
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -130,9 +138,10 @@ def test_every_block_is_run_or_shown_only(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_blocks_run(page, desk):
     runner = Page(desk)
-    parsers = [CodeBlockParser("python", runner.run_python), CodeBlockParser("bash", runner.run_bash), SkipParser()]
+    parsers = [CodeBlockParser("python", runner.add_python), CodeBlockParser("bash", runner.run_bash), SkipParser()]
     for example in Sybil(parsers, path=str(ROOT), patterns=["*.md"]).parse(page).examples():
         try:
             example.evaluate()
         except SkipTest as skipped:
             assert str(skipped), "a block that is not run says why"
+    runner.finish()
