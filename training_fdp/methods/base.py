@@ -171,6 +171,10 @@ class Method:
         """
         raise NotImplementedError(f"{type(self).__name__} must say what its network is made of; define configure()")
 
+    def processor_settings(self, config: PreTrainedConfig) -> dict[str, Any]:
+        """Return settings of the video processor that this network needs, unless a run names others (`dict`)."""
+        return {}
+
     def check(self, config: PreTrainedConfig, augmentation: AugmentationConfig) -> None:
         """Refuse settings that silence each other.
 

@@ -131,6 +131,10 @@ class FDPMethod(Method):
         # The corpora decide the action units, as they decide the classes.
         return {name: value for name, value in described.items() if name != "action_units"} | dict(request.overrides)
 
+    def processor_settings(self, config: Any) -> dict[str, Any]:
+        """Patterns along a curve are read from evenly lit frames (`dict`)."""
+        return {"even_light": True} if config.has_patterns else {}
+
     def check(self, config: Any, augmentation: AugmentationConfig) -> None:
         """Refuse augmentation that the targets or the losses cannot follow.
 

@@ -98,7 +98,10 @@ def prepare_run(config: TrainConfig, accelerator: Any) -> PreparedRun:
             logger.warning("%s %s knows other classes: %s start untrained", INIT_FROM, start.name, ", ".join(anew))
     network = build_network_settings(method, config.network, corpora, start)
     method.check(network, augmentation)
-    overrides = read_pairs("processor_overrides", config.data.processor_overrides)
+    overrides = {
+        **method.processor_settings(network),
+        **read_pairs("processor_overrides", config.data.processor_overrides),
+    }
     processor = build_processor(overrides, network.num_frames, network.image_size)
     # What cannot be split, or has been seen, is refused before hours of aligning; lost clips may change the rest.
     folds, _ = split_clips(config, corpora.table)
