@@ -33,7 +33,7 @@ class BaselineConfig(PreTrainedConfig):
     image_size: int = 64
 
     def __post_init__(self, **kwargs: Any) -> None:
-        """Fill in what transformers leaves empty when only `id2label` is given."""
+        """Fill in `label2id`, which transformers leaves empty when only `id2label` is given."""
         super().__post_init__(**kwargs)
         if self.id2label is not None and self.label2id is None:
             self.label2id = {str(name): int(label) for label, name in self.id2label.items()}
@@ -49,7 +49,7 @@ class BaselineConfig(PreTrainedConfig):
                 f"{self.image_size}; give larger ones"
             )
         if self.network == "videomae" and (self.num_frames % 2 or self.image_size % 16):
-            # VideoMAE would leave out the rest without a word.
+            # VideoMAE would silently leave out the remaining frames and pixels.
             raise ValueError(
                 f"videomae takes an even number of frames and a multiple of 16 pixels, but there are "
                 f"{self.num_frames} of {self.image_size}; change num_frames and image_size"

@@ -1,4 +1,4 @@
-"""The plain networks: each about what the literature puts beside a proposed method, on the same aligned frames."""
+"""The plain networks: baselines of the kind that papers compare with, on the same aligned frames."""
 
 from typing import Any
 
@@ -68,10 +68,10 @@ class FlowConvNet3d(nn.Module):
 
 
 class BaselineForVideoClassification(PreTrainedModel):
-    """A plain network that names the micro-expression of a clip.
+    """A plain network that classifies clips.
 
     Args:
-        config ([`BaselineConfig`]): Which one.
+        config ([`BaselineConfig`]): Network and size of its input.
     """
 
     config: BaselineConfig
@@ -94,7 +94,7 @@ class BaselineForVideoClassification(PreTrainedModel):
         flow: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
     ) -> ImageClassifierOutput:
-        r"""Name the micro-expression of clips.
+        r"""Classify clips.
 
         Args:
             pixel_values (`torch.FloatTensor` of shape `(batch_size, num_frames, 1, height, width)`):
@@ -146,13 +146,13 @@ def dynamic_image(frames: torch.Tensor) -> torch.Tensor:
     time = torch.arange(1, count + 1, dtype=torch.float32)
     harmonic = torch.cat([torch.zeros(1), (1 / time).cumsum(0)])
     weights = 2 * (count - time + 1) - (count + 1) * (harmonic[-1] - harmonic[:-1])
-    # The sum of positive weights grows with the length; by its inverse a step of one gray level counts alike.
+    # Divided by the sum of positive weights, which grows with the length, so that all lengths have one scale.
     weights = weights / weights.clamp_min(0).sum().clamp_min(1)
     return torch.einsum("t,bthw->bhw", weights.to(frames), frames)[:, None] * DYNAMIC_IMAGE_SCALE
 
 
 def _picture(network: str, frames: torch.Tensor) -> torch.Tensor:
-    """What a 2-D network sees of frames `(batch_size, num_frames, height, width)`."""
+    """Input of a 2-D network from frames `(batch_size, num_frames, height, width)`."""
     if network == "appearance_cnn":
         return frames[:, frames.shape[1] // 2, None]
     if network == "difference_cnn":

@@ -1,8 +1,8 @@
 """TV-L1 optical flow (Zach, Pock and Bischof 2007) of many image pairs at once, in torch.
 
 The parameters are those of the reference description (Sánchez Pérez, Meinhardt-Llopis and Facciolo, IPOL 2013), in
-gray levels of 0 to 255. Written here so that the baselines need no further library, run on any device, and treat a
-whole corpus in one go.
+gray levels of 0 to 255. Written here so that the baselines need no further library, run on any device, and process a
+whole corpus as one batch.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""The classifiers that name the micro-expression from the dynamic representation, and what their answers cost."""
+"""Classifiers of the dynamic representation, and their losses."""
 
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ from .movement_patterns_fdp import FDPMovementReadout
 class FDPConvolutionalClassifier(nn.Module):
     """3x3 convolution, average over the cells of a small grid, one linear layer (our choice).
 
-    With `reference="movement_patterns"` the last layer sees what `FDPMovementReadout` makes of the patterns as well.
+    With `reference="movement_patterns"` the output of `FDPMovementReadout` is appended to the last layer's input.
     """
 
     seen_size: int
@@ -31,7 +31,7 @@ class FDPConvolutionalClassifier(nn.Module):
     def forward(
         self, representation: torch.Tensor, movement: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(batch_size, representation_size, height, width) -> (batch_size, num_labels) and what the last layer saw.
+        """(batch_size, representation_size, height, width) -> (batch_size, num_labels) and the last layer's input.
 
         `movement` is the `movement_features` of `FDPModelOutput`.
         """
@@ -59,9 +59,9 @@ class FDPFullyConnectedClassifier(nn.Module):
     def forward(
         self, representation: torch.Tensor, movement: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(batch_size, representation_size, height, width) -> (batch_size, num_labels) and what the last layer saw.
+        """(batch_size, representation_size, height, width) -> (batch_size, num_labels) and the last layer's input.
 
-        `movement` serves the other classifier and is not used.
+        `movement` is ignored: only the convolutional classifier reads it.
         """
         hidden_states = F.max_pool2d(representation, POOLED_CELLS).flatten(1)
         hidden_states = self.dropout(F.relu(self.hidden(hidden_states)))
@@ -85,7 +85,8 @@ def classification_loss(
         labels (`torch.LongTensor` of shape `(batch_size,)`): true classes.
         class_weights (`torch.FloatTensor` of shape `(num_labels,)`, *optional*): one weight per class.
         label_smoothing (`float`, *optional*, defaults to 0.0): share of the target spread over all classes.
-        focal_gamma (`float`, *optional*, defaults to 0.0): each clip counts (1 - p)^gamma, p the true class's share.
+        focal_gamma (`float`, *optional*, defaults to 0.0): each clip is weighted by (1 - p)^gamma, p the probability
+            of its true class.
 
     Returns:
         `torch.FloatTensor` of shape `()`: in float32.
@@ -122,7 +123,7 @@ def action_unit_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor
 
     Args:
         logits (`torch.FloatTensor` of shape `(batch_size, num_action_units)`): scores.
-        labels (`torch.FloatTensor` of the same shape): 1 where the unit moved, 0 where not, NaN where nobody knows.
+        labels (`torch.FloatTensor` of the same shape): 1 where the unit moved, 0 where not, NaN where unknown.
 
     Returns:
         `torch.FloatTensor` of shape `()`: in float32; 0 where nothing was coded.

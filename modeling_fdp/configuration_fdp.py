@@ -20,26 +20,27 @@ AUTO_MAP = {
     "AutoVideoProcessor": "video_processing_fdp.FDPVideoProcessor",
 }
 SEGNET_TOTAL_STRIDE = 32
-# What `motion_fdp` makes of a clip: channels, pixels of the frame per cell, and frames that it needs.
+# Output of `motion_fdp`: channels, stride in pixels of the frame, least number of frames.
 MOTION_CHANNELS, MOTION_STRIDE, MOTION_LEAST_FRAMES = 6, 2, 5
-# The side of its frames must be a multiple of this: the head is held still on coarser pictures first.
+# The side of its frames must be a multiple of this, because the head is stabilised on coarser pictures first.
 MOTION_SIDE = MOTION_STRIDE**2
-# What `movement_patterns_fdp` makes of a clip: channels, pictures for the encoder, frames that it needs, and what the
-# side must be a multiple of, because half of it is divided into the places at which motion is told to the scorer.
+# Output of `movement_patterns_fdp`: channels, patterns per clip, least number of frames. The side must be a multiple
+# of the last number, because the scorer's grid divides half of it.
 MOVEMENT_CHANNELS, NUM_PATTERNS, MOVEMENT_LEAST_FRAMES, MOVEMENT_SIDE = 7, 5, 3, 32
-# References that show motion, at half the frame's resolution, in place of frames.
+# References whose output is motion at half the frame's resolution.
 MOTION_REFERENCES = ("first_frame_motion", "movement_patterns")
 # Cells along a side of what the fully connected classifier pools over.
 POOLED_CELLS = 3
 
 
 class PoolingTraits(NamedTuple):
-    """What the rest of the network must know of a temporal pooling.
+    """Properties of a temporal pooling that other parts of the network depend on.
 
     Args:
         has_kernel (`bool`): It learns one weight per frame, so that clips have exactly `num_frames` frames, and may
             widen the channels.
-        reads_scores (`bool`): It weighs frames by their rank scores, so that a scorer is there whatever its loss.
+        reads_scores (`bool`): It weights frames by their rank scores, so the scorer is built even with
+            `rank_loss_weight=0`.
     """
 
     has_kernel: bool
@@ -60,7 +61,7 @@ TEMPORAL_POOLINGS = {
 
 @strict
 class FDPConfig(PreTrainedConfig):
-    r"""Everything that decides what an FDP network is and what it is trained to minimise.
+    r"""Architecture and losses of an FDP network.
 
     The defaults are the preset `base`: the depths and widths of the authors' code with the attention blocks that the
     paper describes.
@@ -74,33 +75,33 @@ class FDPConfig(PreTrainedConfig):
         image_size (`int`, *optional*, defaults to 64):
             Height and width of a frame in pixels (released code: 64).
         reference (`str`, *optional*, defaults to `"first_frame_motion"`):
-            What a frame is compared with before it is judged: `"none"` (paper and released code),
-            `"first_frame_motion"` (the head is held still, every pixel is fitted over time by a pulse and a drift, and
-            the encoder sees these and the motion of the skin behind them; see `motion_fdp`),
-            `"movement_patterns"` (any stretch of a movement: the clip's own curves over time are found, and the
-            encoder sees the patterns of motion and gray along them; see `movement_patterns_fdp`),
-            `"first_frame_pixels"` (the plain difference alone) or `"first_frame_features"` (the first frame's
-            features are subtracted after the encoder). Our choice: identity dominates raw frames, and the reference
-            to the first frame is the largest single gain in published logs on CASME II; what motion adds
-            to it is in `docs/results.md`. Motion takes the frames for evenly spread in time.
+            What frames are compared with before the encoder: `"none"` (paper and released code),
+            `"first_frame_motion"` (the head is stabilised, every pixel is fitted over time by a pulse and a drift, and
+            the encoder gets both and the skin's motion; see `motion_fdp`), `"movement_patterns"` (any part of a
+            movement: curves over time are estimated per clip, and the encoder gets motion and gray regressed on them;
+            see `movement_patterns_fdp`), `"first_frame_pixels"` (the plain difference alone) or
+            `"first_frame_features"` (the first frame's features are subtracted after the encoder). Our choice:
+            identity dominates raw frames, and the reference to the first frame is the largest single gain in published
+            logs on CASME II; the further gain of motion is in `docs/results.md`. Motion assumes frames evenly spaced
+            in time.
         reference_gain (`float`, *optional*, defaults to 12.0):
             With `"first_frame_motion"`, `"movement_patterns"` and `"first_frame_pixels"`, the change of gray is
-            multiplied by this and passed through tanh: 10 of 255 gray levels become 0.74, and a blink cannot drown a
-            brow. Our choice.
+            multiplied by this and passed through tanh: 10 of 255 gray levels become 0.74, so that a blink does not
+            dominate a brow. Our choice.
         num_moments (`int`, *optional*, defaults to 4):
-            With `"first_frame_motion"`, moments at which the fitted curves are read and which take the frames' place
-            in the encoder: the curves are smooth, so a few moments hold all that the frames say (our choice).
+            With `"first_frame_motion"`, moments at which the fitted curves are sampled for the encoder. The curves are
+            smooth, so a few moments describe them (our choice).
         num_directions (`int`, *optional*, defaults to 16):
-            With `"movement_patterns"`, directions along which the rank scorer sees motion, at most 16. They start at a
-            closed form and are trained (our choice; 8 to 24 were alike).
+            With `"movement_patterns"`, directions onto which the rank scorer projects motion, at most 16. They are
+            initialised in closed form and trained (our choice; 8 to 24 performed alike).
         pattern_scale_rate (`float`, *optional*, defaults to 0.5):
             With `"movement_patterns"`, share of training clips whose patterns are multiplied by a factor of 0.7 to
-            4.5, which stands for weaker and stronger movements (our choice).
+            4.5, to imitate weaker and stronger movements (our choice).
         stem_channels (`list[int]`, *optional*, defaults to `[64, 32, 64, 64]`):
             Output channels of the 3x3 convolutions of the stem (released code).
         stem_strides (`list[int]`, *optional*, defaults to `[2, 1, 1, 2]`):
-            Their strides, in pixels of the frame (released code). Motion comes at half the frame's resolution, and the
-            first stride, which must then be even, counts that.
+            Their strides, in pixels of the frame (released code). Motion has half the frame's resolution already, so
+            with it the first stride must be even and is halved.
         hidden_sizes (`list[int]`, *optional*, defaults to `[96, 192, 384, 768]`):
             Channels of the local blocks of each stage (released code).
         global_hidden_sizes (`list[int]`, *optional*, defaults to `[128, 256, 512, 1024]`):
@@ -131,19 +132,19 @@ class FDPConfig(PreTrainedConfig):
         drop_path_rate (`float`, *optional*, defaults to 0.1):
             Stochastic depth, rising linearly from 0 over all blocks (released code).
         frame_head (`str`, *optional*, defaults to `"pyramid"`):
-            `"pyramid"`: all stages are brought to the first stage's map and summed, so that every frame keeps a
-            spatial map (our choice). `"vector"`: batch norm, global average, linear layer to `image_size ** 2` numbers
-            that are then read as an image (released code).
+            `"pyramid"`: all stages are resized to the first stage's map and summed, so that every frame has a spatial
+            map (our choice). `"vector"`: batch norm, global average, linear layer to `image_size ** 2` numbers that
+            are then read as an image (released code).
         feature_size (`int`, *optional*, defaults to 128):
-            Channels of the map that each frame keeps. 1 with `frame_head="vector"`.
+            Channels of each frame's feature map. 1 with `frame_head="vector"`.
         temporal_pooling (`str`, *optional*, defaults to `"temporal_convolution"`):
             How frames become one dynamic representation: `"temporal_convolution"` (one learned kernel per channel over
-            the true time axis, what the released code meant), `"rank_pooling"` (the parameters of a linear ranker that
-            is fitted to the clip's own frames, see `temporal_pooling_fdp`), `"rank_weighted"` (its first step alone),
-            `"closed_form"`, `"score_weighted"` or `"interleaved_convolution"` (the released reshape). The paper pools
-            "rank features" by an equation that is unknown; on rendered faces the convolution reached a UF1 of 0.844
-            and the rank-weighted sum 0.794 (three seeds each, `docs/results.md`), so it is the default, and the rank
-            scorer works through its loss.
+            the true time axis, as the released code intended), `"rank_pooling"` (the parameters of a linear ranker
+            that is fitted to the clip's own frames, see `temporal_pooling_fdp`), `"rank_weighted"` (its first step
+            alone), `"closed_form"`, `"score_weighted"` or `"interleaved_convolution"` (the released reshape). The
+            paper pools "rank features" by an equation that is unknown; on rendered faces the convolution reached a UF1
+            of 0.844 and the rank-weighted sum 0.794 (three seeds each, `docs/results.md`), so it is the default, and
+            the rank scorer acts through its loss alone.
         rank_pooling_steps (`int`, *optional*, defaults to 8):
             Steps of gradient descent that fit the ranker of `"rank_pooling"` (our choice).
         representation_multiplier (`int`, *optional*, defaults to 1):
@@ -151,23 +152,24 @@ class FDPConfig(PreTrainedConfig):
             (released code: 8 filters on one channel).
         rank_margin (`float`, *optional*, defaults to 1.0):
             Margin of the pairwise hinge between frames, in units of the score (RankSVM's value; the paper's is
-            unknown). Frames between two moments lie on a line, and must differ by it as well.
+            unknown). Where moments are scored, the frames between them get interpolated scores, and their pairs count
+            too.
         rank_smoothing (`str`, *optional*, defaults to `"running_mean"`):
-            What the rank scorer scores: `"running_mean"` (the mean of the features so far, on which rank pooling is
-            defined: a movement that returns is ordered as well, but so, in part, is a clip whose frames were shuffled)
-            or `"none"` (the features of each frame alone, as the paper says: scores fall where the movement is played
-            backwards, and a movement that returns cannot be ordered).
+            Input of the rank scorer: `"running_mean"` (mean of the features up to each frame, as rank pooling is
+            defined: it orders a movement that returns to rest, but in part also shuffled frames) or `"none"` (features
+            of each frame alone, as in the paper: scores fall where the movement reverses, so one that returns cannot
+            be ordered).
         rank_grid_size (`int`, *optional*, defaults to 1):
-            Cells along a side of the grid over which the rank scorer averages the map of a frame. 1 leaves nothing of
-            where something moved, so that a feature that only changes its place cannot be ordered (our choice).
+            Cells along a side of the grid over which the rank scorer averages the map of a frame. 1 discards
+            positions, so that a feature that only changes its position cannot be ordered (our choice).
         classifier (`str`, *optional*, defaults to `"convolutional"`):
             `"convolutional"`: 3x3 convolution, pooling to a small grid, one linear layer (our choice).
             `"fully_connected"`: 3x3 max pooling and two linear layers (released code).
         classifier_hidden_size (`int`, *optional*, defaults to 256):
             Width of the hidden layer of `"fully_connected"` (released code).
         classifier_grid_size (`int`, *optional*, defaults to 4):
-            Cells along a side of the grid that `"convolutional"` pools to; where on the face something moved is what
-            tells one emotion from another, so the grid is kept (our choice).
+            Cells along a side of the grid that `"convolutional"` pools to; positions are kept because emotions differ
+            in where the face moves (our choice).
         classifier_dropout (`float`, *optional*, defaults to 0.0):
             Dropout before the last linear layer.
         dynamic_image_decoder (`str`, *optional*, defaults to `"segnet"`):
@@ -175,14 +177,13 @@ class FDPConfig(PreTrainedConfig):
         decoder_size (`int`, *optional*, defaults to 64):
             Channels of the first level; SegNet's levels are 1, 2, 4, 8 and 8 times this (released code: 64).
         dynamic_image_shortcut (`bool`, *optional*, defaults to `True`):
-            Whether the light decoder also sees the stem's first map, pooled over time: fine lines, past scorer, stages
-            and representation (our choice). `False` makes the image from the representation alone (paper), as SegNet
-            does in any case, and as is always done with `reference="movement_patterns"`.
+            Whether the light decoder also gets the stem's first map, pooled over time, for its fine lines (our
+            choice). `False` constructs the image from the representation alone (paper), as SegNet and
+            `reference="movement_patterns"` always do.
         dynamic_image_frames (`str`, *optional*, defaults to `"stabilized"`):
-            What the target is summed from: `"stabilized"` (the frames with the head held still: a dynamic image of the
-            frames themselves shows mostly how the head moved; our choice), `"given"` (paper and released code) or
-            `"along_curve"` (stabilized frames, weighed by the scores of `reference="movement_patterns"`: what the
-            movement changes from rest to its peak; our choice).
+            Frames that the target sums: `"stabilized"` (the head's motion is removed, because it would dominate the
+            image; our choice), `"given"` (paper and released code) or `"along_curve"` (stabilized frames, weighted by
+            the scores of `reference="movement_patterns"`: the change from rest to peak; our choice).
         dynamic_image_normalization (`str`, *optional*, defaults to `"signed"`):
             Scale of the target: `"signed"` (0.5 means no motion) or `"min_max"` (per image, released code).
         dynamic_image_gain (`float`, *optional*, defaults to 8.0):
@@ -194,9 +195,8 @@ class FDPConfig(PreTrainedConfig):
         rank_loss_weight (`float`, *optional*, defaults to 0.1):
             Weight of the rank hinge; 0 turns it off (released code: no such loss; the paper's weight is unknown).
         action_units (`list[str]`, *optional*, defaults to `[]`):
-            FACS codes, such as `"12"`, that a second head names beside the emotion; none: no such head. Emotions are
-            made of action units, and corpora code them, so that a network learns what moved and not only what it is
-            called (our choice; neither paper nor released code has it).
+            FACS codes, e.g. `"12"`, that a second head predicts; empty: no second head. Their labels tell the network
+            which part of the face moved (our choice; neither paper nor released code has it).
         action_unit_loss_weight (`float`, *optional*, defaults to 5.0):
             Weight of their binary cross-entropy, a mean over units and clips (our choice).
         class_weights (`list[float]`, *optional*):
@@ -342,36 +342,36 @@ class FDPConfig(PreTrainedConfig):
 
     @property
     def encoder_channels(self) -> int:
-        """Channels of what the encoder sees: those of the motion that the reference shows, or the frame's own."""
+        """Input channels of the encoder: those of the motion, or of a frame."""
         channels = {"first_frame_motion": MOTION_CHANNELS, "movement_patterns": MOVEMENT_CHANNELS}
         return channels.get(self.reference, self.num_channels)
 
     @property
     def encoder_strides(self) -> list[int]:
-        """Strides of the stem's convolutions; motion comes at half the frame's resolution already."""
+        """Strides of the stem's convolutions; motion has half the frame's resolution already."""
         if self.reference not in MOTION_REFERENCES:
             return self.stem_strides
         return [self.stem_strides[0] // MOTION_STRIDE, *self.stem_strides[1:]]
 
     @property
     def has_patterns(self) -> bool:
-        """Whether the encoder sees patterns along a clip's own curves, which have no order in time."""
+        """Whether the encoder's input is patterns, which have no order in time."""
         return self.reference == "movement_patterns"
 
     @property
     def has_decoder_shortcut(self) -> bool:
-        """Whether the light decoder sees the stem's first map, pooled over time; patterns cannot be pooled so."""
+        """Whether the light decoder gets the stem's first map, pooled over time; patterns have no time axis."""
         return self.dynamic_image_shortcut and not self.has_patterns
 
     @property
     def num_encoder_frames(self) -> int:
-        """Maps per clip that pass the encoder: moments of the motion's curves, patterns along them, or the frames."""
+        """Images per clip that the encoder processes: moments, patterns or frames."""
         numbers = {"first_frame_motion": self.num_moments, "movement_patterns": NUM_PATTERNS}
         return numbers.get(self.reference, self.num_frames)
 
     @property
     def least_frames(self) -> int:
-        """Frames that a clip must have at least: two to see motion, five to tell a pulse from drift and noise."""
+        """Least number of frames per clip: two for motion, five to separate a pulse from drift and noise."""
         least = {"first_frame_motion": MOTION_LEAST_FRAMES, "movement_patterns": MOVEMENT_LEAST_FRAMES}
         return least.get(self.reference, 2)
 
@@ -382,9 +382,9 @@ class FDPConfig(PreTrainedConfig):
 
     @property
     def has_rank_scorer(self) -> bool:
-        """Whether anything trains a scorer of frame features or reads its scores; else they come in closed form."""
+        """Whether a scorer of frame features is trained or its scores are read; else scores are in closed form."""
         if self.has_patterns:
-            # Their own scorer ranks the frames.
+            # `FDPMovementScorer` ranks the frames.
             return False
         return self.rank_loss_weight > 0 or TEMPORAL_POOLINGS[self.temporal_pooling].reads_scores
 
@@ -395,7 +395,7 @@ class FDPConfig(PreTrainedConfig):
 
     @property
     def feature_stride(self) -> int:
-        """Pixels per cell of the map that each frame keeps."""
+        """Pixels per cell of each frame's feature map."""
         return 1 if self.frame_head == "vector" else self.stem_stride * self.stage_strides[0]
 
     def stage_sizes(self, image_size: int | None = None) -> list[int]:
@@ -479,7 +479,7 @@ class FDPConfig(PreTrainedConfig):
             raise ValueError(f"`action_units` must name each code once, but {self.action_units} was given.")
         if self.num_directions > NUM_DIRECTIONS:
             raise ValueError(
-                f"`num_directions` must be at most {NUM_DIRECTIONS}, which were fitted, but {self.num_directions} was "
+                f"`num_directions` must be at most {NUM_DIRECTIONS}, the number fitted, but {self.num_directions} was "
                 "given."
             )
         if not 0 <= self.pattern_scale_rate <= 1:
@@ -499,7 +499,7 @@ class FDPConfig(PreTrainedConfig):
         shaped = self.class_weights is not None or self.label_smoothing > 0 or self.focal_gamma > 0
         if shaped and self.problem_type in ("multi_label_classification", "regression"):
             raise ValueError(
-                "`class_weights`, `label_smoothing` and `focal_gamma` belong to one label per clip, but "
+                "`class_weights`, `label_smoothing` and `focal_gamma` require one label per clip, but "
                 f"problem_type={self.problem_type!r} was given; leave them out."
             )
         if not all(weight >= 0 for weight in self.class_weights or ()):
@@ -515,7 +515,7 @@ class FDPConfig(PreTrainedConfig):
             raise ValueError("`stem_channels` must name at least one convolution, but [] was given.")
         if self.reference in MOTION_REFERENCES and self.stem_strides[0] % MOTION_STRIDE:
             raise ValueError(
-                "Motion comes at half the frame's resolution, so the first of `stem_strides` must be even, but "
+                "Motion has half the frame's resolution, so the first of `stem_strides` must be even, but "
                 f"{self.stem_strides} was given."
             )
         names = ("hidden_sizes", "global_hidden_sizes", "global_depths", "stage_strides", "key_value_strides")
@@ -561,7 +561,7 @@ class FDPConfig(PreTrainedConfig):
             )
         if self.dynamic_image_frames == "along_curve" and not self.has_patterns:
             raise ValueError(
-                "`dynamic_image_frames='along_curve'` weighs frames by the scores of "
+                "`dynamic_image_frames='along_curve'` weights frames by the scores of "
                 f"`reference='movement_patterns'`, but reference={self.reference!r} was given; use 'stabilized'."
             )
         if not TEMPORAL_POOLINGS[self.temporal_pooling].has_kernel and self.representation_multiplier != 1:
@@ -596,7 +596,7 @@ class FDPConfig(PreTrainedConfig):
             )
 
     def attention_size(self, stage: int) -> int:
-        """Channels that attention fills in a global block; convolution fills the others.
+        """Channels of a global block that attention processes; convolution processes the others.
 
         Args:
             stage (`int`): 0-based stage.
@@ -605,7 +605,7 @@ class FDPConfig(PreTrainedConfig):
             `int`: a multiple of `attention_head_dim`.
 
         Raises:
-            ValueError: the share leaves nothing to attention, or channels that the heads do not divide.
+            ValueError: one branch gets no channels, or a number that is not a multiple of its head size.
         """
         width = self.global_hidden_sizes[stage]
         size = round(width * self.attention_ratio / self.attention_head_dim) * self.attention_head_dim

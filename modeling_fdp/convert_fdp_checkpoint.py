@@ -23,11 +23,11 @@ class CheckpointError(ValueError):
 
 
 def convert_key(key: str, depths: Sequence[int]) -> str | None:
-    """Names a tensor of the released code in this package's words.
+    """Translates a key of the released state dict to this package's key.
 
     Args:
         key (`str`): key of the authors' state dict.
-        depths (`Sequence[int]`): local blocks per stage; theirs are numbered through all stages.
+        depths (`Sequence[int]`): local blocks per stage; the released code numbers them across stages.
 
     Returns:
         `str` or `None`: key of `FDPForVideoClassification`, or `None` if the released network has no such tensor.
@@ -66,13 +66,13 @@ def _convert_segnet_key(match: re.Match[str]) -> str:
     level, position = int(match[2]), int(match[3])
     if not match[4]:
         return f"decoder.encoder.{level - 1}.{position - 1}.{layer}.{match[5]}"
-    # Their decoder counts levels and layers down to 1, ours counts up from 0.
+    # The released decoder numbers levels and layers down to 1; here they are numbered up from 0.
     last = SEGNET_LAYERS[level - 1] if level <= len(SEGNET_LAYERS) else 0
     return f"decoder.decoder.{len(SEGNET_LAYERS) - level}.{last - position}.{layer}.{match[5]}"
 
 
 def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
-    """Reads a `.pth` without running any code that it may hold.
+    """Reads a `.pth` without executing code in it.
 
     Args:
         path (`str` or `Path`):
@@ -123,7 +123,7 @@ def convert_state_dict(
     output = state_dict.get("mer.fc2.weight")
     if output is None or output.ndim != 2:
         raise CheckpointError(
-            "A released checkpoint must have the matrix 'mer.fc2.weight', but it is missing; is this an FDP?"
+            "A released checkpoint must have the matrix 'mer.fc2.weight', but it is missing; give a released FDP."
         )
     names: dict[str, Any] = {"num_labels": output.shape[0]}
     if labels is not None:

@@ -24,7 +24,7 @@ class FDPSegNetLayer(nn.Module):
 
 
 class FDPImageOutput(nn.Conv2d):
-    """3x3 convolution to the logits of pixels; a class of its own so that it can start near zero."""
+    """3x3 convolution to the logits of pixels; a separate class, because it is initialised near zero."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 3, padding=1)
@@ -34,7 +34,7 @@ class FDPSegNetDecoder(nn.Module):
     """SegNet (Badrinarayanan et al., 2017; released code).
 
     VGG16-BN encoder, mirrored decoder, maxima put back where they were taken. A representation coarser than the image
-    is first unfolded to full size, channels becoming pixels.
+    is first unfolded to full size: channels become pixels.
     """
 
     def __init__(self, config: FDPConfig) -> None:
@@ -63,7 +63,7 @@ class FDPSegNetDecoder(nn.Module):
     def forward(self, representation: torch.Tensor, detail: torch.Tensor | None) -> torch.Tensor:
         """(batch_size, representation_size, map height, map width) -> (batch_size, 1, height, width) in [0, 1].
 
-        `detail` serves the other decoder and is not used.
+        `detail` is ignored: only the light decoder reads it.
         """
         hidden_states = representation
         if self.unfold > 1:
@@ -101,9 +101,9 @@ class FDPLightDecoder(nn.Module):
     """A small encoder-decoder for small presets (our choice).
 
     One level down and up again on the representation, then up to the cells of the stem's first map. With
-    `config.dynamic_image_shortcut` that map joins in, with the fine lines that a coarse representation cannot hold: a
-    lid or a lip moves by a fraction of a pixel. Without it the image comes from the representation alone; that of
-    patterns unfolds its channels into those lines.
+    `config.dynamic_image_shortcut` that map is concatenated, because a coarse representation lacks its fine lines: a
+    lid or a lip moves by a fraction of a pixel. Without it the image is constructed from the representation alone;
+    with patterns its channels are unfolded into pixels.
     """
 
     def __init__(self, config: FDPConfig) -> None:
@@ -127,7 +127,7 @@ class FDPLightDecoder(nn.Module):
             representation (`torch.FloatTensor` of shape `(batch_size, representation_size, map height, map width)`):
                 the dynamic representation.
             detail (`torch.FloatTensor`, *optional*): the stem's first map, pooled over time, of shape
-                `(batch_size, stem_channels[0], stem height, stem width)`; not looked at without a shortcut.
+                `(batch_size, stem_channels[0], stem height, stem width)`; ignored without a shortcut.
 
         Returns:
             `torch.FloatTensor` of shape `(batch_size, 1, height, width)`: in [0, 1].
@@ -142,7 +142,7 @@ class FDPLightDecoder(nn.Module):
 
 
 def _to_stem(config: FDPConfig, size: int) -> nn.Module:
-    """Brings the representation's cells to those of the stem's first map."""
+    """Resizes the representation to the stem's first map."""
     stem_stride = config.stem_strides[0]
     if stem_stride > config.feature_stride:
         # The released vector is an image of full size.

@@ -13,7 +13,7 @@ FLAT = 1e-4
 
 
 def _harmonic_numbers(count: int, device: torch.device | None) -> torch.Tensor:
-    """H_0 ... H_count in float32, which is exact enough for hundreds of frames and which every device has."""
+    """H_0 ... H_count in float32, which is exact enough for hundreds of frames and supported by every device."""
     reciprocals = 1.0 / torch.arange(1, count + 1, dtype=torch.float32, device=device)
     return torch.cat([torch.zeros(1, device=device), reciprocals.cumsum(0)])
 
@@ -28,8 +28,8 @@ def rank_pooling_weights(
 
     Args:
         num_frames (`int`): T, at least 1.
-        device (`torch.device`, *optional*): where the weights live.
-        dtype (`torch.dtype`, *optional*, defaults to `torch.float32`): their type.
+        device (`torch.device`, *optional*): device of the weights.
+        dtype (`torch.dtype`, *optional*, defaults to `torch.float32`): dtype of the weights.
 
     Returns:
         `torch.Tensor` of shape `(num_frames,)`: unscaled weights, in frame order.
@@ -73,7 +73,7 @@ def dynamic_image(
     gain: float = 8.0,
     quantize: bool = False,
 ) -> torch.Tensor:
-    """Sums clips into dynamic images. Differentiable unless `quantize` is set; runs where the frames are.
+    """Sums clips into dynamic images. Differentiable unless `quantize` is set; runs on the frames' device.
 
     Args:
         frames (`torch.FloatTensor` of shape `(..., num_frames, num_channels, height, width)`):
@@ -83,8 +83,8 @@ def dynamic_image(
         normalization (`str`, *optional*, defaults to `"signed"`):
             `"signed"`: a fixed scale, 0.5 means no motion (our choice). The weights are scaled so that the positive
             ones sum to 1; the picture is 0.5 + gain * (later - earlier) / 2, gray levels counted from 0 to 1, clipped.
-            `"min_max"`: every picture stretched to its own extremes (released code), so that the gray of "no motion"
-            floats; a picture without any contrast is 0.5.
+            `"min_max"`: every picture stretched to its own extremes (released code), so that "no motion" has no fixed
+                gray; a picture without any contrast is 0.5.
         gain (`float`, *optional*, defaults to 8.0): amplification of the signed form.
         quantize (`bool`, *optional*, defaults to `False`): round down to 256 levels as the released code does.
 
@@ -118,11 +118,11 @@ def dynamic_image(
 
 
 def scaled_dynamic_image(frames: torch.Tensor, config: FDPConfig, weights: torch.Tensor | None = None) -> torch.Tensor:
-    """The dynamic image of frames on the scale that a network constructs.
+    """Dynamic image on the scale of the configuration.
 
     Args:
         frames (`torch.FloatTensor` of shape `(batch_size, num_frames, 1, height, width)`): in [-1, 1].
-        config (`FDPConfig`): says which scale.
+        config (`FDPConfig`): normalization and gain.
         weights (`torch.FloatTensor` of shape `(batch_size, num_frames)`, *optional*): see `dynamic_image`.
 
     Returns:
@@ -145,22 +145,22 @@ def dynamic_image_target(
     stabilized: torch.Tensor | None = None,
     rank_scores: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """What a network shall construct of a clip.
+    """Target of the dynamic image decoder.
 
     Args:
         pixel_values (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`):
             in [-1, 1]; colours are averaged.
-        config (`FDPConfig`): says of which frames, on which scale.
-        stabilized (`torch.FloatTensor` of shape `(batch_size, num_frames, 1, height, width)`, *optional*): the same
-            with the head held still, where that is known already.
-        rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`, *optional*): the network's; needed where
-            frames are weighed by them.
+        config (`FDPConfig`): which frames to sum, normalization and gain.
+        stabilized (`torch.FloatTensor` of shape `(batch_size, num_frames, 1, height, width)`, *optional*): the
+            stabilised frames, if already computed.
+        rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`, *optional*): the network's scores; needed
+            with `dynamic_image_frames="along_curve"`.
 
     Returns:
         `torch.FloatTensor` of shape `(batch_size, 1, height, width)`: in [0, 1].
 
     Raises:
-        ValueError: no scores where frames are weighed by them.
+        ValueError: no scores with `dynamic_image_frames="along_curve"`.
     """
     if config.dynamic_image_frames == "given":
         return scaled_dynamic_image(pixel_values.float().mean(2, keepdim=True), config)
@@ -170,10 +170,10 @@ def dynamic_image_target(
         return scaled_dynamic_image(stabilized, config)
     if rank_scores is None:
         raise ValueError(
-            "`dynamic_image_frames='along_curve'` weighs frames by the network's scores, but none were given; pass "
+            "`dynamic_image_frames='along_curve'` weights frames by the network's scores, but none were given; pass "
             "`rank_scores`, or train with 'stabilized'."
         )
-    # What is there when the movement has come far, minus what is there when it has not.
+    # Frames near the apex minus frames near rest.
     scores = rank_scores.float()
     return scaled_dynamic_image(stabilized, config, scores - scores.mean(1, keepdim=True))
 
@@ -191,7 +191,7 @@ def dynamic_image_phases(
     Args:
         frames (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`): in [-1, 1].
         apex_index (`torch.LongTensor` of shape `(batch_size,)`): 0-based apex of each clip. At the first or last frame
-            the phase before or after it is empty, and its picture says "no motion".
+            the phase before or after it is empty, and its picture shows no motion.
         normalization (`str`, *optional*, defaults to `"signed"`): see `dynamic_image`.
         gain (`float`, *optional*, defaults to 8.0): see `dynamic_image`.
 

@@ -1,4 +1,4 @@
-"""The frame encoder of FDP: stem, local and global relational aggregators, and the map that each frame keeps."""
+"""The frame encoder of FDP: stem, local and global relational aggregators, and head."""
 
 from collections.abc import Callable
 
@@ -28,7 +28,7 @@ class FDPDropPath(nn.Module):
         self.rate = rate
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """Keeps (batch_size, ...) in expectation."""
+        """Keeps the shape (batch_size, ...) and the expectation."""
         if self.rate == 0.0 or not self.training:
             return hidden_states
         keep = 1.0 - self.rate
@@ -96,7 +96,7 @@ class FDPMLP(nn.Module):
 class FDPMultiHeadConvolution(nn.Module):
     """Each head its own 3x3 convolution, batch norm and ReLU; concatenated and mixed by a pointwise convolution.
 
-    This is the paper's local relational aggregator. A grouped convolution is exactly that, all heads at once.
+    This is the paper's local relational aggregator. One grouped convolution computes all heads.
     """
 
     def __init__(self, hidden_size: int, head_dim: int) -> None:
@@ -114,7 +114,7 @@ class FDPLocalAggregator(GradientCheckpointingLayer):
     """Local relational aggregator (the authors' `LFA`): convolution and MLP, each with a skip connection.
 
     The paper says multi-head convolution with batch norm, ReLU and a pointwise convolution; the released code has one
-    dense 3x3 convolution. Both are built here, `config.local_convolution` chooses.
+    dense 3x3 convolution. `config.local_convolution` chooses.
     """
 
     def __init__(self, config: FDPConfig, in_channels: int, hidden_size: int, stride: int, drop_path: float) -> None:
@@ -160,7 +160,7 @@ class FDPAttention(nn.Module):
     """Multi-head self-attention over the cells of one frame's map, keys and values pooled (the authors' `E_MHSA`).
 
     The released code defines it with a pooling of the flattened cells by the square of the stride, which averages
-    whole rows; here a square of cells is pooled, so that a key stays a place on the face.
+    whole rows; here a square of cells is pooled, so that a key belongs to one region of the face.
     """
 
     def __init__(self, config: FDPConfig, hidden_size: int, key_value_stride: int) -> None:
@@ -172,14 +172,15 @@ class FDPAttention(nn.Module):
         self.key_value_stride = key_value_stride
         self.is_causal = False
         self.q_proj = nn.Linear(hidden_size, hidden_size)
-        # A bias of the keys shifts all scores of a query alike, which softmax forgets: it would never get a gradient.
+        # No bias for keys: it would shift all scores of a query equally, which softmax cancels, so its gradient would
+        # be 0.
         self.k_proj = nn.Linear(hidden_size, hidden_size, bias=False)
         self.v_proj = nn.Linear(hidden_size, hidden_size)
         self.o_proj = nn.Linear(hidden_size, hidden_size)
         self.key_value_norm = nn.BatchNorm2d(hidden_size) if key_value_stride > 1 else nn.Identity()
 
     def forward(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Keeps (batch_size, hidden_size, height, width); the attention weights follow where they exist."""
+        """Keeps (batch_size, hidden_size, height, width); also returns the attention weights, or `None`."""
         height, width = hidden_states.shape[-2:]
         pooled = hidden_states
         if self.key_value_stride > 1:
@@ -211,8 +212,8 @@ class FDPAttention(nn.Module):
 class FDPGlobalAggregator(GradientCheckpointingLayer):
     """Global relational aggregator (the authors' `GFA`).
 
-    Attention on most channels, a multi-head convolution on the rest, concatenation, MLP. The paper closes every stage
-    with it; the released code defines it and never builds one.
+    Attention on most channels, a multi-head convolution on the rest, concatenation, MLP. The paper ends every stage
+    with it; the released code defines but never builds it.
     """
 
     def __init__(self, config: FDPConfig, in_channels: int, stage: int, stride: int, drop_path: float) -> None:
@@ -241,7 +242,7 @@ class FDPGlobalAggregator(GradientCheckpointingLayer):
 
 
 class FDPStage(nn.Module):
-    """N_L local aggregators closed by N_G global ones; the first block changes width and size."""
+    """N_L local aggregators followed by N_G global ones; the first block changes width and size."""
 
     def __init__(self, config: FDPConfig, stage: int, in_channels: int, drop_path: list[float]) -> None:
         super().__init__()
@@ -265,10 +266,10 @@ class FDPStage(nn.Module):
 
 
 class FDPPyramidHead(nn.Module):
-    """The map that each frame keeps: all stages at the first one's size, `feature_size` channels, summed, normalised.
+    """Feature map of a frame: all stages resized to the first, `feature_size` channels, summed, normalised.
 
-    The paper only names a "head block"; the released code averages the last 2x2 map away and draws a vector that is
-    then treated as an image. A brow moves by a pixel, so this keeps the fine maps.
+    The paper only names a "head block"; the released code averages the last 2x2 map and projects it to a vector that
+    is then treated as an image. The fine maps are kept here, because a brow moves by a pixel.
     """
 
     def __init__(self, config: FDPConfig, stage_channels: list[int]) -> None:
@@ -306,7 +307,7 @@ class FDPVectorHead(nn.Module):
 
 
 class FDPFrameEncoder(nn.Module):
-    """Stem, stages and head. All frames of all clips pass in one batch; no frame sees another here."""
+    """Stem, stages and head. All frames of all clips form one batch and are encoded independently."""
 
     def __init__(self, config: FDPConfig) -> None:
         super().__init__()
@@ -335,10 +336,11 @@ class FDPFrameEncoder(nn.Module):
         """Encodes frames.
 
         Args:
-            frames (`torch.FloatTensor` of shape `(num_images, encoder_channels, height, width)`): what is seen.
+            frames (`torch.FloatTensor` of shape `(num_images, encoder_channels, height, width)`): frames, moments or
+                patterns.
 
         Returns:
-            `tuple`: the map that each frame keeps, `(num_images, feature_size, map height, map width)`, and the stem's
+            `tuple`: the feature map of each image, `(num_images, feature_size, map height, map width)`, and the stem's
             first map, `(num_images, stem_channels[0], stem height, stem width)`.
         """
         first, *others = self.stem

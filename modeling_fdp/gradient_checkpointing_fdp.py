@@ -1,4 +1,4 @@
-"""Activation checkpointing that leaves batch norm's running statistics as they would be without it."""
+"""Activation checkpointing that updates batch norm's running statistics once per batch."""
 
 import contextlib
 import functools
@@ -17,10 +17,10 @@ def keep_running_statistics(checkpoint: Callable[..., Any], model: nn.Module) ->
 
     Args:
         checkpoint (`Callable`): `torch.utils.checkpoint.checkpoint`, or a partial of it.
-        model (`nn.Module`): holds the batch norms.
+        model (`nn.Module`): model with the batch norms.
 
     Returns:
-        `Callable`: to be used in its place. The reentrant form takes no contexts and is returned as it is, with a
+        `Callable`: replaces `checkpoint`. The reentrant form accepts no contexts and is returned unchanged, with a
             warning.
     """
     keywords = getattr(checkpoint, "keywords", {})

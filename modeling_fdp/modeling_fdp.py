@@ -42,23 +42,23 @@ from .temporal_pooling_fdp import (
 
 @dataclass
 class FDPModelOutput(ModelOutput):
-    """What the features of a clip are.
+    """Features of clips.
 
     Args:
         last_hidden_state (`torch.FloatTensor` of shape `(batch_size, num_encoder_frames, feature_size, height,
-            width)`): The map that each frame keeps, or each moment of the motion.
+            width)`): Feature maps of the frames, moments or patterns.
         pooler_output (`torch.FloatTensor` of shape `(batch_size, representation_size, height, width)`):
             The dynamic representation of the clip.
         rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`):
             One score per frame, higher for later frames; any scale. Those of moments are interpolated. With
             `reference="movement_patterns"`, higher the further the movement has come.
         detail (`torch.FloatTensor` of shape `(batch_size, stem_channels[0], stem height, stem width)`, *optional*):
-            The stem's first map, pooled over time in closed form: fine lines for the constructed dynamic image. Absent
+            The stem's first map, pooled over time in closed form, for the fine lines of the constructed image. `None`
             with `reference="movement_patterns"`, whose patterns have no order in time.
         stabilized_frames (`torch.FloatTensor` of shape `(batch_size, num_frames, 1, height, width)`, *optional*):
-            The frames with the head held still, with `reference="first_frame_motion"` and `"movement_patterns"`.
+            The frames with the head stabilised, with `reference="first_frame_motion"` and `"movement_patterns"`.
         movement_features (`torch.FloatTensor` of shape `(batch_size, movement_size)`, *optional*):
-            What the classifier sees beside the representation, with `reference="movement_patterns"`; see
+            Further input of the classifier, with `reference="movement_patterns"`; see
             `FDPMovement`.
         hidden_states (`tuple[torch.FloatTensor]`, *optional*):
             The stem's map and the map of each stage, `(batch_size * num_encoder_frames, channels, height, width)`.
@@ -79,22 +79,22 @@ class FDPModelOutput(ModelOutput):
 
 @dataclass
 class FDPVideoClassifierOutput(ModelOutput):
-    """What the network says of a clip.
+    """Predictions for clips, and losses.
 
     Args:
         loss (`torch.FloatTensor` of shape `()`, *optional*):
-            Weighted sum of `losses`; there when a target was given and `losses` holds anything.
+            Weighted sum of `losses`; `None` if `losses` is empty or `None`.
         logits (`torch.FloatTensor` of shape `(batch_size, num_labels)`):
             Class scores before the softmax.
         dynamic_image (`torch.FloatTensor` of shape `(batch_size, 1, height, width)`, *optional*):
-            The constructed dynamic image in [0, 1]; absent with `dynamic_image_decoder="none"`.
+            The constructed dynamic image in [0, 1]; `None` with `dynamic_image_decoder="none"`.
         rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`):
             One score per frame, higher for later frames, or the further the movement has come; any scale.
         action_unit_logits (`torch.FloatTensor` of shape `(batch_size, num_action_units)`, *optional*):
-            Scores of `config.action_units` before the sigmoid; absent where the configuration names none.
+            Scores of `config.action_units` before the sigmoid; `None` without any.
         losses (`dict[str, torch.FloatTensor]`, *optional*):
-            The unweighted parts `"classification"`, `"action_unit"`, `"dynamic_image"` and `"rank"`, as far as they
-            are in the loss.
+            The unweighted parts `"classification"`, `"action_unit"`, `"dynamic_image"` and `"rank"`, those that are
+            part of the loss.
         hidden_states (`tuple[torch.FloatTensor]`, *optional*): see `FDPModelOutput`.
         attentions (`tuple[torch.FloatTensor]`, *optional*): see `FDPModelOutput`.
     """
@@ -110,7 +110,7 @@ class FDPVideoClassifierOutput(ModelOutput):
 
 
 class FDPPreTrainedModel(PreTrainedModel):
-    """Weight initialisation, and what the network can do, for all FDP models."""
+    """Weight initialisation and supported features of all FDP models."""
 
     config: FDPConfig
     base_model_prefix = "fdp"
@@ -126,13 +126,13 @@ class FDPPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        # CODEPATH: `released` starts as the authors' code does, every other preset by Kaiming's rule.
+        # CODEPATH: `released` is initialised as in the authors' code, every other preset by Kaiming's rule.
         if isinstance(module, (nn.Conv2d, nn.Conv3d, nn.Linear)) and self.config.initialization == "truncated_normal":
             init.trunc_normal_(module.weight, std=self.config.initializer_range)
         elif isinstance(module, FDPMovementDirections):
             module.start_at_closed_form()
         elif isinstance(module, FDPImageOutput):
-            # Starts near "no motion" everywhere (sigmoid of 0), which is what most of the target says.
+            # The initial image is near "no motion" (sigmoid of 0), the value of most target pixels.
             init.normal_(module.weight, std=1e-3)
         elif isinstance(module, (nn.Conv2d, nn.Conv3d)):
             init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -141,8 +141,8 @@ class FDPPreTrainedModel(PreTrainedModel):
     def use_channels_last(self) -> "FDPPreTrainedModel":
         """Lays the weights of 2-D convolutions out channels last, which CPUs run about a third faster.
 
-        Values, names and saved files stay the same. `to(memory_format=torch.channels_last)` does not do here, because
-        it refuses the 3-D convolution of some presets. Loading weights undoes it: call it last.
+        Values, names and saved files stay the same. `to(memory_format=torch.channels_last)` cannot be used, because it
+        refuses the 3-D convolution of some presets. Loading weights undoes it, so call it last.
 
         Returns:
             `FDPPreTrainedModel`: the model itself.
@@ -159,7 +159,7 @@ class FDPPreTrainedModel(PreTrainedModel):
         *args: Any,
         **kwargs: Any,
     ) -> None:
-        """The blocks hold batch norms, which the generic form would update twice per step."""
+        """Keeps batch norm's statistics, which transformers' own form would update twice per step."""
         if enable:
             gradient_checkpointing_func = keep_running_statistics(gradient_checkpointing_func, self)
         super()._set_gradient_checkpointing(enable, gradient_checkpointing_func, *args, **kwargs)
@@ -199,7 +199,7 @@ class FDPModel(FDPPreTrainedModel):
         self._check_pixel_values(pixel_values)
         num_frames = pixel_values.shape[1]
         movement = None if self.movement is None else self.movement(pixel_values)
-        # CODEPATH: `tiny`, `small` and `base` hold the head still; `paper` and `released` take frames as given.
+        # CODEPATH: `tiny`, `small` and `base` stabilise the head; `paper` and `released` take frames as given.
         stabilized = stabilize(pixel_values) if self.config.reference == "first_frame_motion" else None
         frames = self._refer_to_first_frame(pixel_values, stabilized) if movement is None else movement.patterns
         frames = frames.to(self.dtype)
@@ -220,7 +220,7 @@ class FDPModel(FDPPreTrainedModel):
             last_hidden_state=features,
             pooler_output=pooled,
             rank_scores=rank_scores,
-            # A sum, not a product of matrices, which would bring the gradients of the stem into another layout.
+            # A sum, because a matrix product would change the memory layout of the stem's gradients.
             detail=(weights.view(-1, 1, 1, 1) * detail).sum(1),
             stabilized_frames=stabilized,
         )
@@ -235,7 +235,7 @@ class FDPModel(FDPPreTrainedModel):
         )
 
     def get_input_embeddings(self) -> nn.Module:
-        """The convolution that reads the input, which transformers and PEFT ask for by this name.
+        """The convolution that reads the input; transformers and PEFT call this method.
 
         Returns:
             `nn.Module`: the first convolution of the stem.
@@ -244,7 +244,7 @@ class FDPModel(FDPPreTrainedModel):
         return first.get_submodule("conv")
 
     def set_input_embeddings(self, value: nn.Module) -> None:
-        """Puts another module in the place of the convolution that reads the input.
+        """Replaces the convolution that reads the input.
 
         Args:
             value (`nn.Module`): takes `(num_images, encoder_channels, height, width)`.
@@ -252,10 +252,11 @@ class FDPModel(FDPPreTrainedModel):
         self.encoder.stem[0].conv = value
 
     def _refer_to_first_frame(self, pixel_values: torch.Tensor, stabilized: torch.Tensor | None) -> torch.Tensor:
-        """The paper and the released code show the frames themselves; this shows what changed since the first."""
+        """Input of the encoder: the frames (paper, released code) or their change since the first."""
         if stabilized is not None:
             return motion_channels(stabilized, self.config.reference_gain, self.config.num_moments)
-        # CODEPATH: `paper` and `released` see the frames; the difference of pixels is an option that no preset takes.
+        # CODEPATH: `paper` and `released` encode the frames; the difference of pixels is an option that no preset
+        # takes.
         if self.config.reference != "first_frame_pixels":
             return pixel_values
         # In the pixels' own precision: half precision would round a motion of one gray level away.
@@ -283,7 +284,7 @@ class FDPModel(FDPPreTrainedModel):
                 f"{num_channels}; convert the frames with the video processor."
             )
         if num_frames != config.num_frames and (num_frames < config.least_frames or not config.takes_any_length):
-            # CODEPATH: both are words of an error; `released` alone takes one number of frames.
+            # CODEPATH: both are parts of the error message; only `released` requires one number of frames.
             expected = f"at least {config.least_frames}" if config.takes_any_length else f"exactly {config.num_frames}"
             raise ValueError(
                 f"`pixel_values` must have {expected} frames per clip (reference={config.reference!r}, "
@@ -304,12 +305,12 @@ class FDPModel(FDPPreTrainedModel):
 
 
 class FDPForVideoClassification(FDPPreTrainedModel):
-    """FDP with its heads: one names the micro-expression, one constructs the dynamic image, one names action units.
+    """FDP with heads for the class of the micro-expression, the dynamic image and action units.
 
-    The latter two are there where the configuration asks for them.
+    The latter two are optional, see the configuration.
     """
 
-    # Every part of the loss is a mean over the clips it is given. Without this, transformers' Trainer takes **kwargs
+    # Every part of the loss is a mean over the clips of the call. Without this, transformers' Trainer takes **kwargs
     # for a loss that divides by `num_items_in_batch`, and leaves out its own division by the steps it accumulates.
     accepts_loss_kwargs = False
 
@@ -355,11 +356,10 @@ class FDPForVideoClassification(FDPPreTrainedModel):
             class_weights (`torch.FloatTensor` of shape `(num_labels,)`, *optional*):
                 Weights of the classes in the cross-entropy; the configuration's by default.
             action_unit_targets (`torch.FloatTensor` of shape `(batch_size, num_action_units)`, *optional*):
-                1 where a unit of `config.action_units` moved, 0 where not, NaN where nobody coded it.
+                1 where a unit of `config.action_units` moved, 0 where not, NaN where not coded.
             progress_targets (`torch.FloatTensor` of shape `(batch_size, num_frames)`, *optional*):
-                How far the movement has come in each frame, from 0, at rest, to 1, at the apex; NaN where nobody
-                knows. Scores are then trained to follow it instead of time; with `reference="movement_patterns"`
-                nothing else trains them to rank.
+                Progress of the movement in each frame, from 0, at rest, to 1, at the apex; NaN where unknown. Scores
+                are then trained on it instead of time; with `reference="movement_patterns"` the rank loss requires it.
             **kwargs: `output_hidden_states`, `output_attentions`, `return_dict`.
 
         Returns:
@@ -383,7 +383,7 @@ class FDPForVideoClassification(FDPPreTrainedModel):
             if constructed is not None and self.config.dynamic_image_loss_weight > 0:
                 target = self._dynamic_image_target(pixel_values, dynamic_image_targets, outputs)
                 losses["dynamic_image"] = F.mse_loss(constructed.float(), target)
-            # CODEPATH: every preset but `released`; the last form is the paper's, where no progress is told.
+            # CODEPATH: every preset but `released`; the last form is the paper's, used without `progress_targets`.
             if self.config.rank_loss_weight > 0 and progress_targets is not None:
                 losses["rank"] = progress_loss(outputs.rank_scores.float(), progress_targets, self.config.rank_margin)
             # CODEPATH: as above.
@@ -432,7 +432,7 @@ class FDPForVideoClassification(FDPPreTrainedModel):
         if not torch.compiler.is_compiling() and bool(((known < 0) | (known > 1)).any()):
             raise ValueError(
                 f"`action_unit_targets` must lie in [0, 1] or be NaN, but values from {float(known.min())} to "
-                f"{float(known.max())} were given; write NaN where nobody coded a unit."
+                f"{float(known.max())} were given; use NaN for units that were not coded."
             )
         return action_unit_loss(logits, labels)
 

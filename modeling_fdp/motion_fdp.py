@@ -1,15 +1,15 @@
-"""What a clip shows beyond its first frame, in closed form: the stabilised difference and the motion of the skin.
+"""Change since the first frame, in closed form: the stabilised difference and the motion of the skin.
 
-No weights. Three steps:
+Three steps without learned weights:
 
-1. The head is held still: of the motion from the first frame to every other, the affine part around the middle of the
-   face is what the head does, and every frame is read back along it.
-2. Over time, every pixel is split by least squares into a pulse, which rises and falls, and a drift, which goes one
-   way: a micro-expression is a pulse, head and light drift, and a constant, which is left out, takes most of the noise
-   of the first frame, which every difference to it repeats. The fitted curves are read at a few moments.
-3. Lucas-Kanade flow, by the gradients of the mean frame, turns these nearly noiseless pictures into motion.
+1. Stabilise the head: fit an affine motion, weighted around the face's centre, from the first to each later frame, and
+   warp that frame back.
+2. Fit every pixel over time, by least squares, with a pulse (rise and fall, as in a micro-expression), a drift (as of
+   head and light) and a constant. The constant is left out, because it absorbs most of the first frame's noise, which
+   is part of every difference to it. The fitted curves are sampled at a few moments.
+3. Estimate motion from these nearly noiseless pictures: Lucas-Kanade flow by the gradients of the mean frame.
 
-Our choice: the field's oldest finding is that motion tells expressions apart better than pixels do, and a small
+Our choice: the field's oldest finding is that motion separates expressions better than pixels, and a small
 network does not learn to divide by image gradients, nor to filter time, from two hundred clips (`docs/results.md`).
 
 Lengths are fractions of the image's side, so that a clip has much the same channels at every size from 64 pixels on.
@@ -28,7 +28,7 @@ from .configuration_fdp import MOTION_STRIDE as STRIDE
 
 Matrix = tuple[tuple[float, ...], ...]
 # Standard deviations: of the windows in which the head's motion and the skin's are constant, and of the window around
-# the middle of the face that says what the whole head does.
+# the face's centre in which the head's motion is fitted.
 HEAD_MOTION_WINDOW = 1 / 16
 MOTION_WINDOW = 1 / 24
 HEAD_WINDOW = 1 / 5
@@ -37,15 +37,16 @@ ITERATIONS = 2
 # Longest step of one iteration, and the motion that becomes tanh(1).
 LONGEST_STEP = 1.5 / 64
 MOTION_UNIT = 1 / 96
-# Added to the structure tensor of pixels in [-1, 1], gradients per pixel, at a side of 64: skin without texture keeps
-# still instead of following its noise.
+# Added to the structure tensor of pixels in [-1, 1], gradients per pixel, at a side of 64: skin without texture gets
+# no motion from noise.
 DAMPING = 2e-5
-# Half waves from the first frame to the last that make up a pulse: one puts the apex in the middle, two move it.
+# Half waves from the first frame to the last that make up a pulse: the first has its apex in the middle, the second
+# shifts it.
 HALF_WAVES = (1, 2)
 
 
 class Texture(NamedTuple):
-    """What Lucas-Kanade has to know of the picture whose motion it measures: gradients, inverse structure tensor."""
+    """Inputs of Lucas-Kanade steps, computed once per picture: gradients, inverse structure tensor."""
 
     gradient_x: torch.Tensor
     gradient_y: torch.Tensor
@@ -57,13 +58,13 @@ class Texture(NamedTuple):
 
 
 def stabilize(frames: torch.Tensor, anchor: int = 0) -> torch.Tensor:
-    """Holds the head still where one frame shows it.
+    """Warps all frames so that the head is where it is in one of them.
 
     Args:
         frames (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`): square, in
             [-1, 1]; colours are averaged.
         anchor (`int`, *optional*, defaults to 0): 0-based number of that frame. The middle one halves the largest
-            motion that the others have to be read back along.
+            motion by which others are warped.
 
     Returns:
         `torch.FloatTensor` of shape `(batch_size, num_frames, 1, height, width)`: single precision. Reliable where the
@@ -74,13 +75,13 @@ def stabilize(frames: torch.Tensor, anchor: int = 0) -> torch.Tensor:
     """
     if frames.shape[-1] % STRIDE**2:
         raise ValueError(
-            f"Frames must have a side that is a multiple of {STRIDE**2} pixels to hold the head still, but "
+            f"Frames must have a side that is a multiple of {STRIDE**2} pixels to stabilise the head, but "
             f"{frames.shape[-1]} was given; resize the frames."
         )
     # In single precision, also under autocast: half precision would round a motion of one gray level away.
     with torch.autocast(frames.device.type, enabled=False):
         planes = frames.float().mean(2)
-        # Half the resolution does: the head moves as one.
+        # Half the resolution suffices for the affine motion of the head.
         small = F.avg_pool2d(planes, STRIDE)
         fixed, others = small[:, anchor : anchor + 1], _without(small, anchor)
         texture = texture_of(fixed, HEAD_MOTION_WINDOW)
@@ -93,13 +94,13 @@ def stabilize(frames: torch.Tensor, anchor: int = 0) -> torch.Tensor:
 
 
 def motion_channels(frames: torch.Tensor, difference_gain: float, num_moments: int) -> torch.Tensor:
-    """Turns stabilised frames into what happened since the first one.
+    """Computes the change since the first of stabilised frames.
 
     Args:
         frames (`torch.FloatTensor` of shape `(batch_size, num_frames, 1, height, width)`): from `stabilize`, evenly
             spread in time.
         difference_gain (`float`): the difference is multiplied by this before tanh.
-        num_moments (`int`): moments at which the curves are read, evenly spread up to the last frame; at the first
+        num_moments (`int`): moments at which the curves are sampled, evenly spaced up to the last frame; at the first
             frame all curves are zero.
 
     Returns:
@@ -115,7 +116,7 @@ def motion_channels(frames: torch.Tensor, difference_gain: float, num_moments: i
         curves = fit.transpose(0, 1).flatten(0, 1) @ (planes - planes[:, :1]).flatten(2)
         difference = curves.unflatten(2, planes.shape[2:])
         motion = motion_behind(planes.mean(1, keepdim=True), difference)
-        # What is left of the head's motion, which the fit of all frames shows better than any of them.
+        # Remove the remaining head motion, which is estimated better from the fit of all frames than from one.
         motion = motion - affine_field(affine_motion(motion), side // STRIDE)
         shown = F.avg_pool2d(difference, STRIDE).unsqueeze(2) * difference_gain
         channels = torch.cat([shown, motion / (MOTION_UNIT * side)], dim=2)
@@ -125,11 +126,11 @@ def motion_channels(frames: torch.Tensor, difference_gain: float, num_moments: i
 
 @lru_cache(maxsize=32)
 def pulse_and_drift(num_frames: int, num_moments: int) -> tuple[Matrix, Matrix]:
-    """Weights that read pulse and drift of a curve off its samples, by least squares.
+    """Weights that compute pulse and drift of a curve from its samples, by least squares.
 
     Samples x_t, t from 0 to 1, are fitted by c + d t + sum_k a_k sin(k pi t). The pulse is the sum of sines, the drift
-    d t; c, mostly the noise of the sample that all others refer to, is left out. Plain numbers, so that every exporter
-    takes them for constants.
+    d t; c, mostly the noise of the sample that all others refer to, is left out. Python floats, so that every exporter
+    treats them as constants.
 
     Args:
         num_frames (`int`): samples, evenly spread over [0, 1]; at least 5.
@@ -143,7 +144,7 @@ def pulse_and_drift(num_frames: int, num_moments: int) -> tuple[Matrix, Matrix]:
     """
     if num_frames < MOTION_LEAST_FRAMES:
         raise ValueError(
-            f"A pulse is told from drift and noise by at least {MOTION_LEAST_FRAMES} frames, but {num_frames} were "
+            f"A pulse is separated from drift by at least {MOTION_LEAST_FRAMES} frames, but {num_frames} were "
             "given; sample more."
         )
     functions = [_constant, _linear, *(_half_waves(number) for number in HALF_WAVES)]
@@ -178,7 +179,8 @@ def texture_of(picture: torch.Tensor, window: float) -> Texture:
     """Prepares Lucas-Kanade steps.
 
     Args:
-        picture (`torch.FloatTensor` of shape `(batch_size, 1, height, width)`): whose content moves, in [-1, 1].
+        picture (`torch.FloatTensor` of shape `(batch_size, 1, height, width)`): picture whose motion is estimated, in
+            [-1, 1].
         window (`float`): standard deviation of the window in which motion is constant, as a fraction of the side.
 
     Returns:
@@ -202,10 +204,11 @@ def displacement(texture: Texture, change: torch.Tensor, so_far: torch.Tensor | 
 
     Args:
         texture (`Texture`): of the picture that moves.
-        change (`torch.FloatTensor` of shape `(batch_size, num_pictures, height, width)`): that picture minus what it
-            became, read back along the motion so far.
-        so_far (`torch.FloatTensor` of shape `(batch_size, num_pictures, 2, height / 2, width / 2)`, *optional*): what
-            earlier steps found; the damping pulls it back, or it would only slow the steps.
+        change (`torch.FloatTensor` of shape `(batch_size, num_pictures, height, width)`): that picture minus the later
+            one, warped back by the motion so far.
+        so_far (`torch.FloatTensor` of shape `(batch_size, num_pictures, 2, height / 2, width / 2)`, *optional*):
+            result of earlier steps, included in the damping term, so that damping acts on the total displacement, not
+            on each step.
 
     Returns:
         `torch.FloatTensor` of the shape of `so_far`: what to add to it, in pixels of the picture to the right and
@@ -222,11 +225,11 @@ def displacement(texture: Texture, change: torch.Tensor, so_far: torch.Tensor | 
 
 
 def motion_behind(picture: torch.Tensor, difference: torch.Tensor) -> torch.Tensor:
-    """The displacement that explains how a picture changes.
+    """Estimates the displacement behind a change of a picture.
 
     Args:
         picture (`torch.FloatTensor` of shape `(batch_size, 1, height, width)`): in [-1, 1].
-        difference (`torch.FloatTensor` of shape `(batch_size, num_pictures, height, width)`): what is added to it.
+        difference (`torch.FloatTensor` of shape `(batch_size, num_pictures, height, width)`): the change.
 
     Returns:
         `torch.FloatTensor` of shape `(batch_size, num_pictures, 2, height / 2, width / 2)`: pixels of the picture to
@@ -242,7 +245,7 @@ def motion_behind(picture: torch.Tensor, difference: torch.Tensor) -> torch.Tens
 
 
 def affine_motion(flow: torch.Tensor) -> torch.Tensor:
-    """The affine motion that fits a flow best around the middle of the image: what the whole head does.
+    """Fits an affine motion, the head's, to a flow around the middle of the image.
 
     Args:
         flow (`torch.FloatTensor` of shape `(batch_size, num_pictures, 2, height, width)`): pixels.
@@ -255,13 +258,13 @@ def affine_motion(flow: torch.Tensor) -> torch.Tensor:
     weight = torch.exp(-0.5 * (place / HEAD_WINDOW).square())
     weight = weight / weight.sum()
     slope = weight * place / (weight * place.square()).sum()
-    # The window is symmetric, so 1, x and y are orthogonal under it and the fit needs no equations solved.
+    # The window is symmetric, so 1, x and y are orthogonal under it, and no equations have to be solved.
     terms = [(weight, weight), (weight, slope), (slope, weight)]
     return torch.stack([torch.einsum("btchw,h,w->btc", flow, along_y, along_x) for along_y, along_x in terms], dim=-1)
 
 
 def affine_field(motion: torch.Tensor, side: int) -> torch.Tensor:
-    """Spreads affine motion over an image.
+    """Evaluates affine motion at every pixel.
 
     Args:
         motion (`torch.FloatTensor` of shape `(batch_size, num_pictures, 2, 3)`): from `affine_motion`.
@@ -276,10 +279,10 @@ def affine_field(motion: torch.Tensor, side: int) -> torch.Tensor:
 
 
 def resample(planes: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
-    """Reads planes where the flow points to; edges are repeated outside.
+    """Samples planes at positions displaced by the flow; edges are repeated outside.
 
     Args:
-        planes (`torch.FloatTensor` of shape `(batch_size, num_frames, height, width)`): what is read.
+        planes (`torch.FloatTensor` of shape `(batch_size, num_frames, height, width)`): planes to sample.
         flow (`torch.FloatTensor` of shape `(batch_size, num_frames, 2, height, width)`): pixels.
 
     Returns:
@@ -297,13 +300,13 @@ def resample(planes: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
 def smooth(planes: torch.Tensor, deviation: float, stride: int = 1) -> torch.Tensor:
     """Gaussian smoothing of square planes; the kernel is cut at three deviations and normalised at the edges.
 
-    Two matrix products: four times as fast on a CPU as a convolution of one channel.
+    Computed as two matrix products: four times as fast on a CPU as a convolution of one channel.
 
     Args:
-        planes (`torch.FloatTensor` of shape `(..., side, side)`): what is smoothed.
+        planes (`torch.FloatTensor` of shape `(..., side, side)`): planes to smooth.
         deviation (`float`): in cells of the planes.
-        stride (`int`, *optional*, defaults to 1): only every so manyth cell is computed, centred among those it stands
-            for.
+        stride (`int`, *optional*, defaults to 1): one cell is computed per block of `stride` x `stride`, at its
+            centre.
 
     Returns:
         `torch.FloatTensor` of shape `(..., side / stride, side / stride)`.

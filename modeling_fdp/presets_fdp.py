@@ -2,7 +2,7 @@
 
 from typing import Any
 
-# What the paper says of the network, at whatever width: raw frames, one ordinary convolution as stem, a global block
+# The network as the paper describes it, at any width: raw frames, one ordinary convolution as stem, a global block
 # at the end of every stage, a score per frame, ranked features pooled, and the dynamic image of the frames as given,
 # made from the representation alone. `docs/design/paper.md` lists what the paper leaves open.
 _PAPER: dict[str, Any] = {
@@ -64,7 +64,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "dynamic_image_decoder": "light",
         "decoder_size": 32,
     },
-    # The network that the authors' code builds, quirks included; the modules that it switches on say what they do.
+    # The network that the authors' code builds, quirks included; they are described in the modules concerned.
     "released": {
         "num_labels": 5,
         "num_frames": 8,

@@ -1,8 +1,8 @@
 """Rank scores of frames, the ranking loss, and the pooling of frame features over time.
 
 Rank pooling (Fernando et al., CVPR 2015) sums a clip up by the parameters d of a linear ranker that orders the running
-means V_t of its frame features by time. Here the search for d starts at the direction u of the shared rank scorer, and
-what the clip's own frames add to it is the representation: of a clip that stands still nothing is added.
+means V_t of its frame features by time. Here d is initialised with the direction u of the shared rank scorer, and the
+representation is d - u, rescaled: 0 for a still clip.
 """
 
 from collections.abc import Callable
@@ -38,11 +38,11 @@ def rank_hinge_loss(rank_scores: torch.Tensor, margin: float) -> torch.Tensor:
     """Mean over all pairs q > t of max(0, margin - s_q + s_t): later frames must score higher.
 
     The paper says that the ranking follows chronological order; whether it has this loss is unknown, and the released
-    code has none. It is RankSVM's, without the norm penalty, which weight decay supplies.
+    code has none. It is RankSVM's, without the norm penalty, for which weight decay stands in.
 
     Args:
         rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`): one score per frame.
-        margin (`float`): the least difference that costs nothing.
+        margin (`float`): the least difference with zero loss.
 
     Returns:
         `torch.FloatTensor` of shape `()`: not negative.
@@ -54,18 +54,18 @@ def rank_hinge_loss(rank_scores: torch.Tensor, margin: float) -> torch.Tensor:
 
 
 def progress_loss(rank_scores: torch.Tensor, progress: torch.Tensor, margin: float) -> torch.Tensor:
-    """Frames in which a movement has come further must score higher by as much, frames alike must score alike.
+    """Pairwise hinge that orders frames by the progress of the movement instead of time.
 
-    Mean over all pairs with progress p_q >= p_t of max(0, margin (p_q - p_t) - (s_q - s_t)). Per clip the scores or
-    their negatives count, whichever fit better: the sign of a curve is a rule, not learned.
+    Mean over all pairs with progress p_q >= p_t of max(0, margin (p_q - p_t) - (s_q - s_t)). Per clip the smaller loss
+    of the scores and their negatives counts, because the sign of a curve is set by a rule, not learned.
 
     Args:
         rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`): one score per frame.
-        progress (`torch.FloatTensor` of the same shape): from 0, at rest, to 1, at the apex; NaN where nobody knows.
-        margin (`float`): the difference of scores that rest and apex must have.
+        progress (`torch.FloatTensor` of the same shape): from 0, at rest, to 1, at the apex; NaN where unknown.
+        margin (`float`): required difference of scores between rest and apex.
 
     Returns:
-        `torch.FloatTensor` of shape `()`: not negative; 0 where nothing is known.
+        `torch.FloatTensor` of shape `()`: not negative; 0 if no progress is known.
     """
     known = ~progress.isnan()
     progress = progress.nan_to_num()
@@ -77,7 +77,7 @@ def progress_loss(rank_scores: torch.Tensor, progress: torch.Tensor, margin: flo
 
 
 def scores_per_frame(rank_scores: torch.Tensor, num_frames: int) -> torch.Tensor:
-    """Reads scores of moments at the times of frames.
+    """Interpolates scores of moments at the times of frames.
 
     Args:
         rank_scores (`torch.FloatTensor` of shape `(batch_size, num_moments)`): scores at 1 / num_moments, ... 1 of the
@@ -96,7 +96,7 @@ def scores_per_frame(rank_scores: torch.Tensor, num_frames: int) -> torch.Tensor
 
 
 def _pull_of_pairs(rank_scores: torch.Tensor, margin: float) -> torch.Tensor:
-    """How the pairs q > t pull at the frames: sum of a_qt on q, minus the same on t; they sum to 0 over the clip.
+    """Weights of the frames from all pairs q > t: sum of a_qt on q, minus the same on t; they sum to 0 over the clip.
 
     a_qt = how far the pair violates the margin, the hinge's slope made smooth by a sigmoid.
     """
@@ -121,8 +121,8 @@ def rank_pair_weights(rank_scores: torch.Tensor, margin: float) -> torch.Tensor:
     """Weights over raw frames from one step of RankSVM, started at the scorer's own scores.
 
     The step is sum over q > t of a_qt (V_q - V_t). With equal scores every pair counts alike, and the result is
-    approximate rank pooling in closed form; once a pair is ordered well it fades, as a pair beyond the margin does in
-    a support vector machine.
+    approximate rank pooling in closed form; the weight of a pair falls once it is ordered well, as beyond the margin
+    of a support vector machine.
 
     Args:
         rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`): scores of the running means.
@@ -140,7 +140,7 @@ def fitted_ranker_weights(
     """Weights over raw frames that make up the linear ranker of a clip.
 
     The ranker is d = u + sum_t b_t V_t. Its smooth hinge over all pairs is lowered by gradient descent from b = 0, and
-    the few steps take the place of the norm penalty of RankSVM. It needs the products of the V_t among each other
+    the small number of steps replaces the norm penalty of RankSVM. It needs the products of the V_t among each other
     only, so that a step costs num_frames squared operations per clip. One step is `rank_pair_weights`.
 
     Args:
@@ -152,12 +152,12 @@ def fitted_ranker_weights(
     Returns:
         `torch.FloatTensor` of shape `(batch_size, num_frames)`: they sum to 0, their absolute values to 2.
     """
-    # Half precision would lose what differs between two almost equal frames.
+    # Half precision would lose the difference of two almost equal frames.
     with torch.autocast(features.device.type, enabled=False):
         vectors = running_mean(features.flatten(2).float())
         vectors = vectors - vectors.mean(1, keepdim=True)
         products = vectors @ vectors.transpose(1, 2)
-        # A clip's own motion is the unit of its features: no clip needs more or shorter steps than another.
+        # Features are scaled by the clip's own motion, so that one step size fits all clips.
         products = products / vectors.square().sum(2).mean(1).clamp(min=1e-12)[:, None, None]
         num_pairs = rank_scores.shape[1] * (rank_scores.shape[1] - 1) / 2
         smoothed_weights, scores = torch.zeros_like(rank_scores), rank_scores
@@ -172,7 +172,7 @@ class FDPRankScorer(nn.Module):
     """s_t = <u, V_t> or <u, F_t>: one direction, shared by all clips, along which frame features grow with time.
 
     Paper: "a rank scorer gives a rank score for each frame-level feature", which is F_t. Released code: no such
-    module. Here u acts on the map that the frame keeps, averaged over the cells of a grid, or on its running mean.
+    module. Here u acts on the frame's feature map, averaged over the cells of a grid, or on its running mean.
     """
 
     def __init__(self, config: FDPConfig) -> None:
@@ -213,7 +213,7 @@ def closed_form_rank_scores(features: torch.Tensor) -> torch.Tensor:
 
 
 def _scores_of_running_means(rank_scores: torch.Tensor, config: FDPConfig) -> torch.Tensor:
-    """<u, V_t> in float32 from what the scorer gives; it is linear, so the mean of scores is the score of the mean."""
+    """<u, V_t> in float32 from the scorer's output; it is linear, so the mean of scores is the score of the mean."""
     scores = rank_scores.float()
     return scores if config.rank_smoothing == "running_mean" else running_mean(scores)
 
@@ -246,7 +246,7 @@ def _interleaved(features: torch.Tensor) -> torch.Tensor:
 
 
 class _Kernel(NamedTuple):
-    """How a 3-D convolution pools: which of its three axes it takes for time, and how features are laid out for it."""
+    """How a 3-D convolution pools: which of its three axes is time, and the layout of the features."""
 
     time_axis: int
     layout: Callable[[torch.Tensor], torch.Tensor]
@@ -274,7 +274,7 @@ class FDPTemporalPooling(nn.Module):
     - `rank_pooling`: a ranker fitted to the clip's own frames, see `fitted_ranker_weights`;
     - `closed_form`: approximate rank pooling, no parameters;
     - `score_weighted`: softmax of the rank scores;
-    - `temporal_convolution`: a 3-D convolution as deep as the frames or moments, over the true time axis;
+    - `temporal_convolution`: a 3-D convolution over all frames or moments, along the true time axis;
     - `interleaved_convolution`: the released code. It reshapes (frames, side * side) to (side, side, frames) without
       moving the axis, so that its "time" is eight neighbouring numbers of one frame, and frame t fills a band of rows.
     """

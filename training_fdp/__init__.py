@@ -1,1 +1,1 @@
-"""Training: corpora, folds, the loop, runs, and what becomes of a checkpoint."""
+"""Training: corpora, folds, the loop, runs, and the use of checkpoints."""

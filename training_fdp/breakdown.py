@@ -1,4 +1,4 @@
-"""`python -m training_fdp.breakdown`: what makes rendered clips hard, by their ground truth."""
+"""`python -m training_fdp.breakdown`: accuracy on rendered clips by their ground truth."""
 
 import argparse
 import re
@@ -13,15 +13,15 @@ from hub_datasets.synthetic.layouts import TRUTH_FOLDER
 from training_fdp.cli import run_main, say
 from training_fdp.errors import ConfigError
 
-# A row of the table holds at least so many clips.
+# Least number of clips in a row of the table.
 MIN_CLIPS = 4
-# A lid that closes at least so far, of 0 to 1, is a blink that a viewer notices.
+# Lid closure, 0 to 1, from which a viewer notices a blink.
 BLINK = 0.3
 NUM_PARTS = 3
 
 
 def clip_facts(data_dir: Path, clip_ids: Sequence[str]) -> pd.DataFrame:
-    """Read what the ground truth of a corpus in the layout `synthetic` says of clips.
+    """Read the ground truth of clips of a corpus in the layout `synthetic`.
 
     Args:
         data_dir (`Path`): The corpus, with `ground_truth/`.
@@ -39,13 +39,13 @@ def clip_facts(data_dir: Path, clip_ids: Sequence[str]) -> pd.DataFrame:
 
 
 def _facts(data_dir: Path, clip_id: str) -> dict[str, object]:
-    found = re.fullmatch(r"synthetic/([^/]+)/([^/]+)/(\d+)", clip_id)
-    if found is None:
+    match = re.fullmatch(r"synthetic/([^/]+)/([^/]+)/(\d+)", clip_id)
+    if match is None:
         raise ConfigError(
-            f"only clips of the corpus synthetic have a ground truth to be found by name, but this run has {clip_id}; "
+            f"only clips of the corpus synthetic have a ground truth named after them, but this run has {clip_id}; "
             "give runs on --corpus synthetic"
         )
-    subject, recording, onset = found.groups()
+    subject, recording, onset = match.groups()
     path = data_dir / TRUTH_FOLDER / f"{subject}_{recording}.npz"
     try:
         with np.load(path) as archive:
@@ -60,7 +60,7 @@ def _facts(data_dir: Path, clip_id: str) -> dict[str, object]:
         raise ConfigError(f"{path} has no event that begins at frame {onset}; give the corpus of these predictions")
     first, _, last = truth["event_frames"][events[0]]
     units = set(re.findall(r"\d+", str(truth["event_action_units"][events[0]])))
-    # Of both sides, L4 and R4; a mouth that speaks meanwhile is another unit's.
+    # Units of both sides, as L4 and R4; a mouth that speaks at the same time is not the event's.
     shown = [name[1:] in units for name in truth["curve_names"]]
     return {
         "motion": truth["curves"][first : last + 1, shown].max(),
@@ -75,8 +75,8 @@ def breakdown_table(accuracy: Mapping[str, pd.Series], facts: pd.DataFrame) -> s
     """Lay out the accuracy of several runs by groups of clips as Markdown.
 
     Args:
-        accuracy (`Mapping[str, pandas.Series]`): By run, how often each clip was right, 0 to 1.
-        facts (`pandas.DataFrame`): Of the same clips; see [`clip_facts`].
+        accuracy (`Mapping[str, pandas.Series]`): By run, share of seeds that classify each clip correctly, 0 to 1.
+        facts (`pandas.DataFrame`): Ground truth of the same clips, from [`clip_facts`].
 
     Returns:
         `str`: One line per third of motion and of turn, with and without a blink, per action units and emotion that
@@ -84,7 +84,7 @@ def breakdown_table(accuracy: Mapping[str, pd.Series], facts: pd.DataFrame) -> s
     """
     groups: list[tuple[str, pd.Index]] = [("all", facts.index)]
     for name, unit in (("motion", "px"), ("turn", "degrees")):
-        # By rank, so that equal values make parts too.
+        # By rank, so that equal values are divided as well.
         parts = pd.qcut(facts[name].rank(method="first"), min(NUM_PARTS, len(facts)), labels=False)
         for _, values in facts[name].groupby(parts):
             groups.append((f"{name} {values.min():.2f} to {values.max():.2f} {unit}", values.index))
@@ -98,7 +98,7 @@ def breakdown_table(accuracy: Mapping[str, pd.Series], facts: pd.DataFrame) -> s
     groups.append(("other units", rare))
     header = ["clips", "number", *accuracy]
     rows = [
-        [name, str(len(clips)), *(f"{found[clips].mean():.2f}" for found in accuracy.values())]
+        [name, str(len(clips)), *(f"{shares[clips].mean():.2f}" for shares in accuracy.values())]
         for name, clips in groups
         if len(clips)
     ]
@@ -106,7 +106,7 @@ def breakdown_table(accuracy: Mapping[str, pd.Series], facts: pd.DataFrame) -> s
 
 
 def run_accuracy(run: Path) -> pd.Series:
-    """Read how often a run was right about each clip, over its seeds.
+    """Compute each clip's share of correct predictions over the seeds of a run.
 
     Args:
         run (`Path`): Folder with predictions.csv.
@@ -137,8 +137,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     accuracy = {str(run): run_accuracy(run) for run in options.runs}
     first = accuracy[str(options.runs[0])]
-    for name, found in accuracy.items():
-        if not found.index.equals(first.index):
+    for name, shares in accuracy.items():
+        if not shares.index.equals(first.index):
             raise ConfigError(f"runs are compared on the same clips, but {options.runs[0]} and {name} have other ones")
     say(breakdown_table(accuracy, clip_facts(options.data_dir, list(first.index))))
     return 0

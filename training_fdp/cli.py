@@ -1,4 +1,4 @@
-"""What every command line shares: user errors become one sentence and exit code 2, never a traceback."""
+"""Helpers of all command lines: user errors become one sentence and exit code 2, without a traceback."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from training_fdp.errors import ConfigError, Interrupted
 USER_ERROR_EXIT_CODE = 2
 # The shell's own convention for a process ended by Ctrl-C (128 + SIGINT).
 INTERRUPTED_EXIT_CODE = 130
-# EX_TEMPFAIL of sysexits.h: a scheduler asked the run to stop, and the same command goes on.
+# EX_TEMPFAIL of sysexits.h: a scheduler stopped the run, and the same command resumes it.
 STOPPED_EXIT_CODE = 75
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
@@ -25,7 +25,7 @@ _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 def user_facing_errors() -> tuple[type[Exception], ...]:
     """Return the error classes whose message is written for the user.
 
-    They are looked up only once something failed, so a `--help` never pays for the imports.
+    They are imported only after a failure, so that `--help` stays fast.
     """
     from hub_datasets.errors import CorpusError
     from processing_fdp.crop_geometry_fdp import FaceNotFoundError
@@ -36,7 +36,7 @@ def user_facing_errors() -> tuple[type[Exception], ...]:
 
 
 def is_main_process() -> bool:
-    """Tell whether this process is the one that talks (rank 0, or the only one)."""
+    """Tell whether this process prints (rank 0, or the only one)."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -62,10 +62,10 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
     try:
         code = main() or 0
     except KeyboardInterrupt:
-        _complain("interrupted; run the same command again, a training goes on from its last checkpoint")
+        _complain("interrupted; run the same command again to resume a training from its last checkpoint")
         code = INTERRUPTED_EXIT_CODE
     except Interrupted as stop:
-        _complain(f"{stop}; the same command goes on from there")
+        _complain(f"{stop}; the same command resumes from there")
         code = STOPPED_EXIT_CODE
     except (ValueError, RuntimeError, OSError) as error:
         if not isinstance(error, user_facing_errors()) and not _is_file_system_refusal(error):
@@ -76,16 +76,16 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
 
 
 def _is_file_system_refusal(error: Exception) -> bool:
-    """A full disk, a read-only folder: the user's to mend, whoever raised it."""
+    """Whether the file system refused, e.g. a full disk or a read-only folder, which the user can change."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT)
 
 
 def _sentence(error: Exception) -> str:
     """The message on one line, without the quoting that some errors add."""
     if isinstance(error, OSError) and error.errno is not None and error.strerror:
-        # A write into an open file that finds no room does not say which.
-        place = f": {error.filename}" if error.filename else ""
-        return f"{error.strerror}{place}; free some space there or choose another folder"
+        # A write into an open file on a full disk names no file.
+        name = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror}{name}; free some space there or choose another folder"
     return " ".join(str(error).split())
 
 
@@ -109,7 +109,7 @@ def read_pairs(option: str, items: Sequence[str]) -> dict[str, Any]:
     Raises:
         ConfigError: an entry without `=`.
     """
-    import yaml  # only where there is something to read
+    import yaml  # imported only if needed
 
     values: dict[str, Any] = {}
     for item in items:
@@ -122,10 +122,10 @@ def read_pairs(option: str, items: Sequence[str]) -> dict[str, Any]:
 
 
 class ComplainingParser(argparse.ArgumentParser):
-    """A parser whose complaints are errors that a command prints in one sentence."""
+    """A parser that raises `ConfigError` instead of exiting."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise the complaint.
+        """Raise the message as an error.
 
         Raises:
             ConfigError: always.
@@ -142,7 +142,7 @@ def option_parser(groups: Iterable[type], prog: str, description: str) -> Any:
         description (`str`): What it does.
 
     Returns:
-        `HfArgumentParser`: complains by `ConfigError`; `parse_args_into_dataclasses` returns instances of the groups.
+        `HfArgumentParser`: raises `ConfigError`; `parse_args_into_dataclasses` returns instances of the groups.
     """
     from transformers import HfArgumentParser
 
@@ -162,7 +162,7 @@ def option_parser(groups: Iterable[type], prog: str, description: str) -> Any:
 
 
 def _plain(group: type) -> type:
-    """The same options with their help alone: HfArgumentParser hands all metadata of a field on to argparse."""
+    """The same options with help as their only metadata, because HfArgumentParser passes all of it to argparse."""
     hints = get_type_hints(group)
     entries = []
     for entry in fields(group):

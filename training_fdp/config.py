@@ -1,4 +1,4 @@
-"""Settings of a run: options of several rooms that are one command line, one YAML recipe and one record."""
+"""Settings of a run: options of several rooms as one command line, one YAML recipe and one record."""
 
 import argparse
 import dataclasses
@@ -20,13 +20,13 @@ from training_fdp.methods.registry import get_method
 
 RECIPES_FOLDER = Path(__file__).parent / "recipes"
 DEFAULT_METHOD = "fdp"
-# What a settings file cannot say of itself.
+# Options that a settings file may not contain.
 _NOT_IN_FILES = frozenset({"recipe", "config", "collect"})
 
 
 @dataclass
 class RunOptions:
-    """How a run is carried out; none of it decides a number."""
+    """How a run is carried out; no option here changes a figure."""
 
     output_dir: str | None = option(None, "OUT: results, figures and one folder per fold.", decides="nothing")
     recipe: str | None = option(
@@ -55,14 +55,14 @@ class RunOptions:
 
 @dataclass
 class TrainConfig:
-    """All settings of one run, each group beside the code that obeys it.
+    """All settings of one run; each group is defined beside the code that uses it.
 
     Args:
         data (`DataOptions`): Which clips there are, and how they are read and aligned.
-        batches (`BatchOptions`): What a batch holds of a clip.
+        batches (`BatchOptions`): Frames, normalisation and augmentation of the clips in a batch.
         protocol (`ProtocolOptions`): Who is held out.
-        network (`NetworkOptions`): Which network, from which weights.
-        method (`Any`): Options of that network's method alone.
+        network (`NetworkOptions`): Network and initial weights.
+        method (`Any`): Options of the method alone.
         training (`TrainingOptions`): How every fold is trained.
         run (`RunOptions`): How the run is carried out.
 
@@ -79,14 +79,14 @@ class TrainConfig:
     run: RunOptions = field(default_factory=RunOptions)
 
     def __post_init__(self) -> None:
-        """Check what several groups must agree on; what depends on the data is checked where the data are."""
+        """Check options of several groups against each other; `prepare_run` checks what depends on the clips."""
         if self.method is None:
             self.method = get_method(self.network.method).options_class()
         get_method(self.network.method).check_options(self.method, self.network.init_from)
         steps = self.training.max_steps
         if steps is not None and steps < (1 if self.network.init_from is None else 0):
             raise ConfigError(
-                "--max_steps must be a whole number from 1 on, or 0 to judge the checkpoint of --init_from as it is, "
+                "--max_steps must be a whole number from 1 on, or 0 to evaluate the checkpoint of --init_from alone, "
                 f"got {steps}; change it and run again"
             )
         if self.protocol.protocol == NO_PROTOCOL and not self.run.final_model:
@@ -95,13 +95,13 @@ class TrainConfig:
             )
         if (self.protocol.protocol == "cross_corpus") != bool(self.data.test_corpus):
             raise ConfigError(
-                "--test_corpus belongs to --protocol cross_corpus and to no other, got protocol "
+                "--test_corpus is used with --protocol cross_corpus only, got protocol "
                 f"'{self.protocol.protocol}' with test corpora {self.data.test_corpus}; give both or neither"
             )
 
     @classmethod
     def of(cls, settings: Mapping[str, Any] | None = None, /, **more: Any) -> "TrainConfig":
-        """Build the settings from option names alone (`TrainConfig`); what is not named keeps its default.
+        """Build the settings from options by name (`TrainConfig`); all others have their defaults.
 
         Raises:
             ConfigError: an option that does not exist, or that contradicts another one.
@@ -127,16 +127,16 @@ class TrainConfig:
         return {name: value for group in self.groups for name, value in dataclasses.asdict(group).items()}
 
     def identity(self, decides: Sequence[Decides] = ("clips", "learning")) -> dict[str, Any]:
-        """Return the settings that decide the numbers (`dict`), as they are compared with an existing OUT.
+        """Return the settings that decide the figures (`dict`), for comparison with an existing OUT.
 
         Args:
-            decides (`Sequence[str]`, *optional*): `("clips",)` for the figures of what is not trained by gradient.
+            decides (`Sequence[str]`, *optional*): `("clips",)` for baselines that are not trained by gradient.
         """
         return {name: value for group in self.groups for name, value in decisive_settings(group, decides).items()}
 
 
 def option_groups(method: str) -> dict[str, type]:
-    """Return the dataclasses that make up the command line with a method (`dict[str, type]`), by section.
+    """Return the dataclasses of a method's command line (`dict[str, type]`), by section.
 
     Raises:
         ConfigError: no method has that name.
@@ -186,7 +186,7 @@ def parse_train_config(arguments: Sequence[str]) -> TrainConfig:
     namespace = parser.parse_args(tokens)
     namespace.method, namespace.recipe = method, named.recipe
     if namespace.init_from is not None:
-        # A recipe's preset says nothing about the checkpoint.
+        # A recipe's preset does not apply to the checkpoint's network.
         for name, value in get_method(method).start_options.items():
             if not (_names(arguments, name) or name in chosen):
                 setattr(namespace, name, value)
@@ -197,12 +197,12 @@ def parse_train_config(arguments: Sequence[str]) -> TrainConfig:
     if config.run.collect is None and not config.data.corpus:
         raise ConfigError(f"--corpus is missing; name one, for example --corpus synthetic (got {list(arguments)})")
     if config.run.collect is None and config.run.output_dir is None:
-        raise ConfigError("--output_dir is missing; name the folder that shall hold the results")
+        raise ConfigError("--output_dir is missing; name a folder for the results")
     return config
 
 
 def _sources(arguments: Sequence[str]) -> argparse.Namespace:
-    """What decides which options there are: the method, the recipe and the settings file."""
+    """Parse the options on which the parser depends: method, recipe and settings file."""
     parser = ComplainingParser(add_help=False, allow_abbrev=False)
     for name in ("method", "recipe", "config"):
         parser.add_argument(f"--{name}")
@@ -210,7 +210,7 @@ def _sources(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _asks_for_epochs(arguments: Sequence[str], chosen: Mapping[str, Any]) -> bool:
-    """Whether the last source that says how long to train says it in epochs: it wins over earlier `max_steps`."""
+    """Whether the last source with a training length gives `epochs`, which then override earlier `max_steps`."""
     if _names(arguments, "max_steps"):
         return False
     if _names(arguments, "epochs"):
@@ -240,7 +240,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     """Read a YAML file of settings (`dict`), flat or with the sections of [`TrainConfig`].
 
     Raises:
-        ConfigError: the file cannot be read, is not a mapping, or says one option twice.
+        ConfigError: the file cannot be read, is not a mapping, or gives one option twice.
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))

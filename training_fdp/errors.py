@@ -1,4 +1,4 @@
-"""Errors of training and publishing that a user can act on; those of settings and splits are the evaluation's."""
+"""Errors of training and publishing that a user can act on; those of settings and splits are in `evaluation_fdp`."""
 
 from evaluation_fdp.errors import ConfigError, ProtocolError, UserError
 
@@ -10,11 +10,11 @@ class TrainingError(UserError, RuntimeError):
 
 
 class PublishError(UserError, ValueError):
-    """A checkpoint, or what lies beside it, that must not or cannot go to the Hub as it is."""
+    """A checkpoint folder that must not or cannot be uploaded to the Hub."""
 
 
 class Interrupted(BaseException):
-    """The run was asked to stop and has saved its state.
+    """The run was stopped by a signal and has saved its state.
 
-    Not an `Exception`, as `KeyboardInterrupt` is none: no handler of a fold's failure may take it for one.
+    Not an `Exception`, like `KeyboardInterrupt`, so that handlers of a failed fold do not catch it.
     """

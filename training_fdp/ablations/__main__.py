@@ -23,10 +23,10 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[
         nargs="+",
         default=[],
         metavar="NAME=VALUE",
-        help="options of the synthetic corpus that the group `pretraining` learns first, for example "
+        help="options of the synthetic corpus of the group `pretraining`, for example "
         "face_model=FACES difficulty=medium fps=60 size=128; this group takes hours and runs only when named",
     )
-    parser.add_argument("--docs", type=Path, help="Markdown file whose block `ablations` takes the table")
+    parser.add_argument("--docs", type=Path, help="Markdown file whose block `ablations` is replaced by the table")
     return parser.parse_known_args(arguments)
 
 
@@ -48,7 +48,7 @@ def main() -> int:
     if REFERENCE not in results:
         raise TrainingError("the table needs the reference, but no fold of it is finished; the messages above say why")
     table = ablation_table(results, Path(str(parse_train_config(rest).run.output_dir)))
-    print(table)  # noqa: T201 - the command line's own voice
+    print(table)  # noqa: T201 - output of the command
     if options.docs is not None:
         write_block(options.docs, "ablations", table)
     return 0

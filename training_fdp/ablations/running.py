@@ -1,4 +1,4 @@
-"""Every variant is a run of the main program in its own folder: resumable, with all its records and figures."""
+"""Runs the variants, each as a run of train.py in its own folder: resumable, with all records and figures."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 def choose_variants(names: Sequence[str], groups: Sequence[str]) -> list[str]:
     """Return the variants to run (`list[str]`): those named and those of the groups, the reference always first.
 
-    What renders and learns clips of other people first takes hours, and is chosen by name or group only.
+    Variants with a pretraining take hours, so they run only when named, themselves or by their group.
 
     Raises:
         ConfigError: a variant or a group that does not exist.
@@ -43,8 +43,8 @@ def choose_variants(names: Sequence[str], groups: Sequence[str]) -> list[str]:
     return [name for name in VARIANTS if name in wanted]
 
 
-def variant_arguments(config: TrainConfig, variant: Variant, place: Path) -> list[str]:
-    """Return what a variant adds to the command line (`list[str]`): the last value of an option wins."""
+def variant_arguments(config: TrainConfig, variant: Variant, folder: Path) -> list[str]:
+    """Return the arguments that a variant appends (`list[str]`): the last value of an option wins."""
     model = dict(variant.model)
     if variant.global_depth is not None:
         num_stages = len(_network(config).local_depths)
@@ -53,13 +53,13 @@ def variant_arguments(config: TrainConfig, variant: Variant, place: Path) -> lis
         **variant.settings,
         "model_overrides": [*config.network.model_overrides, *_pairs(model)],
         "processor_overrides": [*config.data.processor_overrides, *_pairs(variant.processor)],
-        "output_dir": str(place),
+        "output_dir": str(folder),
         "final_model": False,
     }
     if variant.pretraining is not None:
-        settings["init_from"] = str(pretraining_place(variant.pretraining, place.parent) / FINAL_FOLD)
+        settings["init_from"] = str(pretraining_place(variant.pretraining, folder.parent) / FINAL_FOLD)
         if variant.settings.get("max_steps") == 0:
-            settings["seeds"] = [config.protocol.seed]  # nothing is drawn, so that seeds would repeat one figure
+            settings["seeds"] = [config.protocol.seed]  # nothing is random, so all seeds give one figure
     return _as_arguments(settings)
 
 
@@ -69,17 +69,17 @@ def pretraining_place(pretraining: Pretraining, root: Path) -> Path:
 
 
 def pretraining_arguments(
-    config: TrainConfig, pretraining: Pretraining, options: Sequence[str], place: Path
+    config: TrainConfig, pretraining: Pretraining, options: Sequence[str], folder: Path
 ) -> list[str]:
-    """Return the command line (`list[str]`) of the run that a variant takes its weights from.
+    """Return the command line (`list[str]`) of a variant's pretraining.
 
-    The network, its input and what the machine needs are the reference's, the training is that of docs/results.md.
+    Network, input and machine settings are the reference's, the training is that of docs/results.md.
 
     Args:
         config (`TrainConfig`): The reference.
         pretraining (`Pretraining`): Which clips.
         options (`Sequence[str]`): Options of the synthetic corpus as NAME=VALUE (`face_model=...`, `difficulty=...`).
-        place (`Path`): Its OUT.
+        folder (`Path`): Its OUT.
     """
     kept = (
         "label_set", "preset", "num_frames", "image_size", "model_overrides", "processor_overrides", "seed",
@@ -94,15 +94,15 @@ def pretraining_arguments(
         "batch_size": 32,
         "learning_rate": 2e-3,
         **{name: value for name, value in config.flat().items() if name in kept},
-        "output_dir": str(place),
+        "output_dir": str(folder),
     }
     return _as_arguments(settings)
 
 
 def repeats_reference(config: TrainConfig, variant: TrainConfig) -> bool:
-    """Return whether a variant sets what the reference has anyway (`bool`), so that its run would be the same.
+    """Return whether a variant equals the reference (`bool`), so that its run would be the same.
 
-    With `--init_from` the checkpoint holds half of the settings, and every variant counts as another one.
+    With `--init_from` settings of the checkpoint are unknown here, so every variant counts as different.
     """
     return (
         config.network.init_from is None
@@ -114,28 +114,28 @@ def repeats_reference(config: TrainConfig, variant: TrainConfig) -> bool:
 def run_variants(
     arguments: Sequence[str], names: Iterable[str], pretraining_options: Sequence[str] = ()
 ) -> dict[str, Results]:
-    """Run variants one after the other into OUT/<name>/; what is finished there is not run again.
+    """Run variants one after the other into OUT/<name>/; finished folds are not run again.
 
-    A variant that the reference is already, such as `size_tiny` of the preset `tiny`, gets no row.
+    A variant that equals the reference, e.g. `size_tiny` with the preset `tiny`, gets no row.
 
     Args:
         arguments (`Sequence[str]`): Options of `train.py`: the reference.
         names (`Iterable[str]`): Keys of `VARIANTS`.
-        pretraining_options (`Sequence[str]`, *optional*): Options of the synthetic corpus that variants with a
-            pretraining learn first, as NAME=VALUE.
+        pretraining_options (`Sequence[str]`, *optional*): Options of the synthetic corpus of pretrainings, as
+            NAME=VALUE.
 
     Returns:
-        `dict[str, Results]`: By name the results of every variant with a finished fold.
+        `dict[str, Results]`: Results by name of every variant with a finished fold.
     """
     config = parse_train_config(arguments)
     root = Path(str(config.run.output_dir))
     for name in names:
         pretraining = VARIANTS[name].pretraining
         if pretraining is not None:
-            place = pretraining_place(pretraining, root)
-            first = pretraining_arguments(config, pretraining, pretraining_options, place)
+            folder = pretraining_place(pretraining, root)
+            first = pretraining_arguments(config, pretraining, pretraining_options, folder)
             if _run_unfinished(first):
-                logger.warning("%s is unfinished, and ablation %s waits for it; run it again", place.name, name)
+                logger.warning("%s is unfinished, and ablation %s waits for it; run it again", folder.name, name)
                 continue
         changed = [*arguments, *variant_arguments(config, VARIANTS[name], root / name)]
         if name != REFERENCE and repeats_reference(config, parse_train_config(changed)):
@@ -148,14 +148,14 @@ def run_variants(
 
 
 def _run_unfinished(arguments: Sequence[str]) -> int:
-    """Run the main program unless it has nothing left to do; return its exit code."""
+    """Run train.py unless the run is finished; return the exit code."""
     config = parse_train_config(arguments)
     code = report_if_finished(config, arguments)
     return run(config, arguments) if code is None else code
 
 
 def read_variants(root: Path) -> dict[str, Results]:
-    """Return the results (`dict[str, Results]`) of all variants that lie in OUT, in the order of the grid."""
+    """Return the results (`dict[str, Results]`) of all variants in OUT, in the order of `VARIANTS`."""
     paths = {name: root / name / RESULTS_NAME for name in VARIANTS}
     return {name: read_results(path) for name, path in paths.items() if path.exists()}
 
@@ -163,23 +163,23 @@ def read_variants(root: Path) -> dict[str, Results]:
 def ablation_table(results: Mapping[str, Results], root: Path | None = None) -> str:
     """Lay out the reference and every variant as one Markdown table, question by question.
 
-    Beside the emotion it shows what else the network answers: the mean squared error of the constructed dynamic images
-    as a share of constant gray's, and how well the rank scores follow time (Kendall's tau).
+    Beside the emotion it shows the mean squared error of the constructed dynamic images as a share of constant gray's,
+    and Kendall's tau of the rank scores with time.
 
     Args:
         results (`Mapping[str, Results]`): Results by name of the variant.
         root (`Path`, *optional*): OUT, whose predictions give each difference its 95% interval over subjects.
 
     Returns:
-        `str`: The table, and below it what choosing epochs by test clips inflates.
+        `str`: The table, and below it the inflation by choosing epochs on test clips.
     """
     rows = {name: results[name] for name in VARIANTS if name in results}
     titles = {name: (f"{VARIANTS[name].group}: " if name != REFERENCE else "") + VARIANTS[name].title for name in rows}
     images, ranks = {}, {}
-    for name, found in rows.items():
-        if found.benchmark is None:
+    for name, row in rows.items():
+        if row.benchmark is None:
             continue
-        answers = {answer: values.mean for answer, values in found.benchmark.answers.items()}
+        answers = {answer: values.mean for answer, values in row.benchmark.answers.items()}
         if "dynamic_image_mse" in answers:
             images[name] = f"{answers['dynamic_image_mse'] / answers['dynamic_image_mse_constant']:.2f}"
         if "rank_kendall_tau" in answers:
@@ -187,12 +187,12 @@ def ablation_table(results: Mapping[str, Results], root: Path | None = None) -> 
     columns = {"dynamic image: error, gray = 1": images, "Kendall's tau": ranks}
     differences = {} if root is None else paired_differences(rows, {name: root / name for name in rows}, REFERENCE)
     table = comparison_table(rows, titles, REFERENCE, columns, differences)
-    inflated = [_literature(found.benchmark) for found in rows.values() if found.benchmark is not None]
+    inflated = [_literature(row.benchmark) for row in rows.values() if row.benchmark is not None]
     return "\n\n".join([table, *filter(None, inflated)])
 
 
 def _training(config: TrainConfig) -> tuple[dict[str, Any], ...]:
-    """What decides the numbers of a run from scratch, however its command line spells it."""
+    """Normalised settings that decide the figures of a run from scratch."""
     model = _network(config)
     overrides = read_pairs("processor_overrides", config.data.processor_overrides)
     processor = build_processor(overrides, model.num_frames, model.image_size)
@@ -202,7 +202,7 @@ def _training(config: TrainConfig) -> tuple[dict[str, Any], ...]:
 
 
 def _network(config: TrainConfig) -> Any:
-    """The network of a run from scratch, whatever its classes are called."""
+    """The network of a run from scratch, without class names."""
     method = get_method(config.network.method)(config.method)
     return method.configure(NetworkRequest(("any",), config.network.overrides))
 
@@ -218,7 +218,7 @@ def _literature(benchmark: Benchmark) -> str:
 
 
 def _as_arguments(settings: Mapping[str, Any]) -> list[str]:
-    """Write settings as options of `train.py`; what is `None` or empty is left out."""
+    """Write settings as options of `train.py`; `None` and empty values are left out."""
     arguments: list[str] = []
     for name, value in settings.items():
         values = value if isinstance(value, list) else [value]

@@ -1,4 +1,4 @@
-"""What is varied: each variant is the reference with a few settings changed."""
+"""The variants: each is the reference with a few settings changed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,11 +9,11 @@ REFERENCE = "reference"
 
 @dataclass(frozen=True)
 class Pretraining:
-    """A run on rendered clips of other people that comes first and gives a variant its weights.
+    """A run on rendered clips of other people whose weights initialise a variant.
 
     Args:
-        num_clips (`int`): How many, ten of each person, the classes alike often.
-        seed (`int`): Of the rendered people.
+        num_clips (`int`): Number of clips, ten per person, with balanced classes.
+        seed (`int`): Seed of the rendered people.
         epochs (`int`): Passes over them.
     """
 
@@ -27,13 +27,13 @@ class Variant:
     """One row of the table.
 
     Args:
-        group (`str`): The question that it belongs to.
-        title (`str`): What the table calls it.
+        group (`str`): Its question.
+        title (`str`): Its name in the table.
         settings (`Mapping[str, Any]`): Fields of `TrainConfig` that differ from the reference.
         model (`Mapping[str, Any]`): Fields of `FDPConfig` that differ.
         processor (`Mapping[str, Any]`): Settings of the video processor that differ.
-        global_depth (`int`, *optional*): Global blocks in every stage, however many stages the reference has.
-        pretraining (`Pretraining`, *optional*): Where the weights come from that training starts from.
+        global_depth (`int`, *optional*): Global blocks in every stage of the reference.
+        pretraining (`Pretraining`, *optional*): The run that yields the initial weights.
     """
 
     group: str
@@ -45,7 +45,7 @@ class Variant:
     pretraining: Pretraining | None = None
 
 
-# One number per frame cell, as the release has it, so that its reshape and the true time axis differ in nothing else.
+# One number per frame cell, as in the release, so that its reshape and the true time axis are the only difference.
 _RELEASED_HEAD = {"frame_head": "vector", "feature_size": 1, "representation_multiplier": 8}
 _STATISTICS = {"normalization": "train_statistics"}
 

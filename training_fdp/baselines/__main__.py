@@ -12,7 +12,7 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[
     """Split a command line into the options of this command and those of `train.py`.
 
     Returns:
-        `(options, rest)`: `baselines` and `docs`; everything else as it was.
+        `(options, rest)`: `baselines` and `docs`; all other arguments unchanged.
     """
     from .registry import BASELINES
 
@@ -30,7 +30,7 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[
         help=f"which ones; default: {' '.join(BASELINES)}. fdp_released, the authors' network, takes hours without a "
         "GPU and runs only when named",
     )
-    parser.add_argument("--docs", type=Path, help="Markdown file whose block `baselines` takes the table")
+    parser.add_argument("--docs", type=Path, help="Markdown file whose block `baselines` is replaced by the table")
     return parser.parse_known_args(arguments)
 
 
@@ -49,7 +49,7 @@ def main() -> int:
     if not is_main_process():
         return 0
     table = comparison_table(results, baseline_titles())
-    print(table)  # noqa: T201 - the command line's own voice
+    print(table)  # noqa: T201 - output of the command
     if options.docs is not None:
         write_block(options.docs, "baselines", table)
     return 0

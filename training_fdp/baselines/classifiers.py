@@ -1,4 +1,4 @@
-"""Baselines that no gradient trains: class frequencies, and logistic regression on a few features."""
+"""Baselines without gradient descent: class frequencies, and logistic regression on a few features."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -14,12 +14,12 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-# What maps inputs to probabilities, one row per clip.
+# Maps inputs to probabilities, one row per clip.
 Fitted = Callable[[torch.Tensor], NDArray[np.float64]]
 
 
 class Classifier(ABC):
-    """Learns from the training clips of a fold and gives class probabilities for its test clips."""
+    """Fits the training clips of a fold and predicts class probabilities of its test clips."""
 
     def fit_predict(
         self,
@@ -35,7 +35,7 @@ class Classifier(ABC):
         Args:
             inputs (`torch.Tensor` of shape `(num_clips, ...)`): Training inputs.
             labels (`np.ndarray` of shape `(num_clips,)`): Their classes.
-            subjects (`Sequence[str]`): Their subjects, for choices that must not look at the test subjects.
+            subjects (`Sequence[str]`): Their subjects, for inner splits.
             test_inputs (`torch.Tensor` of shape `(num_test_clips, ...)`): Held-out inputs.
             num_labels (`int`): Number of classes, also those without a training clip.
             seed (`int`): Seed of everything random.
@@ -49,7 +49,7 @@ class Classifier(ABC):
     def _fit(
         self, inputs: torch.Tensor, labels: NDArray[np.int64], subjects: Sequence[str], num_labels: int, seed: int
     ) -> Fitted:
-        """Learn from the training clips, with the arguments of [`Classifier.fit_predict`]."""
+        """Fit the training clips, with the arguments of [`Classifier.fit_predict`]."""
 
 
 class ClassPrior(Classifier):

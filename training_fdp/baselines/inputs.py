@@ -1,4 +1,4 @@
-"""Features of the baselines that no gradient trains: made once per corpus, whatever the folds, labels and subjects."""
+"""Features of the baselines without gradient descent: computed once per corpus, independent of folds and labels."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,11 +22,10 @@ def key_indices(clip: Clip, num_frames: int) -> tuple[int, int]:
 
     Args:
         clip (`Clip`): The clip.
-        num_frames (`int`): How many frames it has.
+        num_frames (`int`): Its number of frames.
 
     Returns:
-        `(onset, apex)`: Where the corpus does not code the apex, the frame in the middle of onset and offset stands
-        for it.
+        `(onset, apex)`: Where the corpus does not code the apex, the middle of onset and offset is used.
     """
     onset = 0 if clip.onset is None else clip.onset
     offset = num_frames - 1 if clip.offset is None else clip.offset
@@ -34,12 +33,12 @@ def key_indices(clip: Clip, num_frames: int) -> tuple[int, int]:
 
 
 def no_input(clips: ClipCollection, processor: Any, num_frames: int) -> torch.Tensor:
-    """Nothing: `(num_clips, 0)`."""
+    """No features: `(num_clips, 0)`."""
     return torch.zeros(len(clips), 0)
 
 
 def apex_flow_grid(clips: ClipCollection, processor: Any, num_frames: int) -> torch.Tensor:
-    """Mean flow from onset to apex in each cell of a grid: `(num_clips, 2 * 8 * 8)`, pixels. Knows the apex."""
+    """Mean flow from onset to apex in each cell of a grid: `(num_clips, 2 * 8 * 8)`, pixels. Uses the apex."""
     onsets, apexes = [], []
     for row in range(len(clips)):
         frames = clips[row].frames

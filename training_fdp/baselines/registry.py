@@ -1,4 +1,4 @@
-"""The baselines by name: methods that are trained as FDP is, and three that no gradient trains."""
+"""The baselines by name: methods that are trained as FDP is, and three without gradient descent."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from training_fdp.methods.registry import get_method
 
 @dataclass(frozen=True)
 class FixedBaseline:
-    """Something to compare with that no gradient trains.
+    """A baseline without gradient descent.
 
     Args:
-        title (`str`): What tables call it.
-        make_inputs (`Callable`): Makes the features of all clips; see `training_fdp.baselines.inputs`.
-        build_classifier (`Callable[[], Classifier]`): Builds the learner.
-        version (`int`): Raised whenever the same options would give other figures: an OUT begun before is then refused
-            instead of mixed with it.
-        privileged_annotation (`str`, *optional*, defaults to `""`): What it is told that a new video lacks.
+        title (`str`): Its name in tables.
+        make_inputs (`Callable`): Computes the features of all clips; see `training_fdp.baselines.inputs`.
+        build_classifier (`Callable[[], Classifier]`): Builds the classifier.
+        version (`int`): Raised whenever the same options would give other figures, so that older folds in OUT are
+            refused.
+        privileged_annotation (`str`, *optional*, defaults to `""`): Annotation that it needs and a new video lacks.
     """
 
     title: str
@@ -38,7 +38,7 @@ FIXED: dict[str, FixedBaseline] = {
         version=1,
         privileged_annotation="apex",
     ),
-    # FDP's input in front of no network at all; it moves with FDP.
+    # FDP's input without a network; has FDP's version.
     "motion_logistic": FixedBaseline(
         "FDP's pulse in a grid + logistic regression", inputs.motion_grid, LogisticClassifier, FDPMethod.version
     ),
@@ -53,7 +53,7 @@ BASELINES = (*FIXED, *TRAINED)
 
 
 def baseline_titles() -> dict[str, str]:
-    """Return what tables call each baseline (`dict[str, str]`, by name)."""
+    """Return the titles of the baselines (`dict[str, str]`, by name)."""
     titles = {
         name: baseline.title
         + (f" (told the {baseline.privileged_annotation})" if baseline.privileged_annotation else "")

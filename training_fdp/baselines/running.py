@@ -30,15 +30,15 @@ def run_baselines(arguments: Sequence[str], names: Sequence[str]) -> dict[str, R
     """Run baselines one after the other into OUT/<name>/.
 
     Args:
-        arguments (`Sequence[str]`): Options of `train.py` but `--method`. A method is trained by its own recipe unless
-            they say otherwise; to what no gradient trains only clips, protocol and seeds matter.
+        arguments (`Sequence[str]`): Options of `train.py` but `--method`. They override the recipe of a method;
+            baselines without gradient descent use only clips, protocol and seeds.
         names (`Sequence[str]`): Which ones; see `training_fdp.baselines.registry`.
 
     Returns:
-        `dict[str, Results]`: By name the results of every baseline that lies in OUT, whenever it was run.
+        `dict[str, Results]`: Results by name of all baselines in OUT, also of earlier calls.
 
     Raises:
-        ConfigError: an option or a baseline that does not exist, or several processes for what one does alone.
+        ConfigError: an option or a baseline that does not exist, or several processes for baselines that run in one.
         TrainingError: folds that could not be trained.
     """
     known = (*BASELINES, RELEASED)
@@ -66,18 +66,18 @@ def run_baselines(arguments: Sequence[str], names: Sequence[str]) -> dict[str, R
 
 
 def _run_method(arguments: Sequence[str], name: str, folder: Path) -> None:
-    """Train a method by the main program, unless nothing is left to do."""
-    own = [*arguments, "--method", name, "--output_dir", str(folder), "--final_model", "false"]
-    config = parse_train_config(own)
-    code = report_if_finished(config, own)
+    """Train a method as train.py does, unless its run is finished."""
+    method_arguments = [*arguments, "--method", name, "--output_dir", str(folder), "--final_model", "false"]
+    config = parse_train_config(method_arguments)
+    code = report_if_finished(config, method_arguments)
     if code is None:
-        code = run(config, own)
+        code = run(config, method_arguments)
     if code:
         raise TrainingError(f"folds of {name} are missing in {folder}; the same command runs only these")
 
 
 def _run_fixed(prepared: PreparedRun, name: str, folder: Path, arguments: Sequence[str]) -> None:
-    """Run what is not finished, then pool."""
+    """Run unfinished folds, then pool."""
     table, baseline = prepared.corpora.table, FIXED[name]
     settings = prepared.config.identity(("clips",)) | {
         "baseline": name,

@@ -1,4 +1,4 @@
-"""`python -m training_fdp.data`: prepare the clips of a corpus, look at the crops, keep the landmarks."""
+"""`python -m training_fdp.data`: prepare the clips of a corpus; optionally write a contact sheet and landmarks."""
 
 import sys
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ SHEET_MARGIN = 4
 
 @dataclass
 class PreparationOptions:
-    """What this command takes beside the options of the clips, which are train.py's."""
+    """Options of this command; those of the clips are train.py's."""
 
     image_size: int = option(64, "Height and width of the crops in pixels.")
     contact_sheet: str | None = option(None, "PNG of the crops, for corpora that permit showing faces.")
@@ -60,7 +60,7 @@ def contact_sheet(clips: AlignedClips, max_clips: int = SHEET_CLIPS) -> Image.Im
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prepare the clips of the corpora and say where they are.
+    """Prepare the clips of the corpora and print their folder.
 
     Args:
         arguments (`Sequence[str]`, *optional*): Command line; that of the process by default.
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     data, options = parser.parse_args_into_dataclasses(sys.argv[1:] if arguments is None else list(arguments))
     if not data.corpus:
         raise ConfigError("--corpus is missing; name one, for example --corpus synthetic")
-    # Heavy imports wait until the command line is known to be right.
+    # Slow imports come after the command line has been checked.
     from training_fdp.data.corpora import clip_cache_folder, load_corpora
     from training_fdp.data.processor import build_processor
 
@@ -97,9 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for row, reason in clips.lost.items():
         say(f"left out {corpora.table.clip_ids[row]}: {reason}")
     landmarks_file = Path(options.landmarks_file or folder / f"landmarks-{'-'.join(data.corpus)}.parquet")
-    found = clips.write_landmarks(landmarks_file)
-    if found:
-        say(f"landmarks of {found} clips in {landmarks_file}; read them with alignment=precomputed")
+    num_clips = clips.write_landmarks(landmarks_file)
+    if num_clips:
+        say(f"landmarks of {num_clips} clips in {landmarks_file}; read them with alignment=precomputed")
     elif options.landmarks_file is not None:
         raise ConfigError(
             f"--landmarks_file needs landmarks, but alignment '{processor.alignment}' finds none; choose another"

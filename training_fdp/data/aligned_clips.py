@@ -32,14 +32,14 @@ from training_fdp.errors import ConfigError, TrainingError
 
 logger = logging.getLogger(__name__)
 
-# What is wrong with one clip, whatever the settings.
+# Errors of one clip, not of the settings.
 UNUSABLE = (VideoReadError, FaceNotFoundError)
-# Raise when the same inputs and settings give other pixels than before.
+# Increase when the same inputs and settings give other pixels than before.
 CACHE_VERSION = 1
-# What a clip knows beside its pixels.
+# Columns of a clip beside its pixels.
 _CLIP_COLUMNS = ("clip_id", "subject", "label", "onset_index", "apex_index", "offset_index", "action_units")
 _STALE_SECONDS = 24 * 3600
-# Settings that choose among prepared frames, even their light, or only speak of them: they prepare nothing again.
+# Settings that do not change prepared frames: they select among them, even their light or only describe them.
 _SETTINGS_AFTER_PREPARATION = frozenset(
     {"num_frames", "even_light", "do_sample_frames", "return_metadata", "auto_map"}
 )
@@ -81,9 +81,9 @@ def _write_array(path: Path, values: np.ndarray) -> None:
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """Hand out a temporary name that takes the place of `path` once all went well.
+    """Yield a temporary path that replaces `path` on success.
 
-    Not brought to the disk file by file, as results are: a cache can be filled again.
+    Not synced to disk as results are, because a cache can be filled again.
     """
     temporary = name_beside(path, ".part")
     try:
@@ -94,7 +94,7 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 
 def _remove_stale_parts(folder: Path) -> None:
-    """Clear away what killed runs left; a running neighbour's files are younger than a day."""
+    """Remove files of killed runs; those of running processes are younger than a day."""
     for part in folder.glob(".*.part"):
         with contextlib.suppress(FileNotFoundError):
             if time.time() - part.stat().st_mtime > _STALE_SECONDS:
@@ -122,7 +122,7 @@ _worker_processor: Any = None
 def _start_worker(processor: Any) -> None:
     global _worker_processor
     _worker_processor = processor
-    # One process per core already; more threads would only wait for each other.
+    # One thread per process, because there is one process per core.
     torch.set_num_threads(1)
 
 
@@ -131,15 +131,15 @@ def _work(row: dict[str, Any], path: Path) -> None:
 
 
 class AlignedClips:
-    """Prepared clips of a dataset, read from the cache when they are asked for.
+    """Prepared clips of a dataset, read lazily from the cache.
 
-    What a corpus says of a clip stays in the dataset's rows, so another label set uses the same cache.
+    Labels and other columns stay in the dataset's rows, so another label set uses the same cache.
 
     Args:
         dataset (`datasets.Dataset`): Rows as `hub_datasets.base` describes them.
         paths (`Sequence[Path]`): One `.npy` file per row: uint8 (num_frames, height, width).
-        lost (`Mapping[int, str]`, *optional*): Clips that could not be prepared and are not among the rows: why, by
-            their number in the dataset that was to be prepared.
+        lost (`Mapping[int, str]`, *optional*): Reasons why clips could not be prepared, by their index in the original
+            dataset; they are not among the rows.
     """
 
     def __init__(self, dataset: Any, paths: Sequence[Path], lost: Mapping[int, str] | None = None) -> None:
@@ -152,7 +152,7 @@ class AlignedClips:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Clip:
-        """Return one clip (`Clip`); its frames are read when they are asked for."""
+        """Return one clip (`Clip`); its frames are read lazily."""
         row = self._rows[index]
         return Clip(
             clip_id=row["clip_id"],
@@ -166,7 +166,7 @@ class AlignedClips:
         )
 
     def write_landmarks(self, path: str | os.PathLike[str]) -> int:
-        """Write the landmarks that the clips were cropped by, in the form that `alignment="precomputed"` reads.
+        """Write the landmarks by which the clips were cropped, in the form that `alignment="precomputed"` reads.
 
         Args:
             path (`str` or `os.PathLike`): Parquet file.
@@ -206,8 +206,7 @@ def prepare_clips(
     """Read, align and resize every clip of a dataset, or find it in the cache.
 
     A clip is prepared again when its files (path, size, modification time), its landmark table, its frame numbers or
-    the settings of the processor that decide pixels have changed. Clips that were prepared before a run broke off are
-    kept.
+    the settings of the processor that decide pixels have changed. Clips prepared by an interrupted run are kept.
 
     Args:
         dataset (`datasets.Dataset`): Rows as `hub_datasets.base` describes them.
@@ -219,11 +218,11 @@ def prepare_clips(
             instead of raising.
 
     Returns:
-        `AlignedClips`: One entry per row, in the order of the dataset; `lost` says which are left out.
+        `AlignedClips`: One entry per row, in the order of the dataset; `lost` holds those left out.
 
     Raises:
         VideoReadError: A clip cannot be read.
-        FaceNotFoundError: A clip has no face and the processor's policy is to stop.
+        FaceNotFoundError: A clip has no face and `missing_face` does not allow that.
         TrainingError: A process that prepared clips died.
     """
     if num_proc is not None and num_proc < 1:
@@ -244,7 +243,7 @@ def prepare_clips(
     refused: dict[Path, str] = {}
 
     def refuse(path: Path, error: Exception) -> None:
-        if not keep_going or isinstance(error, AlignmentError):  # settings that no clip can be aligned by
+        if not keep_going or isinstance(error, AlignmentError):  # settings with which no clip can be aligned
             raise error
         refused[path] = " ".join(str(error).split())
 
@@ -266,7 +265,7 @@ def prepare_clips(
 
 
 def _usable_cores() -> int:
-    """Cores that this process may use: a job on a cluster is given some of the machine's."""
+    """Cores that this process may use; a cluster may assign only part of the machine's."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -277,10 +276,10 @@ def _prepare_in_processes(
     progress: tqdm,
     refuse: Callable[[Path, Exception], None],
 ) -> None:
-    # A fork shares what is imported and starts at once, but CUDA does not survive it.
+    # A fork shares imported modules and starts at once, but cannot use CUDA.
     can_fork = "fork" in multiprocessing.get_all_start_methods() and not torch.cuda.is_initialized()
     context = multiprocessing.get_context("fork" if can_fork else "spawn")
-    # A child must not free what the parent left behind: FFmpeg's scaler waits for threads that a fork does not copy.
+    # A child must not free the parent's decoders: FFmpeg's scaler would wait for threads that a fork does not copy.
     gc.collect()
     gc.freeze()
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(processor,)) as pool:
@@ -295,7 +294,7 @@ def _prepare_in_processes(
                 progress.update()
         except BrokenProcessPool as error:
             raise TrainingError(
-                "the processes that prepare clips must live, but one was killed (too little memory, or a decoder that "
+                "processes that prepare clips must finish, but one was killed (too little memory, or a decoder that "
                 "crashed); run again with num_proc=1 to find the clip"
             ) from error
         finally:

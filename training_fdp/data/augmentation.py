@@ -1,8 +1,8 @@
 """Augmentation of clips: frame indices before stacking, pixels as one batch on the device.
 
-Everything a clip undergoes in space and brightness is drawn once per clip and applied alike to all of its frames: what
-moves between frames is the signal. The random numbers come from a CPU generator whatever the device, so that a seed
-gives the same clips everywhere. Bounds are small: a micro-expression moves a 64-pixel face by about one pixel.
+Changes in space and brightness are drawn once per clip and applied to all of its frames, because motion between frames
+is the signal. Random numbers come from a CPU generator, so that a seed gives the same clips on every device. Bounds
+are small: a micro-expression moves a 64-pixel face by about one pixel.
 """
 
 import dataclasses
@@ -21,13 +21,13 @@ from training_fdp.errors import ConfigError
 Batch = dict[str, torch.Tensor]
 
 _PROBABILITIES = ("flip", "phase", "static_face_mix", "mixup")
-# A speed of 1 or more, or a scale of 1 or more, would leave nothing of the clip or the face.
+# A speed or scale of 1 or more could leave no frame or no face.
 _UPPER_BOUNDS = {"shift": 0.5, "scale": 0.5, "rotation": 45.0, "brightness": 1.0, "time_jitter": 0.5, "speed": 0.9}
 
 
 @dataclasses.dataclass(frozen=True)
 class AugmentationConfig:
-    """What may be changed on a training clip, and how far. Every option is off by default.
+    """Kinds and ranges of random changes of training clips. Every option is off by default.
 
     Args:
         flip (`float`, *optional*, defaults to 0.0): Probability of mirroring left and right (action-unit sides are
@@ -89,7 +89,7 @@ class AugmentationConfig:
 
     @classmethod
     def default(cls) -> "AugmentationConfig":
-        """The set that the `default` recipe trains with; `training_fdp.ablations` measures each part alone."""
+        """The options of the `default` recipe; `training_fdp.ablations` measures each alone."""
         return cls(
             flip=0.5, shift=0.05, scale=0.05, rotation=5.0, gamma=0.2, brightness=0.1, time_jitter=0.3, speed=0.1
         )
@@ -121,7 +121,7 @@ def parse_augmentation(text: str) -> AugmentationConfig:
             values = vars(AugmentationConfig.default()).copy() if name == "default" else {}
         elif name not in AugmentationConfig.__dataclass_fields__ or not separator:
             known = ", ".join(AugmentationConfig.__dataclass_fields__)
-            raise ConfigError(f"--augmentation does not know '{item}'; give none, default or NAME=VALUE with {known}")
+            raise ConfigError(f"--augmentation has no part '{item}'; give none, default or NAME=VALUE with {known}")
         else:
             values[name] = _number(name, value)
     try:
@@ -157,13 +157,13 @@ def sample_augmented_indices(
     With all temporal options off this is the rounded linspace with both ends that evaluation uses.
 
     Args:
-        total (`int`): Number of frames at hand.
+        total (`int`): Number of frames of the clip.
         onset (`int` or `None`): Index of the first frame of the expression; `None`: 0.
         apex (`int` or `None`): Index of the strongest frame; `None`: unknown, and `phase` does nothing.
         offset (`int` or `None`): Index of the last frame of the expression; `None`: the last one.
         num_frames (`int`): Number of indices to draw; short clips repeat frames.
         config (`AugmentationConfig`): Options.
-        generator (`torch.Generator`): CPU generator, advanced by the same amount whatever the clip.
+        generator (`torch.Generator`): CPU generator, advanced by the same amount for every clip.
 
     Returns:
         `np.ndarray` of shape `(num_frames,)`, int64, in [0, total).
@@ -178,15 +178,17 @@ def sample_augmented_indices(
             f"a clip needs 0 <= onset <= offset < number of frames, but has onset {start}, offset {end} and {total} "
             "frames; check the coding sheet."
         )
-    phase, side, factor, place, *jitter = torch.rand(4 + num_frames, generator=generator, dtype=torch.float64).tolist()
+    phase, side, factor, position, *jitter = torch.rand(
+        4 + num_frames, generator=generator, dtype=torch.float64
+    ).tolist()
     backwards = False
     if phase < config.phase and apex is not None and start < apex < end:
         falls = side >= 0.5
         start, end = (apex, end) if falls else (start, apex)
         backwards = falls and config.reverse_offset_phase
     span = (end - start) * (1 + config.speed * (2 * factor - 1))
-    # A shorter span lies anywhere inside the clip; a longer one holds the first or the last frame.
-    first = start + place * (end - start - span)
+    # A shorter span is placed at random inside the clip; a longer one repeats its first or last frame.
+    first = start + position * (end - start - span)
     positions = first + np.linspace(0, span, num_frames)
     step = span / max(num_frames - 1, 1)
     positions = positions + config.time_jitter * step * (2 * np.array(jitter) - 1)
@@ -202,7 +204,7 @@ def build_augmentation(
     Args:
         config (`AugmentationConfig`): Options; the temporal ones act in [`sample_augmented_indices`] instead.
         num_labels (`int`, *optional*): Number of classes; needed by mixup, whose labels are soft.
-        followers (`Mapping[str, Follower]`, *optional*): How the other tensors of a batch follow, by name.
+        followers (`Mapping[str, Follower]`, *optional*): Augmentation of the other tensors of a batch, by name.
 
     Returns:
         [`ClipAugmentation`]: Called as `augment(batch, generator)`.
@@ -241,7 +243,7 @@ class ClipAugmentation:
 
         Args:
             batch (`dict`): `pixel_values` of shape `(batch_size, num_frames, num_channels, height, width)` in [-1, 1]
-                and, optionally, `labels` `(batch_size,)` and tensors that have a follower. Other entries pass
+                and, optionally, `labels` `(batch_size,)` and tensors that have a follower. Other entries are
                 unchanged.
             generator (`torch.Generator`): On the CPU.
 
@@ -249,9 +251,9 @@ class ClipAugmentation:
             `dict`: A new batch; with mixup `labels` has shape `(batch_size, num_labels)` and rows that sum to 1.
         """
         batch = dict(batch)
-        # Every step draws its numbers whether or not it is on, so that switching one of these options leaves the
-        # others' draws alone. These ten columns are closed: a further augmentation seeds a
-        # generator of its own with `mix_seed` and its name, because an eleventh column would change every run.
+        # Numbers are drawn for every option, on or off, so that switching one does not change the others' draws. A new
+        # augmentation must not add an eleventh column, which would change every run, but seed its own generator with
+        # `mix_seed` and its name.
         draws = torch.rand(len(batch["pixel_values"]), 10, generator=generator, dtype=torch.float64)
         mix_seed = int(torch.randint(2**31, (1,), generator=generator))
         draws = draws.float().to(batch["pixel_values"].device)
@@ -289,7 +291,7 @@ class ClipAugmentation:
         zoom = 1 / (1 + config.scale * signed[:, 1])
         shift = 2 * config.shift * signed[:, 2:4]
         cosine, sine = zoom * torch.cos(angle), zoom * torch.sin(angle)
-        # Normalised coordinates stretch the shorter side: the ratios keep a rotation a rotation on oblong images.
+        # Normalised coordinates stretch the shorter side; the ratios undo this, so that oblong images are not sheared.
         rows = (cosine, -sine * height / width, shift[:, 0], sine * width / height, cosine, shift[:, 1])
         theta = torch.stack(rows, dim=1).reshape(-1, 2, 3)
         grid = F.affine_grid(theta, [len(pixels), 1, height, width], align_corners=False).to(pixels.dtype)
@@ -311,7 +313,7 @@ class ClipAugmentation:
             batch[name] = follower.scale_motion(batch[name], factor)
 
     def _change_light(self, batch: Batch, draws: torch.Tensor) -> None:
-        """Gamma and exposure; what came with the batch stays, the target of the undisturbed light."""
+        """Gamma and exposure of the frames; targets stay those of the original light."""
         config = self.config
         if config.gamma == config.brightness == 0:
             return
@@ -323,7 +325,7 @@ class ClipAugmentation:
         batch["pixel_values"] = gray.clamp(0, 1) * 2 - 1
 
     def _mix_static_faces(self, batch: Batch, draw: torch.Tensor, mixing: np.random.Generator) -> None:
-        """LocalStaticFaceMix: identity varies, motion survives at half contrast, the label stays."""
+        """LocalStaticFaceMix: changes identity, halves the contrast of motion, keeps the label."""
         pixels = batch["pixel_values"]
         partner = _partners(len(pixels), mixing).to(pixels.device)
         region = torch.from_numpy(mixing.integers(0, 4, len(pixels))).to(pixels.device)
@@ -352,7 +354,7 @@ class ClipAugmentation:
 
 
 def _partners(batch_size: int, mixing: np.random.Generator) -> torch.Tensor:
-    """Another clip for every clip: the next one in a random circle, so none is its own partner (one clip alone is)."""
+    """Another clip for every clip: the next in a random cycle, so none is its own partner (unless it is alone)."""
     order = mixing.permutation(batch_size)
     partner = np.empty(batch_size, dtype=np.int64)
     partner[order] = np.roll(order, 1)

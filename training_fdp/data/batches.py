@@ -17,7 +17,7 @@ TargetFunction = Callable[[Clip, NDArray[np.int64], Normalize], dict[str, torch.
 
 
 class ClipCollection(Protocol):
-    """What is needed of `training_fdp.data.aligned_clips.AlignedClips`."""
+    """The part of `training_fdp.data.aligned_clips.AlignedClips` used here."""
 
     def __len__(self) -> int:
         """Return the number of clips (`int`)."""
@@ -33,15 +33,15 @@ class ClipBatches:
         clips (`ClipCollection`):
             Aligned clips, memory-mapped.
         processor (`FDPVideoProcessor`):
-            Samples and normalises as it will at inference.
+            Samples and normalises, as at inference.
         options (`BatchOptions`):
-            Which frames are drawn of a clip.
+            How frames of a clip are sampled.
         num_frames (`int`):
-            Frames that the network sees.
+            Frames per clip.
         device (`torch.device`):
-            Where the batches live.
+            Device of the batches.
         targets (`Callable`, *optional*):
-            `targets(clip, indices, normalize)` returns what else a batch holds of a clip (see
+            `targets(clip, indices, normalize)` returns further tensors of a clip (see
             `training_fdp.methods.base.Method.targets`).
     """
 
@@ -76,7 +76,7 @@ class ClipBatches:
             statistics (`tuple[float, float]`, *optional*):
                 Mean and maximum that replace the fixed normalisation (see [`normalized`]).
             augmentation (`AugmentationConfig`, *optional*):
-                Draws the frames of a training clip at random where it says so.
+                Samples the frames of training clips at random if it has temporal options.
             generator (`torch.Generator`, *optional*):
                 Source of those draws, on the CPU.
 
@@ -109,16 +109,16 @@ class ClipBatches:
         return self.processor.normalize_frames(frames.to(self.device, non_blocking=True))
 
     def split_statistics(self, rows: Sequence[int], batch_size: int = 64) -> Statistics:
-        """Mean of the sampled pixels of these clips, and the maximum of what is left when it is taken off.
+        """Mean of the sampled pixels of these clips, and their maximum after subtracting it.
 
-        The authors' release does so for training and test split each ("minus its own mean and divided by its own
-        max"); for the test split that is a leak. Which maximum is meant, before or after the subtraction, is not
-        stated; after it, as here, is our reading.
+        The authors' release does this separately for training and test split ("minus its own mean and divided by its
+        own max"), which for the test split is a leak. Whether the maximum is taken before or after the subtraction is
+        not stated; after it is our choice.
         """
         total, count, maximum = 0.0, 0, -np.inf
-        for some in chunks(rows, batch_size):
+        for chunk in chunks(rows, batch_size):
             # On the CPU, because not every device has float64.
-            pixels = self.load(some)["pixel_values"].cpu()
+            pixels = self.load(chunk)["pixel_values"].cpu()
             total += float(pixels.double().sum())
             count += pixels.numel()
             maximum = max(maximum, float(pixels.max()))
@@ -134,14 +134,14 @@ class ClipBatches:
     ) -> NDArray[np.int64]:
         if self.frame_sampling == "released_stride":
             # The authors' release takes frames 0, step, ..., (T-1) step with step = L // T and skips clips with fewer
-            # than T frames; here such a clip repeats frames, so that every clip is judged.
+            # than T frames; here such a clip repeats frames, so that every clip is evaluated.
             step = max(total // self.num_frames, 1)
             return np.minimum(np.arange(self.num_frames, dtype=np.int64) * step, total - 1)
         if augmentation is not None and generator is not None and augmentation.is_temporal:
             return sample_augmented_indices(
                 total, clip.onset, clip.apex, clip.offset, self.num_frames, augmentation, generator
             )
-        # The apex is an annotation that a new video lacks: it is used where it is asked for, never by default.
+        # The apex is an annotation that a new video lacks, so it is not used by default.
         return self.processor.sample_indices(
             total,
             num_frames=self.num_frames,
@@ -162,9 +162,8 @@ def normalized(pixels: torch.Tensor, statistics: Statistics | None) -> torch.Ten
 class StepSampler:
     """Endless order of training clips, a pure function of the seed and the step.
 
-    Passes over the clips follow each other without a gap, so every step has the same number of clips; a pass has its
-    own permutation (or, balanced, its own draw), which depends on the seed and the number of the pass alone. Nothing
-    has to be stored to go on after an interruption.
+    Passes over the clips are concatenated, so every step has the same number of clips. The permutation of a pass (or,
+    balanced, its draw) depends on the seed and the number of the pass alone, so resuming needs no stored state.
 
     Args:
         rows (`Sequence[int]`): Clips to learn from.
@@ -191,7 +190,7 @@ class StepSampler:
         return step * self.clips_per_step // len(self.rows)
 
     def steps_for(self, epochs: int) -> int:
-        """Return the number of steps (`int`) that make at least so many passes."""
+        """Return the number of steps (`int`) of at least `epochs` passes."""
         return -(-epochs * len(self.rows) // self.clips_per_step)
 
     def __getitem__(self, step: int) -> list[int]:

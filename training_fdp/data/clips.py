@@ -13,17 +13,17 @@ from training_fdp.errors import TrainingError
 
 @dataclass(frozen=True)
 class Clip:
-    """An aligned clip and what its corpus says of it.
+    """An aligned clip and its annotations.
 
     Args:
         clip_id (`str`): Its unique name.
-        subject (`str`): Who is shown.
-        pixels (`Path` or `torch.ByteTensor` of shape `(num_frames, height, width)`): The frames, or the `.npy` file
-            that holds them.
+        subject (`str`): The person shown.
+        pixels (`Path` or `torch.ByteTensor` of shape `(num_frames, height, width)`): The frames, or the path of their
+            `.npy` file.
         label (`int`, *optional*): Its class; `None` where it has none.
         onset (`int`, *optional*): 0-based index of the first frame of the expression; `None` where unknown.
-        apex (`int`, *optional*): Of its strongest frame.
-        offset (`int`, *optional*): Of its last frame.
+        apex (`int`, *optional*): Index of its strongest frame.
+        offset (`int`, *optional*): Index of its last frame.
         action_units (`tuple[Mapping, ...]`, *optional*): Coded units with `code`, `side` and `alternative`.
     """
 
@@ -38,15 +38,15 @@ class Clip:
 
     @property
     def frames(self) -> torch.Tensor:
-        """All aligned frames (`torch.ByteTensor` of shape `(num_frames, height, width)`), read anew each time.
+        """All aligned frames (`torch.ByteTensor` of shape `(num_frames, height, width)`), read at each access.
 
         Raises:
-            TrainingError: the file is damaged or gone.
+            TrainingError: the file is damaged or missing.
         """
         if isinstance(self.pixels, torch.Tensor):
             return self.pixels
         try:
-            # A copy, because the map is read-only, which tensors cannot be.
+            # A copy, because the memory map is read-only and tensors are writable.
             return torch.from_numpy(np.array(np.load(self.pixels, mmap_mode="r")))
         except (ValueError, EOFError, OSError) as error:
             raise TrainingError(

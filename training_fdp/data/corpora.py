@@ -1,4 +1,4 @@
-"""From the names on a command line to the clips of a run: rows, columns, pixels, and what may be shown of them."""
+"""The clips of a run from corpus names: rows, columns, pixels and permissions."""
 
 import hashlib
 import json
@@ -19,8 +19,8 @@ from training_fdp.data.options import DataOptions
 from training_fdp.data.people import check_other_faces, rendered_people
 from training_fdp.errors import ConfigError
 
-# What decides a clip's input and targets, beside its name, subject and label. Of files only the names count, so that a
-# corpus may be moved.
+# Columns that decide a clip's input and targets, beside its name, subject and label. Of files only the names count, so
+# that a corpus may be moved.
 LOST_CLIPS_REMEDY = "complete the download, or leave such clips out with --allow_lost_clips true"
 _DECISIVE_COLUMNS = ("frames", "frame_numbers", "onset_index", "apex_index", "offset_index", "action_units")
 
@@ -30,10 +30,10 @@ class Corpora:
     """The clips of a run.
 
     Args:
-        dataset (`datasets.Dataset`): Rows of all corpora, those that are only tested on last.
+        dataset (`datasets.Dataset`): Rows of all corpora, test corpora last.
         table (`ClipTable`): The columns that protocols read.
         faces_may_be_published (`bool`): Whether every corpus permits showing its faces.
-        is_rendered (`bool`): Whether every face is synthetic; figures must then be labelled so.
+        is_rendered (`bool`): Whether every face is synthetic; figures are then labelled synthetic.
         warnings (`list[str]`): Clips that were left out because they cannot be used.
         people (`dict[str, str]`): Identity of the people shown, by corpus, where it differs from the corpus's name:
             the corpus that filmed them or, for rendered faces, generator and seed.
@@ -52,10 +52,10 @@ class Corpora:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What of the clips decides the numbers of a run (`dict`), wherever they lie.
+        """The properties of the clips that decide the figures of a run (`dict`), independent of paths.
 
-        `clips` is a digest of which there are, whose, what they are called, which frames they have, and of what the
-        sheet says of their key frames and action units; `sources` names sheets and packages.
+        `clips` is a digest of names, subjects, labels, frames, key frames and action units; `sources` names sheets and
+        packages.
         """
         table = self.table
         rows = list(zip(table.clip_ids, table.subjects, [int(label) for label in table.labels], strict=True))
@@ -78,14 +78,14 @@ def load_corpora(options: DataOptions) -> Corpora:
         `Corpora`: rows without pixels.
 
     Raises:
-        CorpusError: a corpus, its folder, its sheet or its label set is not as it must be.
-        ConfigError: options of a corpus that is not there, numbers of corpora and folders that do not match, corpora
+        CorpusError: a corpus, its folder, its sheet or its label set is invalid.
+        ConfigError: options of a corpus that is not used, numbers of corpora and folders that differ, corpora
             with different classes, two rendered ones of the same faces, or clips that cannot be used while
             `allow_lost_clips` is off.
     """
     train = _pair(options.corpus, options.data_dir, "data_dir")
     test = _pair(options.test_corpus, options.test_data_dir, "test_data_dir")
-    own = _options_by_corpus(
+    builder_options = _options_by_corpus(
         read_pairs("corpus_options", options.corpus_options), [*options.corpus, *options.test_corpus]
     )
     builders, parts, warnings = [], [], []
@@ -94,15 +94,15 @@ def load_corpora(options: DataOptions) -> Corpora:
     sources: dict[str, str] = {}
     lost_clips: dict[str, str] = {}
     for name, folder in [*train, *test]:
-        builder = get_builder_class(name)(data_dir=folder, config_name=options.label_set, **own[name])
+        builder = get_builder_class(name)(data_dir=folder, config_name=options.label_set, **builder_options[name])
         builders.append(builder)
         rows = builder.prepare()
         sources[name] = builder.scan.variant
         if lost := builder.scan.lost:
-            said = lost_clips_sentence(name, [(clip.clip_id, clip.reason) for clip in lost])
+            message = lost_clips_sentence(name, [(clip.clip_id, clip.reason) for clip in lost])
             if not options.allow_lost_clips:
-                raise ConfigError(f"{said}; {LOST_CLIPS_REMEDY}")
-            warnings.append(f"{said}; they were left out")
+                raise ConfigError(f"{message}; {LOST_CLIPS_REMEDY}")
+            warnings.append(f"{message}; they were left out")
             lost_clips |= {clip.clip_id: clip.reason for clip in lost}
         rendered = {corpus: rendered_people(corpus, root) for corpus, root in builder.rendered_roots.items()}
         people |= rendered
@@ -112,21 +112,21 @@ def load_corpora(options: DataOptions) -> Corpora:
     check_other_faces(people.values())
     class_names = parts[0].features["label"].names
     for position, (name, _) in enumerate([*train, *test]):
-        found = parts[position].features["label"].names
-        if set(found) != set(class_names):
+        names = parts[position].features["label"].names
+        if set(names) != set(class_names):
             raise ConfigError(
-                f"corpora of one run need the same classes, but {train[0][0]} has {class_names}, {name} has {found}; "
+                f"corpora of one run need the same classes, but {train[0][0]} has {class_names}, {name} has {names}; "
                 "choose a --label_set that they share"
             )
-        if found != class_names:
-            # Each corpus lists its classes in its own order; a class is known by its name.
+        if names != class_names:
+            # Corpora list classes in different orders, so they are matched by name.
             order = {class_name: number for number, class_name in enumerate(class_names)}
             parts[position] = parts[position].align_labels_with_mapping(order, "label")
     dataset = datasets.concatenate_datasets(parts) if len(parts) > 1 else parts[0]
     corpora = list(dataset["corpus"])
     subjects = list(dataset["subject"])
     if len(set(corpora)) > 1:
-        # Two corpora may both have a subject 1: the corpus that first filmed them is then part of the name.
+        # Two corpora may both have a subject 1, so the corpus that filmed them is put before the subject.
         subjects = [
             f"{prefixes.get(corpus, corpus)}-{subject}" for corpus, subject in zip(corpora, subjects, strict=True)
         ]
@@ -137,7 +137,7 @@ def load_corpora(options: DataOptions) -> Corpora:
 
 
 def without_lost_clips(corpora: Corpora, lost: Mapping[int, str]) -> Corpora:
-    """Leave out the clips that could not be prepared, and say so in the warnings.
+    """Leave out the clips that could not be prepared, and add warnings.
 
     Args:
         corpora (`Corpora`): The clips of a run.
@@ -161,19 +161,21 @@ def without_lost_clips(corpora: Corpora, lost: Mapping[int, str]) -> Corpora:
         by_corpus.setdefault(table.corpora[row], []).append((table.clip_ids[row], reason))
     sentences = [lost_clips_sentence(name, clips) for name, clips in by_corpus.items()]
     if not kept:
-        raise ConfigError(f"no clip is left: {'; '.join(sentences)}; mend the download or the alignment settings")
-    said = [f"{sentence}; they were left out" for sentence in sentences]
+        raise ConfigError(
+            f"no clip is left: {'; '.join(sentences)}; complete the download or change the alignment settings"
+        )
+    warnings = [f"{sentence}; they were left out" for sentence in sentences]
     return replace(
         corpora,
         dataset=corpora.dataset.select(kept),
         table=ClipTable(**columns, class_names=table.class_names),
-        warnings=[*corpora.warnings, *said],
+        warnings=[*corpora.warnings, *warnings],
         lost_clips=corpora.lost_clips | {table.clip_ids[row]: reason for row, reason in lost.items()},
     )
 
 
 def clip_cache_folder(cache_dir: str | None) -> Path:
-    """Return the folder (`Path`) that keeps aligned clips: the one that was asked for, or the default."""
+    """Return the folder (`Path`) of aligned clips: `cache_dir`, or the default."""
     if cache_dir is not None:
         return Path(cache_dir)
     return Path(datasets.config.HF_DATASETS_CACHE) / "fdp_aligned_clips"
@@ -186,7 +188,7 @@ def lost_clips_sentence(name: str, lost: Sequence[tuple[str, str]]) -> str:
         name (`str`): Their corpus.
         lost (`Sequence[tuple[str, str]]`): Name of each clip and why it cannot be used.
     """
-    # A reason may name the file: what stands before the first colon or bracket tells the kinds apart.
+    # A reason may name a file, so kinds are compared by the text before the first colon or bracket.
     kinds: dict[str, tuple[str, str]] = {}
     counts: Counter[str] = Counter()
     for clip_id, reason in lost:
@@ -198,23 +200,23 @@ def lost_clips_sentence(name: str, lost: Sequence[tuple[str, str]]) -> str:
 
 
 def _options_by_corpus(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Give each corpus its options: `NAME` is one of every corpus, `CORPUS.NAME` of one alone."""
-    own: dict[str, dict[str, Any]] = {
+    """Give each corpus its options: `NAME` applies to every corpus, `CORPUS.NAME` to one."""
+    by_corpus: dict[str, dict[str, Any]] = {
         name: {key: value for key, value in options.items() if "." not in key} for name in names
     }
     for key, value in options.items():
         name, dot, option = key.partition(".")
-        if dot and name not in own:
+        if dot and name not in by_corpus:
             raise ConfigError(
-                f"--corpus_options gives {option} to {name}, but the corpora are {', '.join(own)}; name one of them"
+                f"--corpus_options gives {option} to {name}, but the corpora are {', '.join(names)}; name one of them"
             )
         if dot:
-            own[name][option] = value
-    return own
+            by_corpus[name][option] = value
+    return by_corpus
 
 
 def _pair(names: Sequence[str], folders: Sequence[str], option: str) -> list[tuple[str, str | None]]:
-    """Give each corpus its folder; no folder at all is left to the loaders to judge."""
+    """Give each corpus its folder; without any folder the loaders decide."""
     if folders and len(folders) != len(names):
         raise ConfigError(
             f"--{option} takes one folder per corpus, but there are {len(folders)} folders for {list(names)}; "

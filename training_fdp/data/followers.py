@@ -1,7 +1,7 @@
-"""How tensors that accompany a batch follow what augmentation does to its pixels.
+"""Augmentation of the tensors that accompany the pixels of a batch.
 
-Every hook gets the values of all clips of a batch and returns those of clips that all undergo the change; the
-augmentation picks, clip by clip. A new kind of target is a subclass here or in another package.
+Every hook gets the values of all clips of a batch and returns them all changed; the augmentation then selects per
+clip. A new kind of target is a subclass here or in another package.
 """
 
 import torch
@@ -16,14 +16,14 @@ class Follower:
         return values
 
     def warp(self, values: torch.Tensor, grid: torch.Tensor, affine: torch.Tensor) -> torch.Tensor:
-        """Pixels are read at other places.
+        """Pixels are sampled at other positions.
 
         Args:
-            values (`torch.Tensor` of shape `(batch_size, ...)`): Of the batch.
-            grid (`torch.FloatTensor` of shape `(batch_size, height, width, 2)`): Where each new pixel is read, as
-                `torch.nn.functional.grid_sample` takes it.
+            values (`torch.Tensor` of shape `(batch_size, ...)`): Values of the batch.
+            grid (`torch.FloatTensor` of shape `(batch_size, height, width, 2)`): Where each new pixel is sampled, as
+                in `torch.nn.functional.grid_sample`.
             affine (`torch.FloatTensor` of shape `(batch_size, 2, 3)`): The same map in pixels from the middle of the
-                picture: a new place (x, y, 1) -> the old one.
+                picture: a new position (x, y, 1) -> the old one.
         """
         return values
 
@@ -44,13 +44,13 @@ class Mixed(Follower):
     """A tensor that only mixing changes, linearly, as it does labels."""
 
     def mix(self, values: torch.Tensor, partner: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-        """Mix linearly; a clip that is not mixed stays, also beside a partner of which something is NaN, unknown."""
+        """Mix linearly; a clip that is not mixed is unchanged, even if its partner has NaN (unknown) values."""
         weight = per_clip(share, values)
         return torch.where(weight == 1, values, weight * values + (1 - weight) * partner)
 
 
 class Sides(Mixed):
-    """Something of the left and of the right half of the face, in the last axis."""
+    """A value each for the left and the right half of the face, in the last axis."""
 
     def mirror(self, values: torch.Tensor) -> torch.Tensor:
         """Swap the sides."""
@@ -65,7 +65,7 @@ class MotionPicture(Mixed):
         return values.flip(-1)
 
     def warp(self, values: torch.Tensor, grid: torch.Tensor, affine: torch.Tensor) -> torch.Tensor:
-        """Move it with the frames; what enters from outside is still: zeros around "no motion"."""
+        """Warp it with the frames; outside the picture there is no motion, 0.5."""
         return F.grid_sample(values - 0.5, grid, align_corners=False) + 0.5
 
     def scale_motion(self, values: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
@@ -73,7 +73,7 @@ class MotionPicture(Mixed):
         return (0.5 + per_clip(factor, values) * (values - 0.5)).clamp(0, 1)
 
     def mix_static_faces(self, values: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-        """Halve the contrast where half of the motion is left."""
+        """Halve the contrast inside the masks."""
         return torch.where(masks[:, None], (values + 0.5) / 2, values)
 
 
@@ -85,7 +85,7 @@ class FlowField(Mixed):
         return torch.cat([-values[:, :1], values[:, 1:]], dim=1).flip(-1)
 
     def warp(self, values: torch.Tensor, grid: torch.Tensor, affine: torch.Tensor) -> torch.Tensor:
-        """Move the field with the frames, and turn and stretch its vectors as they are."""
+        """Warp the field with the frames, and rotate and scale its vectors alike."""
         moved = F.grid_sample(values.flatten(1, -3), grid.to(values.dtype), align_corners=False).reshape(values.shape)
         return torch.einsum("bij,bj...->bi...", torch.linalg.inv(affine[:, :, :2]).to(values.dtype), moved)
 
@@ -94,7 +94,7 @@ class FlowField(Mixed):
         return per_clip(factor, values) * values
 
     def mix_static_faces(self, values: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-        """Halve the displacements where half of the motion is left, to first order."""
+        """Halve the displacements inside the masks, to first order."""
         masks = masks.reshape(len(masks), *[1] * (values.ndim - 3), *masks.shape[1:])
         return torch.where(masks, values / 2, values)
 

@@ -1,4 +1,4 @@
-"""Options of the clips: which corpora, how they are prepared, and what a batch holds of a clip."""
+"""Options of the clips: corpora, preparation and batches."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -25,7 +25,7 @@ class DataOptions:
         "Options of the corpora as NAME=VALUE (`package=cropped`, ...); CORPUS.NAME=VALUE for one alone.",
         decides="clips",
     )
-    test_corpus: list[str] = option([], "cross_corpus: what is tested on, one fold per corpus.", decides="clips")
+    test_corpus: list[str] = option([], "cross_corpus: test corpora, one fold each.", decides="clips")
     test_data_dir: list[str] = option(
         [], "cross_corpus: folders of the test corpora, in the same order.", decides="nothing"
     )
@@ -33,11 +33,9 @@ class DataOptions:
         [], "Settings of the video processor as NAME=VALUE (`alignment=...`).", decides="clips"
     )
     allow_lost_clips: bool = option(
-        False, "Leave out clips that cannot be used (no frames, ...), and say so in the results, instead of refusing."
+        False, "Leave out clips that cannot be used (no frames, ...), and warn in the results, instead of refusing."
     )
-    cache_dir: str | None = option(
-        None, "Where aligned clips are kept; default: the datasets cache.", decides="nothing"
-    )
+    cache_dir: str | None = option(None, "Folder of aligned clips; default: the datasets cache.", decides="nothing")
     num_proc: int | None = option(None, "Processes that align clips; default: the machine's cores.", decides="nothing")
 
     def __post_init__(self) -> None:
@@ -47,7 +45,7 @@ class DataOptions:
 
 @dataclass
 class BatchOptions:
-    """What a batch holds of a clip: which frames, in which scale, changed how."""
+    """Frames, normalisation and augmentation of the clips in a batch."""
 
     augmentation: str = option("default", "Augmentation: `none`, `default`, or NAME=VALUE pairs joined by commas.")
     frame_sampling: Literal["linspace", "apex", "released_stride"] = option(
@@ -64,7 +62,7 @@ class BatchOptions:
     )
 
     def __post_init__(self) -> None:
-        """Refuse a leak that would have nothing to replace."""
+        """Refuse test statistics without training statistics."""
         if self.released_test_statistics and self.normalization != "train_statistics":
             raise ConfigError(
                 "--released_test_statistics replaces the training statistics, but normalization is "

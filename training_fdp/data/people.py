@@ -1,4 +1,4 @@
-"""Whom clips show, and whether a checkpoint has seen them."""
+"""Identity of the people in clips, and whether a checkpoint was trained on them."""
 
 import itertools
 import json
@@ -14,9 +14,9 @@ RENDERED = "rendered "
 
 
 def rendered_people(name: str, folder: Path) -> str:
-    """Name the people of a rendered tree (`str`); what follows the comma says who they are, in whatever layout.
+    """Name the people of a rendered tree (`str`); the text after the comma identifies them in every layout.
 
-    The seed is part of it, because subject 1 has another face where another seed drew it.
+    The seed is part of it, because subject 1 has another face with another seed.
     """
     settings = json.loads((folder / RENDERED_MANIFEST).read_text(encoding="utf-8")).get("settings", {})
     kind = "morphable" if settings.get("face_model") else "built-in"
@@ -24,12 +24,12 @@ def rendered_people(name: str, folder: Path) -> str:
 
 
 def same_faces(rendered: str, other: str) -> bool:
-    """Whether two identities of people mean the same rendered faces (`bool`), in whatever layouts."""
+    """Whether two identities of people mean the same rendered faces (`bool`), in any layout."""
     return rendered.startswith(RENDERED) and rendered.partition(", ")[2] == other.partition(", ")[2]
 
 
 def check_other_faces(people: Iterable[str]) -> None:
-    """Refuse two rendered trees of the same faces: whoever is held out of one would be learnt from the other.
+    """Refuse two rendered trees of the same faces: people held out of one would be in the training set of the other.
 
     Raises:
         ConfigError: two of them show the same faces.
@@ -43,31 +43,31 @@ def check_other_faces(people: Iterable[str]) -> None:
 
 
 def subjects_by_corpus(table: ClipTable, people: Mapping[str, str], rows: Sequence[int]) -> dict[str, list[str]]:
-    """Return whose clips these are (`dict[str, list[str]]`), under names that do not depend on the run.
+    """Return the subjects of clips (`dict[str, list[str]]`) by corpus, with names that do not depend on the run.
 
-    A run of several corpora puts the corpus before the subject, which is taken off again.
+    The corpus that a run of several corpora puts before each subject is removed.
 
     Args:
         table (`ClipTable`): The clips.
         people (`Mapping[str, str]`): Identity of the people shown, by corpus, where it is not the corpus's name.
         rows (`Sequence[int]`): Which clips.
     """
-    found: dict[str, set[str]] = {}
+    subjects_of: dict[str, set[str]] = {}
     for row in rows:
         corpus = table.corpora[row]
         identity = people.get(corpus, corpus)
         subject = table.subjects[row].removeprefix(f"{corpus}-").removeprefix(f"{identity}-")
-        found.setdefault(identity, set()).add(subject)
-    return {corpus: sorted(subjects) for corpus, subjects in sorted(found.items())}
+        subjects_of.setdefault(identity, set()).add(subject)
+    return {corpus: sorted(subjects) for corpus, subjects in sorted(subjects_of.items())}
 
 
 def all_seen_subjects(seen_here: Subjects, seen_before: Subjects | None) -> dict[str, list[str]] | None:
-    """Return whom a model has seen after its fold (`dict[str, list[str]]`), its starting checkpoint included.
+    """Return the training subjects of a model and of its initial checkpoint (`dict[str, list[str]]`).
 
     Args:
         seen_here (`Mapping[str, Sequence[str]]`): Training subjects of the fold, by corpus.
-        seen_before (`Mapping[str, Sequence[str]]`, *optional*): Those of the starting checkpoint; `None` where it does
-            not say, and then the result is `None` too.
+        seen_before (`Mapping[str, Sequence[str]]`, *optional*): Those of the initial checkpoint; `None` where unknown,
+            and then the result is `None` too.
     """
     if seen_before is None:
         return None
@@ -82,24 +82,24 @@ def check_unseen(
     people: Mapping[str, str],
     folds: Sequence[Fold],
 ) -> list[str]:
-    """Make sure that the starting checkpoint has not seen whom a fold holds out.
+    """Check that the initial checkpoint was not trained on held-out subjects.
 
     Args:
         start_name (`str`): Its name, for messages.
-        seen (`Mapping[str, Sequence[str]]`, *optional*): Whom it was trained on, by corpus.
+        seen (`Mapping[str, Sequence[str]]`, *optional*): Its training subjects, by corpus.
         table (`ClipTable`): The clips.
         people (`Mapping[str, str]`): Identity of the people shown, by corpus, where it is not the corpus's name.
         folds (`Sequence[Fold]`): All folds of the run.
 
     Returns:
-        `list[str]`: what a reader must know where that cannot be made sure.
+        `list[str]`: warnings where this cannot be checked.
 
     Raises:
-        ProtocolError: it has seen some of them.
+        ProtocolError: it was trained on some of them.
     """
     if seen is None:
-        said = f"{start_name}, which training started from, does not say whom it was trained on"
-        return [f"{said}; the figures hold only if it never saw the held-out subjects"] if folds else []
+        message = f"{start_name}, which training started from, does not say whom it was trained on"
+        return [f"{message}; the figures hold only if it never saw the held-out subjects"] if folds else []
     for fold in folds:
         tested = subjects_by_corpus(table, people, fold.test_indices)
         for corpus, subjects in tested.items():
@@ -109,7 +109,7 @@ def check_unseen(
                     "holds out; start from a checkpoint of other subjects"
                 )
             for other in set(seen) - {corpus}:
-                # One seed draws the same faces in every layout, under other names.
+                # One seed gives the same faces in every layout, under other names.
                 if same_faces(corpus, other):
                     raise ProtocolError(
                         f"--init_from {start_name} was trained on {other}, the same people as {corpus} in another "

@@ -1,4 +1,4 @@
-"""The video processor of a run: how it is built, and what a run does otherwise than it."""
+"""The video processor of a run: how it is built, and where a run departs from it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,11 +17,11 @@ def build_processor(overrides: Mapping[str, Any], num_frames: int | None, image_
 
     Args:
         overrides (`Mapping[str, Any]`): Its settings by name.
-        num_frames (`int`, *optional*): Frames that it samples; its own number otherwise.
+        num_frames (`int`, *optional*): Frames to sample; the processor's default otherwise.
         image_size (`int`): Height and width in pixels.
 
     Raises:
-        ConfigError: an override that the processor does not know.
+        ConfigError: an override that the processor lacks.
     """
     from processing_fdp.video_processing_fdp import FDPVideoProcessor
 
@@ -36,7 +36,7 @@ def build_processor(overrides: Mapping[str, Any], num_frames: int | None, image_
 
 
 def uncropped_recordings(corpora: Corpora, processor: Any) -> list[str]:
-    """Name the corpora of recorded people whose first clip is a whole recording that nothing crops (`list[str]`)."""
+    """Name the corpora of recorded people whose first clip has uncropped frames (`list[str]`)."""
     from processing_fdp.clip_reading_fdp import open_frames
 
     if processor.alignment != "none" or not {"frames", "video"} <= set(corpora.dataset.column_names):
@@ -60,7 +60,7 @@ def uncropped_recordings(corpora: Corpora, processor: Any) -> list[str]:
 
 
 def departures_from_the_processor(options: BatchOptions) -> list[str]:
-    """Name what the folds' figures rest on and the saved video processor does not do (`list[str]`)."""
+    """List where the folds' input differs from that of the saved video processor (`list[str]`)."""
     departures = {
         "normalises pixels with the statistics in fold.json": options.normalization != "fixed",
         f"takes frames by the rule {options.frame_sampling}": options.frame_sampling != "linspace",

@@ -1,4 +1,4 @@
-"""Whole recordings in place of clips, with what was filmed before and after: for training on other windows."""
+"""Whole recordings in place of clips, with the frames before and after: for training on other windows."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,17 +8,17 @@ from hub_datasets.scanning.folders import list_frames
 
 
 def with_surroundings(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a clip all frames of its recording, and its key frames their places among them.
+    """Extend a clip to all frames of its recording, and shift its key frames accordingly.
 
-    The clip keeps its name, so its landmarks are found as before and it is cropped as before. Sampling from onset to
-    offset, as evaluation does, still shows the clip alone.
+    The clip keeps its name, so landmarks and crop do not change. Sampling from onset to offset, as in evaluation,
+    still gives the clip alone.
 
     Args:
         row (`Mapping`): of a corpus, as `hub_datasets.base.clip_features` describes it.
 
     Returns:
         `dict`: the row with `frames`, `frame_numbers`, `onset_index`, `apex_index` and `offset_index` of its
-        recording. A video, whose length no row tells, stays as it is.
+        recording. A video is unchanged, because rows do not hold its length.
     """
     if not row["frames"]:
         return dict(row)

@@ -9,7 +9,7 @@ import torch
 from evaluation_fdp.atomic_files import write_atomically
 from training_fdp.errors import TrainingError
 
-# What torch's unpickler meets in bytes that are no checkpoint.
+# Errors of torch's unpickler on files that are no checkpoint.
 DAMAGED = (RuntimeError, EOFError, ValueError, OSError, UnpicklingError, LookupError, TypeError, AttributeError)
 
 
@@ -20,7 +20,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """Return the saved state (`dict`), or `None` where there is none. Nothing but tensors and numbers is unpickled.
+    """Return the saved state (`dict`), or `None` where there is none. Only tensors and plain values are unpickled.
 
     Raises:
         TrainingError: the file is damaged.

@@ -1,4 +1,4 @@
-"""Predictions of one model on held-out clips, with the figures of whatever it answers beside the class."""
+"""Predictions of one model on held-out clips, and the quality of its other outputs."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from training_fdp.data.augmentation import Batch
 from training_fdp.data.batches import ClipBatches, Statistics, chunks
 from training_fdp.methods.base import Answers, Method
 
-# Baseline: what `Method.reference` makes of up to so many evenly spaced training clips.
+# Largest number of training clips, evenly spaced, for `Method.reference`.
 REFERENCE_CLIPS = 512
 
 
@@ -20,9 +20,9 @@ class Evaluator:
     """Predicts clips with the settings of a run.
 
     Args:
-        method (`Method`): Knows what the network answers.
+        method (`Method`): Interprets the network's output.
         batches (`ClipBatches`): Source of the clips.
-        accelerator (`Accelerator`): Decides the arithmetic.
+        accelerator (`Accelerator`): Sets device and precision.
         batch_size (`int`): Clips per forward pass.
     """
 
@@ -41,14 +41,14 @@ class Evaluator:
         reference: Any = None,
         with_answers: bool = True,
     ) -> Predictions:
-        """Predict clips in evaluation mode; the model's mode is put back afterwards.
+        """Predict clips in evaluation mode; the model's mode is restored afterwards.
 
         Args:
             model (`PreTrainedModel`): Not wrapped.
             rows (`Sequence[int]`): Clips to predict.
             statistics (`tuple[float, float]`, *optional*): See [`ClipBatches.load`].
             reference (`Any`, *optional*): What [`Evaluator.reference`] returned.
-            with_answers (`bool`, *optional*, defaults to `True`): Also judge what it answers beside the class.
+            with_answers (`bool`, *optional*, defaults to `True`): Also measure the quality of its other outputs.
 
         Returns:
             `Predictions`: in the order of `rows`.
@@ -57,27 +57,27 @@ class Evaluator:
         model.eval()
         probabilities: list[NDArray[np.float64]] = []
         answers: list[Answers] = []
-        for some in chunks(rows, self.batch_size):
-            batch = self.batches.load(some, statistics)
+        for chunk in chunks(rows, self.batch_size):
+            batch = self.batches.load(chunk, statistics)
             with self.accelerator.autocast():
                 output = model(**self.method.inputs(batch))
-            # float64 on the CPU, because not every device has it.
+            # float64 on the CPU, because not every device supports it.
             probabilities.append(torch.softmax(output.logits.cpu().double(), dim=-1).numpy())
             if with_answers:
                 answers += self.method.answers(output, batch, model.config, reference)
             else:
-                answers += [{} for _ in some]
+                answers += [{} for _ in chunk]
         model.train(was_training)
         stacked = np.concatenate(probabilities) if probabilities else np.zeros((0, model.config.num_labels))
         return Predictions(list(rows), stacked, answers)
 
     @torch.no_grad()
     def reference(self, config: Any, rows: Sequence[int], statistics: Statistics | None = None) -> Any:
-        """Return what the answers are compared with, from training clips alone (see [`Method.reference`])."""
-        some = rows[:: -(-len(rows) // REFERENCE_CLIPS)] if rows else rows
+        """Return the baseline of the answers from training clips alone (see [`Method.reference`])."""
+        sample = rows[:: -(-len(rows) // REFERENCE_CLIPS)] if rows else rows
 
         def batches() -> Iterator[Batch]:
-            for chunk in chunks(some, self.batch_size):
+            for chunk in chunks(sample, self.batch_size):
                 yield self.batches.load(chunk, statistics)
 
         return self.method.reference(config, batches())

@@ -24,17 +24,17 @@ CHECKPOINT_NAME = "checkpoint.pt"
 
 @dataclass
 class TrainedFold:
-    """A fold that reached its end.
+    """Result of a trained fold.
 
     Args:
         model (`nn.Module`): The model that predicts (the moving average where there is one).
-        steps (`int`): Optimiser steps behind it.
+        steps (`int`): Optimiser steps of its training.
         curve (`dict[str, list[float]]`): Loss, its parts and the learning rate per step.
-        selection (`dict`): How the number of steps was chosen, with every look at the inner subjects.
+        selection (`dict`): How the number of steps was chosen, with every evaluation on the inner subjects.
         best_on_test_subject (`dict`, *optional*): Step and predictions of the literature's selection.
         predictions (`Predictions`): Of the held-out clips.
         statistics (`tuple[float, float]`, *optional*): Normalisation of the training clips.
-        forward_batch_size (`int`): Clips per forward pass that fitted into memory.
+        forward_batch_size (`int`): Clips per forward pass that fit into memory.
         seconds (`float`): Wall time of this process's share of the training.
     """
 
@@ -50,14 +50,14 @@ class TrainedFold:
 
 
 class FoldTrainer:
-    """Trains and judges one fold.
+    """Trains and evaluates one fold.
 
     Args:
-        context (`FoldContext`): What all folds share.
+        context (`FoldContext`): Shared by all folds.
         fold (`Fold`): The split.
         seed (`int`): Seed of the run.
         key (`str`): Name of the fold in reports and on disk.
-        folder (`Path`): Where the checkpoint is kept until the fold is done.
+        folder (`Path`): Folder of the checkpoint until the fold is finished.
     """
 
     def __init__(self, context: FoldContext, fold: Fold, seed: int, key: str, folder: Path) -> None:
@@ -75,14 +75,14 @@ class FoldTrainer:
         self.selection: dict[str, Any] = {}
 
     def train(self) -> TrainedFold:
-        """Train to the end, from the last checkpoint where there is one, and predict the held-out clips.
+        """Train, resuming from the last checkpoint if there is one, and predict the held-out clips.
 
         Returns:
-            `TrainedFold`: the outcome; nothing but the checkpoint is on disk yet.
+            `TrainedFold`: the outcome, not yet on disk.
 
         Raises:
             TrainingError: the loss is not finite, or a checkpoint is damaged or of another run.
-            Interrupted: the run was asked to stop; the checkpoint holds everything so far.
+            Interrupted: the run was stopped by a signal; the checkpoint holds its state.
         """
         start = time.perf_counter()
         self._measure_statistics()
@@ -97,7 +97,7 @@ class FoldTrainer:
         if self.fold.test_indices:
             reference = self.evaluator.reference(model.config, self.fold.train_indices, self.statistics)
         predictions = self.evaluator.predict(model, self.fold.test_indices, self.test_statistics, reference)
-        literature = stage.best if self._looks_at_test_subject() else None
+        literature = stage.best if self._validates_on_test_subject() else None
         return TrainedFold(
             model=model,
             steps=stage.step,
@@ -111,7 +111,7 @@ class FoldTrainer:
         )
 
     def _train(self, batch_size: int) -> Stage:
-        """Run the stages, each clip batch cut into forward passes of at most `batch_size`."""
+        """Run the stages, with batches split into forward passes of at most `batch_size` clips."""
         self.forward_batch_size = batch_size
         self.selection = {"method": self.options.selection}
         saved = load_checkpoint(self.checkpoint_path, self.accelerator.device)
@@ -127,11 +127,11 @@ class FoldTrainer:
                 saved = None
             else:
                 self.selection = saved["selection"]
-        # After a selection the rate takes the course that was selected, although there are more clips now.
+        # After a selection the schedule is that of the selected run, although there are more clips now.
         return self._stage_trainer().run(
             "fit",
             self.fold.train_indices,
-            self._look_at_test_subject(),
+            self._test_subject_validation(),
             saved,
             self.selection.get("steps"),
             self.selection.get("planned_steps"),
@@ -149,46 +149,51 @@ class FoldTrainer:
         )
 
     def _select(self, saved: dict[str, Any] | None) -> Stage:
-        """Early stopping on an inner split of the training subjects; the held-out subject is never looked at."""
+        """Early stopping on an inner split of the training subjects; the held-out subject is not used."""
         training_rows, stopping_rows = inner_split(
             self.context.table, self.fold, self.options.inner_fraction, self.seed
         )
 
-        def look(stage: Stage) -> bool:
+        def validate(stage: Stage) -> bool:
             metrics, _ = self._judge(stage.predictor, stopping_rows, self.statistics)
-            stage.looks.append({"step": stage.step, "uf1": metrics["uf1"], "accuracy": metrics["accuracy"]})
+            stage.validations.append({"step": stage.step, "uf1": metrics["uf1"], "accuracy": metrics["accuracy"]})
             if stage.best is None or metrics["uf1"] > stage.best["uf1"]:
                 weights = {name: value.clone() for name, value in stage.predictor.state_dict().items()}
-                stage.best = {"uf1": metrics["uf1"], "step": stage.step, "look": len(stage.looks), "weights": weights}
-            return len(stage.looks) - stage.best["look"] >= self.options.patience
+                stage.best = {
+                    "uf1": metrics["uf1"],
+                    "step": stage.step,
+                    "look": len(stage.validations),
+                    "weights": weights,
+                }
+            return len(stage.validations) - stage.best["look"] >= self.options.patience
 
         trainer = self._stage_trainer()
-        stage = trainer.run("select", training_rows, look, saved)
-        if stage.best is None:  # the last step always looks, so there was none
+        stage = trainer.run("select", training_rows, validate, saved)
+        if stage.best is None:  # no step was made, because the last one always validates
             raise TrainingError(f"fold {self.key} has no step to select; raise --epochs or --max_steps")
         steps = int(stage.best["step"])
         self.selection |= {
             "inner_subjects": sorted({self.context.table.subjects[row] for row in stopping_rows}),
             "steps": steps,
             "planned_steps": trainer.planned_steps(training_rows),
-            "looks": stage.looks,
+            "looks": stage.validations,
         }
         if not self.options.refit:
             stage.predictor.load_state_dict(stage.best["weights"])
             stage.step = steps
         return stage
 
-    def _looks_at_test_subject(self) -> bool:
+    def _validates_on_test_subject(self) -> bool:
         return self.options.report_literature_selection and bool(self.fold.test_indices)
 
-    def _look_at_test_subject(self) -> Callable[[Stage], bool] | None:
-        """The literature's selection: remember the best epoch on the held-out subject. It never ends the training."""
-        if not self._looks_at_test_subject():
+    def _test_subject_validation(self) -> Callable[[Stage], bool] | None:
+        """The literature's selection: record the best epoch on the held-out subject; does not stop the training."""
+        if not self._validates_on_test_subject():
             return None
 
-        def look(stage: Stage) -> bool:
+        def validate(stage: Stage) -> bool:
             metrics, predictions = self._judge(stage.predictor, self.fold.test_indices, self.test_statistics)
-            stage.looks.append({"step": stage.step, "accuracy": metrics["accuracy"]})
+            stage.validations.append({"step": stage.step, "accuracy": metrics["accuracy"]})
             if stage.best is None or metrics["accuracy"] > stage.best["accuracy"]:
                 stage.best = {
                     "accuracy": metrics["accuracy"],
@@ -197,7 +202,7 @@ class FoldTrainer:
                 }
             return False
 
-        return look
+        return validate
 
     def _judge(
         self, model: nn.Module, rows: Sequence[int], statistics: Statistics | None
@@ -208,7 +213,7 @@ class FoldTrainer:
         return classification_metrics(predictions.labels, truth, len(self.context.table.class_names)), predictions
 
     def _equalize(self, model: nn.Module) -> None:
-        """Give all processes of a shared fold rank 0's running statistics: each has gathered its own."""
+        """Broadcast rank 0's running statistics in a shared fold, because they differ between processes."""
         if self.context.shares_fold:
             for buffer in model.buffers():
                 broadcast(buffer)

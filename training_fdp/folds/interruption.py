@@ -1,4 +1,4 @@
-"""Stopping in time: a scheduler's signal ends a run after the step under way, with everything saved."""
+"""Stopping in time: after a scheduler's signal a run finishes its current step, saves its state and ends."""
 
 import logging
 import signal
@@ -7,14 +7,14 @@ from typing import Any, Self
 
 logger = logging.getLogger(__name__)
 
-# What schedulers send before they kill: SLURM a SIGTERM, or the signal of `--signal`, usually SIGUSR1.
+# Signals that schedulers send before they kill: SLURM sends SIGTERM, or that of `--signal`, usually SIGUSR1.
 SIGNALS = ("SIGTERM", "SIGUSR1")
 
 
 class Interruption:
-    """Remembers that the process was asked to stop; as a context manager it listens for the signals.
+    """Context manager that handles the signals and records that one arrived.
 
-    Outside of a main thread no signal can be listened for, and then none is.
+    Outside the main thread Python allows no signal handlers, and none is installed.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
-"""The training loop: optimiser steps, looks, checkpoints.
+"""The training loop: optimiser steps, evaluations, checkpoints.
 
-Every random number is a function of (seed, fold, step), so a fold that was killed goes on from its last checkpoint
-with the same bits, and who trains which fold cannot matter. Processes that share a fold draw their own numbers.
+Every random number is a function of (seed, fold, step), so a killed fold resumes from its last checkpoint with
+identical results, whichever process trains it. Processes that share a fold draw different numbers.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,29 +31,29 @@ from training_fdp.folds.options import TrainingOptions
 from training_fdp.folds.randomness import mixed_seed
 from training_fdp.methods.base import LossContext, Method
 
-# Losses stay on the device between two reads: a read waits for it.
+# Steps between two reads of the losses, because a read waits for the device.
 FLUSH_STEPS = 10
 
 
 @dataclass
 class FoldContext:
-    """What all folds of a run share.
+    """Objects shared by all folds of a run.
 
     Args:
-        method (`Method`): Makes the network, its targets and its losses.
+        method (`Method`): Defines the network, its targets and its losses.
         network (`PreTrainedConfig`): Settings of the network.
         options (`TrainingOptions`): How every fold is trained.
-        batch_options (`BatchOptions`): What a batch holds of a clip.
-        accelerator (`Accelerator`): Device, arithmetic, processes.
+        batch_options (`BatchOptions`): Frames and normalisation of the clips in a batch.
+        accelerator (`Accelerator`): Device, precision, processes.
         table (`ClipTable`): The clips' columns.
         batches (`ClipBatches`): The clips' pixels.
-        build_model (`Callable[[Any], nn.Module]`): Makes a model from torch's current random state, from what the
-            method knows of the fold's training clips, and from the checkpoint that the run starts from.
-        augmentation (`ClipAugmentation`, *optional*): What training clips undergo.
-        identity (`str`): Digest of everything that decides the numbers; stored in checkpoints.
-        report (`Callable[[str, int, int, dict], None]`): Told after each step: fold, steps done, steps planned, and
-            the scalars when they were just read.
-        interruption (`Interruption`, *optional*): Says whether the run was asked to stop.
+        build_model (`Callable[[Any], nn.Module]`): Builds a model from torch's current random state, the fold's
+            `Method.fold_facts` and the initial checkpoint.
+        augmentation (`ClipAugmentation`, *optional*): Augmentation of training clips.
+        identity (`str`): Digest of everything that decides the figures; stored in checkpoints.
+        report (`Callable[[str, int, int, dict], None]`): Called after each step with fold, steps done, steps planned,
+            and the scalars when they were just read.
+        interruption (`Interruption`, *optional*): Records that the run was asked to stop.
     """
 
     method: Method
@@ -80,14 +80,14 @@ class Stage:
     """State of one training of one model; all of it is in the checkpoint.
 
     Args:
-        name (`str`): `select` while the number of steps is sought, `fit` for the training that counts.
-        model (`nn.Module`): What learns.
+        name (`str`): `select` to choose the number of steps, `fit` for the final training.
+        model (`nn.Module`): The trained model.
         optimizer (`torch.optim.Optimizer`): As the accelerator prepared it.
         average (`MovingAverage`, *optional*): Average of the weights.
         step (`int`, *optional*, defaults to 0): Steps done.
         curve (`dict`, *optional*): Loss, its parts and the learning rate per step.
-        looks (`list[dict]`, *optional*): What each look at clips outside the training found.
-        best (`dict`, *optional*): The best look.
+        validations (`list[dict]`, *optional*): Figures of each evaluation during training.
+        best (`dict`, *optional*): The best of them.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Stage:
     average: MovingAverage | None
     step: int = 0
     curve: dict[str, list[float]] = field(default_factory=dict)
-    looks: list[dict[str, float]] = field(default_factory=list)
+    validations: list[dict[str, float]] = field(default_factory=list)
     best: dict[str, Any] | None = None
 
     @property
@@ -109,7 +109,7 @@ class StageTrainer:
     """Trains one model at a time and keeps the fold's checkpoint.
 
     Args:
-        context (`FoldContext`): What all folds share.
+        context (`FoldContext`): Shared by all folds.
         key (`str`): Name of the fold in reports.
         seed (`int`): Seed of the fold.
         checkpoint_path (`Path`): The checkpoint.
@@ -142,7 +142,7 @@ class StageTrainer:
         self,
         name: str,
         rows: Sequence[int],
-        look: Callable[[Stage], bool] | None,
+        validate: Callable[[Stage], bool] | None,
         saved: dict[str, Any] | None,
         num_steps: int | None = None,
         planned: int | None = None,
@@ -153,13 +153,13 @@ class StageTrainer:
             name (`str`):
                 `select` or `fit`.
             rows (`Sequence[int]`):
-                Clips to learn from.
-            look (`Callable[[Stage], bool]`, *optional*):
-                Looks at clips outside the training, after each epoch or `eval_steps`; ends the training by `True`.
+                Training clips.
+            validate (`Callable[[Stage], bool]`, *optional*):
+                Evaluates other clips after each epoch or `eval_steps`; `True` ends the training.
             saved (`dict`, *optional*):
                 Checkpoint of this stage.
             num_steps (`int`, *optional*):
-                Where to stop the planned schedule; its end otherwise.
+                Steps after which the schedule is stopped; its end otherwise.
             planned (`int`, *optional*):
                 Length of the schedule; that of these clips otherwise.
 
@@ -168,15 +168,15 @@ class StageTrainer:
 
         Raises:
             TrainingError: the loss is not finite.
-            Interrupted: the run was asked to stop; the checkpoint holds everything so far.
+            Interrupted: the run was stopped by a signal; the checkpoint holds its state.
         """
         options = self.options
         labels = [self.context.table.labels[row] for row in rows]
         sampler = self._sampler(rows)
         planned = self.planned_steps(rows) if planned is None else planned
         last = planned if num_steps is None else num_steps
-        facts = self._fold_facts(rows)
-        stage = self._new_stage(name, facts)
+        fold_facts = self._fold_facts(rows)
+        stage = self._new_stage(name, fold_facts)
         if saved is not None:
             self._restore(stage, saved)
         weights = self._class_weights(labels)
@@ -188,16 +188,16 @@ class StageTrainer:
                 options.lr_schedule, stage.step, planned, options.warmup_fraction
             )
             set_learning_rate(stage.optimizer, rate)
-            context = LossContext(self.context.network, weights, facts, stage.step / planned)
+            context = LossContext(self.context.network, weights, fold_facts, stage.step / planned)
             pending.append({**self._step(stage, wrapped, sampler[stage.step], context), "learning_rate": rate})
             stage.step += 1
             self.context.report(self.key, stage.step, last, {})
-            looks_now = look is not None and self._is_look(stage.step, last, sampler)
+            validates_now = validate is not None and self._is_validation_step(stage.step, last, sampler)
             stops_now = self._is_asked_to_stop(stage.step)
             saves_now = stops_now or (stage.step % options.checkpoint_steps == 0 and stage.step < last)
-            if len(pending) >= FLUSH_STEPS or looks_now or saves_now or stage.step == last:
+            if len(pending) >= FLUSH_STEPS or validates_now or saves_now or stage.step == last:
                 self._flush(stage, pending, last)
-            if looks_now and look is not None and look(stage):
+            if validates_now and validate is not None and validate(stage):
                 break
             if saves_now:
                 self._save(stage)
@@ -219,19 +219,19 @@ class StageTrainer:
         labels = [self.context.table.labels[row] for row in rows]
         return StepSampler(rows, labels, clips_per_step, self.seed, balanced=self.options.sampling == "balanced")
 
-    def _new_stage(self, name: str, facts: Any) -> Stage:
-        # The accelerator keeps what it prepared: the last fold's weights would stay in memory.
+    def _new_stage(self, name: str, fold_facts: Any) -> Stage:
+        # The accelerator keeps references to prepared objects, so the last fold's weights would stay in memory.
         self.accelerator.free_memory()
         torch.manual_seed(self.seed)
-        model = self.context.build_model(facts).to(self.accelerator.device)
+        model = self.context.build_model(fold_facts).to(self.accelerator.device)
         if self.accelerator.device.type == "cpu" or self.options.mixed_precision != "no":
-            # Convolutions then run on the layout that their kernels want: a quarter less time on a CPU.
+            # The channels-last layout takes a quarter less time on a CPU.
             for parameter in model.parameters():
                 if parameter.ndim == 4:
                     parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         if getattr(self.accelerator, "scaler", None) is not None:
-            # The scaler of the last fold would make the numbers depend on who ran it. `scaler` is no documented
-            # attribute of accelerate, which offers no way to begin with a new one.
+            # A new scaler, because that of the last fold would make figures depend on the order of folds. `scaler` is
+            # not a documented attribute of accelerate, which has no public way to replace it.
             self.accelerator.scaler = torch.amp.GradScaler(self.accelerator.device.type)
         optimizer = self.accelerator.prepare_optimizer(build_optimizer(model, self.options))
         average = None if self.options.ema_decay is None else MovingAverage(model, self.options.ema_decay)
@@ -285,12 +285,12 @@ class StageTrainer:
         return self.context.method.fold_facts((clips[row] for row in rows), self.context.network)
 
     def _is_asked_to_stop(self, step: int) -> bool:
-        """Whether this process was asked to stop, or, where processes share the fold, any of them."""
+        """Whether this process, or any that shares the fold, was asked to stop."""
         asked = self.context.interruption.is_asked
         if not self.context.shares_fold:
             return asked
         if step % FLUSH_STEPS:
-            return False  # asking the others waits for the device
+            return False  # the reduction waits for the device
         flag = torch.tensor([float(asked)], device=self.accelerator.device)
         return bool(self.accelerator.reduce(flag, reduction="sum").item())
 
@@ -300,7 +300,7 @@ class StageTrainer:
         weights = balanced_class_weights(labels, len(self.context.table.class_names))
         return weights.to(self.accelerator.device)
 
-    def _is_look(self, step: int, last: int, sampler: StepSampler) -> bool:
+    def _is_validation_step(self, step: int, last: int, sampler: StepSampler) -> bool:
         if step == last:
             return True
         if self.options.eval_steps is not None:
@@ -308,13 +308,13 @@ class StageTrainer:
         return sampler.epoch_of(step) != sampler.epoch_of(step - 1)
 
     def _flush(self, stage: Stage, pending: list[dict[str, Any]], planned: int) -> None:
-        """Read the losses off the device, check them and tell."""
+        """Read the losses from the device, check and report them."""
         if not pending:
             return
         names = list(pending[0])
         values = torch.tensor([[float(entry[name]) for name in names] for entry in pending], dtype=torch.float64)
         if self.context.shares_fold:
-            # All processes see the same losses, so that all of them stop at the same step.
+            # Averaged, so that all processes stop at the same step.
             values = self.accelerator.reduce(values.float().to(self.accelerator.device), reduction="mean").cpu()
         bad = ~torch.isfinite(values).all(dim=1)
         if bad.any():
@@ -329,7 +329,7 @@ class StageTrainer:
         pending.clear()
 
     def _save(self, stage: Stage) -> None:
-        """Write the checkpoint; with a shared fold all processes wait until it is there."""
+        """Write the checkpoint; with a shared fold all processes wait for it."""
         if not self.context.shares_fold or self.accelerator.is_main_process:
             scaler = getattr(self.accelerator, "scaler", None)
             save_checkpoint(
@@ -343,7 +343,7 @@ class StageTrainer:
                     "average": None if stage.average is None else stage.average.state_dict(),
                     "scaler": None if scaler is None else scaler.state_dict(),
                     "curve": stage.curve,
-                    "looks": stage.looks,
+                    "looks": stage.validations,
                     "best": stage.best,
                     "selection": self.selection,
                 },
@@ -359,4 +359,4 @@ class StageTrainer:
         if saved["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(saved["scaler"])
         stage.step, stage.curve = saved["step"], saved["curve"]
-        stage.looks, stage.best = saved["looks"], saved["best"]
+        stage.validations, stage.best = saved["looks"], saved["best"]

@@ -1,4 +1,4 @@
-"""Optimiser, learning-rate course and moving average: what a step does with the gradient."""
+"""Optimiser, learning-rate schedule and moving average."""
 
 import copy
 import math
@@ -62,7 +62,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 def balanced_class_weights(labels: Iterable[int], num_labels: int) -> torch.Tensor:
     """Return weights (`torch.FloatTensor` of shape `(num_labels,)`) inverse to the class counts, mean 1 over clips.
 
-    A class without a clip gets 0: nothing is there to be weighted.
+    A class without a clip gets 0.
     """
     counts = torch.bincount(torch.as_tensor(list(labels)), minlength=num_labels).float()
     occurring = (counts > 0).sum()
@@ -72,12 +72,12 @@ def balanced_class_weights(labels: Iterable[int], num_labels: int) -> torch.Tens
 class MovingAverage:
     """Exponential moving average of a model's weights and running statistics.
 
-    Early on the decay is lowered to (1 + n) / (10 + n) after n updates, so that the random start is soon forgotten
-    (the rule of TensorFlow's ExponentialMovingAverage, which most vision code follows). Not
+    Early on the decay is lowered to (1 + n) / (10 + n) after n updates, so that the random initialisation soon loses
+    its weight (the rule of TensorFlow's ExponentialMovingAverage, which most vision code follows). Not
     `torch.optim.swa_utils.AveragedModel`, because its first update copies the weights.
 
     Args:
-        model (`nn.Module`): The model that learns.
+        model (`nn.Module`): The trained model.
         decay (`float`): Weight of the past, in [0, 1).
     """
 
@@ -88,7 +88,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Take in the weights after one optimiser step."""
+        """Add the weights after one optimiser step."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
         current = model.state_dict()
@@ -99,10 +99,10 @@ class MovingAverage:
                 average.copy_(current[name])
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything needed to go on (`dict`)."""
+        """Return the state for resuming (`dict`)."""
         return {"updates": self.updates, "model": self.model.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Resume from a saved state."""
         self.updates = state["updates"]
         self.model.load_state_dict(state["model"])

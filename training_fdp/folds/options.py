@@ -13,7 +13,7 @@ _FROM_ONE = ("epochs", "batch_size", "gradient_accumulation_steps", "eval_batch_
 class TrainingOptions:
     """How every fold is trained."""
 
-    max_steps: int | None = option(None, "Optimiser steps per fold, before --epochs; 0: judge --init_from.")
+    max_steps: int | None = option(None, "Optimiser steps per fold, overrides --epochs; 0: evaluate --init_from.")
     epochs: int = option(30, "Passes over the training clips of a fold.")
     batch_size: int = option(16, "Clips per forward pass.")
     gradient_accumulation_steps: int = option(1, "Forward passes per optimiser step.")
@@ -33,14 +33,14 @@ class TrainingOptions:
     mixed_precision: Literal["no", "bf16", "fp16"] = option("no", "Arithmetic of the forward pass.")
     deterministic: bool = option(True, "Ask the libraries for kernels that give equal bits in every run.")
 
-    # which step counts
+    # selection of the step
     selection: Literal["fixed", "inner"] = option(
-        "fixed", "`fixed`: the last step counts. `inner`: early stopping on some of the training subjects."
+        "fixed", "`fixed`: the last step. `inner`: early stopping on some of the training subjects."
     )
     inner_fraction: float = option(0.2, "inner: share of the training subjects that is set aside.")
     patience: int = option(10, "inner: evaluations without a better UF1 before training stops.")
     refit: bool = option(True, "inner: train once more on all training subjects for the chosen number of steps.")
-    eval_steps: int | None = option(None, "Steps between two looks at the inner subjects; default: one epoch.")
+    eval_steps: int | None = option(None, "Steps between two evaluations on the inner subjects; default: one epoch.")
     report_literature_selection: bool = option(
         False, "Also report the best epoch on the test subject, beside the honest figure, as `best_on_test_subject`."
     )
@@ -55,7 +55,7 @@ class TrainingOptions:
     checkpoint_steps: int = option(100, "Optimiser steps between two checkpoints.", decides="nothing")
 
     def __post_init__(self) -> None:
-        """Check every value by itself, and what no training could obey."""
+        """Check every value, and combinations that contradict each other."""
         for name in _FROM_ONE:
             require(self, name, getattr(self, name) >= 1, "a whole number from 1 on")
         require(self, "eval_steps", self.eval_steps is None or self.eval_steps >= 1, "a whole number from 1 on")
@@ -67,11 +67,11 @@ class TrainingOptions:
         require(self, "ema_decay", self.ema_decay is None or 0 <= self.ema_decay < 1, "in [0, 1)")
         if self.report_literature_selection and self.selection == "inner" and not self.refit:
             raise ConfigError(
-                "--report_literature_selection looks at the training on all training subjects, which "
+                "--report_literature_selection evaluates the training on all training subjects, which "
                 "--selection inner --no_refit leaves out; add --refit or use --selection fixed"
             )
         if self.max_steps == 0 and (self.selection == "inner" or self.report_literature_selection):
             raise ConfigError(
-                "--max_steps 0 judges a checkpoint as it is, so that there is no step to select; leave out "
+                "--max_steps 0 evaluates a checkpoint without training, so there is no step to select; leave out "
                 "--selection inner and --report_literature_selection"
             )

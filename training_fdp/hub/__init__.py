@@ -1,1 +1,1 @@
-"""What becomes of a checkpoint: predictions, model card, publication."""
+"""Use of a checkpoint: predictions, model card, publication."""

@@ -1,7 +1,7 @@
-"""A model card from `results.json`: the pooled figures, what chance would reach, and what they do not say.
+"""A model card from `results.json`: the pooled figures, chance level and limitations.
 
 Only the pooled metrics of held-out subjects reach a card. A figure that was chosen on the test subject
-(`best_on_test_subject`) has no place on it, and results on rendered faces are named synthetic throughout.
+(`best_on_test_subject`) is left out, and results on rendered faces are named synthetic throughout.
 """
 
 import shlex
@@ -25,7 +25,7 @@ PROTOCOL_SENTENCES = {
     "megc2019": "The MEGC 2019 composite, leave-one-subject-out over its three corpora.",
     "cross_corpus": "Cross-corpus: trained on some corpora, tested on others.",
 }
-# Options of the training command whose values are places on somebody's disk.
+# Options of the training command whose values are local paths.
 PATH_OPTIONS = {
     "--data_dir": "DATA_DIR",
     "--test_data_dir": "TEST_DATA_DIR",
@@ -34,8 +34,8 @@ PATH_OPTIONS = {
     "--cache_dir": "CACHE_DIR",
     "--init_from": "INIT_FROM",
 }
-# Settings that leak test data, copy a bug of the authors' release, or feed the network otherwise than the saved video
-# processor does; with the value that does none of this.
+# Settings that leak test data, copy a bug of the authors' release, or prepare clips otherwise than the saved video
+# processor; with their harmless value.
 SOUND_SETTINGS = {
     "normalization": "fixed",
     "frame_sampling": "linspace",
@@ -47,14 +47,14 @@ SOUND_SETTINGS = {
 
 @dataclass(frozen=True)
 class CardSubject:
-    """What a card speaks about.
+    """Checkpoint and repository of a card.
 
     Args:
-        repo_id (`str`): Repository that the card will stand in, `namespace/name`.
+        repo_id (`str`): Repository of the card, `namespace/name`.
         checkpoint (`str`): Name of the checkpoint folder: the fold's id, or `final`.
         class_names (`tuple[str, ...]`): Classes of the checkpoint, in the order of its logits.
         alignment (`str`, *optional*, defaults to `"none"`): How its video processor finds the face.
-        landmark_model (`str`, *optional*): Name of the model file that this takes.
+        landmark_model (`str`, *optional*): Name of the landmark model file.
     """
 
     repo_id: str
@@ -76,7 +76,7 @@ def build_model_card(subject: CardSubject, results: Results | None) -> ModelCard
         `ModelCard`: With a `model-index` of the pooled figures.
 
     Raises:
-        PublishError: If the results speak of other classes than the checkpoint.
+        PublishError: If results and checkpoint have different classes.
     """
     fields: dict[str, Any] = {
         "title": subject.repo_id.split("/")[-1],
@@ -96,12 +96,12 @@ def build_model_card(subject: CardSubject, results: Results | None) -> ModelCard
 
 
 def _result_fields(subject: CardSubject, results: Results) -> dict[str, Any]:
-    """What the template says about measured results."""
+    """Fields of the template for measured results."""
     class_names = tuple(results.class_names)
     if subject.class_names != class_names:
         raise PublishError(
-            f"the checkpoint answers {', '.join(subject.class_names)}, but results.json was measured on "
-            f"{', '.join(class_names)}; publish a checkpoint of that very run."
+            f"the checkpoint has the classes {', '.join(subject.class_names)}, but results.json was measured on "
+            f"{', '.join(class_names)}; publish a checkpoint of that run."
         )
     if results.init_from is not None:
         weights_licence = (
@@ -134,7 +134,7 @@ def _result_fields(subject: CardSubject, results: Results) -> dict[str, Any]:
 
 
 def _figure_fields(subject: CardSubject, results: Results, benchmark: Benchmark) -> dict[str, Any]:
-    """What the template says about held-out clips."""
+    """Fields of the template for held-out clips."""
     matrix = benchmark.figures.confusion_matrix
     return {
         "benchmarked": True,
@@ -169,7 +169,7 @@ def corpus_title(results: Results) -> str:
 
 
 def public_command(command: str | Sequence[str]) -> str:
-    """Write the training command without the places on somebody's disk.
+    """Write the training command without local paths.
 
     Args:
         command (`str` or `Sequence[str]`): As recorded in `results.json`.
@@ -198,7 +198,7 @@ def _card_data(subject: CardSubject, results: Results | None) -> ModelCardData:
     evaluations = None
     open_weights = False
     if results is not None:
-        # What a checkpoint was trained on before is not recorded here: its terms may not be dropped.
+        # The corpora of the initial checkpoint are not recorded here, but their terms still apply.
         open_weights = only_synthetic(results) and results.init_from is None
         tags += ["synthetic-data"] if synthetic_corpora(results) else []
     if results is not None and results.benchmark is not None:
@@ -257,7 +257,7 @@ def _coverage_sentence(benchmark: Benchmark) -> str:
 
 
 def _cautions(results: Results) -> list[str]:
-    """What a reader must know before the figures."""
+    """Warnings that precede the figures."""
     cautions = list(results.warnings)
     if results.missing_folds:
         cautions.append(f"{len(results.missing_folds)} folds are missing from the figures.")
@@ -287,13 +287,13 @@ def _checkpoint_sentence(subject: CardSubject, benchmark: Benchmark) -> str:
             "These weights were trained on all subjects. The figures do **not** belong to them but to models that "
             "never saw whom they were scored on; for these weights no unseen subject is left."
         )
-    own = [fold for fold in benchmark.folds if subject.checkpoint in (fold.fold, f"{fold.fold}_seed{fold.seed}")]
-    if not own:
+    folds = [fold for fold in benchmark.folds if subject.checkpoint in (fold.fold, f"{fold.fold}_seed{fold.seed}")]
+    if not folds:
         return (
             f"The figures were found beside these weights (`{subject.checkpoint}`), which bear the name of none of "
             "the models behind them."
         )
     return (
-        f"These weights are those of fold `{subject.checkpoint}` ({own[0].num_train_clips} clips for training, "
-        f"{own[0].num_test_clips} held out): one of the models behind the figures, not their average."
+        f"These weights are those of fold `{subject.checkpoint}` ({folds[0].num_train_clips} clips for training, "
+        f"{folds[0].num_test_clips} held out): one of the models behind the figures, not their average."
     )

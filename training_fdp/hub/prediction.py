@@ -1,7 +1,6 @@
-"""From a video file or a folder of frames to a label, its scores, and what else the network shows of the clip.
+"""Predictions for a video file or a folder of frames: label, scores and the method's other outputs.
 
-The files of the checkpoint's repository are not run: the weights and settings are loaded into this package's own
-classes.
+Code in the checkpoint's repository is not executed: weights and settings are loaded into this package's classes.
 """
 
 import io
@@ -27,17 +26,18 @@ from training_fdp.errors import ConfigError
 from training_fdp.methods.pretrained import checkpoint_source, load_pretrained, loading_refused
 
 PREDICTIONS_NAME = "predictions.json"
-# Frames: five seconds at 200 frames per second, the fastest camera of the corpora; following them takes ten seconds.
+# Frames: five seconds at 200 frames per second, the fastest camera of the corpora; tracking the face through them
+# takes ten seconds.
 LONGEST_FOLLOWED = 1000
-# Settings of the video processor that the network, or predicting itself, decides.
+# Settings of the video processor that are fixed by the network or by `Predictor`.
 SETTINGS_OF_THE_MODEL = frozenset({"num_frames", "size", "do_sample_frames", "return_metadata"})
-# File systems take names of 255 bytes; number, kind and suffix need the rest.
+# File systems allow names of 255 bytes; number, kind and suffix need the rest.
 LONGEST_STEM = 80
 
 
 @dataclass
 class Prediction:
-    """What the model says of one clip.
+    """Prediction for one clip.
 
     Args:
         input (`str`): The path as it was given.
@@ -45,19 +45,19 @@ class Prediction:
         score (`float`): Its softmax score in [0, 1]; not a calibrated probability.
         scores (`dict[str, float]`): All classes, in the order of the model.
         num_frames_in_clip (`int`): Frames that the source has.
-        frame_indices (`list[int]`): The frames that the model saw, 0-based.
+        frame_indices (`list[int]`): Frames passed to the model, 0-based.
         frames_per_second (`float`, *optional*): As the video file states it.
-        warnings (`list[str]`): What makes the answer doubtful, one sentence each: a clip of many seconds, few frames
+        warnings (`list[str]`): Reasons to doubt the prediction, one sentence each: a clip of many seconds, few frames
             per second, few pixels, no face.
-        numbers (`dict[str, float]`): What the network answers beside the class, by name; of FDP `ordered_pairs`, the
+        numbers (`dict[str, float]`): Further outputs by name; of FDP `ordered_pairs`, the
             share of frame pairs whose later frame scores higher.
-        curves (`dict[str, list[float]]`): One value per frame seen, by name; of FDP `rank_scores`.
+        curves (`dict[str, list[float]]`): One value per frame of `frame_indices`, by name; of FDP `rank_scores`.
         images (`dict[str, np.ndarray]`): Pictures `(height, width)`, float32 in [0, 1], by name; of FDP
             `dynamic_image`, 0.5 where nothing moves.
         face (`dict`, *optional*): How the face was found, the fields of `processing_fdp.face_report_fdp.FaceReport`.
         blinks (`list[list[int]]`, *optional*): First and last frame of each blink, 0-based; `None` where the face was
-            not followed: in clips of more than `LONGEST_FOLLOWED` frames, and where nobody looked for one.
-        files (`dict[str, str]`): Pictures written for this clip, by what they show.
+            not tracked: in clips of more than `LONGEST_FOLLOWED` frames, and without face detection.
+        files (`dict[str, str]`): Pictures written for this clip, by content.
     """
 
     input: str
@@ -76,7 +76,7 @@ class Prediction:
     files: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but pixels, ready for JSON; numbers and curves stand under their own names."""
+        """Everything but pixels, ready for JSON; numbers and curves are entries of their own."""
         content = asdict(replace(self, images={}))
         del content["images"]
         curves, numbers = content.pop("curves"), content.pop("numbers")
@@ -85,7 +85,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A clip that could not be answered.
+    """A clip without a prediction.
 
     Args:
         input (`str`): The path as it was given.
@@ -101,7 +101,7 @@ def _overridden(processor: FDPVideoProcessor, pairs: Sequence[str]) -> FDPVideoP
     overrides = read_pairs("processor_overrides", pairs)
     if fixed := sorted(overrides.keys() & SETTINGS_OF_THE_MODEL):
         raise ConfigError(
-            f"--processor_overrides says how frames are read and faces found, but {', '.join(fixed)} belongs to the "
+            f"--processor_overrides sets how frames are read and faces found, but {', '.join(fixed)} is fixed by the "
             "network of --model; leave it out"
         )
     try:
@@ -111,7 +111,7 @@ def _overridden(processor: FDPVideoProcessor, pairs: Sequence[str]) -> FDPVideoP
 
 
 class Predictor:
-    """A checkpoint that answers for clips.
+    """Predicts clips with a checkpoint.
 
     Args:
         model (`str`): Folder in Hub format, or a repository `namespace/name`.
@@ -119,8 +119,8 @@ class Predictor:
             as `train.py` reads them.
 
     Raises:
-        ConfigError: If there is no such checkpoint, or no known method makes its kind, or a setting is one that the
-            processor lacks or that the network decides.
+        ConfigError: If there is no such checkpoint, no registered method has its `model_type`, or a setting is unknown
+        to the processor or fixed by the network.
     """
 
     def __init__(self, model: str, processor_overrides: Sequence[str] = ()) -> None:
@@ -135,13 +135,13 @@ class Predictor:
 
     @torch.inference_mode()
     def predict(self, source: str) -> Prediction:
-        """Answer for one clip.
+        """Predict one clip.
 
         Args:
             source (`str`): A video file or a folder of frames.
 
         Returns:
-            `Prediction`: The answer, in the way that the video-classification pipeline prepares clips.
+            `Prediction`: The prediction; clips are prepared as in the video-classification pipeline.
 
         Raises:
             VideoReadError: If the clip cannot be read.
@@ -175,7 +175,7 @@ class Predictor:
         )
 
     def _blinks(self, source: str, metadata: Any) -> list[list[int]] | None:
-        """Blinks of a clip that shows a face and is short enough to be followed through all of its frames."""
+        """Blinks of a clip that shows a face and is short enough to track it through all frames."""
         looked = metadata.face is not None and metadata.face.source in ("mesh", "frame")
         if not looked or metadata.total_num_frames > LONGEST_FOLLOWED:
             return None
@@ -187,14 +187,13 @@ def write_predictions(
 ) -> None:
     """Write `predictions.json` and the pictures of each clip: all of them, or none.
 
-    Everything is made in a folder beside `output_dir` and moved into place at the end. `files` of each prediction is
-    filled.
+    Files are written to a temporary folder beside `output_dir` and moved at the end. Fills `files` of each prediction.
 
     Args:
         predictions (`Sequence[Prediction]`): What to write.
-        model (`str`): The checkpoint, for the record.
+        model (`str`): The checkpoint, recorded in the JSON.
         output_dir (`Path`): Made where it does not exist; files of the same names are replaced.
-        refusals (`Sequence[Refusal]`, *optional*): Clips that could not be answered, for the record.
+        refusals (`Sequence[Refusal]`, *optional*): Clips without a prediction, recorded as errors.
 
     Raises:
         ConfigError: If `output_dir` is a file.
@@ -202,16 +201,16 @@ def write_predictions(
     check_output_dir(output_dir)
     output_dir = output_dir.resolve()
     output_dir.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output_dir.parent, prefix=f".{output_dir.name}.") as aside:
+    with tempfile.TemporaryDirectory(dir=output_dir.parent, prefix=f".{output_dir.name}.") as staging:
         for number, prediction in enumerate(predictions):
             prediction.files = {}
             for kind, picture in _pictures(prediction):
                 name = f"{number:03d}_{_file_stem(prediction.input)}_{kind}.png"
-                (Path(aside) / name).write_bytes(picture)
+                (Path(staging) / name).write_bytes(picture)
                 prediction.files[kind] = name
-        write_json(Path(aside) / PREDICTIONS_NAME, predictions_document(predictions, model, refusals))
+        write_json(Path(staging) / PREDICTIONS_NAME, predictions_document(predictions, model, refusals))
         output_dir.mkdir(exist_ok=True)
-        for path in sorted(Path(aside).iterdir()):
+        for path in sorted(Path(staging).iterdir()):
             os.replace(path, output_dir / path.name)
 
 
@@ -224,15 +223,15 @@ def check_output_dir(output_dir: Path) -> None:
 def predictions_document(
     predictions: Sequence[Prediction], model: str, refusals: Sequence[Refusal] = ()
 ) -> dict[str, Any]:
-    """One JSON document of all answers.
+    """One JSON document of all predictions.
 
     Args:
-        predictions (`Sequence[Prediction]`): The answers, in the order of the command line.
-        model (`str`): The checkpoint that gave them.
-        refusals (`Sequence[Refusal]`, *optional*): Clips that could not be answered.
+        predictions (`Sequence[Prediction]`): Predictions in the order of the command line.
+        model (`str`): Their checkpoint.
+        refusals (`Sequence[Refusal]`, *optional*): Clips without a prediction.
 
     Returns:
-        `dict`: `model`, `predictions`, one object per answered input, and `errors`, one per other input.
+        `dict`: `model`, `predictions`, one object per predicted input, and `errors`, one per other input.
     """
     return {
         "model": model,
@@ -242,7 +241,7 @@ def predictions_document(
 
 
 def _pictures(prediction: Prediction) -> Iterator[tuple[str, bytes]]:
-    """PNG files of one answer, by what they show."""
+    """PNG files of one prediction, by content."""
     for name, image in prediction.images.items():
         gray = np.rint(image.clip(0, 1) * 255).astype(np.uint8)
         buffer = io.BytesIO()
@@ -262,5 +261,5 @@ def _pictures(prediction: Prediction) -> Iterator[tuple[str, bytes]]:
 
 def _file_stem(source: str) -> str:
     stem = re.sub(r"[^\w.-]+", "_", Path(source).resolve().stem)
-    # By bytes, which is what file systems count: a letter of another script takes up to four.
+    # Cut by bytes, as file systems count: one character takes up to four.
     return stem.encode()[:LONGEST_STEM].decode(errors="ignore") or "clip"

@@ -1,8 +1,8 @@
-"""Checkpoints to one repository, one commit each: what may leave, what is refused, and the push itself.
+"""Publication of checkpoints, one commit each: which files are uploaded, which refused, and the push.
 
 The corpora are licensed per researcher, so the rule is an allow-list: only what `UPLOADED` names is ever uploaded,
-and only after [`why_refused`] found nothing in it. Whatever else lies in the folder stops the push by its name, but
-for the records that a training run keeps there, which stay behind.
+and only after [`why_refused`] returned `None` for it. Any other file in the folder stops the push, except the records
+of a training run, which are not uploaded.
 """
 
 import json
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 CARD_NAME = "README.md"
 MAIN = "main"
-# The one list of what is uploaded from a checkpoint's folder; a card and the run's results join them.
+# Files uploaded from a checkpoint's folder, besides the card and the run's results.
 UPLOADED = (
     "config.json",
     "model.safetensors",
@@ -47,7 +47,7 @@ UPLOADED = (
 )
 # JSON files that hold no settings.
 UNREAD_SETTINGS = ("model.safetensors.index.json",)
-# What a run or an earlier card left there: of no use to a reader, so it is neither uploaded nor complained about.
+# Files of a run or an earlier card: of no use to a reader, so neither uploaded nor refused.
 LEFT_BEHIND = (CARD_NAME, RESULTS_NAME, "fold.json", "training_curve.json", "__pycache__")
 
 
@@ -57,7 +57,7 @@ class OutgoingFile:
 
     Args:
         name (`str`): Its name in the repository.
-        content (`Path` or `bytes`): A file that is sent as it is, or what is sent instead of what is on disk.
+        content (`Path` or `bytes`): A file to send unchanged, or the bytes to send instead.
     """
 
     name: str
@@ -70,20 +70,20 @@ class OutgoingFile:
 
     @property
     def made(self) -> bool:
-        """Whether its content is made here (`bool`): the card, the results, settings that named local paths."""
+        """Whether its content is generated (`bool`): the card, the results, settings without their local paths."""
         return isinstance(self.content, bytes)
 
 
 @dataclass(frozen=True)
 class Publication:
-    """All that one commit will hold.
+    """Content of one commit.
 
     Args:
         repo_id (`str`): Target repository.
         revision (`str`): Its branch.
         files (`tuple[OutgoingFile, ...]`): Sorted by name.
         card (`str`): Content of its `README.md`, which is among the files.
-        results (`Path`, *optional*): Where the card's figures come from.
+        results (`Path`, *optional*): Source of the card's figures.
     """
 
     repo_id: str
@@ -108,7 +108,7 @@ def prepare_publications(
         `tuple[Publication, ...]`: What [`push`] sends, the checkpoint of `revision` first.
 
     Raises:
-        PublishError: If a folder is incomplete, or holds a file that must not leave.
+        PublishError: If a folder is incomplete, or holds a file that must not be uploaded.
         ResultsError: If the results of the run cannot be read.
     """
     is_run = (folder / FINAL_FOLD).is_dir() or (folder / "folds").is_dir()
@@ -161,7 +161,7 @@ def prepare_publication(checkpoint: Path, repo_id: str, revision: str = MAIN) ->
 
 
 def collect_files(checkpoint: Path) -> list[Path]:
-    """List the files of a checkpoint that may leave.
+    """List the files of a checkpoint that may be uploaded.
 
     Args:
         checkpoint (`Path`): Folder in Hub format.
@@ -170,7 +170,7 @@ def collect_files(checkpoint: Path) -> list[Path]:
         `list[Path]`: Sorted by name.
 
     Raises:
-        PublishError: For the first file that may not leave, and for a folder that could not be loaded again.
+        PublishError: For the first file that may not be uploaded, and for a folder that could not be loaded again.
     """
     if not checkpoint.is_dir():
         raise PublishError(f"{checkpoint} is not a folder; give a checkpoint that train.py wrote, as OUT/folds/ID.")
@@ -186,26 +186,25 @@ def collect_files(checkpoint: Path) -> list[Path]:
 
 
 def find_results(checkpoint: Path) -> Path | None:
-    """Find the results that a checkpoint belongs to.
+    """Find the results of a checkpoint's run.
 
     Args:
         checkpoint (`Path`): The folder itself, `OUT/final` or `OUT/folds/ID`.
 
     Returns:
-        `Path`, *optional*: The nearest `results.json` of that run; a folder that only happens to lie above is not
-            searched.
+        `Path`, *optional*: The nearest `results.json` of that run; other parent folders are not searched.
     """
     folder = checkpoint.resolve()
-    places = [folder]
+    folders = [folder]
     if folder.name == FINAL_FOLD:
-        places.append(folder.parent)
+        folders.append(folder.parent)
     if folder.parent.name == "folds":
-        places.append(folder.parent.parent)
-    return next((place / RESULTS_NAME for place in places if (place / RESULTS_NAME).is_file()), None)
+        folders.append(folder.parent.parent)
+    return next((folder / RESULTS_NAME for folder in folders if (folder / RESULTS_NAME).is_file()), None)
 
 
 def load_results(path: Path) -> Results:
-    """Read results so that every figure follows from the predictions beside them, or else from confusion matrices.
+    """Read results and recompute every figure from the predictions beside them, or else from confusion matrices.
 
     Args:
         path (`Path`): A `results.json`.
@@ -241,7 +240,7 @@ def public_results(results: Results) -> Results:
 
 
 def push(publication: Publication, public: bool = False, api: HfApi | None = None) -> str:
-    """Send a publication in one commit; where the repository holds all of it already, there is none.
+    """Send a publication in one commit; without changes there is no commit.
 
     Args:
         publication (`Publication`): What [`prepare_publication`] returned.
@@ -250,11 +249,11 @@ def push(publication: Publication, public: bool = False, api: HfApi | None = Non
             environment.
 
     Returns:
-        `str`: Address of the commit, or of the one that holds everything already.
+        `str`: URL of the commit, or of the existing one without changes.
 
     Raises:
-        PublishError: Without a token, for a repository that everybody can read although `public` was not asked for or
-            the other way round, and when the Hub cannot be reached or refuses.
+        PublishError: Without a token, for an existing repository whose visibility differs from `public`, and when the
+        Hub cannot be reached or refuses.
     """
     api = api or HfApi()
     if (api.token or get_token()) is None:
@@ -267,24 +266,24 @@ def push(publication: Publication, public: bool = False, api: HfApi | None = Non
         _open_repository(api, publication.repo_id, public)
         if publication.revision != MAIN:
             api.create_branch(publication.repo_id, branch=publication.revision, exist_ok=True)
-        # The client leaves out files that the branch holds as they are, and makes no commit of none.
+        # The client leaves out unchanged files, and makes no commit without files.
         commit = api.create_commit(
             publication.repo_id,
             operations,
             revision=publication.revision,
             commit_message="Upload the FDP checkpoint, its code and its card",
         )
-    except (HTTPError, OSError, RuntimeError) as error:  # RuntimeError: a large file that did not arrive
+    except (HTTPError, OSError, RuntimeError) as error:  # RuntimeError: a large upload failed
         raise PublishError(f"the Hub did not take {publication.repo_id}: {_reason(error)}") from error
     return commit.commit_url
 
 
 def _open_repository(api: HfApi, repo_id: str, public: bool) -> None:
-    """Create the repository, or make sure that an existing one is as open as asked."""
+    """Create the repository, or check the visibility of an existing one."""
     try:
         existing = api.model_info(repo_id)
     except RepositoryNotFoundError:
-        # Of two pushes at once the second finds it made.
+        # Two pushes at once may both try to create it.
         api.create_repo(repo_id, private=not public, exist_ok=True)
         existing = api.model_info(repo_id)
     if not existing.private and not public:
@@ -321,7 +320,7 @@ def _refusal(path: Path) -> str:
 
 
 def _scan(checkpoint: Path, files: Sequence[OutgoingFile]) -> None:
-    """Refuse what must not be public although its name is on the list; weights were opened before."""
+    """Refuse listed files with content that must not be public; weights are checked by `_check_loadable`."""
     for file in files:
         if file.name.endswith(".safetensors"):
             continue
@@ -336,7 +335,7 @@ def _head(path: Path) -> bytes:
 
 
 def _check_loadable(checkpoint: Path, files: list[Path]) -> None:
-    """Refuse a folder that a reader could not load: missing parts, or a file that is not what its name says."""
+    """Refuse a folder that a reader could not load: missing files, or a file whose content does not match its name."""
     names = {path.name for path in files}
     weights = [path for path in files if path.suffix == ".safetensors"]
     if "config.json" not in names or not any(path.name.startswith("model") for path in weights):
@@ -392,9 +391,9 @@ def _json_bytes(content: Any) -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    """What the Hub said, on one line, with what to do about it."""
+    """The Hub's message on one line, with a remedy."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, HfHubHTTPError) and status in (401, 403):
         return f"the token was refused ({status}); use one that may write to this namespace."
-    said = " ".join(str(error).split()) or type(error).__name__
-    return f"{said.rstrip('.')}; check the connection and the name, then run the same command again."
+    message = " ".join(str(error).split()) or type(error).__name__
+    return f"{message.rstrip('.')}; check the connection and the name, then run the same command again."

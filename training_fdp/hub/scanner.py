@@ -1,14 +1,14 @@
-"""What a file holds, whatever it is called: recordings, tables, pickles, tokens, home folders and e-mail addresses."""
+"""Content that must not be published: recordings, tables, pickles, tokens, home folders and e-mail addresses."""
 
 import re
 from collections.abc import Callable
 
 # Longer than any signature below.
 HEAD_BYTES = 64
-RECORDING = "is a picture or a video, and recordings of faces never leave this machine"
-TABLE = "is an Arrow, Parquet or HDF5 file, which may carry the frames of a corpus"
-PICKLE = "may hold a pickle or raw arrays, which can run code or carry faces"
-# By how a file begins; WebP and AVI are RIFF, MP4 and its relatives name their type from byte 4 on.
+RECORDING = "is a picture or a video, and recordings of faces are never uploaded"
+TABLE = "is an Arrow, Parquet or HDF5 file, which may hold frames of a corpus"
+PICKLE = "may hold a pickle or raw arrays, which can run code or hold faces"
+# By the first bytes of a file; WebP and AVI are RIFF, MP4 and related formats have their type from byte 4 on.
 SIGNATURES = {
     b"\x89PNG": RECORDING,
     b"\xff\xd8\xff": RECORDING,
@@ -51,11 +51,11 @@ TEXTS = {
 
 
 def why_refused(name: str, content: bytes) -> str | None:
-    """Say why a file must not be published.
+    """Return why a file must not be published.
 
     Args:
         name (`str`): Its name.
-        content (`bytes`): What it holds; of a large file the first `HEAD_BYTES` bytes are enough.
+        content (`bytes`): Its content; of a large file the first `HEAD_BYTES` bytes.
 
     Returns:
         `str`, *optional*: The end of a sentence whose subject is the file; `None` where nothing was found.
@@ -79,7 +79,7 @@ def _by_text(name: str, content: bytes) -> str | None:
         return None
     text = content.decode("utf-8", errors="replace")
     for pattern, reason in TEXTS.items():
-        if found := pattern.search(text):
-            shown = "" if pattern is TOKENS else f" ({found[0]})"
-            return f"{reason}{shown} in line {text.count(chr(10), 0, found.start()) + 1}"
+        if match := pattern.search(text):
+            shown = "" if pattern is TOKENS else f" ({match[0]})"
+            return f"{reason}{shown} in line {text.count(chr(10), 0, match.start()) + 1}"
     return None

@@ -1,1 +1,1 @@
-"""Methods: what only one family of networks needs, behind one interface."""
+"""Methods: the code of one family of networks each, behind one interface."""

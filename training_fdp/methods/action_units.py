@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-# The main codes of the Facial Action Coding System: what moves, not where head and eyes turn. A fixed list, so that
-# the sheets of held-out subjects decide nothing.
+# The main codes of the Facial Action Coding System: facial movements, without head and eye positions. A fixed list, so
+# that it does not depend on held-out subjects.
 FACS_CODES = tuple(str(code) for code in (*range(1, 3), *range(4, 8), *range(9, 19), 20, *range(22, 29)))
 _COLUMN = {"L": [0], "R": [1]}
 _BOTH = [0, 1]
@@ -23,17 +23,17 @@ def action_unit_targets(clips: Iterable[Sequence[Mapping[str, Any]]], codes: Seq
     Args:
         clips (`Iterable[Sequence[Mapping]]`): Of each clip its units with `code`, `side` and `alternative`, as the
             rows of a corpus have them.
-        codes (`Sequence[str]`): Units to name.
+        codes (`Sequence[str]`): Units, in the order of the targets.
 
     Returns:
         `torch.FloatTensor` of shape `(num_clips, num_codes, 2)`: left and right; 1 where the unit moved, 0 where not,
-        NaN where nobody knows: in clips without any unit, and where the coder doubted or named another unit.
+        NaN where unknown: in clips without any unit, and where the coder doubted or named an alternative.
     """
     position = {code: index for index, code in enumerate(codes)}
     targets = []
     for units in clips:
         target = torch.full((len(codes), 2), 0.0 if len(units) else torch.nan)
-        # What is certain comes last and stays.
+        # Certain units last, so that they overwrite doubtful ones.
         for unit in sorted(units, key=lambda unit: _is_certain(unit, units)):
             if unit["code"] in position:
                 sides = _COLUMN.get(unit["side"], _BOTH)
@@ -43,7 +43,7 @@ def action_unit_targets(clips: Iterable[Sequence[Mapping[str, Any]]], codes: Seq
 
 
 def _is_certain(unit: Mapping[str, Any], units: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the unit moved for sure: not in doubt, or only its side or intensity is."""
+    """Whether the unit certainly moved: it has no alternatives, or they differ only in side or intensity."""
     options = [other for other in units if other["alternative"] == unit["alternative"]]
     only_how = len(options) > 1 and len({other["code"] for other in options}) == 1
     return not unit["alternative"] or only_how

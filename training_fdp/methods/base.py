@@ -1,11 +1,11 @@
 """The interface between training and one family of networks.
 
-A method makes a network out of settings, says what a clip teaches beyond its label, computes the losses, and turns the
-network's output into numbers per clip. The loop, the evaluator, the run, the model card and the predictor know no
-network: they call a method. docs/design/methods.md shows how two published methods would enter.
+A method builds a network from settings, makes the training targets of a clip beyond its label, computes the losses,
+and turns the network's output into figures per clip. The loop, the evaluator, the run, the model card and the
+predictor import no network: they call a method. docs/design/methods.md sketches two published methods.
 
-This file imports no torch, because a finished run is reported without it; a built-in method imports what it needs
-inside its hooks for the same reason, one of another package need not.
+This file does not import torch, because a finished run is reported without it. For the same reason built-in methods
+import their libraries inside the hooks; methods of other packages need not.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ Losses = dict[str, "torch.Tensor"]
 
 @dataclass
 class NoOptions:
-    """Options of a method that has none of its own."""
+    """No options."""
 
 
 @dataclass(frozen=True)
 class NetworkRequest:
-    """What is asked of a network.
+    """Requirements on a network.
 
     Args:
         class_names (`tuple[str, ...]`): Classes in the order of the logits.
         overrides (`Mapping[str, Any]`): Settings by name: `--model_overrides`, `--num_frames` and `--image_size`.
         start (`PreTrainedConfig`, *optional*): Settings of the checkpoint that `--init_from` names.
-        start_name (`str`, *optional*): Its name, for complaints.
+        start_name (`str`, *optional*): Its name, for error messages.
         action_units (`Iterable`, *optional*): Coded action units of every clip, as the rows of a corpus have them.
     """
 
@@ -64,13 +64,13 @@ class NetworkRequest:
 
 @dataclass(frozen=True)
 class LossContext:
-    """What losses may depend on beside the batch.
+    """Inputs of the losses beside the batch.
 
     Args:
         config (`PreTrainedConfig`): Settings of the network.
         class_weights (`torch.FloatTensor` of shape `(num_labels,)`, *optional*): Weights of the classes in the
             cross-entropy, from the training clips of the fold.
-        fold (`Any`): What [`Method.fold_facts`] returned.
+        fold (`Any`): Result of [`Method.fold_facts`].
         progress (`float`): Share of the planned steps that are done, in [0, 1).
     """
 
@@ -82,11 +82,11 @@ class LossContext:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a network answers of one clip beside the class, for a reader.
+    """Outputs for one clip beside the class, for display.
 
     Args:
-        numbers (`dict[str, float]`): By name.
-        curves (`dict[str, list[float]]`): One value per frame that the network saw, by name.
+        numbers (`dict[str, float]`): Scalars by name.
+        curves (`dict[str, list[float]]`): One value per input frame, by name.
         images (`dict[str, np.ndarray]`): float32 `(height, width)` in [0, 1], by name.
     """
 
@@ -96,21 +96,21 @@ class Shown:
 
 
 class Method:
-    """One family of networks as training sees it.
+    """One family of networks and its training.
 
     Class attributes:
-        name (`str`): What `--method` calls it.
-        title (`str`): What tables call it.
-        version (`int`): Raised whenever the same options give other numbers: folds of two versions never meet in one
-            OUT.
+        name (`str`): Value of `--method`.
+        title (`str`): Its name in tables.
+        version (`int`): Raised whenever the same options give other figures, so that folds of two versions are not
+            mixed in one OUT.
         model_type (`str`): `model_type` of its checkpoints.
         options_class (`type`): Dataclass of its own options, written by `evaluation_fdp.options.option`.
-        recipe (`str`): Settings that it is trained with by default: a name in `training_fdp/recipes`.
+        recipe (`str`): Default training settings: a name in `training_fdp/recipes`.
         start_options (`Mapping[str, Any]`): Values of its own options that `--init_from` sets, unless they are given.
-        class_parameters (`tuple[str, ...]`): Parameters whose first axis are the classes; without any, a checkpoint
-            must know the same classes in the same order.
-        learning_fields (`frozenset[str]`): Settings that say how a network learns, not what it is: they may differ
-            from those of the checkpoint that training starts from.
+        class_parameters (`tuple[str, ...]`): Parameters whose first axis is the class; without any, an initial
+            checkpoint must have the same classes in the same order.
+        learning_fields (`frozenset[str]`): Settings of training, not of the architecture: they may differ from those
+            of the initial checkpoint.
 
     Args:
         options (`Any`): An instance of `options_class`.
@@ -131,7 +131,7 @@ class Method:
 
     @classmethod
     def register_auto_classes(cls) -> None:
-        """Make the auto classes of transformers know this method's networks; importing their package usually does."""
+        """Register this method's networks with transformers' auto classes, usually by importing their package."""
 
     @classmethod
     def check_options(cls, options: Any, init_from: str | None) -> None:
@@ -147,47 +147,47 @@ class Method:
 
     @property
     def followers(self) -> Mapping[str, Follower]:
-        """How each tensor that `targets` returns follows augmentation, by name (`Mapping[str, Follower]`).
+        """Augmentation of each tensor that `targets` returns, by name (`Mapping[str, Follower]`).
 
-        Those that are not named stay as they are.
+        Those that are not named are not changed.
         """
         return {}
 
     @property
     def answer_titles(self) -> Mapping[str, str]:
-        """What reports call each answer (`Mapping[str, str]`, by name)."""
+        """Title of each answer in reports (`Mapping[str, str]`, by name)."""
         return {}
 
     @property
     def size_name(self) -> str:
-        """What reports call the network (`str`): a preset, or the method itself."""
+        """Name of the network in reports (`str`): a preset, or the method's."""
         return self.name
 
     def configure(self, request: NetworkRequest) -> PreTrainedConfig:
         """Return the settings of the network: `num_frames`, `image_size` and the classes among them.
 
         Raises:
-            ConfigError: a setting that the network does not know, or that contradicts the checkpoint.
+            ConfigError: a setting that the network lacks, or that contradicts the checkpoint.
         """
-        raise NotImplementedError(f"{type(self).__name__} must say what its network is made of; define configure()")
+        raise NotImplementedError(f"{type(self).__name__} must return the settings of its network; define configure()")
 
     def processor_settings(self, config: PreTrainedConfig) -> dict[str, Any]:
         """Return settings of the video processor that this network needs, unless a run names others (`dict`)."""
         return {}
 
     def check(self, config: PreTrainedConfig, augmentation: AugmentationConfig) -> None:
-        """Refuse settings that silence each other.
+        """Refuse settings that cannot be combined.
 
         Raises:
-            ConfigError: an augmentation that the losses or targets of this network cannot follow.
+            ConfigError: an augmentation that losses or targets do not support.
         """
 
     def build(self, config: PreTrainedConfig, fold: Any = None) -> PreTrainedModel:
-        """Return an untrained network, drawn from torch's current random state.
+        """Return an untrained network, initialised from torch's current random state.
 
         Args:
             config (`PreTrainedConfig`): As `configure` returned it.
-            fold (`Any`, *optional*): What `fold_facts` returned, for networks that keep some of it in a buffer.
+            fold (`Any`, *optional*): Result of `fold_facts`, for networks that keep part of it in a buffer.
         """
         from transformers import AutoModelForVideoClassification
 
@@ -196,11 +196,11 @@ class Method:
     def starting_weights(
         self, weights: Mapping[str, torch.Tensor], config: PreTrainedConfig
     ) -> Mapping[str, torch.Tensor]:
-        """Return those of a checkpoint's weights that a network of this configuration takes."""
+        """Return the weights of a checkpoint that a network of this configuration has."""
         return weights
 
     def prepare(self, clips: Sequence[Clip], config: PreTrainedConfig, processor: Any) -> None:
-        """Compute what `targets` needs of every clip, once per run, after alignment and before the first fold."""
+        """Precompute inputs of `targets` for every clip, once per run, between alignment and the first fold."""
 
     def targets(
         self,
@@ -209,11 +209,11 @@ class Method:
         config: PreTrainedConfig,
         normalize: Callable[[torch.Tensor], torch.Tensor],
     ) -> dict[str, torch.Tensor]:
-        """Return what accompanies the frames of a clip into the batch, before augmentation.
+        """Return the tensors of a clip for the batch beside its frames, before augmentation.
 
         Args:
             clip (`Clip`): The clip, all of its aligned frames included.
-            indices (`np.ndarray` of shape `(num_frames,)`): Frames that the network sees, 0-based.
+            indices (`np.ndarray` of shape `(num_frames,)`): Input frames of the network, 0-based.
             config (`PreTrainedConfig`): Settings of the network.
             normalize (`Callable`): uint8 frames `(num_frames, height, width)` -> float32 in [-1, 1] on the device.
 
@@ -223,7 +223,7 @@ class Method:
         return {}
 
     def fold_facts(self, clips: Iterable[Clip], config: PreTrainedConfig) -> Any:
-        """Return what the losses of a fold must know of its training clips; computed anew where a fold goes on."""
+        """Return inputs of the losses from the training clips of a fold; recomputed when a fold is resumed."""
         return None
 
     def losses(self, model: Any, batch: Mapping[str, torch.Tensor], context: LossContext) -> Losses:
@@ -233,7 +233,7 @@ class Method:
             model (`nn.Module`): The network, possibly wrapped for several processes.
             batch (`Mapping`): `pixel_values` `(batch_size, num_frames, 1, height, width)`, `labels` `(batch_size,)`
                 or, mixed, `(batch_size, num_labels)`, and what `targets` returned, augmented.
-            context (`LossContext`): What they depend on beside the batch.
+            context (`LossContext`): Inputs beside the batch.
         """
         from training_fdp.methods.classification import classification_losses
 
@@ -241,11 +241,11 @@ class Method:
         return classification_losses(logits, batch["labels"], context.class_weights)
 
     def inputs(self, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Return the keywords that the network predicts from (`dict`)."""
+        """Return the keywords of the network's forward pass for predictions (`dict`)."""
         return {"pixel_values": batch["pixel_values"]}
 
     def reference(self, config: PreTrainedConfig, batches: Iterable[Mapping[str, torch.Tensor]]) -> Any:
-        """Return what `answers` compares with and training clips alone decide; `batches` are read only if wanted.
+        """Return the baseline of `answers` from training clips alone; `batches` are read only if iterated.
 
         Args:
             config (`PreTrainedConfig`): Settings of the network.
@@ -256,7 +256,7 @@ class Method:
     def answers(
         self, output: Any, batch: Mapping[str, torch.Tensor], config: PreTrainedConfig, reference: Any
     ) -> list[Answers]:
-        """Return figures of merit beyond the class, one `dict` per clip of finite numbers, those that apply.
+        """Return quality measures beyond the class: one `dict` of finite numbers per clip.
 
         They go into fold records; reports give their mean and deviation over held-out clips.
         """
@@ -265,21 +265,21 @@ class Method:
     def shown(
         self, output: Any, config: PreTrainedConfig, batch: Mapping[str, torch.Tensor] | None = None
     ) -> list[Shown]:
-        """Return what a reader sees of each clip beside the class; targets only where the batch is given."""
+        """Return the outputs to display of each clip beside the class; targets only where the batch is given."""
         return [Shown() for _ in output.logits]
 
     def check_start(self, start: PreTrainedConfig, name: str, asked: Mapping[str, Any]) -> None:
-        """Refuse a checkpoint that is another network than was asked for.
+        """Refuse a checkpoint whose network differs from the requested one.
 
         Args:
             start (`PreTrainedConfig`): The checkpoint's settings.
-            name (`str`): Its name, for the complaint.
-            asked (`Mapping[str, Any]`): Settings that were asked for.
+            name (`str`): Its name, for the error message.
+            asked (`Mapping[str, Any]`): Requested settings.
 
         Raises:
             ConfigError: it is of another type, or a setting beside `learning_fields` differs.
         """
-        shown = 4  # longer lists help nobody
+        shown = 4  # longer lists are hard to read
         if start.model_type != self.model_type:
             raise ConfigError(
                 f"--method {self.name} trains networks of type {self.model_type!r}, but --init_from {name} is of type "

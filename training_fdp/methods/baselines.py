@@ -1,4 +1,4 @@
-"""The plain networks of `modeling_baselines` as methods, and one on FDP's own input."""
+"""The plain networks of `modeling_baselines` as methods, and one on FDP's input."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class BaselineMethod(Method):
-    """A plain network: a label, and nothing beside it."""
+    """A plain network that predicts the class alone."""
 
     version: ClassVar[int] = 3
     model_type: ClassVar[str] = "micro_expression_baseline"
@@ -36,7 +36,7 @@ class BaselineMethod(Method):
         """Return the settings of the network.
 
         Raises:
-            ConfigError: a setting that it does not know, sizes that it cannot take, or another checkpoint.
+            ConfigError: a setting that it lacks, sizes that it cannot take, or another checkpoint.
         """
         from huggingface_hub.errors import StrictDataclassError
 
@@ -81,7 +81,7 @@ class DifferenceCNN(BaselineMethod):
 
 
 class AugmentedDifferenceCNN(DifferenceCNN):
-    """The same with FDP's own augmentation, so that FDP's architecture is compared and not its training."""
+    """The same with FDP's augmentation, so that the comparison with FDP is one of architectures."""
 
     name: ClassVar[str] = "augmented_difference_cnn"
     title: ClassVar[str] = "frames minus the first + CNN, augmented as FDP"
@@ -119,13 +119,13 @@ class OnsetFlowCNN3d(BaselineMethod):
 
     @property
     def followers(self) -> Mapping[str, Follower]:
-        """Flow follows as a field of vectors."""
+        """Augmentation of the flow, a field of vectors."""
         from training_fdp.data.followers import FlowField
 
         return {"flow": FlowField()}
 
     def check(self, config: PreTrainedConfig, augmentation: AugmentationConfig) -> None:
-        """Refuse to draw frames at random, for which no flow is estimated beforehand.
+        """Refuse frames drawn at random, because their flow is not precomputed.
 
         Raises:
             ConfigError: an augmentation in time.
@@ -162,16 +162,16 @@ class OnsetFlowCNN3d(BaselineMethod):
         return {"flow": self._flows[clip.clip_id].float()}
 
     def inputs(self, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Return frames and, where it was estimated beforehand, flow."""
+        """Return frames and, where it was precomputed, flow."""
         return {name: batch[name] for name in ("pixel_values", "flow") if name in batch}
 
 
 class MotionCNN(BaselineMethod):
-    """FDP's motion channels and augmentation in front of a plain network: what the rest of FDP adds to them."""
+    """FDP's motion channels and augmentation with a plain network, to measure what the rest of FDP adds."""
 
     name: ClassVar[str] = "motion_cnn"
     title: ClassVar[str] = "FDP's motion channels + CNN, augmented as FDP"
-    # It moves with FDP's input too.
+    # Also raised with FDP's version, because its input is FDP's.
     version: ClassVar[int] = 10 * FDPMethod.version + BaselineMethod.version
     model_type: ClassVar[str] = "fdp_motion_cnn"
     recipe: ClassVar[str] = "baseline_augmented"
@@ -185,7 +185,7 @@ class MotionCNN(BaselineMethod):
         """Return the settings of the network.
 
         Raises:
-            ConfigError: a setting that it does not know, or another checkpoint.
+            ConfigError: a setting that it lacks, or another checkpoint.
         """
         from training_fdp.methods.motion_cnn import MotionCNNConfig
 

@@ -15,8 +15,8 @@ def soft_cross_entropy(
         class_weights (`torch.FloatTensor` of shape `(num_labels,)`, *optional*): Weights of the classes.
 
     Returns:
-        `torch.FloatTensor` of shape `()`: The mean, weighted by the class weights as with hard labels; that of
-            `torch.nn.functional.cross_entropy` for soft labels is not.
+        `torch.FloatTensor` of shape `()`: The mean weighted by the class weights, as with hard labels;
+        `torch.nn.functional.cross_entropy` does not weight the mean of soft labels.
     """
     weighted = labels if class_weights is None else labels * class_weights
     return -(weighted * F.log_softmax(logits.float(), dim=1)).sum() / weighted.sum()

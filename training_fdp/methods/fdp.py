@@ -1,4 +1,4 @@
-"""FDP as a method: its network, its targets, its losses and what it answers beside the class."""
+"""FDP as a method: its network, targets, losses and outputs beside the class."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# The preset that changes nothing, for a checkpoint that states every setting itself.
+# The preset without overrides, because a checkpoint has a value for every setting.
 ALL_DEFAULTS = "base"
 RELEASED_PRESET = "released"
 
@@ -40,7 +40,7 @@ class FDPMethod(Method):
     model_type: ClassVar[str] = "fdp"
     options_class: ClassVar[type] = FDPOptions
     start_options: ClassVar[Mapping[str, Any]] = {"preset": PRETRAINED}
-    # The last layer; the two classifiers of the model call it alike.
+    # The last layer, which has the same name in both classifiers.
     class_parameters: ClassVar[tuple[str, ...]] = ("classifier.output.weight", "classifier.output.bias")
     learning_fields: ClassVar[frozenset[str]] = frozenset(
         {
@@ -53,12 +53,12 @@ class FDPMethod(Method):
 
     @classmethod
     def register_auto_classes(cls) -> None:
-        """Register the network, and the video processor that its checkpoints bring."""
+        """Register the network and the video processor of its checkpoints."""
         import training_fdp.methods.fdp_auto_classes  # noqa: F401 - importing it registers them
 
     @classmethod
     def check_options(cls, options: Any, init_from: str | None) -> None:
-        """Refuse the network of a checkpoint that is not named.
+        """Refuse `--preset pretrained` without a checkpoint.
 
         Raises:
             ConfigError: `--preset pretrained` without `--init_from`.
@@ -76,14 +76,14 @@ class FDPMethod(Method):
 
     @property
     def followers(self) -> Mapping[str, Follower]:
-        """How action units and dynamic images follow augmentation (`Mapping[str, Follower]`)."""
+        """Augmentation of action units and dynamic images (`Mapping[str, Follower]`)."""
         from training_fdp.data.followers import MotionPicture, Sides
 
         return {"dynamic_image_targets": MotionPicture(), "action_units": Sides()}
 
     @property
     def answer_titles(self) -> Mapping[str, str]:
-        """What reports call the answers (`Mapping[str, str]`)."""
+        """Titles of the answers in reports (`Mapping[str, str]`)."""
         from training_fdp.methods.fdp_quality import answer_titles
 
         return answer_titles(self.options.dynamic_image_target)
@@ -92,15 +92,14 @@ class FDPMethod(Method):
         """Return the settings of the preset or of the checkpoint, with classes, action units and overrides.
 
         Raises:
-            ConfigError: an override that the model does not know or cannot combine, or that contradicts the
-                checkpoint.
+            ConfigError: an override that the model lacks or cannot combine, or that contradicts the checkpoint.
         """
         from huggingface_hub.errors import StrictDataclassError
 
         from modeling_fdp import FDPConfig
         from training_fdp.methods.action_units import FACS_CODES, is_coded
 
-        # The authors' network knows no action units, whatever the corpus codes.
+        # The authors' network has no head for action units.
         taught = self.options.action_units == "coded" and self.options.preset != RELEASED_PRESET
         codes = list(FACS_CODES) if taught and is_coded(request.action_units) else []
         preset: str = self.options.preset
@@ -109,9 +108,9 @@ class FDPMethod(Method):
             self.check_start(request.start, request.start_name, self._asked(request))
             preset, known = ALL_DEFAULTS, network_settings(request.start)
             if codes and not known["action_units"] and is_main_process():
-                logger.warning("--init_from %s names no action units, so none are taught", request.start_name)
+                logger.warning("--init_from %s has no head for action units, so none are trained", request.start_name)
             if self.options.action_units == "none":
-                # A head that is never taught would only be wrong.
+                # No head without labels to train it.
                 known["action_units"] = []
         try:
             return FDPConfig.from_preset(preset, **request.labels, **{**known, **request.overrides})
@@ -122,13 +121,13 @@ class FDPMethod(Method):
             ) from None
 
     def _asked(self, request: NetworkRequest) -> dict[str, Any]:
-        """The settings that were asked for: those of the preset, unless it is the checkpoint's, and the overrides."""
+        """The requested settings: those of the preset, unless it is `pretrained`, and the overrides."""
         if self.options.preset == PRETRAINED:
             return dict(request.overrides)
         from modeling_fdp import FDPConfig
 
         described = network_settings(FDPConfig.from_preset(self.options.preset))
-        # The corpora decide the action units, as they decide the classes.
+        # Action units depend on the corpora, as classes do.
         return {name: value for name, value in described.items() if name != "action_units"} | dict(request.overrides)
 
     def processor_settings(self, config: Any) -> dict[str, Any]:
@@ -136,24 +135,24 @@ class FDPMethod(Method):
         return {"even_light": True} if config.has_patterns else {}
 
     def check(self, config: Any, augmentation: AugmentationConfig) -> None:
-        """Refuse augmentation that the targets or the losses cannot follow.
+        """Refuse augmentation that the targets or the losses do not support.
 
         Raises:
-            ConfigError: parts of clips beside a picture of the whole, or mixed labels beside losses of hard ones.
+            ConfigError: parts of clips with a target of whole clips, or mixed labels with losses that need hard ones.
         """
         if augmentation.phase > 0 and self.options.dynamic_image_target != "sampled":
             raise ConfigError(
                 f"--augmentation phase={augmentation.phase} shows a part of a clip, but --dynamic_image_target "
-                f"{self.options.dynamic_image_target} asks for one picture of it whatever is shown; drop one of them"
+                f"{self.options.dynamic_image_target} sums the whole clip; leave out one of them"
             )
         if augmentation.mixup > 0 and (config.label_smoothing or config.focal_gamma):
             raise ConfigError(
                 f"--augmentation mixup={augmentation.mixup} trains on mixed labels, for which label_smoothing "
-                f"{config.label_smoothing} and focal_gamma {config.focal_gamma} mean nothing; set both to 0"
+                f"{config.label_smoothing} and focal_gamma {config.focal_gamma} are undefined; set both to 0"
             )
 
     def starting_weights(self, weights: Mapping[str, torch.Tensor], config: Any) -> Mapping[str, torch.Tensor]:
-        """Leave out the head of action units where the network has none."""
+        """Leave out the head of action units if the network has none."""
         if config.action_units:
             return weights
         return {name: value for name, value in weights.items() if not name.startswith("action_unit_output.")}
@@ -165,7 +164,7 @@ class FDPMethod(Method):
         config: Any,
         normalize: Callable[[torch.Tensor], torch.Tensor],
     ) -> dict[str, torch.Tensor]:
-        """Return what the losses need beside the class.
+        """Return the targets beside the class.
 
         `action_units` `(num_units, 2)`; of all frames, `dynamic_image_targets` `(1, height, width)`; where scores
         follow the movement, `progress_targets` `(num_frames,)`, NaN where the sheet names no apex.
@@ -196,12 +195,12 @@ class FDPMethod(Method):
         """Return the mean target of training clips (`np.ndarray` of shape `(height, width)`)."""
         from training_fdp.methods.fdp_targets import mean_target
 
-        # The picture along the curve needs the scores of a network, which the mean of training clips has not seen.
+        # Targets along the curve need the network's scores, so there is no mean over training clips.
         without = config.dynamic_image_decoder == "none" or config.dynamic_image_frames == "along_curve"
         return None if without else mean_target(config, batches)
 
     def answers(self, output: Any, batch: Mapping[str, torch.Tensor], config: Any, reference: Any) -> list[Answers]:
-        """Return the error of each dynamic image, beside trivial ones, and Kendall's tau of the rank scores."""
+        """Return the error of each dynamic image and of trivial ones, and Kendall's tau of the rank scores."""
         from training_fdp.methods.fdp_quality import clip_image_quality, kendall_tau
         from training_fdp.methods.fdp_targets import as_numbers, dynamic_image_targets
 
@@ -244,10 +243,10 @@ class ReleasedFDPMethod(FDPMethod):
 
 
 def network_settings(config: Any) -> dict[str, Any]:
-    """Return the settings of an FDP network (`dict`), without the class weights of the clips that it learnt from."""
+    """Return the settings of an FDP network (`dict`), without the class weights of its training clips."""
     from transformers import PreTrainedConfig
 
-    own = {entry.name for entry in dataclasses.fields(config)} - {
+    fields = {entry.name for entry in dataclasses.fields(config)} - {
         entry.name for entry in dataclasses.fields(PreTrainedConfig)
     }
-    return {name: getattr(config, name) for name in own} | {"class_weights": None}
+    return {name: getattr(config, name) for name in fields} | {"class_weights": None}

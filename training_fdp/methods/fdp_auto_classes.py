@@ -1,4 +1,4 @@
-"""Where FDP's network and the video processor of its checkpoints meet: importing this file registers both."""
+"""Importing this file registers FDP's network and the video processor of its checkpoints."""
 
 from transformers import AutoVideoProcessor
 

@@ -13,7 +13,7 @@ from training_fdp.methods.fdp_targets import scaled_target
 def training_losses(model: Any, batch: Mapping[str, torch.Tensor], context: LossContext) -> Losses:
     """Return the loss under `loss` and its unweighted parts by name (`dict` of 0-d tensors).
 
-    Mixup's soft labels are not a target that the model takes: their cross-entropy is added here.
+    The cross-entropy of mixup's soft labels is added here, because the model takes hard labels only.
 
     Args:
         model (`nn.Module`): The network, possibly wrapped for several processes.

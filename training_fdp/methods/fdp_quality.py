@@ -1,4 +1,4 @@
-"""Quality of FDP's answers beyond the class: dynamic images beside trivial ones, rank scores beside time."""
+"""Quality of FDP's outputs beyond the class: dynamic images compared with trivial ones, rank scores with time."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def structural_similarity(images: ArrayLike, references: ArrayLike) -> NDArray[n
 
     Args:
         images (`array-like` of shape `(num_images, height, width)`): Images in [0, 1], both sides at least 11 pixels.
-        references (`array-like` of the same shape): What they should look like.
+        references (`array-like` of the same shape): Their targets.
 
     Returns:
         `np.ndarray` of shape `(num_images,)`, float64, in [-1, 1].
@@ -52,10 +52,10 @@ def structural_similarity(images: ArrayLike, references: ArrayLike) -> NDArray[n
 def clip_image_quality(
     constructions: ArrayLike, targets: ArrayLike, mean_image: ArrayLike | None = None
 ) -> list[dict[str, float]]:
-    """Compare constructed dynamic images with their targets, beside two constructions that see no clip.
+    """Compare constructed dynamic images with their targets, and with two constructions independent of the clip.
 
-    The trivial ones are the constant 0.5 (no motion) and the mean image of the training targets. A construction earns
-    its place only where it beats both.
+    The trivial ones are the constant 0.5 (no motion) and the mean image of the training targets. A construction is
+    useful only where it beats both.
 
     Args:
         constructions (`array-like` of shape `(num_clips, 1, height, width)` or `(num_clips, height, width)`): In [0,
@@ -93,7 +93,7 @@ def kendall_tau(rank_scores: ArrayLike) -> NDArray[np.float64]:
 
     Returns:
         `np.ndarray` of shape `(num_clips,)`, float64, in [-1, 1]: 1 where the scores rise throughout. A clip whose
-            scores are all equal, where tau-b is undefined, gets 0: it tells nothing about time.
+            scores are all equal, where tau-b is undefined, gets 0.
 
     Raises:
         ValueError: If there are fewer than two frames.
@@ -118,10 +118,10 @@ def ordered_pairs(rank_scores: ArrayLike) -> float:
 
 
 def answer_titles(dynamic_image_target: str) -> dict[str, str]:
-    """Return what a report calls FDP's answers beyond the class (`dict[str, str]`, by name).
+    """Return the titles of FDP's answers beyond the class in reports (`dict[str, str]`, by name).
 
     Args:
-        dynamic_image_target (`str`): Of which frames the target of the constructed image is made.
+        dynamic_image_target (`str`): Frames that the target of the constructed image sums.
     """
     target = _TARGETS[dynamic_image_target]
     titles = {
@@ -133,13 +133,13 @@ def answer_titles(dynamic_image_target: str) -> dict[str, str]:
 
 
 class DynamicImageQuality(evaluate.Metric):
-    """MSE, PSNR and SSIM of dynamic images, averaged over clips, beside the constructions that see no clip.
+    """MSE, PSNR and SSIM of dynamic images, averaged over clips, also of constructions independent of the clip.
 
     Images are passed as `(height, width)` arrays in [0, 1], one per clip.
     """
 
     def _info(self) -> evaluate.MetricInfo:
-        # Sequences of unknown length: the image size is the model's.
+        # Sequences of unknown length, because the image size depends on the model.
         image = datasets.Sequence(datasets.Sequence(datasets.Value("float32")))
         return evaluate.MetricInfo(
             description="MSE, PSNR and SSIM of dynamic images beside trivial constructions.",
@@ -154,7 +154,7 @@ class DynamicImageQuality(evaluate.Metric):
 
 
 class RankQuality(evaluate.Metric):
-    """Kendall's tau-b of the rank scores of each clip with time; there is nothing but time to refer to."""
+    """Kendall's tau-b of the rank scores of each clip with time."""
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
@@ -165,7 +165,7 @@ class RankQuality(evaluate.Metric):
         )
 
     def _compute(self, predictions: Any = None, references: Any = None) -> dict[str, float]:
-        """Compute the agreement; `references` is part of the interface of `evaluate` and stays unused."""
+        """Compute the agreement; `references` is part of the interface of `evaluate` and not used."""
         tau = kendall_tau(predictions)
         return {
             "kendall_tau": float(tau.mean()),
@@ -175,7 +175,7 @@ class RankQuality(evaluate.Metric):
 
 
 def _means(clips: list[dict[str, float]]) -> dict[str, float]:
-    """Mean of what every clip has."""
+    """Mean of the figures that every clip has."""
     shared = [name for name in clips[0] if all(name in clip for clip in clips)]
     return {name: float(np.mean([clip[name] for clip in clips])) for name in shared}
 

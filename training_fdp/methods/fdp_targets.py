@@ -1,9 +1,9 @@
-"""Targets of FDP's decoder: the dynamic image of the frames that the model sees, or of all frames of the clip.
+"""Targets of FDP's decoder: the dynamic image of the model's input frames, or of all frames of the clip.
 
 A target of all frames is computed as a rank-pooled sum at gain 1, 0.5 where nothing moves, because mirroring, moving,
-mixing and scaling the motion commute with a linear sum whose weights add up to 0. The model's gain, which clips, and
-its stretching to extremes, which depends on the whole picture, are applied last. With stabilised frames, mixing and
-scaling the motion commute only up to how the head is then held.
+mixing and scaling the motion commute with a linear sum whose weights add up to 0. The model's gain (which clips) and
+stretching (which depends on the whole picture) are applied last. With stabilised frames, mixing and scaling commute
+only approximately, because they change the estimated head motion.
 """
 
 from collections.abc import Iterable, Mapping
@@ -34,11 +34,11 @@ def pooled_clip(
     Args:
         frames (`torch.FloatTensor` of shape `(num_frames, height, width)`): All aligned frames, in [-1, 1].
         onset (`int`, *optional*): 0-based index of the first frame of the expression; `None`: the first of all.
-        apex (`int`, *optional*): Of its strongest frame; `None` where unknown.
-        offset (`int`, *optional*): Of its last frame; `None`: the last of all.
+        apex (`int`, *optional*): Index of its strongest frame; `None` where unknown.
+        offset (`int`, *optional*): Index of its last frame; `None`: the last of all.
         kind (`str`): `full_clip`: onset to offset. `onset_apex`: the rise alone (arXiv 2510.15466), or onset to offset
             where the apex is unknown or not after the onset.
-        stabilized (`bool`): Hold the head still first.
+        stabilized (`bool`): Stabilise the head first.
 
     Returns:
         `torch.FloatTensor` of shape `(1, height, width)`: at gain 1, in [0, 1].
@@ -52,7 +52,7 @@ def pooled_clip(
 
 
 def scaled_target(pooled: torch.Tensor, model_config: Any) -> torch.Tensor:
-    """Bring sums at gain 1 to the scale that the model constructs.
+    """Scale sums at gain 1 as the model's targets.
 
     Args:
         pooled (`torch.FloatTensor` of shape `(batch_size, 1, height, width)`): As [`pooled_clip`] returns them.
@@ -62,18 +62,18 @@ def scaled_target(pooled: torch.Tensor, model_config: Any) -> torch.Tensor:
         `torch.FloatTensor` of the same shape: in [0, 1].
     """
     motion = 2 * (pooled - NO_MOTION)
-    # Two frames whose difference is the motion: their dynamic image is the clip's, by the model's own arithmetic.
+    # Two frames whose difference is the motion, so that the model's `dynamic_image` computes the clip's.
     return scaled_dynamic_image(torch.stack([-motion, motion], dim=1), model_config)
 
 
 def dynamic_image_targets(
     model_config: Any, batch: Mapping[str, torch.Tensor], rank_scores: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Return what the model shall construct of a batch that was not augmented.
+    """Return the targets of a batch that was not augmented.
 
     Args:
         model_config (`FDPConfig`): Holds the frames, the normalisation and the gain.
-        batch (`dict`): `pixel_values` and, unless the target is made of these, `dynamic_image_targets` at gain 1.
+        batch (`dict`): `pixel_values` and, unless the target sums these, `dynamic_image_targets` at gain 1.
         rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`, *optional*): The network's; needed with
             `dynamic_image_frames="along_curve"`.
 
@@ -86,10 +86,10 @@ def dynamic_image_targets(
 
 
 def progress_targets(clip: Clip, indices: NDArray[np.int64]) -> torch.Tensor:
-    """Return how far the movement has come in the sampled frames of a clip.
+    """Return the progress of the movement in the sampled frames of a clip.
 
     Args:
-        clip (`Clip`): Names the key frames.
+        clip (`Clip`): Clip with its key frames.
         indices (`np.ndarray` of shape `(num_frames,)`): Sampled frames, 0-based.
 
     Returns:
@@ -107,12 +107,12 @@ def progress_targets(clip: Clip, indices: NDArray[np.int64]) -> torch.Tensor:
 
 
 def as_numbers(images: torch.Tensor) -> NDArray[np.float64]:
-    """(batch_size, 1, height, width) on the device -> (batch_size, height, width); float64 only off the device."""
+    """(batch_size, 1, height, width) on the device -> (batch_size, height, width); converted to float64 on the CPU."""
     return images[:, 0].float().cpu().double().numpy()
 
 
 def mean_target(model_config: Any, batches: Iterable[Mapping[str, torch.Tensor]]) -> NDArray[np.float64] | None:
-    """Return the mean target of some clips (`np.ndarray` of shape `(height, width)`), `None` of none."""
+    """Return the mean target of clips (`np.ndarray` of shape `(height, width)`), `None` without clips."""
     total, count = None, 0
     for batch in batches:
         targets = as_numbers(dynamic_image_targets(model_config, batch))

@@ -1,6 +1,6 @@
 """FDP's motion channels in front of a plain network, as a model of transformers.
 
-It needs FDP's code, so a checkpoint of it loads only where this package is installed.
+It imports FDP's code, so its checkpoints load only where this package is installed.
 """
 
 import torch
@@ -29,7 +29,7 @@ class MotionCNNConfig(PreTrainedConfig):
 
 
 class MotionCNNForVideoClassification(PreTrainedModel):
-    """A plain network on what FDP's encoder sees: pulse and drift of stabilised differences and motion.
+    """A plain network on the input of FDP's encoder: pulse and drift of stabilised differences and motion.
 
     Args:
         config ([`MotionCNNConfig`]): Size of the input.
@@ -42,7 +42,7 @@ class MotionCNNForVideoClassification(PreTrainedModel):
     def __init__(self, config: MotionCNNConfig) -> None:
         super().__init__(config)
         self.num_labels = len(config.id2label or {})
-        # Motion comes at half the frame's resolution: later layers then see the maps that they see of frames.
+        # Motion has half the frame's resolution, so stride 1 keeps the sizes of later maps.
         self.network = PlainConvNet(MOTION_CHANNELS * FDPConfig.num_moments, self.num_labels, first_stride=1)
         self.post_init()
 

@@ -1,4 +1,4 @@
-"""Options of the network that every method takes; what only one method takes stands beside that method."""
+"""Options of the network that every method has; those of one method are defined beside it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,14 +9,14 @@ from training_fdp.cli import read_pairs
 
 @dataclass
 class NetworkOptions:
-    """Which family of networks, at which size, from which weights."""
+    """Method, input size and initial weights."""
 
     method: str = option(
         "fdp",
-        "What makes the network, its targets and its losses: fdp, a baseline (raw_cnn, videomae, ...), or "
-        "MODULE:CLASS of one that is not part of this package.",
+        "The network, its targets and its losses: fdp, a baseline (raw_cnn, videomae, ...), or "
+        "MODULE:CLASS of another package.",
     )
-    # Counts by the digest of its weights, which the identity of a run adds.
+    # The identity of a run holds the digest of its weights instead.
     init_from: str | None = option(
         None,
         "Start every fold, and the final model, from the weights of this checkpoint in Hub format: a folder or "
@@ -36,7 +36,7 @@ class NetworkOptions:
 
     @property
     def overrides(self) -> dict[str, Any]:
-        """Settings of the network that were asked for, by name (`dict`)."""
+        """Requested settings of the network, by name (`dict`)."""
         sizes = {"num_frames": self.num_frames, "image_size": self.image_size}
         given = {name: value for name, value in sizes.items() if value is not None}
         return read_pairs("model_overrides", self.model_overrides) | given

@@ -1,4 +1,4 @@
-"""Checkpoints in Hub format, loaded into classes of installed packages; code in their repository is not run."""
+"""Checkpoints in Hub format, loaded into classes of installed packages; code in their repository is not executed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,14 +16,14 @@ from training_fdp.methods.registry import method_names, method_of
 
 
 def checkpoint_source(name: str, option: str) -> str:
-    """Tell a folder that exists, or a repository name, from a mistyped path.
+    """Check that a name is an existing folder or a repository name, and not a mistyped path.
 
     Args:
-        name (`str`): What the user gave.
-        option (`str`): The option that it was given to, for complaints.
+        name (`str`): Value given by the user.
+        option (`str`): Option of that value, for error messages.
 
     Returns:
-        `str`: What `from_pretrained` takes.
+        `str`: Argument of `from_pretrained`.
 
     Raises:
         ConfigError: neither a checkpoint folder nor a repository name.
@@ -53,13 +53,13 @@ def load_pretrained(name: str, option: str) -> tuple[Any, type[Method]]:
 
     Args:
         name (`str`): Folder in Hub format, or a repository `namespace/name`.
-        option (`str`): The option that it was given to, for complaints.
+        option (`str`): Option of that value, for error messages.
 
     Returns:
         `tuple[PreTrainedModel, type[Method]]`: the model, on the CPU, and a method of its family.
 
     Raises:
-        ConfigError: there is no such checkpoint, no known method makes its kind, or weights are missing.
+        ConfigError: there is no such checkpoint, no registered method has its `model_type`, or weights are missing.
     """
     source = checkpoint_source(name, option)
     with loading_refused(name, option):
@@ -83,13 +83,13 @@ def load_pretrained(name: str, option: str) -> tuple[Any, type[Method]]:
 
 @contextmanager
 def loading_refused(name: str, option: str) -> Iterator[None]:
-    """Turn whatever loading a checkpoint raises into one sentence (`ConfigError`)."""
+    """Turn errors while loading a checkpoint into one sentence (`ConfigError`)."""
     try:
         yield
-    except RuntimeError as error:  # transformers' answer to shapes that differ, a table long
+    except RuntimeError as error:  # raised by transformers for shapes that differ, with a long table
         raise ConfigError(
             f"{option} {name!r} has weights that do not fit its config.json; save or download it again."
         ) from error
     except (OSError, ValueError, SafetensorError) as error:
-        said = " ".join(str(error).split()).rstrip(".")
-        raise ConfigError(f"{option} {name!r} cannot be loaded: {said}; check the name and the folder.") from error
+        message = " ".join(str(error).split()).rstrip(".")
+        raise ConfigError(f"{option} {name!r} cannot be loaded: {message}; check the name and the folder.") from error

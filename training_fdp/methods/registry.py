@@ -5,7 +5,7 @@ import importlib
 from training_fdp.errors import ConfigError
 from training_fdp.methods.base import Method
 
-# Named, not imported: a method imports its network, and a run needs one of them.
+# By import path, because importing a method imports its network, and a run needs only one.
 BUILT_IN = {
     "fdp": "training_fdp.methods.fdp:FDPMethod",
     "fdp_released": "training_fdp.methods.fdp:ReleasedFDPMethod",
@@ -22,7 +22,7 @@ _registered: dict[str, type[Method]] = {}
 
 
 def register_method(method: type[Method]) -> type[Method]:
-    """Make a method known under its name; to be used as a decorator.
+    """Register a method under its name; a decorator.
 
     Raises:
         ConfigError: another method has that name.
@@ -35,7 +35,7 @@ def register_method(method: type[Method]) -> type[Method]:
 
 
 def method_names() -> list[str]:
-    """Return the names of all methods that are known now (`list[str]`)."""
+    """Return the names of all registered methods (`list[str]`)."""
     return [*BUILT_IN, *_registered]
 
 
@@ -47,24 +47,24 @@ def get_method(name: str) -> type[Method]:
     """
     if name in _registered:
         return _registered[name]
-    place = BUILT_IN.get(name, name)
-    module, colon, attribute = place.partition(":")
+    import_path = BUILT_IN.get(name, name)
+    module, colon, attribute = import_path.partition(":")
     if not colon:
         raise ConfigError(
             f"no method is called '{name}'; choose among {', '.join(method_names())}, or name one of another package "
             "as MODULE:CLASS"
         )
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        method = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"the method {name} cannot be imported ({error}); install its package") from error
-    if not (isinstance(found, type) and issubclass(found, Method)):
+    if not (isinstance(method, type) and issubclass(method, Method)):
         raise ConfigError(f"{name} must be a subclass of training_fdp.methods.base.Method; name such a class")
-    return found
+    return method
 
 
 def method_of(model_type: str) -> type[Method] | None:
-    """Return a method whose checkpoints have this `model_type` (`type[Method]`), `None` where no known one does."""
+    """Return a method whose checkpoints have this `model_type` (`type[Method]`), `None` without one."""
     for name in method_names():
         method = get_method(name)
         if method.model_type == model_type:

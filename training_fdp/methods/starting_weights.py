@@ -1,4 +1,4 @@
-"""Starting every fold from a pretrained checkpoint: its weights, its settings, and whom it has already seen."""
+"""Initialising every fold from a pretrained checkpoint: its weights, settings and training subjects."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from training_fdp.methods.base import Method
 from training_fdp.methods.pretrained import checkpoint_source, load_pretrained, loading_refused
 
 OPTION = "--init_from"
-# Field of config.json that says whom a checkpoint was trained on: unlike fold.json, it travels through the Hub.
+# Field of config.json with the training subjects, because fold.json is not uploaded to the Hub.
 SEEN_SUBJECTS = "seen_subjects"
 
 
@@ -26,12 +26,12 @@ class Initialization:
     """A checkpoint that training starts from.
 
     Args:
-        name (`str`): Repository, or the folder's last name: reports are read by others.
+        name (`str`): Repository, or the folder's name without its path, because reports are published.
         sha256 (`str`): Digest of its file of weights.
         config (`PreTrainedConfig`): Its settings.
         weights (`dict[str, torch.Tensor]`): Its parameters and buffers, on the CPU.
-        seen_subjects (`dict[str, list[str]]`, *optional*): Whom it was trained on, by corpus (see
-            `training_fdp.data.people`); `None` where it does not say.
+        seen_subjects (`dict[str, list[str]]`, *optional*): Its training subjects by corpus (see
+            `training_fdp.data.people`); `None` where unknown.
     """
 
     name: str
@@ -46,39 +46,39 @@ class Initialization:
         return [self.config.id2label[label] for label in range(self.config.num_labels)]
 
     def fill(self, model: Any, method: Method) -> None:
-        """Put the weights into an untrained model of the same network.
+        """Load the weights into an untrained model of the same network.
 
-        Classes in another order have their rows put in order; with other classes the last layer stays untrained.
+        Rows of classes in another order are permuted; with other classes the last layer stays untrained.
 
         Raises:
-            ConfigError: other classes, and the method does not say which parameters belong to them.
+            ConfigError: other classes, and the method has no `class_parameters`.
         """
         names = [model.config.id2label[label] for label in range(model.config.num_labels)]
-        anew = self.new_parameters(names, method)
-        kept = {name: value for name, value in self.weights.items() if name not in anew}
+        reinitialised = self.new_parameters(names, method)
+        kept = {name: value for name, value in self.weights.items() if name not in reinitialised}
         weights = dict(method.starting_weights(kept, model.config))
-        if not anew:
+        if not reinitialised:
             order = [self.class_names.index(name) for name in names]
             weights |= {name: weights[name][order] for name in method.class_parameters}
-        model.load_state_dict(weights, strict=not anew)
+        model.load_state_dict(weights, strict=not reinitialised)
 
     def new_parameters(self, class_names: Sequence[str], method: Method) -> list[str]:
         """Return the parameters (`list[str]`) that start untrained for these classes.
 
         Raises:
-            ConfigError: other classes, or another order, and the method does not say which parameters belong to them.
+            ConfigError: other classes, or another order, and the method has no `class_parameters`.
         """
         same_order = list(self.class_names) == list(class_names)
         if not same_order and not method.class_parameters:
             raise ConfigError(
-                f"{OPTION} {self.name} knows the classes {', '.join(self.class_names)}, but the corpus has "
+                f"{OPTION} {self.name} has the classes {', '.join(self.class_names)}, but the corpus has "
                 f"{', '.join(class_names)}, and the method {method.name} does not say which weights belong to classes "
                 "(`class_parameters`); choose a --label_set of the same classes"
             )
         return [] if sorted(self.class_names) == sorted(class_names) else list(method.class_parameters)
 
     def facts(self, class_names: Sequence[str], method: Method) -> dict[str, Any]:
-        """Return what records and reports say of it (`dict`)."""
+        """Return its description for records and reports (`dict`)."""
         return {"name": self.name, "sha256": self.sha256, "new_parameters": self.new_parameters(class_names, method)}
 
 
@@ -89,7 +89,7 @@ def read_initialization(name: str) -> Initialization:
         name (`str`): Folder in Hub format, or a repository `namespace/name`.
 
     Raises:
-        ConfigError: there is no such checkpoint, no known method makes its kind, or it is not whole.
+        ConfigError: there is no such checkpoint, no registered method has its `model_type`, or it is incomplete.
     """
     source = checkpoint_source(name, OPTION)
     with loading_refused(name, OPTION):
@@ -101,7 +101,7 @@ def read_initialization(name: str) -> Initialization:
 
 
 def _seen_subjects(folder: Path, config: Any) -> Subjects | None:
-    """Whom a checkpoint was trained on: its settings say so, and the record beside it in the folder of a run."""
+    """Training subjects of a checkpoint, from its settings or from the record beside it in the folder of a run."""
     record = folder / RECORD_NAME
     if record.is_file():
         return read_json(record).get(SEEN_SUBJECTS)

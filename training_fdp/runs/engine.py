@@ -1,4 +1,4 @@
-"""Devices, arithmetic and processes of a run."""
+"""Devices, precision and processes of a run."""
 
 import os
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from training_fdp.folds.options import TrainingOptions
 from training_fdp.folds.randomness import set_determinism
 from training_fdp.runs.trackers import check_tracker
 
-# A process that is done early waits for the last one: accelerate's default of ten minutes would end the run.
+# A process that finishes early waits for the last one, and accelerate's timeout of ten minutes would end the run.
 PROCESS_GROUP_TIMEOUT = timedelta(days=7)
 
 Result = TypeVar("Result")
@@ -26,11 +26,11 @@ def build_accelerator(options: TrainingOptions, run: RunOptions) -> Accelerator:
     """Return the accelerator (`Accelerator`) of a run.
 
     Args:
-        options (`TrainingOptions`): Arithmetic, and how processes share the work.
+        options (`TrainingOptions`): Precision, and how processes share the work.
         run (`RunOptions`): Tracker and folder.
 
     Raises:
-        ConfigError: an arithmetic that the device cannot do, a batch that the processes cannot share, or a tracker
+        ConfigError: a precision that the device lacks, a batch that does not divide over the processes, or a tracker
             that is not installed.
     """
     launched_with = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
@@ -39,8 +39,8 @@ def build_accelerator(options: TrainingOptions, run: RunOptions) -> Accelerator:
             f"accelerate launch was told --mixed_precision {launched_with} and train.py {options.mixed_precision}; "
             "give the option to train.py, which records it"
         )
-    # AcceleratorState is a singleton that refuses another mixed_precision, which the next run in this process may
-    # want; there is no public way to reset it. The group of processes, which is kept apart, stays as it is.
+    # AcceleratorState is a singleton that refuses another mixed_precision; reset it for the next run in this process
+    # (there is no public API). The process group is not affected.
     AcceleratorState._reset_state()
     accelerator = Accelerator(
         mixed_precision=options.mixed_precision,
@@ -50,8 +50,7 @@ def build_accelerator(options: TrainingOptions, run: RunOptions) -> Accelerator:
     )
     if options.mixed_precision == "fp16" and accelerator.device.type == "cpu":
         raise ConfigError(
-            "--mixed_precision fp16 needs a GPU, but this run is on the CPU, where it would silently change nothing; "
-            "use bf16 or no"
+            "--mixed_precision fp16 needs a GPU, but this run is on the CPU, where it has no effect; use bf16 or no"
         )
     processes = accelerator.num_processes
     if options.parallelism == "ddp" and processes > 1:
@@ -69,17 +68,17 @@ def build_accelerator(options: TrainingOptions, run: RunOptions) -> Accelerator:
 
 
 def end_processes() -> None:
-    """Leave the group of processes. A command does so once, at its end: a group cannot be entered twice."""
+    """Destroy the process group. Called once, at the end of a command, because it cannot be created again."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
 def _process_group(options: TrainingOptions) -> InitProcessGroupKwargs:
-    """How processes of one launch talk to each other.
+    """Return backend and timeout of the process group.
 
-    accelerate gives process K of a machine the card K modulo the number of cards, and talks over NCCL, which refuses
-    two processes on one card. Whole folds exchange a few small Python objects, which gloo does as well, so that
-    processes may share cards; processes that share a fold exchange gradients and need NCCL, and a card each.
+    accelerate gives process K of a machine the card K modulo the number of cards, and uses NCCL, which refuses two
+    processes on one card. Processes with whole folds exchange only small Python objects, so they use gloo and may
+    share cards; processes that share a fold exchange gradients, so they need NCCL and a card each.
 
     Raises:
         ConfigError: processes that share a fold outnumber the cards.
@@ -98,7 +97,7 @@ def _process_group(options: TrainingOptions) -> InitProcessGroupKwargs:
 
 
 def on_main_first(accelerator: Any, work: Callable[[], Result]) -> Result:
-    """Let the main process do what the others will then find in a cache; all stop when it fails.
+    """Run `work` on the main process first, so that the others find its caches; all stop when it fails.
 
     Raises:
         ConfigError: on the other processes, when the main process failed; its own error says why.

@@ -1,6 +1,6 @@
-"""The end of a run: pooling, reporting, naming what is missing; and the whole of one whose folds are all finished.
+"""The end of a run: pool, report, list missing folds; also the whole of a run whose folds are all finished.
 
-Nothing here needs the network's libraries, whose import takes longer than everything else that is left to do then.
+Imports no torch, because its import would take longer than the rest.
 """
 
 import os
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 
 def report_if_finished(config: TrainConfig, arguments: Sequence[str]) -> int | None:
-    """Report a run that has nothing left to train, without loading what training needs.
+    """Report a run that has nothing left to train, without importing the libraries of training.
 
     The clips are listed and compared, as in every run. Several processes of one launch do not report here, because
     they could not agree on it before torch is loaded.
 
     Args:
         config (`TrainConfig`): Settings.
-        arguments (`Sequence[str]`): The command line behind them.
+        arguments (`Sequence[str]`): Their command line.
 
     Returns:
-        `int`, *optional*: the exit code; `None` where something is left to do, or to refuse.
+        `int`, *optional*: the exit code; `None` if the run is unfinished or must be checked in full.
     """
     if os.environ.get("WORLD_SIZE", "1") != "1":
         return None
@@ -44,22 +44,22 @@ def report_if_finished(config: TrainConfig, arguments: Sequence[str]) -> int | N
         return None
     if not (store.root / RUN_NAME).exists():
         return None
-    facts = store.read()
-    if not _is_same_run(facts, config, arguments):
+    run_info = store.read()
+    if not _is_same_run(run_info, config, arguments):
         return None
-    keys = [key for keys in keys_by_seed(facts).values() for key in keys] + [FINAL_FOLD] * config.run.final_model
-    digest = identity_digest(facts["identity"])
+    keys = [key for keys in keys_by_seed(run_info).values() for key in keys] + [FINAL_FOLD] * config.run.final_model
+    digest = identity_digest(run_info["identity"])
     if any(read_record(store.place(key), digest) is None for key in keys):
         return None
-    from training_fdp.data.corpora import load_corpora  # listing a corpus is the last thing to do, not the first
+    from training_fdp.data.corpora import load_corpora  # imported late, because most calls return earlier
 
-    if {"settings": facts["identity"]["settings"], **load_corpora(config.data).identity} != facts["identity"]:
+    if {"settings": run_info["identity"]["settings"], **load_corpora(config.data).identity} != run_info["identity"]:
         return None
     return finish(store, keys, {})
 
 
-def _is_same_run(facts: Mapping[str, Any], config: TrainConfig, arguments: Sequence[str]) -> bool:
-    """Whether the run in OUT is this one, as far as that can be told without its clips."""
+def _is_same_run(run_info: Mapping[str, Any], config: TrainConfig, arguments: Sequence[str]) -> bool:
+    """Whether the run in OUT has these settings; clips are compared later."""
     start = None
     if config.network.init_from is not None:
         weights = Path(config.network.init_from) / WEIGHTS_NAME
@@ -68,9 +68,9 @@ def _is_same_run(facts: Mapping[str, Any], config: TrainConfig, arguments: Seque
         start = file_digest(weights)
     shared = 1 if config.training.parallelism == "ddp" else None
     return (
-        facts["identity"]["settings"] == run_settings(config, start)
-        and facts["seeds"] == config.protocol.all_seeds
-        and facts["command"] == recorded_command(arguments, shared)
+        run_info["identity"]["settings"] == run_settings(config, start)
+        and run_info["seeds"] == config.protocol.all_seeds
+        and run_info["command"] == recorded_command(arguments, shared)
     )
 
 
@@ -88,14 +88,14 @@ def collect(folder: Path) -> int:
 def finish(
     store: RunStore, wanted: Sequence[str], failures: Mapping[str, str], tracker: "RunTracker | None" = None
 ) -> int:
-    """Pool, report and name what is missing; returns the exit code (`int`)."""
-    facts = store.read()
-    keys = keys_by_seed(facts)
+    """Pool, report and list missing folds; returns the exit code (`int`)."""
+    run_info = store.read()
+    keys = keys_by_seed(run_info)
     records = store.records(keys)
     missing = [key for key in wanted if not (store.place(key) / RECORD_NAME).exists()]
     for key in missing:
         say(f"missing: fold {key}: {failures.get(key, 'not run yet')}", sys.stderr)
-    if records or (facts["protocol"] == NO_PROTOCOL and not missing):
+    if records or (run_info["protocol"] == NO_PROTOCOL and not missing):
         results = write_report(store, keys, records, failures)
         say(summary(results, store.root))
         if tracker is not None:

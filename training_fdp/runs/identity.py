@@ -1,4 +1,4 @@
-"""What a run is: the settings that decide its numbers, the command that repeats it, and what computed it."""
+"""Identity of a run: the settings that decide its figures, the command that repeats it, and library versions."""
 
 import shlex
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from training_fdp.methods.registry import get_method
 
 
 def run_settings(config: TrainConfig, start_digest: str | None) -> dict[str, Any]:
-    """Return the settings that decide the numbers (`dict`); a checkpoint counts by its weights, wherever it lies."""
+    """Return the settings that decide the figures (`dict`); a checkpoint is identified by its weights' digest."""
     settings = config.identity() | {"method_version": get_method(config.network.method).version}
     return settings if start_digest is None else settings | {"init_from": f"sha256 {start_digest}"}
 
@@ -29,7 +29,7 @@ def recorded_command(arguments: Sequence[str], num_processes: int | None = None)
 
 
 def _without_part(arguments: Sequence[str]) -> list[str]:
-    """Leave out which folds this process was asked for: the recorded command is that of the whole run."""
+    """Leave out `--folds`, because the recorded command is that of the whole run."""
     kept, skip = [], False
     for argument in arguments:
         if argument.split("=")[0] == "--folds":
@@ -42,8 +42,8 @@ def _without_part(arguments: Sequence[str]) -> list[str]:
 
 
 def computing_versions() -> dict[str, str]:
-    """Return the versions of what computes a result (`dict[str, str]`), and the name of the GPU where there is one."""
-    import torch  # a run that is finished is reported without it
+    """Return library versions (`dict[str, str]`), and the name of the GPU if there is one."""
+    import torch  # imported here, because a finished run is reported without it
 
     gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     return versions() | gpu

@@ -1,4 +1,4 @@
-"""Everything that is checked and built before the first byte is written into OUT."""
+"""Checks and preparation before anything is written into OUT."""
 
 import logging
 from collections.abc import Sequence
@@ -31,16 +31,16 @@ class PreparedRun:
 
     Args:
         config (`TrainConfig`): Settings.
-        accelerator (`Accelerator`): Device, arithmetic, processes.
-        method (`Method`): Makes the network, its targets and its losses.
+        accelerator (`Accelerator`): Device, precision, processes.
+        method (`Method`): Defines the network, its targets and its losses.
         corpora (`Corpora`): The clips' rows.
         clips (`AlignedClips`): The clips' pixels.
-        processor (`FDPVideoProcessor`): What made them, and goes into checkpoints.
+        processor (`FDPVideoProcessor`): Their processor, saved with checkpoints.
         network (`PreTrainedConfig`): Settings of the network.
-        augmentation (`AugmentationConfig`): What training clips undergo.
+        augmentation (`AugmentationConfig`): Augmentation of training clips.
         folds (`list[Fold]`): All folds of the protocol.
-        warnings (`list[str]`): What a reader of the results must know.
-        start (`Initialization`, *optional*): The checkpoint that every fold starts from.
+        warnings (`list[str]`): Warnings for readers of the results.
+        start (`Initialization`, *optional*): Initial checkpoint of every fold.
     """
 
     config: TrainConfig
@@ -78,14 +78,14 @@ def prepare_run(config: TrainConfig, accelerator: Any) -> PreparedRun:
         `PreparedRun`: the checked run.
 
     Raises:
-        CorpusError, VideoReadError, FaceNotFoundError, ConfigError: something is not as it must be.
+        CorpusError, VideoReadError, FaceNotFoundError, ConfigError: a corpus, clip or setting is invalid.
     """
     method = get_method(config.network.method)(config.method)
     augmentation = parse_augmentation(config.batches.augmentation)
     if augmentation.is_temporal and config.batches.frame_sampling != "linspace":
         raise ConfigError(
-            f"--frame_sampling {config.batches.frame_sampling} says which frames are taken, but --augmentation "
-            f"{config.batches.augmentation} takes them at random; add time_jitter=0,speed=0,phase=0 to the "
+            f"--frame_sampling {config.batches.frame_sampling} fixes the sampled frames, but --augmentation "
+            f"{config.batches.augmentation} draws them at random; add time_jitter=0,speed=0,phase=0 to the "
             "augmentation"
         )
     corpora = on_main_first(accelerator, lambda: load_corpora(config.data))
@@ -93,9 +93,11 @@ def prepare_run(config: TrainConfig, accelerator: Any) -> PreparedRun:
     if config.network.init_from is not None:
         name = config.network.init_from
         start = on_main_first(accelerator, lambda: read_initialization(name))
-        anew = start.new_parameters(corpora.table.class_names, method)
-        if anew and accelerator.is_main_process:
-            logger.warning("%s %s knows other classes: %s start untrained", INIT_FROM, start.name, ", ".join(anew))
+        reinitialised = start.new_parameters(corpora.table.class_names, method)
+        if reinitialised and accelerator.is_main_process:
+            logger.warning(
+                "%s %s has other classes: %s start untrained", INIT_FROM, start.name, ", ".join(reinitialised)
+            )
     network = build_network_settings(method, config.network, corpora, start)
     method.check(network, augmentation)
     overrides = {
@@ -103,7 +105,7 @@ def prepare_run(config: TrainConfig, accelerator: Any) -> PreparedRun:
         **read_pairs("processor_overrides", config.data.processor_overrides),
     }
     processor = build_processor(overrides, network.num_frames, network.image_size)
-    # What cannot be split, or has been seen, is refused before hours of aligning; lost clips may change the rest.
+    # Splits and training subjects are checked before hours of alignment; lost clips may change the splits.
     folds, _ = split_clips(config, corpora.table)
     seen = [] if start is None else check_unseen(start.name, start.seen_subjects, corpora.table, corpora.people, folds)
     clips = on_main_first(
@@ -121,8 +123,8 @@ def prepare_run(config: TrainConfig, accelerator: Any) -> PreparedRun:
     warnings = corpora.warnings + warnings + seen
     uncropped = uncropped_recordings(corpora, processor)
     if accelerator.is_main_process:
-        for said in uncropped:
-            logger.warning("%s", said)
+        for message in uncropped:
+            logger.warning("%s", message)
     warnings += uncropped + departures_from_the_processor(config.batches)
     return PreparedRun(
         config, accelerator, method, corpora, clips, processor, network, augmentation, folds, warnings, start
@@ -135,13 +137,13 @@ def build_network_settings(
     """Return the settings of the network (`PreTrainedConfig`) that a run trains.
 
     Args:
-        method (`Method`): Makes it.
+        method (`Method`): Its method.
         options (`NetworkOptions`): Sizes and overrides.
         corpora (`Corpora`): Classes and coded action units.
         start (`Initialization`, *optional*): The checkpoint that training starts from.
 
     Raises:
-        ConfigError: a setting that the network does not know or that the checkpoint contradicts.
+        ConfigError: a setting that the network lacks or that contradicts the checkpoint.
     """
     known = corpora.dataset is not None and "action_units" in corpora.dataset.column_names
     request = NetworkRequest(
@@ -155,13 +157,13 @@ def build_network_settings(
 
 
 def split_clips(config: TrainConfig, table: ClipTable) -> tuple[list[Fold], list[str]]:
-    """Split the clips as the protocol asks.
+    """Split the clips by the protocol.
 
     Returns:
-        `tuple[list[Fold], list[str]]`: all folds, and what a reader of the results must know of the classes.
+        `tuple[list[Fold], list[str]]`: all folds, and warnings about classes.
 
     Raises:
-        ProtocolError: the clips cannot be split so, or a fold that was asked for does not exist.
+        ProtocolError: the clips cannot be split, or a requested fold does not exist.
     """
     options = config.protocol
     folds = make_folds(table, options.protocol, config.data.test_corpus, options.released_subject_list)
@@ -170,7 +172,7 @@ def split_clips(config: TrainConfig, table: ClipTable) -> tuple[list[Fold], list
 
 
 def _check_classes(table: ClipTable, folds: Sequence[Fold], allow_missing: bool) -> list[str]:
-    """Refuse folds that test what they never teach, unless told otherwise; name classes without any clip."""
+    """Refuse folds that test classes without training clips, unless allowed; warn of classes without any clip."""
     warnings = []
     present = set(table.labels)
     absent = [name for label, name in enumerate(table.class_names) if label not in present]

@@ -51,46 +51,48 @@ class Job:
 
 
 def run(config: TrainConfig, arguments: Sequence[str] = ()) -> int:
-    """Do what the command line asks.
+    """Train and evaluate all folds of a run.
 
     Args:
         config (`TrainConfig`):
             Settings.
         arguments (`Sequence[str]`, *optional*, defaults to `()`):
-            The command line behind them, for the record.
+            Their command line, for the record.
 
     Returns:
-        `int`: exit code; 1 when a fold that was asked for is missing.
+        `int`: exit code; 1 when a requested fold is missing.
 
     Raises:
         CorpusError, VideoReadError, FaceNotFoundError, ConfigError: before anything is written into OUT.
-        Interrupted: the run was asked to stop; the same command goes on.
+        Interrupted: the run was stopped by a signal; the same command resumes it.
     """
     if config.run.collect is not None:
         return collect(Path(config.run.collect))
-    transformers.utils.logging.disable_progress_bar()  # its bars of a tenth of a second break up ours
+    transformers.utils.logging.disable_progress_bar()  # its short bars interrupt ours
     accelerator = build_accelerator(config.training, config.run)
     prepared = prepare_run(config, accelerator)
     store = RunStore(Path(str(config.run.output_dir)))
     jobs = make_jobs(prepared)
     if accelerator.is_main_process:
         logger.info("%d folds, %d clips", len(prepared.folds), len(prepared.corpora.table.clip_ids))
-    facts = run_facts(prepared, arguments)
-    on_main_first(accelerator, lambda: store.open(prepared.identity(), facts) if accelerator.is_main_process else None)
+    run_info = run_facts(prepared, arguments)
+    on_main_first(
+        accelerator, lambda: store.open(prepared.identity(), run_info) if accelerator.is_main_process else None
+    )
     tracker = RunTracker(accelerator, config.run.report_to, config.identity())
     failures = run_jobs(prepared, store, jobs, tracker)
     code = 0
     if accelerator.is_main_process:
         code = finish(store, [job.key for job in jobs], failures, tracker)
-    # All wait for the main process and end as it does. `wait_for_everyone()` would name the card of this process's
-    # number, which does not exist where several processes share a card.
+    # All processes wait for the main one and return its exit code. Not by `wait_for_everyone()`, which uses the card
+    # of the process's number; it may not exist where processes share a card.
     code = broadcast_object_list([code])[0]
     tracker.close()
     return code
 
 
 def run_facts(prepared: PreparedRun, arguments: Sequence[str]) -> dict[str, Any]:
-    """Return what reports say about a run (`dict`), so that they can be written from OUT alone."""
+    """Return the description of a run (`dict`) that is stored in OUT for reports."""
     config, table = prepared.config, prepared.corpora.table
     shares_folds = config.training.parallelism == "ddp"
     return {
@@ -133,16 +135,16 @@ def run_jobs(prepared: PreparedRun, store: RunStore, jobs: Sequence[Job], tracke
     """Train what is not finished; returns the reasons (`dict`) of the folds that failed, on all processes.
 
     Raises:
-        Interrupted: the run was asked to stop; what was trained is saved.
+        Interrupted: the run was stopped by a signal; its state is saved.
     """
     accelerator = prepared.accelerator
     identity = identity_digest(prepared.identity())
-    # The main process decides: another may see a fold finish in between.
+    # Decided by the main process, because a fold may finish between the checks of two processes.
     todo = [job for job in jobs if read_record(store.place(job.key), identity) is None]
     todo = broadcast_object_list([todo])[0]
     failures: dict[str, str] = {}
     if todo:
-        # On every process: what a method keeps of the clips is its own memory's.
+        # On every process, because the method keeps its results in memory.
         prepared.method.prepare(prepared.clips, prepared.network, prepared.processor)
     with (
         Interruption() as interruption,
@@ -155,16 +157,16 @@ def run_jobs(prepared: PreparedRun, store: RunStore, jobs: Sequence[Job], tracke
                 _run_job(context, prepared, store, job)
             except (RuntimeError, OSError, ValueError, ArithmeticError) as error:
                 if context.shares_fold and not isinstance(error, TrainingError):
-                    # Others still wait for this process in the middle of the fold; its end lets the launcher end them.
+                    # Raised, because the other processes wait inside the fold; the launcher then ends them.
                     raise
-                # One fold must not take the others with it; its reason is in the list at the end.
+                # A failed fold must not end the others; its error is listed at the end.
                 logger.error("fold %s failed", job.key, exc_info=not isinstance(error, user_facing_errors()))
                 failures[job.key] = f"{type(error).__name__}: {' '.join(str(error).split())}"
             progress.next_fold()
             if interruption.is_asked:
                 raise Interrupted(f"stopped after fold {job.key}")
     gathered: list[dict[str, str]] = gather_object([failures])
-    return {key: reason for found in gathered for key, reason in found.items()}
+    return {key: reason for failures_there in gathered for key, reason in failures_there.items()}
 
 
 def _run_job(context: FoldContext, prepared: PreparedRun, store: RunStore, job: Job) -> None:
@@ -178,14 +180,14 @@ def _run_job(context: FoldContext, prepared: PreparedRun, store: RunStore, job: 
     seen = _seen_subjects(prepared, job.fold)
 
     def save(folder: Path) -> None:
-        # In config.json, because fold.json stays behind when a checkpoint is published.
+        # In config.json, because fold.json is not published with a checkpoint.
         setattr(trained.model.config, SEEN_SUBJECTS, seen)
         # transformers writes on rank 0 alone; here every process saves the fold that it has trained by itself.
         trained.model.should_save_on_this_rank = lambda is_main_process: is_main_process
         trained.model.save_pretrained(folder)
-        # The processor beside the weights, so that inference prepares clips alike.
+        # The processor is saved with the weights, so that inference prepares clips in the same way.
         prepared.processor.save_pretrained(folder)
-        # safetensors makes its file for its owner alone; the others have the mode that the umask gives.
+        # safetensors makes its file readable for the owner alone; give it the mode of the umask.
         mode = (folder / CONFIG_NAME).stat().st_mode
         for path in folder.iterdir():
             path.chmod(mode)
@@ -225,14 +227,14 @@ def _fold_record(
 
 
 def _seen_subjects(prepared: PreparedRun, fold: Fold) -> dict[str, list[str]] | None:
-    """Whom the model of a fold has been trained on, by corpus; `None` where its starting checkpoint does not say."""
+    """Training subjects of a fold's model by corpus, initial checkpoint included; `None` where unknown."""
     corpora = prepared.corpora
     here = subjects_by_corpus(corpora.table, corpora.people, fold.train_indices)
     return here if prepared.start is None else all_seen_subjects(here, prepared.start.seen_subjects)
 
 
 def _start_facts(prepared: PreparedRun) -> dict[str, Any] | None:
-    """What reports say of the checkpoint that training started from."""
+    """Description of the initial checkpoint for reports."""
     if prepared.start is None:
         return None
     return prepared.start.facts(prepared.corpora.table.class_names, prepared.method)
@@ -284,7 +286,7 @@ def _fold_context(
 
 @contextmanager
 def _share_of(prepared: PreparedRun, todo: Sequence[Job]) -> Iterator[list[Job]]:
-    """The folds of this process: its own ones, or, where processes share every fold, all of them."""
+    """The folds of this process: its share, or all where processes share every fold."""
     if prepared.config.training.parallelism == "ddp" or prepared.accelerator.num_processes == 1:
         yield list(todo)
         return

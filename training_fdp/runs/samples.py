@@ -1,4 +1,4 @@
-"""What a report draws of a few held-out clips of each fold. Only where faces may be shown."""
+"""Pictures and curves of a few held-out clips per fold, for reports. Only where faces may be shown."""
 
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ CLIPS_PER_FOLD = 4
 
 @torch.no_grad()
 def write_samples(root: Path, key: str, trained: TrainedFold, context: FoldContext) -> None:
-    """Keep what the report draws of the first held-out clips of a fold: the pictures and curves that a method shows.
+    """Write the pictures and curves that a method shows for the first held-out clips of a fold.
 
-    The file lies outside the fold's folder, so that publishing a checkpoint cannot take a picture along.
+    The file lies outside the fold's folder, so that it is not published with the checkpoint.
 
     Args:
         root (`Path`): OUT.

@@ -1,4 +1,4 @@
-"""Trackers by name. They get numbers and settings, never a frame or a local path: a tracker may be a public page."""
+"""Trackers by name. They get numbers and settings, but no frames or local paths, because a tracker may be public."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ def check_tracker(name: str) -> str | None:
     """Return the tracker's name (`str`), or `None` for `none`.
 
     Raises:
-        ConfigError: accelerate does not know it, or its package is not installed.
+        ConfigError: accelerate does not support it, or its package is not installed.
     """
     if name == "none":
         return None
@@ -27,7 +27,7 @@ def check_tracker(name: str) -> str | None:
 
 
 class RunTracker:
-    """Sends the course of a run to its tracker, if it has one.
+    """Sends the progress of a run to its tracker, if it has one.
 
     Args:
         accelerator (`Accelerator`): Holds the tracker.
@@ -38,16 +38,16 @@ class RunTracker:
     def __init__(self, accelerator: Any, name: str, settings: Mapping[str, Any]) -> None:
         self.accelerator = accelerator
         self.active = name != "none"
-        # Every fold begins at step 1 again, and W&B drops what lies before the last step that it was told.
+        # Every fold begins at step 1, and W&B drops values of a step before the last logged one.
         self.rises = name == "wandb"
         if self.active:
             values = {option: str(value) for option, value in without_folders(settings).items()}
             accelerator.init_trackers("fdp", config=values)
 
     def close(self) -> None:
-        """Let the tracker finish.
+        """Close the tracker.
 
-        Not by `end_training()`: that also ends the group of processes, which the next run of a command needs.
+        Not by `end_training()`, which also destroys the process group that the next run of a command needs.
         """
         if self.active:
             for tracker in self.accelerator.trackers:
