@@ -15,7 +15,7 @@ class FDPConvolutionalClassifier(nn.Module):
     With `reference="movement_patterns"` the output of `FDPMovementReadout` is appended to the last layer's input.
     """
 
-    seen_size: int
+    hidden_size: int
 
     def __init__(self, config: FDPConfig, num_labels: int) -> None:
         super().__init__()
@@ -25,8 +25,8 @@ class FDPConvolutionalClassifier(nn.Module):
         self.grid_size = config.classifier_grid_size
         self.dropout = nn.Dropout(config.classifier_dropout)
         self.movement = FDPMovementReadout(config) if config.has_patterns else None
-        self.seen_size = size * self.grid_size**2 + (0 if self.movement is None else self.movement.seen_size)
-        self.output = nn.Linear(self.seen_size, num_labels)
+        self.hidden_size = size * self.grid_size**2 + (0 if self.movement is None else self.movement.seen_size)
+        self.output = nn.Linear(self.hidden_size, num_labels)
 
     def forward(
         self, representation: torch.Tensor, movement: torch.Tensor | None = None
@@ -46,15 +46,15 @@ class FDPConvolutionalClassifier(nn.Module):
 class FDPFullyConnectedClassifier(nn.Module):
     """3x3 max pooling, linear, ReLU, linear (released code). Fixed to the configured image size."""
 
-    seen_size: int
+    hidden_size: int
 
     def __init__(self, config: FDPConfig, num_labels: int) -> None:
         super().__init__()
         cells = config.image_size // config.feature_stride // POOLED_CELLS
         self.hidden = nn.Linear(config.representation_size * cells**2, config.classifier_hidden_size)
         self.dropout = nn.Dropout(config.classifier_dropout)
-        self.seen_size = config.classifier_hidden_size
-        self.output = nn.Linear(self.seen_size, num_labels)
+        self.hidden_size = config.classifier_hidden_size
+        self.output = nn.Linear(self.hidden_size, num_labels)
 
     def forward(
         self, representation: torch.Tensor, movement: torch.Tensor | None = None

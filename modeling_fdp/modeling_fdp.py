@@ -328,7 +328,7 @@ class FDPForVideoClassification(FDPPreTrainedModel):
         decoder = decoders.get(config.dynamic_image_decoder)
         self.decoder = None if decoder is None else decoder(config)
         num_units = len(config.action_units)
-        self.action_unit_output = nn.Linear(classifier.seen_size, num_units) if num_units else None
+        self.action_unit_output = nn.Linear(classifier.hidden_size, num_units) if num_units else None
         self.post_init()
 
     @can_return_tuple

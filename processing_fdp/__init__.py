@@ -1,4 +1,4 @@
-"""From a video or a folder of frames to aligned gray frames: the video processor and what it reads and crops with."""
+"""From a video or a folder of frames to aligned gray frames: the video processor, its readers and alignment."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ __all__ = ["FDPVideoProcessor"]
 
 
 def __getattr__(name: str) -> Any:
-    # Not at import: the corpora list frames and probe videos with files of this package that need no torch.
+    # Imported lazily, because the corpora use files of this package that need no torch.
     if name == "FDPVideoProcessor":
         from .video_processing_fdp import FDPVideoProcessor
 

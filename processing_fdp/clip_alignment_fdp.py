@@ -1,4 +1,4 @@
-"""One clip through the alignment: landmarks, transforms, registration, crops."""
+"""Alignment of one clip: landmarks, transforms, registration, crops."""
 
 import logging
 import os
@@ -38,7 +38,7 @@ MISSING_FACE_POLICIES = ("error", "nearest", "center")
 
 
 class MissingFaceWarning(UserWarning):
-    """A clip has frames without a face, and the policy filled them."""
+    """A clip has frames without a face, which `missing_face` filled."""
 
 
 @dataclass(frozen=True)
@@ -80,17 +80,17 @@ class AlignmentSettings:
 
     @property
     def registration_model(self) -> str:
-        """What registration fits: "none", "translation" or "similarity"."""
+        """Model of the registration: "none", "translation" or "similarity"."""
         return "none" if self.registration == "auto" else self.registration
 
 
 @dataclass(frozen=True)
 class AlignedClip:
-    """What the alignment made of a clip.
+    """Result of the alignment of a clip.
 
     Args:
         frames (`torch.Tensor` of shape `(num_frames, height, width)`): uint8, gray.
-        track (`LandmarkTrack`, *optional*): The landmarks it stood on; `None` without alignment or without a face.
+        track (`LandmarkTrack`, *optional*): Landmarks used for the crop; `None` without alignment or without a face.
         transforms (`np.ndarray` of shape `(2, 3)` or `(num_frames, 2, 3)`): Crop pixels to frame pixels.
         report (`FaceReport`): How the face was found.
     """
@@ -113,18 +113,18 @@ def align_clip(
 
     Args:
         frames (`FrameSource`): The whole clip.
-        settings (`AlignmentSettings`): How.
+        settings (`AlignmentSettings`): Settings.
         indices (`np.ndarray` of shape `(count,)`, *optional*):
-            Frames to crop, rising, 0-based; all by default. The crops are those that the whole clip would give.
-        landmarks (`array-like` of shape `(5, 2)` or `(num_frames, 5, 2)`, *optional*): Known already.
-        clip_id (`str`, *optional*): What errors call the clip, and its key in a landmark table.
-        device (`str`, *optional*): Where to resample.
+            Frames to crop, rising, 0-based; all by default. The crops equal those of the whole clip.
+        landmarks (`array-like` of shape `(5, 2)` or `(num_frames, 5, 2)`, *optional*): Given landmarks.
+        clip_id (`str`, *optional*): Name of the clip in errors, and its key in a landmark table.
+        device (`str`, *optional*): Device of the resampling.
 
     Returns:
-        `AlignedClip`: Crops of the asked frames.
+        `AlignedClip`: Crops of these frames.
 
     Raises:
-        FaceNotFoundError: If there is no face and the policy is to stop.
+        FaceNotFoundError: If there is no face and `missing_face` is "error".
         AlignmentError: If a model, a module or a landmark table is missing or unusable.
         VideoReadError: If frames cannot be read.
     """
@@ -157,11 +157,11 @@ def align_clip(
 
 
 def _fills_frame(transforms: np.ndarray, settings: AlignmentSettings, frame_hw: tuple[int, int]) -> bool:
-    """Whether the crop reaches over three or four borders of the frame: then that is a cropped face already."""
+    """Whether the crop extends beyond three or four borders of the frame, which is then a cropped face already."""
     height, width = settings.size_hw
     corners = np.array([[x, y, 1.0] for x in (0, width - 1) for y in (0, height - 1)]).T
     reached = np.median(transforms.reshape(-1, 2, 3) @ corners, axis=0)
-    # A twentieth of the frame may be missing without its being a crop of the face (our choice).
+    # Up to a twentieth of the frame beyond a border does not count (our choice).
     slack = np.array([frame_hw[1], frame_hw[0]]) / 20
     last = np.array([frame_hw[1], frame_hw[0]]) - 1
     outside = np.concatenate([reached.min(axis=1) < -slack, reached.max(axis=1) > last + slack])
@@ -177,10 +177,10 @@ def _register(
     report: FaceReport,
     device: str | torch.device | None,
 ) -> AlignedClip:
-    """Crop with each frame's motion against the first; all frames are read, so that a part equals the whole."""
+    """Crop with each frame's motion against the first; reads all frames, so that crops do not depend on `indices`."""
     if base.ndim == 3:
         raise AlignmentError(
-            f"registration={settings.registration!r} follows one crop per clip, but alignment_mode is 'per_frame'; "
+            f"registration={settings.registration!r} needs one crop per clip, but alignment_mode is 'per_frame'; "
             "set registration='none' or alignment_mode='per_clip'"
         )
     crops, transforms, registration = [], [], None
@@ -202,7 +202,7 @@ def _register(
 def _find_landmarks(
     frames: FrameSource, settings: AlignmentSettings, landmarks: Any, clip: str
 ) -> tuple[LandmarkTrack | None, FaceReport]:
-    """Landmarks of the clip and where they come from; no landmarks where the frame or its middle is to be taken."""
+    """Landmarks of the clip and their report; no landmarks where the frame or its middle is cropped."""
     if landmarks is not None:
         points = check_landmarks(landmarks, clip)
         if points.ndim == 3 and len(points) != frames.frame_count:
@@ -219,26 +219,26 @@ def _find_landmarks(
         track = _look_up(frames, settings, clip)
         if track is not None:
             return _known_track("table", track)
-        looked = "its landmark table"
+        searched_in = "its landmark table"
     if settings.alignment != "precomputed":
         track, report = _detect(frames, settings, clip)
         if track is not None:
             return track, report
         searched = report.frames_searched
-        looked = f"the {searched} frames that were searched"
+        searched_in = f"the {searched} frames that were searched"
     if settings.missing_face == "center":
         warnings.warn(f"no face in {clip!r}: the middle of the frame is cropped", MissingFaceWarning, stacklevel=2)
         return None, FaceReport("center", frames_searched=searched)
     if settings.alignment != "auto":
         raise FaceNotFoundError(
-            f"every clip needs a face, but {clip!r} shows none in {looked} (from frame 0 on); check the clip or set "
+            f"every clip needs a face, but {clip!r} shows none in {searched_in} (from frame 0 on); check it or set "
             "missing_face='center'",
             clip=clip,
             frame=0,
         )
-    # A cropped package whose crops the mesh cannot read must still be usable, so "auto" ends at the frame itself.
+    # "auto" falls back to the whole frame, so that cropped packages in which the mesh finds no face can be used.
     warnings.warn(
-        f"no face in {clip!r}, not in {looked}: the whole frames are taken, which is right only if they show a "
+        f"no face in {clip!r}, not in {searched_in}: the whole frames are taken, which is right only if they show a "
         "cropped face",
         MissingFaceWarning,
         stacklevel=2,
@@ -255,7 +255,7 @@ def _eye_distance(track: LandmarkTrack) -> float:
 
 
 def _table_path(frames: FrameSource, settings: AlignmentSettings) -> str | None:
-    """The landmark table that is named, or that lies beside the clip."""
+    """The given landmark table, or the one beside the clip."""
     return settings.landmarks_path or (None if frames.location is None else find_landmark_file(frames.location))
 
 
@@ -276,40 +276,40 @@ def _look_up(frames: FrameSource, settings: AlignmentSettings, clip: str) -> Lan
 
 
 def _detect(frames: FrameSource, settings: AlignmentSettings, clip: str) -> tuple[LandmarkTrack | None, FaceReport]:
-    """Search the frames for the face that was asked for."""
+    """Search the frames for the face of `settings.face`."""
     uses_mesh = settings.alignment in ("auto", "mesh")
     if uses_mesh and settings.alignment_mode == "per_frame":
         return _follow(frames, settings)
-    found: dict[int, DetectedFace] = {}
+    faces_found: dict[int, DetectedFace] = {}
     searched, num_faces = 0, 0
     for round_number, indices in enumerate(_search_rounds(frames.frame_count, settings)):
         for index, faces in _searched_frames(frames, settings, indices, thorough=round_number == 0):
             searched, num_faces = searched + 1, max(num_faces, len(faces))
             if not faces:
                 continue
-            reference = next(iter(found.values()), None)
-            found[index] = _choose(faces, settings.face, reference, clip, index)
+            reference = next(iter(faces_found.values()), None)
+            faces_found[index] = _choose(faces, settings.face, reference, clip, index)
             if round_number:
-                # Nobody in the spread frames: the first one in any other will do.
+                # No face in the evenly spread frames: the first one found in another frame suffices.
                 break
-        if found:
+        if faces_found:
             break
-    if not found:
+    if not faces_found:
         return None, FaceReport("center", frames_searched=searched)
-    if 2 * len(found) < searched:
+    if 2 * len(faces_found) < searched:
         warnings.warn(
-            f"the face of {clip!r} shows in {len(found)} of the {searched} frames that were searched: the crop stands "
-            "on these alone; give frame_numbers= of the part with the face",
+            f"the face of {clip!r} shows in {len(faces_found)} of the {searched} frames that were searched: the "
+            "crop uses these alone; give frame_numbers= of the part with the face",
             MissingFaceWarning,
             stacklevel=2,
         )
-    numbers = np.array(sorted(found), dtype=np.int64)
-    track = LandmarkTrack(numbers, np.stack([found[index].landmarks for index in numbers]))
-    meshes = [face.mesh for face in found.values() if isinstance(face, MeshFace)]
+    numbers = np.array(sorted(faces_found), dtype=np.int64)
+    track = LandmarkTrack(numbers, np.stack([faces_found[index].landmarks for index in numbers]))
+    meshes = [face.mesh for face in faces_found.values() if isinstance(face, MeshFace)]
     pose = np.median([head_pose(mesh) for mesh in meshes], axis=0).round(1).tolist() if meshes else None
     source = "mesh" if uses_mesh else settings.alignment
     return track, FaceReport(
-        source, searched, len(found), num_faces, _eye_distance(track), None if pose is None else tuple(pose)
+        source, searched, len(faces_found), num_faces, _eye_distance(track), None if pose is None else tuple(pose)
     )
 
 
@@ -317,7 +317,7 @@ def _search_rounds(count: int, settings: AlignmentSettings) -> Iterator[np.ndarr
     """Frames to search: evenly spread, or all, where each has its own crop; then, with the mesh, all others as well.
 
     The others come in rounds of every 16th, every 4th and each frame, so that a face that stays for a while is found
-    soon and a video is read through three times at most.
+    early and a video is read at most three times.
     """
     if settings.alignment_mode == "per_frame":
         yield np.arange(count)
@@ -356,7 +356,7 @@ def follow_face(frames: FrameSource, settings: AlignmentSettings) -> FaceTrack:
 
     Args:
         frames (`FrameSource`): The whole clip.
-        settings (`AlignmentSettings`): `face`, `min_face_score` and `mesh_weights` count.
+        settings (`AlignmentSettings`): `face`, `min_face_score` and `mesh_weights` are used.
 
     Returns:
         `FaceTrack`: One entry per frame.
@@ -383,7 +383,7 @@ def _follow(frames: FrameSource, settings: AlignmentSettings) -> tuple[LandmarkT
 def _choose(
     faces: list[DetectedFace], wanted: str | int, reference: DetectedFace | None, clip: str, frame: int
 ) -> DetectedFace:
-    """The face that was asked for in the first frame, then whoever is closest to it."""
+    """The face of `settings.face` in the first frame, then the nearest one."""
     if reference is not None:
         start = reference.centre
         return min(faces, key=lambda face: float(np.linalg.norm(face.centre - start)))
@@ -404,7 +404,7 @@ def _choose(
 def _clip_transforms(track: LandmarkTrack, settings: AlignmentSettings, count: int, clip: str) -> np.ndarray:
     """One transform for the clip, from the median of its landmarks, or one for each frame."""
     if settings.alignment_mode == "per_clip" or track.frame_indices[0] == -1:
-        # The median ignores the odd frame in which a detector slips.
+        # The median ignores single frames with detector errors.
         return crop_transform(np.median(track.points, axis=0), settings.size_hw, settings.crop_scale)
     missing = np.setdiff1d(np.arange(count), track.frame_indices)
     if len(missing) and settings.missing_face == "error":

@@ -1,4 +1,4 @@
-"""When the frames of a clip were taken, as its file or its caller says, and what about a clip deserves a warning."""
+"""Times of the frames of a clip, from its file or its caller, and warnings about a clip."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,11 +21,11 @@ LONGEST_CLIP_FRAMES = 1000
 
 @dataclass
 class ClipMetadata(VideoMetadata):
-    """What is known about a clip beside its pixels.
+    """Metadata of a clip.
 
     Args:
         face (`FaceReport`, *optional*): How the face was found.
-        warnings (`list[str]`): What makes the answer doubtful, one sentence each. All other fields are those of
+        warnings (`list[str]`): Reasons to doubt the prediction, one sentence each. All other fields are those of
             `transformers.video_utils.VideoMetadata`.
     """
 
@@ -35,12 +35,12 @@ class ClipMetadata(VideoMetadata):
 
 @dataclass(frozen=True)
 class FrameTimes:
-    """When the frames of a clip were taken.
+    """Times of the frames of a clip.
 
     Args:
-        frames_per_second (`float`, *optional*): Of the recording; `None` where nobody says.
+        frames_per_second (`float`, *optional*): Rate of the recording; `None` where unknown.
         recording_indices (`np.ndarray` of shape `(num_frames,)`, *optional*): int64, number of each frame in the
-            recording that it was taken from; `None` where the clip is all of it.
+            recording that it was taken from; `None` where the clip is the whole recording.
         recording_length (`int`, *optional*): Frames of that recording.
     """
 
@@ -53,8 +53,8 @@ def spread_metadata(given: Any, count: int) -> list[Mapping[str, Any] | None]:
     """Spread `video_metadata` over the clips of a batch.
 
     Args:
-        given (`Mapping`, `VideoMetadata`, `list` of them, nested or flat, or `None`): As transformers' own video
-            processors take it.
+        given (`Mapping`, `VideoMetadata`, `list` of them, nested or flat, or `None`): As in transformers' video
+            processors.
         count (`int`): Clips.
 
     Raises:
@@ -75,14 +75,14 @@ def spread_metadata(given: Any, count: int) -> list[Mapping[str, Any] | None]:
 
 
 def read_times(given: Mapping[str, Any] | None, frame_count: int, own_rate: float | None, clip: str) -> FrameTimes:
-    """Read what a caller says about the times of a clip's frames.
+    """Read the times of a clip's frames from a caller's metadata.
 
     Args:
         given (`Mapping`, *optional*): `fps`, `duration` (seconds), `total_num_frames` and `frames_indices`, all
-            optional; other fields are passed over.
+            optional; other fields are ignored.
         frame_count (`int`): Frames of the clip.
-        own_rate (`float`, *optional*): Frames per second as the file says; what the caller says goes before it.
-        clip (`str`): What the error calls the clip.
+        own_rate (`float`, *optional*): Frames per second of the file; the caller's value has precedence.
+        clip (`str`): Name of the clip in errors.
 
     Raises:
         ValueError: If a field is impossible or contradicts the clip.
@@ -118,13 +118,13 @@ def _positive(name: str, value: Any, clip: str) -> float | None:
 
 
 def frames_at_rate(frame_count: int, times: FrameTimes, rate: float, clip: str) -> int:
-    """How many frames a clip has at another rate.
+    """Number of frames of a clip at another rate.
 
     Args:
         frame_count (`int`): Frames of the clip.
-        times (`FrameTimes`): When they were taken.
+        times (`FrameTimes`): Times of its frames.
         rate (`float`): Frames per second to take.
-        clip (`str`): What the error calls the clip.
+        clip (`str`): Name of the clip in errors.
 
     Returns:
         `int`: At least 1.
@@ -152,52 +152,52 @@ def frames_at_rate(frame_count: int, times: FrameTimes, rate: float, clip: str) 
 def clip_warnings(
     frame_count: int, times: FrameTimes, size_hw: tuple[int, int], crop_hw: tuple[int, int]
 ) -> list[str]:
-    """What about a clip makes any answer doubtful.
+    """Warnings about a clip that make any prediction doubtful.
 
     Args:
         frame_count (`int`): Frames of the clip.
-        times (`FrameTimes`): When they were taken.
+        times (`FrameTimes`): Times of its frames.
         size_hw (`tuple[int, int]`): Height and width of the frames in pixels.
-        crop_hw (`tuple[int, int]`): Height and width of what the model sees.
+        crop_hw (`tuple[int, int]`): Height and width of the model's input.
 
     Returns:
-        `list[str]`: One sentence each; empty for a clip as the corpora have them.
+        `list[str]`: One sentence each; empty for clips like those of the corpora.
     """
-    said = []
+    warnings = []
     rate = times.frames_per_second
     indices = times.recording_indices
     ticks = frame_count if indices is None else int(indices[-1] - indices[0]) + 1
     if frame_count == 1:
-        said.append("the clip is a single frame, in which nothing moves")
+        warnings.append("the clip is a single frame, in which nothing moves")
     if rate is not None and ticks / rate > LONGEST_CLIP_SECONDS:
-        said.append(
+        warnings.append(
             f"the clip lasts {ticks / rate:.1f} s, but an expression lasts {LONGEST_CLIP_SECONDS:g} s at most and a "
             "micro-expression half a second: cut it from onset to offset"
         )
     if rate is None and frame_count > LONGEST_CLIP_FRAMES:
-        said.append(
+        warnings.append(
             f"the clip has {frame_count} frames, more than {LONGEST_CLIP_SECONDS:g} s of the fastest camera of any "
             "corpus: cut it from onset to offset"
         )
     if rate is not None and rate < LOWEST_FRAME_RATE:
-        said.append(
+        warnings.append(
             f"the clip has {rate:.3g} frames per second, too few to follow a micro-expression of half a second: "
             f"record at {LOWEST_FRAME_RATE:g} or more"
         )
     if size_hw[0] < crop_hw[0] // 2 or size_hw[1] < crop_hw[1] // 2:
-        said.append(
+        warnings.append(
             f"the frames have {size_hw[1]} x {size_hw[0]} pixels, less than half of the {crop_hw[1]} x {crop_hw[0]} "
             "that the model sees: they are enlarged, and small motions are lost"
         )
-    return said
+    return warnings
 
 
 def spread_over_times(positions: Sequence[float] | np.ndarray, times: FrameTimes) -> np.ndarray:
-    """Bring positions in a clip to the frames that were taken at the same share of its time.
+    """Map positions in a clip to the frames at the same share of its duration.
 
     Args:
         positions (`np.ndarray` of shape `(count,)`): Between two frames of the clip, evenly spaced by number.
-        times (`FrameTimes`): When the frames were taken.
+        times (`FrameTimes`): Times of the frames.
 
     Returns:
         `np.ndarray` of shape `(count,)`: int64, nearest frames.

@@ -1,7 +1,7 @@
 """Reading clips: frame folders, frame lists, video files, PIL images, arrays and tensors, all as gray frames by index.
 
-Every source answers the same three questions (how many frames, which size, which pixels) and turns colour into gray by
-the same integer formula, so equal pixels give equal results whatever form they came in.
+Every source gives number of frames, size and pixels, and converts colour to gray by the same integer formula, so equal
+pixels give equal results in every form.
 """
 
 import os
@@ -31,7 +31,7 @@ from .video_files_fdp import VideoFile
 
 @dataclass(frozen=True)
 class ClipRequest:
-    """One clip that is asked for: what to read, what is known about it, and where to work.
+    """Request for one clip: source, annotations and device.
 
     Args:
         source (`str`, `os.PathLike`, `Sequence`, `np.ndarray`, `PIL.Image.Image` or `torch.Tensor`):
@@ -41,12 +41,12 @@ class ClipRequest:
         frame_numbers (`Sequence[int]`, *optional*): 0-based frames of the source that make the clip; all by default.
         landmarks (`np.ndarray` of shape `(5, 2)` or `(num_all_frames, 5, 2)`, *optional*):
             Five points (x, y) in pixels: left eye, right eye, nose tip, left and right mouth corner, sides as seen in
-            the image. They take the place of whatever `alignment` would find.
-        clip_id (`str`, *optional*): What errors call the clip, and its key in a landmark table.
+            the image. Used in place of `alignment`.
+        clip_id (`str`, *optional*): Name of the clip in errors, and its key in a landmark table.
         onset_index, apex_index, offset_index (`int`, *optional*):
             0-based key frames of the clip, see `FDPVideoProcessor.sample_indices`; `None` where unknown.
         input_data_format (`str`, *optional*): "channels_first" or "channels_last", for arrays.
-        device (`str` or `torch.device`, *optional*): Where to resample; the result stays there.
+        device (`str` or `torch.device`, *optional*): Device of the resampling and the result.
     """
 
     source: Any
@@ -69,7 +69,7 @@ def open_frames(
     input_data_format: str | None = None,
     name: str | None = None,
 ) -> FrameSource:
-    """Open one clip, whatever form it has.
+    """Open one clip of any form.
 
     Args:
         source (`Any`): See `ClipRequest`.
@@ -78,10 +78,10 @@ def open_frames(
         allow_truncated (`bool`, *optional*, defaults to `False`): Warn, rather than fail, when a video is cut short.
         fast_jpeg (`bool`, *optional*, defaults to `False`): See `FrameFiles`.
         input_data_format (`str`, *optional*): "channels_first" or "channels_last" for arrays.
-        name (`str`, *optional*): What errors call a clip that has no path.
+        name (`str`, *optional*): Name in errors of a clip without a path.
 
     Returns:
-        `FrameSource`: Open; use it as a context manager.
+        `FrameSource`: An open source; use it as a context manager.
 
     Raises:
         VideoReadError: If the source is missing, empty, damaged, a single picture or of another kind.
@@ -89,7 +89,7 @@ def open_frames(
     if isinstance(source, str | os.PathLike):
         path = os.fspath(source)
         if re.match(r"[a-z][a-z0-9+.-]+://", path, flags=re.IGNORECASE):
-            raise VideoReadError(f"videos are read from disk, but {path!r} is an address; download it first")
+            raise VideoReadError(f"videos are read from disk, but {path!r} is a URL; download it first")
         if os.path.isdir(path):
             return open_folder(path, frame_numbers, fast_jpeg=fast_jpeg)
         if not os.path.exists(path):

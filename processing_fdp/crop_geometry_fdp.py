@@ -21,14 +21,14 @@ _WARP_FRAMES = 64
 
 
 class AlignmentError(VideoReadError):
-    """The alignment cannot work as it is set: a module, a model file or a landmark table is missing or unusable.
+    """The alignment settings cannot be used: a module, a model file or a landmark table is missing or unusable.
 
-    A kind of `VideoReadError`: whoever handles clips that cannot be read handles it too.
+    A subclass of `VideoReadError`, so that handlers of unreadable clips catch it as well.
     """
 
 
 class FaceNotFoundError(ValueError):
-    """No face where the alignment needs one.
+    """The alignment found no face.
 
     Args:
         message (`str`): One sentence with the remedy.
@@ -43,11 +43,11 @@ class FaceNotFoundError(ValueError):
 
 
 def check_landmarks(landmarks: object, name: str) -> np.ndarray:
-    """Bring landmarks to float64 and check their shape.
+    """Convert landmarks to float64 and check their shape.
 
     Args:
         landmarks (`array-like` of shape `(5, 2)` or `(count, 5, 2)`): See the module.
-        name (`str`): What the error calls the clip.
+        name (`str`): Name of the clip in errors.
 
     Returns:
         `np.ndarray` of the same shape: float64.
@@ -67,8 +67,8 @@ def check_landmarks(landmarks: object, name: str) -> np.ndarray:
 def crop_transform(landmarks: np.ndarray, size_hw: tuple[int, int], crop_scale: float) -> np.ndarray:
     """Similarity transform of the crop: eyes level, a square around eyes, nose tip and mouth corners.
 
-    The square's side is the largest extent over the five points times `crop_scale`, as in the authors' crop (fact
-    sheet on papers, 1.5). It is centred on the middle of their extent, which the facts leave open (our choice).
+    The square's side is the largest extent over the five points times `crop_scale`, as in the authors' crop. It is
+    centred on the middle of their extent, which the authors do not state (our choice).
 
     Args:
         landmarks (`np.ndarray` of shape `(5, 2)`): See the module.
@@ -84,7 +84,7 @@ def crop_transform(landmarks: np.ndarray, size_hw: tuple[int, int], crop_scale: 
     across = landmarks[1] - landmarks[0]
     angle = math.atan2(across[1], across[0])
     cosine, sine = math.cos(angle), math.sin(angle)
-    # Columns are the axes of the levelled face, seen in the frame.
+    # Columns are the axes of the levelled face in the frame.
     axes = np.array([[cosine, -sine], [sine, cosine]])
     levelled = landmarks @ axes
     low, high = levelled.min(axis=0), levelled.max(axis=0)
@@ -128,7 +128,7 @@ def centre_transform(frame_hw: tuple[int, int], size_hw: tuple[int, int]) -> np.
 
 
 def resize_frames(frames: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
-    """Resize whole frames; bilinear with antialiasing, so fine texture never turns into moving patterns.
+    """Resize whole frames; bilinear with antialiasing, because aliased texture would seem to move.
 
     Args:
         frames (`torch.Tensor` of shape `(num_frames, height, width)`): uint8.
@@ -160,7 +160,7 @@ def shrink_transforms(transforms: np.ndarray, divisor: int) -> np.ndarray:
 
 
 def pitch_of(transforms: np.ndarray) -> float:
-    """Frame pixels per crop pixel, of the first transform; all frames of a clip are filtered by this one number."""
+    """Frame pixels per crop pixel of the first transform, by which all frames of a clip are filtered."""
     return float(np.linalg.norm(transforms.reshape(-1, 2, 3)[0, :, :2], axis=0).mean())
 
 
@@ -203,7 +203,7 @@ def sample_frames(
         size_hw (`tuple[int, int]`): Height and width of the crops.
         pitch (`float`, *optional*): Of the whole clip, where `frames` is a part of it; see `pitch_of`.
         samples (`int`, *optional*):
-            `k`; 2 or 3 by default, as the crop asks for. 1 is three times as fast, and enough for a network that was
+            `k`; 2 or 3 by default, depending on the crop. 1 is three times as fast, and enough for a network that was
             trained on bilinear samples.
 
     Returns:
@@ -214,7 +214,7 @@ def sample_frames(
         parts = [slice(start, start + _WARP_FRAMES) for start in range(0, len(frames), _WARP_FRAMES)]
         return torch.cat([sample_frames(frames[part], transforms[part], size_hw, pitch, samples) for part in parts])
     if samples is None:
-        # Powers of two, so that frames which were halved while decoding are filtered alike; 2 or 3 samples are left.
+        # Powers of two, so that frames halved while decoding are filtered alike; the rest is 2 or 3 samples.
         block = max(1, 2 ** math.floor(math.log2(pitch / 1.5)))
         samples = max(1, round(pitch / block))
     else:
@@ -222,7 +222,7 @@ def sample_frames(
     left, top, region = _covered_region(frames, transforms, size_hw, block)
     grid = _sampling_grid(transforms, (left, top), block, region.shape[1:], size_hw, samples).to(frames.device)
     if transforms.ndim == 2:
-        # Frames travel as channels: the weights of a sample are then worked out once for all of them.
+        # Frames are channels, so that the weights of a sample are computed once for all of them.
         sampled = F.grid_sample(region[None], grid[None], padding_mode="zeros", align_corners=False)[0]
     else:
         sampled = F.grid_sample(region[:, None], grid, padding_mode="zeros", align_corners=False)[:, 0]
@@ -257,20 +257,20 @@ def _sampling_grid(
 def _covered_region(
     frames: torch.Tensor, transforms: np.ndarray, size_hw: tuple[int, int], block: int
 ) -> tuple[int, int, torch.Tensor]:
-    """Cut out what the samples touch and average its blocks: left, top, means (float32) less the border value."""
+    """Cut out the region of the samples and average its blocks: left, top, means (float32) less the border value."""
     height, width = frames.shape[1:]
     corners = np.array([[x, y, 1.0] for x in (-0.5, size_hw[1] - 0.5) for y in (-0.5, size_hw[0] - 0.5)])
     reach = (transforms @ corners.T).swapaxes(-1, -2).reshape(-1, 2)
     low = np.floor(reach.min(axis=0)).astype(int) - block
     high = np.ceil(reach.max(axis=0)).astype(int) + block + 1
-    # A crop wholly outside the frame still gets one block, of which no sample takes anything but border.
+    # A crop wholly outside the frame gets one block, from which no sample reads.
     left, top = (int(min(max(low[i], 0), (width, height)[i] - 1)) // block * block for i in (0, 1))
     right, bottom = (int(max(min(high[i], (width, height)[i]), (left, top)[i] + 1)) for i in (0, 1))
     region = frames[:, top:bottom, left:right]
     missing = (-(right - left) % block, -(bottom - top) % block)
     if any(missing):
         region = F.pad(region, (0, missing[0], 0, missing[1]), value=BORDER_VALUE)
-    # Whole numbers as long as possible, in as few bits as hold their sum.
+    # Integers as long as possible, in the smallest type that holds their sum.
     sums = _block_sums(region, block)
     return left, top, sums.to(torch.float32) / (block * block) - BORDER_VALUE
 

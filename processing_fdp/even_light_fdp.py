@@ -1,13 +1,13 @@
 """One exposure for all frames of a clip, and no frame without light.
 
-A camera's gain, a lamp that beats or a passing cloud multiplies whole frames; a difference of frames takes that for
-motion everywhere. The median of the ratio to one frame of the clip, over the middle of the face, is that gain: what
-the face does moves less than half of those pixels, so it does not bend it. Our choice.
+A camera's gain, a flickering lamp or a passing cloud multiplies whole frames, which in a difference of frames looks
+like motion everywhere. The gain is estimated as the median ratio to one frame of the clip over the middle of the face,
+because an expression changes less than half of these pixels. Our choice.
 """
 
 import torch
 
-# The share of each side of the crop that is left out: the middle half is face, the rest is partly background.
+# Share of the crop left out at each side, because only the middle is face without background.
 MARGIN = 1 / 4
 # Frames are dropped whose gain is smaller or larger: black, burnt out, or another scene.
 DARKEST, BRIGHTEST = 0.55, 1.8
@@ -16,23 +16,23 @@ DARKEST, BRIGHTEST = 0.55, 1.8
 def even_light(frames: torch.Tensor) -> torch.Tensor:
     """Divide every frame of clips by its gain, and fill frames without light from their neighbours.
 
-    The result is the same up to one factor per clip, whatever gains between 0.55 and 1.8 the frames had, as far as
-    gray levels were not rounded, clipped or below 1.
+    The result is the same up to one factor per clip, whatever gains between 0.55 and 1.8 the frames had, except for
+    gray levels that were rounded, clipped or below 1.
 
     Args:
         frames (`torch.Tensor` of shape `(..., num_frames, height, width)`): gray levels from 0 to 255, of any type.
 
     Returns:
         `torch.Tensor` of the same shape: float32, in [0, 255]. A dropped frame is a blend of the nearest frames that
-        were kept, so that frames stay even in time. Where fewer than two would be kept, all are.
+        were kept, so that frames stay evenly spaced in time. Where fewer than two would be kept, all are.
     """
     height, width = frames.shape[-2:]
     levels = frames.float()
     rows, columns = (slice(int(MARGIN * side), side - int(MARGIN * side)) for side in (height, width))
-    # (..., num_frames, pixels); below one gray level a ratio says nothing.
+    # (..., num_frames, pixels); below one gray level a ratio is meaningless.
     face = levels[..., rows, columns].flatten(-2).clamp(min=1)
     brightness = face.median(-1).values
-    # The frame of median brightness is lit as most are.
+    # The reference is the frame of median brightness.
     typical = (brightness - brightness.median(-1, keepdim=True).values).abs().argmin(-1)
     reference = face.take_along_dim(typical[..., None, None], -2)
     gain = (face / reference).median(-1).values

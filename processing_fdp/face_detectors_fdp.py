@@ -1,6 +1,6 @@
-"""Face detectors that take the user's model file: YuNet through OpenCV, and dlib. The mesh is in `face_mesh_fdp.py`.
+"""Face detectors with a model file of the user: YuNet through OpenCV, and dlib. The mesh is in `face_mesh_fdp.py`.
 
-Every detector answers with `DetectedFace` in the five-point order of `crop_geometry_fdp.py`. Nothing is downloaded.
+Every detector returns `DetectedFace` in the five-point order of `crop_geometry_fdp.py`. Nothing is downloaded.
 """
 
 import functools
@@ -25,7 +25,7 @@ class DetectedFace:
 
     Args:
         landmarks (`np.ndarray` of shape `(5, 2)`): float64, pixels (x, y).
-        area (`float`): Of the face's box, in pixels; the largest face is taken by default.
+        area (`float`): Area of the face's box, in pixels; the largest face is used by default.
         score (`float`): The detector's confidence, 1 where it has none.
     """
 
@@ -40,11 +40,11 @@ class DetectedFace:
 
 
 class FaceDetector:
-    """Finds faces in colour frames with a library and a model file of the user's.
+    """Finds faces in colour frames with a library and a model file of the user.
 
     Args:
         model_path (`str`, *optional*): The user's model file.
-        min_score (`float`, *optional*, defaults to 0.5): Faces below this confidence are passed over.
+        min_score (`float`, *optional*, defaults to 0.5): Faces below this confidence are ignored.
     """
 
     name = ""
@@ -121,8 +121,8 @@ class OpenCVDetector(FaceDetector):
     def _detect(self, frame: np.ndarray) -> list[DetectedFace]:
         height, width = frame.shape[:2]
         self._detector.setInputSize((width, height))
-        # YuNet wants BGR. Its order is right eye, left eye, nose, right and left mouth corner of the person, which is
-        # left to right in the image.
+        # YuNet expects BGR. Its order is right eye, left eye, nose, right and left mouth corner of the person, which
+        # is left to right in the image.
         _, rows = self._detector.detect(np.ascontiguousarray(frame[:, :, ::-1]))
         return [
             DetectedFace(
@@ -177,7 +177,7 @@ def make_detector(name: str, model_path: str | None, min_score: float) -> FaceDe
     Args:
         name (`str`): "opencv" or "dlib".
         model_path (`str`, *optional*): The user's model file.
-        min_score (`float`): Faces below this confidence are passed over.
+        min_score (`float`): Faces below this confidence are ignored.
 
     Returns:
         `FaceDetector`: Ready.

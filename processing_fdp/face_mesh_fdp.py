@@ -1,6 +1,6 @@
 """Finds faces and places 468 points on each: MediaPipe's BlazeFace and FaceMesh in torch, on the CPU, in batches.
 
-The networks are in `face_networks_fdp.py`; how a face is followed from frame to frame, and what its points tell, in
+The networks are in `face_networks_fdp.py`; tracking over frames, and measures from the points, are in
 `face_track_fdp.py`. Squares and steps are those of MediaPipe's face pipelines unless a line says otherwise.
 """
 
@@ -31,11 +31,11 @@ WINDOW_STEP = 0.6
 # than this many pixels along its longer side, which bounds time and memory (our choice).
 FINEST_SCALE = 1.0
 MAX_SEARCHED_SIDE = 2048
-# Probability of a face, as the mesh network sees it, at the first and at the second look at a box. At the second, each
-# of 40 rendered faces, 15 to 170 pixels between the eyes, reached 0.9996; texture, noise and the pictures of
-# scikit-image that show nobody stayed below 0.6 (tests/processing_fdp/test_face_mesh.py holds both).
+# Least probability of a face, by the mesh network, at the first and at the second pass over a box. At the second, each
+# of 40 rendered faces, 15 to 170 pixels between the eyes, reached 0.9996; texture, noise and pictures of scikit-image
+# without people stayed below 0.6 (tests/processing_fdp/test_face_mesh.py holds both).
 FIRST_LOOK, SECOND_LOOK = 0.1, 0.9
-# Windows that go through the detector at once, and pixels of the whole frames that do.
+# Largest batch of the detector, in windows and in pixels of whole frames.
 _BATCH = 32
 _BATCH_PIXELS = 5_000_000
 
@@ -53,12 +53,12 @@ class MeshFace(DetectedFace):
 
 @dataclass(frozen=True)
 class FaceSquare:
-    """The turned square of a frame that the mesh network looks at.
+    """The rotated square of a frame that is the mesh network's input.
 
     Args:
         centre_xy (`tuple[float, float]`): Its middle in pixels.
         side (`float`): In pixels.
-        angle (`float`): By which the eyes' line is turned, in radians, positive clockwise in the image.
+        angle (`float`): Rotation of the eyes' line, in radians, positive clockwise in the image.
     """
 
     centre_xy: tuple[float, float]
@@ -67,7 +67,7 @@ class FaceSquare:
 
     @property
     def axes(self) -> np.ndarray:
-        """The square's own axes as columns, float64 `(2, 2)`."""
+        """The axes of the square as columns, float64 `(2, 2)`."""
         cosine, sine = math.cos(self.angle), math.sin(self.angle)
         return np.array([[cosine, -sine], [sine, cosine]])
 
@@ -120,8 +120,7 @@ class FaceMeshDetector:
     Args:
         weights_path (`str`, *optional*): `face_mesh.safetensors`; by default the one beside this file.
         min_score (`float`, *optional*, defaults to 0.5):
-            Boxes that the detector trusts less are passed over, and so is a face that is being followed when the mesh
-            network sees it with less probability.
+            Boxes with a lower score are ignored; a tracked face is lost when the mesh network's probability is lower.
 
     Example:
     ```python
@@ -152,18 +151,18 @@ class FaceMeshDetector:
         self.min_score = min_score
 
     def detect(self, frames: np.ndarray, thorough: bool = True) -> list[list[MeshFace]]:
-        """Find all faces of each frame by itself.
+        """Find all faces of each frame independently.
 
         Args:
             frames (`np.ndarray` of shape `(num_frames, height, width, 3)`): uint8, RGB.
             thorough (`bool`, *optional*, defaults to `True`):
-                Where the whole frame shows no face, search it in smaller and smaller windows for small ones, and with
-                a border around it for one that fills it. Otherwise the whole frame is all that is searched.
+                If the whole frame shows no face, search ever smaller windows for small ones, and the frame with a
+                border for one that fills it. `False` searches the whole frame only.
 
         Returns:
             `list[list[MeshFace]]`: Faces of each frame from left to right; empty without a face.
         """
-        found: list[list[MeshFace]] = []
+        faces_of_frames: list[list[MeshFace]] = []
         whole, *closer = self._scales(frames.shape[1:3], thorough)
         together = max(1, _BATCH_PIXELS // (frames.shape[1] * frames.shape[2]))
         for start in range(0, len(frames), together):
@@ -174,8 +173,8 @@ class FaceMeshDetector:
                 faces = self.confirm(frame, squares)
                 for scale in closer:
                     faces = faces or self.confirm(frame, self._search(frame, scale)[0])
-                found.append(sorted(faces, key=lambda face: float(face.centre[0])))
-        return found
+                faces_of_frames.append(sorted(faces, key=lambda face: float(face.centre[0])))
+        return faces_of_frames
 
     @staticmethod
     def _scales(size_hw: tuple[int, ...], thorough: bool) -> list[float]:
@@ -223,17 +222,17 @@ class FaceMeshDetector:
                 scores[row % count].append(float(probabilities[row, box]))
         middle = np.array([offset[1], offset[0]]) - scale / 2
         return [
-            [_square_of_box(box, scale, middle) for box in _merge_boxes(np.array(found), np.array(trusted))]
-            for found, trusted in zip(boxes, scores, strict=True)
+            [_square_of_box(box, scale, middle) for box in _merge_boxes(np.array(frame_boxes), np.array(trusted))]
+            for frame_boxes, trusted in zip(boxes, scores, strict=True)
         ]
 
     @torch.inference_mode()
     def place(self, pixels: torch.Tensor, square: FaceSquare) -> tuple[np.ndarray, np.ndarray]:
-        """Place the points of the face in a square, the same one in each frame.
+        """Place the points of the face in one square of each frame.
 
         Args:
             pixels (`torch.Tensor` of shape `(num_frames, 3, height, width)`): uint8, RGB.
-            square (`FaceSquare`): Where to look.
+            square (`FaceSquare`): Input of the network.
 
         Returns:
             `tuple[np.ndarray, np.ndarray]`: Points `(num_frames, 468, 3)`, float64 pixels (x, y) and depth in the same
@@ -250,18 +249,18 @@ class FaceMeshDetector:
         return np.concatenate([flat, depth], axis=-1), presence.sigmoid().cpu().double().numpy()
 
     def confirm(self, pixels: torch.Tensor, squares: Iterable[FaceSquare]) -> list[MeshFace]:
-        """Faces in squares where they may be, as far as the mesh network sees them.
+        """Faces that the mesh network confirms in candidate squares.
 
         Args:
             pixels (`torch.Tensor` of shape `(1, 3, height, width)`): uint8, RGB, one frame.
-            squares (`Iterable[FaceSquare]`): Where to look.
+            squares (`Iterable[FaceSquare]`): Candidates.
 
         Returns:
-            `list[MeshFace]`: In the order of the squares; a face seen twice is named once.
+            `list[MeshFace]`: In the order of the squares; without duplicates.
         """
         faces: list[MeshFace] = []
         for square in squares:
-            # A box is a rough guess: the second look is at the square of the first one's points.
+            # A box is a rough guess, so the second pass uses the square around the points of the first.
             points, presence = self.place(pixels, square)
             if presence[0] < FIRST_LOOK:
                 continue

@@ -1,4 +1,4 @@
-"""The two networks of the face mesh: BlazeFace finds faces, FaceMesh places 468 points on one. Weights come beside.
+"""The two networks of the face mesh: BlazeFace finds faces, FaceMesh places 468 points on one.
 
 Both are MediaPipe's, rewritten as torch modules; `tools/convert_face_mesh.py` takes the weights from the wheel
 `mediapipe==0.10.21` (Apache-2.0, see `FACE_MESH_NOTICE.md`). BlazeFace: Bazarevsky et al. 2019, arXiv 1907.05047,
@@ -14,20 +14,20 @@ from safetensors.torch import load_file
 from torch import nn
 
 WEIGHTS_NAME = "face_mesh.safetensors"
-# What goes wherever the weights go: where they come from, and their licence.
+# Saved with the weights: their source and licence.
 NOTICE_NAMES = ("FACE_MESH_NOTICE.md", "FACE_MESH_LICENSE.txt")
 NUM_POINTS = 468
 # Sides of the square inputs, in pixels.
 DETECTOR_SIZE = 128
 MESH_SIZE = 192
-# The detector answers on two grids: cells along a side, and boxes in each cell.
+# The detector's outputs are on two grids: cells along a side, and boxes in each cell.
 DETECTOR_GRIDS = ((16, 2), (8, 6))
 # A box: middle, width and height, then six points (x, y): two eyes, nose tip, mouth, two ears.
 DETECTOR_VALUES = 16
 
 
 def _pad_same(images: torch.Tensor, kernel_size: int, stride: int) -> torch.Tensor:
-    """Pad as TensorFlow's "SAME": what is left over goes to the right and below."""
+    """Pad as TensorFlow's "SAME": an odd remainder is added on the right and below."""
     pads = [max((-(-side // stride) - 1) * stride + kernel_size - side, 0) for side in images.shape[:-3:-1]]
     return F.pad(images, [amount for pad in pads for amount in (pad // 2, pad - pad // 2)])
 
@@ -39,7 +39,7 @@ class ResidualBlock(nn.Module):
         in_channels (`int`): Channels of the input.
         out_channels (`int`): Channels of the output, no fewer; the shortcut gets zeros in the new ones.
         stride (`int`): 1, or 2, where the shortcut is pooled by its maximum.
-        activation (`nn.Module`): Acts on the sum.
+        activation (`nn.Module`): Applied to the sum.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, activation: nn.Module) -> None:
@@ -122,7 +122,7 @@ def detector_anchors() -> torch.Tensor:
 
 
 class FaceMesh(nn.Module):
-    """468 points on the face in a square, and whether there is one."""
+    """468 points on the face in a square, and the presence of a face."""
 
     # Channels and stride of the blocks before the heads.
     BLOCKS = (
@@ -184,7 +184,7 @@ class FaceNetworks(nn.Module):
 
 
 def packaged_weights() -> str:
-    """Path of the weights that lie beside this file, whether or not they are there."""
+    """Path of the weights beside this file, which need not exist."""
     return os.path.join(os.path.dirname(os.path.abspath(__file__)), WEIGHTS_NAME)
 
 

@@ -1,4 +1,4 @@
-"""One face through a clip: followed from frame to frame, and what its 468 points tell about head, eyes and mouth."""
+"""One face tracked through a clip, and measures of head, eyes and mouth from its 468 points."""
 
 import math
 from collections.abc import Sequence
@@ -21,20 +21,20 @@ POINTS_68_OF_MESH = (
     *(61, 39, 37, 0, 267, 269, 291, 321, 314, 17, 84, 91),  # outer lips
     *(78, 81, 13, 311, 308, 402, 14, 178),  # inner lips
 )
-# Where an expression hardly moves the skin: forehead, temples, corners of the eyes, bridge of the nose (our choice).
+# Points that expressions hardly move: forehead, temples, corners of the eyes, bridge of the nose (our choice).
 STILL_POINTS = (10, 151, 127, 356, 234, 454, 33, 133, 362, 263, 168, 6, 197, 195)
 # Ends of the head's axes in the mesh: outer corners of the eyes, and forehead to chin, which is upright in MediaPipe's
 # canonical face to within a degree.
 _ACROSS, _DOWN = (33, 263), (10, 152)
-# A blink: the opening of the eyes falls below this share of what is usual in the clip. The lids of rendered faces come
-# to 0.72 of it or less when shut, and stay above 0.89 otherwise.
+# A blink: the opening of the eyes falls below this share of its usual value in the clip. The lids of rendered faces
+# come to 0.72 of it or less when shut, and stay above 0.89 otherwise.
 BLINK_SHARE = 0.75
-# The square stays where it is until the face has left it by so much: a square that moves with every frame would move
-# the points (our choice).
+# Tolerances within which the square is kept, because a square that moves with every frame would move the points (our
+# choice).
 _SHIFT, _SCALE, _TURN = 0.08, 1.15, math.radians(10)
-# Frames that are placed at once while the face stays in its square.
+# Largest batch of frames while the face stays in its square.
 _BATCH = 16
-# While nobody is in sight, one frame in so many is searched for small faces; and so often others are counted.
+# Interval, in frames, of the search for small faces while there is none, and of the count of faces.
 _THOROUGH_EVERY, _COUNT_EVERY = 16, 32
 
 
@@ -46,7 +46,7 @@ class FaceTrack:
         points (`np.ndarray` of shape `(num_frames, 468, 3)`): float32, pixels (x, y) and depth in the same unit,
             nearer is smaller; NaN in frames without the face.
         scores (`np.ndarray` of shape `(num_frames,)`): float64, probability of a face in [0, 1]; 0 without one.
-        num_faces (`int`): Most faces seen at once, in the frames in which they were counted.
+        num_faces (`int`): Largest number of faces in one frame, among frames in which they were counted.
     """
 
     points: np.ndarray
@@ -117,7 +117,7 @@ class FaceTrack:
         return answer
 
     def head_motion(self) -> np.ndarray:
-        """Motion of the head against its median place, free of expressions.
+        """Motion of the head against its median position, from points that expressions hardly move.
 
         Returns:
             `np.ndarray` of shape `(num_frames, 4)`: Shift to the right and down in distances of the eyes, turn in
@@ -131,7 +131,7 @@ class FaceTrack:
         usual = np.median(still[self.found], axis=0) @ np.array([1, 1j])
         shift = places.mean(axis=1) - usual.mean()
         spread = usual - usual.mean()
-        # The turn and scale that fit best in least squares, as one complex number.
+        # Rotation and scale by least squares, as one complex number.
         factor = ((places - places.mean(axis=1, keepdims=True)) * spread.conj()).sum(axis=1) / (abs(spread) ** 2).sum()
         scale = float(np.median(self.eye_distance[self.found]))
         motion[:] = np.stack(
@@ -155,7 +155,7 @@ class FaceTrack:
 
 
 def head_pose(points: np.ndarray) -> np.ndarray:
-    """Turn of the head from the points of its mesh.
+    """Head pose from the points of the mesh.
 
     Args:
         points (`np.ndarray` of shape `(..., 468, 3)`): Pixels and depth.
@@ -179,15 +179,15 @@ def head_pose(points: np.ndarray) -> np.ndarray:
 
 
 class FaceFollower:
-    """Follows one face through a clip that comes in parts, as long as it may be.
+    """Tracks one face through a clip of any length that is passed in parts.
 
-    The mesh network looks where the face was in the frame before, and knows when it is gone; only then is a frame
-    searched again. What it answers for a frame does not depend on how the clip is cut into parts.
+    The mesh network is applied where the face was in the previous frame; a frame is searched again only when the
+    network finds no face there. Results do not depend on how the clip is cut into parts.
 
     Args:
-        detector (`FaceMeshDetector`): Finds and places.
+        detector (`FaceMeshDetector`): Detector and mesh network.
         face (`str` or `int`, *optional*, defaults to `"largest"`):
-            Whom to follow where the first faces are found: "largest", or a number counted from the left, from 0.
+            Which face to track in the first frame with faces: "largest", or a number counted from the left, from 0.
     """
 
     def __init__(self, detector: FaceMeshDetector, face: str | int = "largest") -> None:
@@ -197,7 +197,7 @@ class FaceFollower:
         self._last: FaceSquare | None = None
         self._frames_seen = 0
         self._frames_lost = 0
-        # How many frames are worth placing at once: few after the face has moved.
+        # Batch size of the mesh network: small after the face has moved.
         self._step = _BATCH
 
     def follow(self, frames: np.ndarray) -> FaceTrack:
@@ -207,7 +207,7 @@ class FaceFollower:
             frames (`np.ndarray` of shape `(num_frames, height, width, 3)`): uint8, RGB.
 
         Returns:
-            `FaceTrack`: Of these frames.
+            `FaceTrack`: One entry per frame.
         """
         count = len(frames)
         points = np.full((count, NUM_POINTS, 3), np.nan, dtype=np.float32)
@@ -229,7 +229,7 @@ class FaceFollower:
             placed, presence = self.detector.place(part, self._square)
             kept = self._kept(placed, presence, self._square)
             if kept == 0 and renewed_at == at and presence[0] >= self.detector.min_score:
-                # The square is that of this very frame: its points cannot be had any better.
+                # The square is that of this frame, so placing its points again would not improve them.
                 kept = 1
             points[at : at + kept], scores[at : at + kept] = placed[:kept], presence[:kept]
             at += kept
@@ -243,14 +243,14 @@ class FaceFollower:
             else:
                 self._square, self._step = None, 1
                 if renewed_at == at:
-                    # Found by searching, lost at once: not this frame's.
+                    # Found by the search but not confirmed: the frame shows no face.
                     self._frames_lost += 1
                     at += 1
         self._frames_seen += count
         return FaceTrack(points, scores, num_faces)
 
     def _kept(self, placed: np.ndarray, presence: np.ndarray, square: FaceSquare) -> int:
-        """How many of the placed frames, from the first on, show the face well inside the square."""
+        """Number of placed frames, from the first on, with the face well inside the square."""
         for index, (points, score) in enumerate(zip(placed, presence, strict=True)):
             if score < self.detector.min_score:
                 return index
@@ -259,7 +259,7 @@ class FaceFollower:
         return len(placed)
 
     def _search(self, frame: np.ndarray, pixels: torch.Tensor) -> list[MeshFace]:
-        """Look where the face was last, then over the whole frame, now and then for small faces as well."""
+        """Search where the face was last, then the whole frame, at intervals for small faces as well."""
         if self._last is not None:
             again = self.detector.confirm(pixels, [self._last])
             if again:
@@ -281,7 +281,7 @@ class FaceFollower:
 
 
 def track_face(frames: np.ndarray, detector: FaceMeshDetector | None = None, face: str | int = "largest") -> FaceTrack:
-    """Follow one face through a clip that is in memory; `FaceFollower` takes longer ones in parts.
+    """Track one face through a clip in memory; `FaceFollower` takes longer ones in parts.
 
     Args:
         frames (`np.ndarray` of shape `(num_frames, height, width, 3)`): uint8, RGB.

@@ -1,4 +1,4 @@
-"""Clips as arrays and tensors: every layout and value range brought to uint8 frames."""
+"""Clips as arrays and tensors: every layout and value range converted to uint8 frames."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,16 +10,15 @@ from .frame_source_fdp import FrameSource, VideoReadError, check_frame_size, to_
 
 # Resampling overshoots its range: bicubic by up to a fifth at a corner, so a quarter beyond [0, 1] is clipped.
 _OVERSHOOT = 0.25
-# Floats above this cannot be meant for [0, 1]; the overshoot of [0, 255] is clipped by as many levels (our choice).
+# Floats above this cannot be in [0, 1]; the overshoot of [0, 255] is clipped by as many levels (our choice).
 _LOWEST_BYTE_PEAK = 16.0
 
 
 def _check_values(values: np.ndarray, name: str) -> np.ndarray:
-    """Bring array values to uint8.
+    """Convert array values to uint8.
 
     Floats whose peak is at most 1.25 are [0, 1], those whose peak is at least 16 are [0, 255]; a little overshoot of
-    either is clipped. Between the two nobody can tell, so that no clip jumps from one reading to the other when it
-    becomes a little brighter.
+    either is clipped. Peaks between the two are refused, so that a slightly brighter clip never changes its range.
     """
     if values.dtype == np.uint8:
         return values
@@ -82,8 +81,8 @@ class FrameArray(FrameSource):
             (T, H, W), (T, H, W, C) or (T, C, H, W) with 1, 3 (RGB) or 4 (RGB and an alpha that is ignored) channels;
             uint8, whole numbers in 0..255, or floats: with a peak up to 1.25 in [0, 1], with one from 16 on in
             [0, 255]. A little overshoot is clipped.
-        name (`str`, *optional*, defaults to `"array"`): What errors call the clip.
-        input_data_format (`str`, *optional*): "channels_first" or "channels_last", where the shape leaves it open.
+        name (`str`, *optional*, defaults to `"array"`): Name of the clip in errors.
+        input_data_format (`str`, *optional*): "channels_first" or "channels_last", where the shape is ambiguous.
     """
 
     backend = "array"
@@ -114,7 +113,7 @@ class FrameArray(FrameSource):
 
 
 def array_of(values: Any) -> np.ndarray:
-    """Bring a tensor, on whatever device, or an array with whatever strides to NumPy, which knows no bfloat16.
+    """Convert a tensor on any device, or an array with any strides, to NumPy, which has no bfloat16.
 
     Args:
         values (`np.ndarray` or `torch.Tensor`): One frame or a clip.

@@ -21,14 +21,14 @@ from .frame_source_fdp import (
 )
 
 _ORIENTATION_TAG = 0x0112
-# Whatever Pillow's parsers raise on damaged files (found by fuzzing, tests/processing_fdp/test_reading_fuzz.py).
+# Errors that Pillow's parsers raise on damaged files (found by fuzzing, tests/processing_fdp/test_reading_fuzz.py).
 _IMAGE_ERRORS = (OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, ArithmeticError, MemoryError)
 
 
 def _open_image(path: str) -> Image.Image:
-    """Open one image file, sized but not decoded; a bad one is a `VideoReadError` that names it."""
+    """Open one image file without decoding it; errors become a `VideoReadError` with its name."""
     try:
-        # The file object keeps Pillow from ever reading a name as anything else than a local path.
+        # A file object, so that Pillow treats the name as a local path only.
         image = Image.open(path)
     except FileNotFoundError as error:
         raise VideoReadError(f"frames must exist, but there is no file {path!r}; check the corpus folder") from error
@@ -43,12 +43,12 @@ def picture_count(image: Image.Image, name: str) -> int:
 
     Args:
         image (`PIL.Image.Image`): Open.
-        name (`str`): What the error calls it.
+        name (`str`): Its name in errors.
 
     Raises:
         VideoReadError: If its list of pictures is damaged.
     """
-    # MPO is a photograph with a preview or a second lens behind it.
+    # An MPO file is one photograph with a preview or the picture of a second lens.
     if image.format == "MPO":
         return 1
     try:
@@ -67,7 +67,7 @@ def image_array(image: Image.Image, mode: str, name: str) -> np.ndarray:
     Args:
         image (`PIL.Image.Image`): Open.
         mode (`str`): "L" or "RGB".
-        name (`str`): What the error calls it.
+        name (`str`): Its name in errors.
 
     Returns:
         `np.ndarray` of shape `(height, width)` or `(height, width, 3)`: uint8; 16-bit gray is scaled to 8 bits, never
@@ -88,7 +88,7 @@ def image_array(image: Image.Image, mode: str, name: str) -> np.ndarray:
         elif image.mode == "F":
             raise VideoReadError(f"frames must be 8-bit or 16-bit images, but {name!r} holds floats; convert it first")
         elif mode == "L" and image.mode not in ("L", "RGB"):
-            # Through RGB, as a reader that only knows RGB would see it (palettes, alpha, CMYK).
+            # Through RGB, so that palettes, alpha and CMYK give the same gray as an RGB reader.
             image = image.convert("RGB")
         return np.asarray(image if image.mode == mode else image.convert(mode))
     except (Image.DecompressionBombError, *_IMAGE_ERRORS) as error:
@@ -108,11 +108,11 @@ def check_depth(image: Image.Image, name: str) -> None:
 
 
 def read_image(path: str, is_first: bool = False) -> tuple[int, int]:
-    """Read one image file as a frame of a clip, and keep nothing of it.
+    """Read one image file as a frame of a clip, and discard it.
 
     Args:
         path (`str`): Image file.
-        is_first (`bool`, *optional*, defaults to `False`): Whether a clip begins with it.
+        is_first (`bool`, *optional*, defaults to `False`): Whether it is the first frame of the clip.
 
     Returns:
         `tuple[int, int]`: Height and width in pixels, which all frames of a clip must share.
@@ -138,13 +138,13 @@ def _check_single(image: Image.Image, path: str) -> None:
 
 
 class FrameFiles(FrameSource):
-    """A list of image files in time order, each decoded when it is asked for.
+    """A list of image files in time order, decoded on demand.
 
     Args:
         paths (`Sequence[str]`): Image files, in time order.
-        name (`str`): What errors call the clip.
+        name (`str`): Name of the clip in errors.
         fast_jpeg (`bool`, *optional*, defaults to `False`):
-            Take the luma plane of JPEG files as it is stored, and let `shrink` halve frames while they are decoded.
+            Use the stored luma plane of JPEG files, and let `shrink` halve frames while decoding.
             Luma alone differs from the exact formula only where a file holds colours outside RGB (a few pixels in ten
             thousand, by a few gray levels).
     """
@@ -169,7 +169,7 @@ class FrameFiles(FrameSource):
         """Decode later gray frames smaller, where `fast_jpeg` allows it.
 
         Args:
-            pitch (`float`): Frame pixels per pixel of the result; at least two of them stay.
+            pitch (`float`): Frame pixels per pixel of the result; at least two are kept.
 
         Returns:
             `int`: 1, 2, 4 or 8; `size_hw` is divided by it, rounded up.
@@ -187,7 +187,7 @@ class FrameFiles(FrameSource):
         if image.format == "JPEG":
             image.draft("L", (max(1, width // self._divisor), max(1, height // self._divisor)))
         if image.size != (-(-width // self._divisor), -(-height // self._divisor)):
-            # No JPEG, or too small for the decoder's own halving.
+            # No JPEG, or too small for the decoder to halve.
             image = Image.fromarray(image_array(image, mode, path)).reduce(self._divisor)
         return image_array(image, mode, path)
 
@@ -229,7 +229,7 @@ class PictureSequence(FrameSource):
 
     Args:
         image (`PIL.Image.Image`): Open, with its file; closed with this object.
-        name (`str`): What errors call the clip.
+        name (`str`): Name of the clip in errors.
         location (`str`, *optional*): Path of the file.
     """
 
@@ -240,7 +240,7 @@ class PictureSequence(FrameSource):
         self.location = location
         self._image = image
         self._path = location or os.fspath(getattr(image, "filename", ""))
-        # The still that an animated PNG shows where animation is unknown is no frame of it.
+        # The fallback still of an animated PNG is not one of its frames.
         self._start = int(getattr(image, "default_image", False))
         self.frame_count = picture_count(image, name) - self._start
         check_frame_count(self.frame_count, name, "cut it")
@@ -253,14 +253,14 @@ class PictureSequence(FrameSource):
         self._select(0)
         check_depth(image, name)
         self.size_hw = image_array(image, "L", name).shape
-        # Milliseconds; the first picture stands for all, as most writers have one speed.
+        # Milliseconds; the first picture's duration is used for all, because most writers have one speed.
         duration = image.info.get("duration")
         self.frames_per_second = 1000 / duration if isinstance(duration, int | float) and duration > 0 else None
 
     def _select(self, index: int) -> None:
         try:
             if self._image.format == "PNG" and self._start + index < self._image.tell() and self._path:
-                # Pillow's decoder of animated PNG loses its place when it goes back.
+                # Pillow's decoder of animated PNG fails when seeking backwards.
                 image, self._image = self._image, _open_image(self._path)
                 if self.location is not None:
                     image.close()
@@ -277,7 +277,7 @@ class PictureSequence(FrameSource):
                 frames.append(frames[-1])
                 continue
             self._select(int(index))
-            # A copy: what Pillow hands out for one picture is drawn over by the next.
+            # A copy, because Pillow overwrites the picture with the next one.
             frames.append(np.array(image_array(self._image, mode, f"{self.name}[{index}]")))
         return stack_frames(frames, self.name)
 
@@ -320,7 +320,7 @@ def images_to_array(images: Sequence[Image.Image], name: str) -> np.ndarray:
 
     Args:
         images (`Sequence[PIL.Image.Image]`): Frames in time order.
-        name (`str`): What the error calls the clip.
+        name (`str`): Name of the clip in errors.
 
     Returns:
         `np.ndarray` of shape `(num_frames, height, width)` or `(num_frames, height, width, 3)`: uint8.
@@ -348,7 +348,7 @@ def open_folder(folder: str, frame_numbers: Sequence[int] | None = None, fast_jp
         fast_jpeg (`bool`, *optional*, defaults to `False`): See `FrameFiles`.
 
     Returns:
-        `FrameFiles`: In time order; what is no frame is left out with a `LeftOutFramesWarning`.
+        `FrameFiles`: In time order; other images are left out with a `LeftOutFramesWarning`.
 
     Raises:
         VideoReadError: If there is no image, there are too many, or their names give no one order.
@@ -366,12 +366,12 @@ def open_folder(folder: str, frame_numbers: Sequence[int] | None = None, fast_jp
 
 
 def select_paths(paths: list[str], frame_numbers: Sequence[int] | None, name: str) -> list[str]:
-    """Take the frames of a list that make a clip.
+    """Select the frames of a clip from a list.
 
     Args:
         paths (`list[str]`): Image files in time order.
         frame_numbers (`Sequence[int]`, *optional*): 0-based positions; all by default.
-        name (`str`): What the error calls the list.
+        name (`str`): Name of the list in errors.
 
     Raises:
         VideoReadError: If a position lies outside the list.

@@ -18,7 +18,8 @@ IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".gif", ".avif", ".apng",
 )  # fmt: skip
 _DIGITS = re.compile(r"(\d+)")
-# What file managers append to the name of a copy: img5(1), "img5 - Copy (2)", "img5 (copy)", "img5 2", img5~1.
+# Suffixes that file managers append to the name of a copy: img5(1), "img5 - Copy (2)", "img5 (copy)", "img5 2",
+# img5~1.
 _COPY_MARK = re.compile(
     r"(?:\s*\(\d+\)|[\s_-]*\(?(?:copy|kopie|copie|copia|cópia|副本|コピー)(?:\s*\(?\d+\)?)?\)?(?:\s*\(\d+\))?|\s\d+|~\d*)$",
     re.IGNORECASE,
@@ -31,7 +32,7 @@ _Parts = tuple[str, ...]
 
 
 class LeftOutFramesWarning(UserWarning):
-    """A folder holds images that are no frames of its clip; their names stand in the message."""
+    """A folder holds images that are no frames of its clip; the message lists them."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class FrameListing:
         numbers (`list[int]`): Frame number of each, rising; 1, 2, 3, ... where `by_position`.
         left_out (`list[str]`): Images that are no frames: copies of a frame, and names without a number among names
             with one.
-        by_position (`bool`): Whether no single run of digits tells the frames apart, as in names made of hours,
-            minutes and seconds: the order is known, a number that a coding sheet could mean is not.
+        by_position (`bool`): Whether no single run of digits distinguishes the frames, as in names of hours, minutes
+            and seconds: the order is known, but not the frame numbers of a coding sheet.
     """
 
     names: list[str]
@@ -59,16 +60,16 @@ def is_image_name(name: str) -> bool:
 
 
 def find_images(folder: str, accepts: Callable[[str], bool] = is_image_name, limit: int | None = None) -> list[str]:
-    """Names of the image files in a folder, found by one `os.scandir`; no file is opened or asked for its size.
+    """Names of the image files in a folder, by one `os.scandir`; no file is opened or stat'ed.
 
     Args:
         folder (`str`): Folder.
         accepts (`Callable`, *optional*): Whether a file name is wanted; hidden files (`._img1.jpg` of macOS archives)
-            and other kinds are passed over by default.
-        limit (`int`, *optional*): Stop after one name more than this: a folder of millions is not worth listing.
+            and other kinds are ignored by default.
+        limit (`int`, *optional*): Stop after one name more than this: to save time in folders with millions of files.
 
     Returns:
-        `list[str]`: In the order of the disk.
+        `list[str]`: In the order on disk.
 
     Raises:
         OSError: If the folder cannot be listed.
@@ -84,21 +85,21 @@ def find_images(folder: str, accepts: Callable[[str], bool] = is_image_name, lim
 
 
 def order_frames(names: Sequence[str], folder: str) -> FrameListing:
-    """Bring the images of a folder into time order.
+    """Sort the images of a folder by time.
 
     Args:
         names (`Sequence[str]`): File names, in any order.
-        folder (`str`): What errors call the folder.
+        folder (`str`): Name of the folder in errors.
 
     Returns:
-        `FrameListing`: Frames in order, and what was left out.
+        `FrameListing`: Frames in order, and the images left out.
 
     Raises:
-        VideoReadError: If two names claim one place, follow different patterns, or can be read in two orders.
+        VideoReadError: If two names have one position, follow different patterns, or can be read in two orders.
     """
     if not names:
         return FrameListing([], [], [])
-    # Sorted first, so that answers and errors do not depend on the order of the disk.
+    # Sorted first, so that results and errors do not depend on the order on disk.
     parts = {name: tuple(_DIGITS.split(os.path.splitext(name)[0].casefold())) for name in sorted(names)}
     left_out = _strangers(parts, folder)
     frames = [name for name in parts if name not in left_out]
@@ -116,15 +117,15 @@ def order_frames(names: Sequence[str], folder: str) -> FrameListing:
     single: list[Any] | None = None
     for reading, keys in readings.items():
         if len(set(keys)) < len(keys):
-            # What does not tell the frames apart is not their number.
+            # A run of digits that does not distinguish all frames is not their number.
             continue
         other = sorted(range(len(frames)), key=keys.__getitem__)
         if other != order:
-            place = next(i for i, pair in enumerate(zip(order, other, strict=True)) if pair[0] != pair[1])
+            position = next(i for i, pair in enumerate(zip(order, other, strict=True)) if pair[0] != pair[1])
             raise VideoReadError(
-                f"the names of frames must give one order, but in {folder!r} frame {place} is "
-                f"{frames[order[place]]!r} {_BY_NAME} and {frames[other[place]]!r} {reading}; rename them, or give "
-                "the frames as a list"
+                f"the names of frames must give one order, but in {folder!r} frame {position} is "
+                f"{frames[order[position]]!r} {_BY_NAME} and {frames[other[position]]!r} {reading}; rename them, or "
+                "give the frames as a list"
             )
         if isinstance(keys[0], int):
             single = keys
@@ -138,7 +139,7 @@ _BY_NAME = "by all numbers of the name from left to right"
 
 
 def _strangers(parts: dict[str, _Parts], folder: str) -> list[str]:
-    """Images that are no frames; names that cannot be placed at all are refused."""
+    """Images that are no frames; raises for names without any order."""
     numbered = {name: split for name, split in parts.items() if len(split) > 1}
     shapes = Counter(split[::2] for split in numbered.values())
     if not shapes:
@@ -158,13 +159,13 @@ def _strangers(parts: dict[str, _Parts], folder: str) -> list[str]:
 
 
 def _original_of(stem: str) -> str | None:
-    """What a name says that it is a copy of."""
+    """Name of the original, if a name is that of a copy."""
     mark = _COPY_MARK.search(stem)
     return None if mark is None else stem[: mark.start()]
 
 
 def _readings(split: list[_Parts]) -> dict[str, list[Any]]:
-    """Keys of every way to read the names; equal keys mean that a reading does not tell two frames apart."""
+    """Sort keys of every reading of the names; frames with equal keys are not distinguished by a reading."""
     readings: dict[str, list[Any]] = {
         _BY_NAME: [[int(part) if i % 2 else part for i, part in enumerate(parts)] for parts in split]
     }
@@ -173,16 +174,16 @@ def _readings(split: list[_Parts]) -> dict[str, list[Any]]:
     if len({len(parts) for parts in split}) > 1:
         readings["by its last number alone"] = [int(parts[-2]) for parts in split]
         return readings
-    columns = {place: [int(parts[place]) for parts in split] for place in range(1, len(split[0]), 2)}
-    varying = {place: column for place, column in columns.items() if len(set(column)) > 1}
-    for place in varying:
-        whole = columns.get(place - 2)
-        follows_point = whole is not None and all(parts[place - 1] == "." for parts in split)
-        if follows_point and (place - 2 in varying or not any(whole or ())):
-            # 0.7 lies before 0.75 as seconds do; seven lies before seventy-five anyway.
-            readings["by its seconds with decimals"] = [float(f"{parts[place - 2]}.{parts[place]}") for parts in split]
-    for place, column in (varying or {max(columns): columns[max(columns)]}).items():
-        which = "last number alone" if place == max(columns) else f"number {(place + 1) // 2} alone"
+    columns = {run: [int(parts[run]) for parts in split] for run in range(1, len(split[0]), 2)}
+    varying = {run: column for run, column in columns.items() if len(set(column)) > 1}
+    for run in varying:
+        whole = columns.get(run - 2)
+        follows_point = whole is not None and all(parts[run - 1] == "." for parts in split)
+        if follows_point and (run - 2 in varying or not any(whole or ())):
+            # As decimals 0.7 precedes 0.75; as whole numbers 7 precedes 75 as well.
+            readings["by its seconds with decimals"] = [float(f"{parts[run - 2]}.{parts[run]}") for parts in split]
+    for run, column in (varying or {max(columns): columns[max(columns)]}).items():
+        which = "last number alone" if run == max(columns) else f"number {(run + 1) // 2} alone"
         readings[f"by its {which}"] = column
     return readings
 
@@ -209,7 +210,7 @@ def list_frames(folder: str | os.PathLike[str], limit: int | None = None) -> Fra
 
 
 def describe_left_out(names: Sequence[str], folder: str) -> str:
-    """Say which images of a folder are no frames, in one sentence.
+    """List the images of a folder that are no frames, in one sentence.
 
     Args:
         names (`Sequence[str]`): See `FrameListing.left_out`.

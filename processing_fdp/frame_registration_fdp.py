@@ -1,8 +1,8 @@
-"""Registration of the frames of a clip to its first one: the head's drift, to a small part of a pixel.
+"""Registration of the frames of a clip to its first one: the head's drift, with sub-pixel precision.
 
-Gauss-Newton on the gray values, coarse to fine, all frames at once. Pixels that do not follow the head (the expression
-itself, blinks) and changes of brightness and contrast are kept from pulling the estimate: weights fall with the
-residual (Geman-McClure), gain and offset are part of the fit.
+Gauss-Newton on the gray values, coarse to fine, all frames at once. To be robust to pixels that do not move with the
+head (the expression itself, blinks) and to changes of brightness and contrast, weights fall with the residual
+(Geman-McClure), and gain and offset are fitted.
 """
 
 import itertools
@@ -23,11 +23,11 @@ _WORK_SIDE = 128
 _MARGIN = 0.2
 _PYRAMID = (8, 4, 2, 1)
 _ITERATIONS = 12
-# Radius, over half the crop, of the part that counts: the face. A still background around it must not hold it back.
+# Radius, over half the crop, of the part that is fitted: the face, without the still background.
 _FACE_RADIUS = 0.6
 # Shifts tried before the descent, as a share of the crop's side.
 _SEARCH_REACH = 0.25
-# Steps below this many work pixels end the search.
+# Steps below this many work pixels end the iteration.
 _TOLERANCE = 1e-3
 
 
@@ -51,7 +51,7 @@ class FrameRegistration:
         self._levels = [_template_level(self._template[0], factor, model) for factor in self._factors()]
 
     def _factors(self) -> list[int]:
-        # A level needs some twenty pixels to hold a face.
+        # The coarsest level has at least about twenty pixels.
         return [factor for factor in _PYRAMID if min(self.work_hw) // factor >= 20] or [1]
 
     def _work_frames(self, frames: torch.Tensor) -> torch.Tensor:
@@ -61,14 +61,14 @@ class FrameRegistration:
     def register(self, frames: torch.Tensor) -> np.ndarray:
         """Motion of frames against the first one.
 
-        Frames of a long clip come in order, in chunks: each chunk starts from where the last one ended.
+        Frames of a long clip come in order, in chunks: each chunk is initialised with the last motion.
 
         Args:
             frames (`torch.Tensor` of shape `(num_frames, height, width)`): uint8.
 
         Returns:
-            `np.ndarray` of shape `(num_frames, 2, 3)`: float64; takes a pixel (x, y, 1) of the first frame to the
-            pixel of the same spot of the head in each frame.
+            `np.ndarray` of shape `(num_frames, 2, 3)`: float64; maps a pixel (x, y, 1) of the first frame to the pixel
+            of the same point of the head in each frame.
         """
         work = self._work_frames(frames)
         motion = self._last.to(work.device).repeat(len(work), 1)
@@ -92,7 +92,7 @@ class FrameRegistration:
 
 
 def _work_crop(transform: np.ndarray, size_hw: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int]]:
-    """Crop with a margin, at no finer than the frame's own pixels and no larger than `_WORK_SIDE`."""
+    """Crop with a margin, no finer than the frame's pixels and no larger than `_WORK_SIDE`."""
     pitch = np.linalg.norm(transform[:, :2], axis=0)
     extent_wh = pitch * np.array([size_hw[1], size_hw[0]])
     step = max(1.0, float(extent_wh.min()) / _WORK_SIDE)
@@ -111,7 +111,7 @@ def _blur(frames: torch.Tensor, sigma: float = 1.0) -> torch.Tensor:
 
 
 class _TemplateLevel:
-    """One pyramid level of the first frame: gray values inside the margin and how they change with the motion.
+    """One pyramid level of the first frame: gray values inside the margin and their derivatives by the motion.
 
     Args:
         template (`torch.Tensor` of shape `(height, width)`): float32.
@@ -134,7 +134,7 @@ class _TemplateLevel:
         gradient_x, gradient_y = gradient_x[self.inside], gradient_y[self.inside]
         self.values = template[self.inside].flatten()
         radius = ((self.x / self.x.max().clamp(min=1)) ** 2 + (self.y / self.y.max().clamp(min=1)) ** 2).sqrt()
-        # Level inside, gone at the border.
+        # Constant inside, falling to 0 at the border.
         self.window = torch.exp(-((radius / _FACE_RADIUS) ** 4)).flatten()
         parts = [gradient_x, gradient_y]
         if model == "similarity":
@@ -144,7 +144,7 @@ class _TemplateLevel:
         self.jacobian = torch.stack([part.flatten() for part in parts], dim=1)
 
     def grid(self, motion: torch.Tensor) -> torch.Tensor:
-        """Where each frame is sampled: (num_frames, height, width, 2) in grid_sample's -1..1 (edge to edge)."""
+        """Sampling positions of each frame: (num_frames, height, width, 2) in grid_sample's -1..1 (edge to edge)."""
         shift_x, shift_y = motion[:, 0, None, None], motion[:, 1, None, None]
         x, y = self.x + shift_x, self.y + shift_y
         if motion.shape[1] == 4:
@@ -158,22 +158,23 @@ def _template_level(template: torch.Tensor, factor: int, model: str) -> _Templat
 
 
 def _search(frames: torch.Tensor, level: _TemplateLevel, motion: torch.Tensor, factor: int) -> torch.Tensor:
-    """Best of the start and of whole-pixel shifts around it at the coarsest level, where a face moves a few pixels.
+    """Best of the initial motion and of whole-pixel shifts around it at the coarsest level.
 
     Args:
         frames (`torch.Tensor` of shape `(num_frames, height, width)`): float32, at this level's size.
         level (`_TemplateLevel`): The first frame.
-        motion (`torch.Tensor` of shape `(num_frames, 2 or 4)`): Start: shift in work pixels, then scale and turn.
+        motion (`torch.Tensor` of shape `(num_frames, 2 or 4)`): Initial motion: shift in work pixels, then scale and
+            turn.
         factor (`int`): Work pixels per pixel of this level.
 
     Returns:
-        `torch.Tensor` of the shape of `motion`: Start of the descent.
+        `torch.Tensor` of the shape of `motion`: Initial motion of the descent.
     """
-    # Every second pixel: the descent comes from one further away by itself.
+    # Every second pixel suffices, because the descent converges from one pixel away.
     steps = math.ceil(_SEARCH_REACH * min(level.x.shape) / 2)
     places = [2 * step for step in range(-steps, steps + 1)]
     best, best_cost = motion.clone(), torch.full((len(frames),), math.inf, device=frames.device)
-    # Nearest shifts first, so that ties (frames without texture) stay where they are.
+    # Nearest shifts first, so that ties (frames without texture) get no shift.
     shifts = sorted(itertools.product(places, repeat=2), key=lambda shift: math.hypot(*shift))
     for shift in shifts:
         tried = motion.clone()
@@ -189,7 +190,7 @@ def _search(frames: torch.Tensor, level: _TemplateLevel, motion: torch.Tensor, f
 
 
 def _residual(frames: torch.Tensor, level: _TemplateLevel, motion: torch.Tensor) -> torch.Tensor:
-    """Frames brought to the first one's place and brightness, less the first one: (num_frames, pixels)."""
+    """Frames warped to the first one and matched in brightness, less the first one: (num_frames, pixels)."""
     sampled = F.grid_sample(frames[:, None], level.grid(motion), padding_mode="border", align_corners=False).flatten(1)
     gain, offset = _brightness(sampled, level)
     return sampled * gain + offset - level.values
@@ -203,12 +204,13 @@ def _refine(
     Args:
         frames (`torch.Tensor` of shape `(num_frames, height, width)`): float32, at this level's size.
         level (`_TemplateLevel`): The first frame.
-        motion (`torch.Tensor` of shape `(num_frames, 2 or 4)`): Start: shift in work pixels, then scale and turn.
+        motion (`torch.Tensor` of shape `(num_frames, 2 or 4)`): Initial motion: shift in work pixels, then scale and
+            turn.
         factor (`int`): Work pixels per pixel of this level.
         model (`str`): "translation" or "similarity".
 
     Returns:
-        `torch.Tensor` of the shape of `motion`: No worse than the start for any frame.
+        `torch.Tensor` of the shape of `motion`: No worse than the initial motion for any frame.
     """
     size = 2 if model == "translation" else 4
     current = motion.clone()
@@ -231,7 +233,7 @@ def _refine(
         normal = weighted.transpose(1, 2) @ level.jacobian
         normal.diagonal(dim1=1, dim2=2).add_(1e-6 * normal.diagonal(dim1=1, dim2=2).amax(dim=1, keepdim=True) + 1e-9)
         step = torch.linalg.solve(normal, (weighted.transpose(1, 2) @ residual[:, :, None]))[:, :size, 0]
-        # Inverse compositional: the step moves the template, so it is taken off the frame's motion.
+        # Inverse compositional: the step moves the template, so its inverse is applied to the frame's motion.
         current = _compose(current, step)
         if step[:, :2].abs().max() < _TOLERANCE:
             break
@@ -240,7 +242,7 @@ def _refine(
 
 
 def _brightness(sampled: torch.Tensor, level: _TemplateLevel) -> tuple[torch.Tensor, torch.Tensor]:
-    """Gain and offset that bring each frame to the mean and deviation of the first one, within the face."""
+    """Gain and offset that match each frame's mean and deviation to those of the first one, within the face."""
     share = level.window / level.window.sum()
 
     def statistics(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

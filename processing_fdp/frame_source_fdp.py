@@ -1,4 +1,4 @@
-"""What every clip is to the rest of the code: gray frames by index, whatever they are stored in."""
+"""Interface of all clips: gray frames by index, independent of their storage."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -8,9 +8,9 @@ from PIL import Image
 
 # Four times 4K: an 8K frame (33 million pixels) is read, a decompression bomb is not (our choice).
 MAX_FRAME_PIXELS = 64_000_000
-# Eight minutes at 200 fps: a folder of more is a whole corpus by mistake, not a clip (our choice).
+# Eight minutes at 200 fps: a folder of more is probably a whole corpus (our choice).
 MAX_CLIP_FRAMES = 100_000
-# Gray pixels held at once while a long clip is read; results do not depend on it.
+# Gray pixels in memory while a long clip is read; results do not depend on it.
 CHUNK_BYTES = 16_000_000
 
 
@@ -28,7 +28,7 @@ def check_frame_size(width: int, height: int, name: str) -> None:
     Args:
         width (`int`): In pixels.
         height (`int`): In pixels.
-        name (`str`): What the error calls the clip.
+        name (`str`): Name of the clip in errors.
 
     Raises:
         VideoReadError: If there are no pixels or more than `MAX_FRAME_PIXELS`.
@@ -42,12 +42,12 @@ def check_frame_size(width: int, height: int, name: str) -> None:
 
 
 def check_frame_count(count: int, name: str, remedy: str) -> None:
-    """Refuse clips that are empty or longer than any clip is.
+    """Refuse clips that are empty or too long.
 
     Args:
         count (`int`): Frames.
-        name (`str`): What the error calls the clip.
-        remedy (`str`): What the user can do about too many.
+        name (`str`): Name of the clip in errors.
+        remedy (`str`): Remedy for too many.
 
     Raises:
         VideoReadError: If there is no frame or more than `MAX_CLIP_FRAMES`.
@@ -64,7 +64,7 @@ def check_frame_numbers(numbers: np.ndarray, count: int, name: str) -> None:
     Args:
         numbers (`np.ndarray` of shape `(n,)`): Integers.
         count (`int`): Frames of the source.
-        name (`str`): What the error calls it.
+        name (`str`): Name of the source in errors.
 
     Raises:
         VideoReadError: If a number lies outside 0..count - 1.
@@ -77,18 +77,18 @@ def check_frame_numbers(numbers: np.ndarray, count: int, name: str) -> None:
 
 
 class ValueRangeWarning(UserWarning):
-    """Pixel values fill so little of their range that the range is doubtful; the message says how they were taken."""
+    """Pixel values fill a small part of the assumed range; the message states that range."""
 
 
 def check_sixteen_bit_range(highest: int, name: str) -> None:
     """Refuse 16-bit frames that look like the unscaled values of a 10- or 12-bit camera.
 
-    16-bit values are taken as 0..65535, whatever they hold: a range that were guessed from each clip would make one
-    clip brighter than the next. A camera's 12-bit values would then be crushed to 16 gray levels.
+    16-bit values are always read as 0..65535, because a range guessed per clip would change brightness between clips.
+    A camera's 12-bit values would then have only 16 gray levels.
 
     Args:
         highest (`int`): Largest value of the first frame.
-        name (`str`): What the error calls the clip.
+        name (`str`): Name of the clip in errors.
 
     Raises:
         VideoReadError: If it lies in 1..4095. Up to 16383, as of a 14-bit camera or a very dark clip, is a
@@ -113,7 +113,7 @@ def stack_frames(arrays: Sequence[np.ndarray], name: str) -> np.ndarray:
 
     Args:
         arrays (`Sequence[np.ndarray]`): Frames of one shape.
-        name (`str`): What the error calls the clip.
+        name (`str`): Name of the clip in errors.
 
     Returns:
         `np.ndarray`: One axis more, in front.
@@ -142,16 +142,16 @@ def to_gray(rgb: np.ndarray) -> np.ndarray:
 
 
 class FrameSource:
-    """Gray frames by index, whatever they are stored in.
+    """Gray frames by index, independent of their storage.
 
     Attributes:
-        name (`str`): What error messages call this source.
+        name (`str`): Name of this source in errors.
         frame_count (`int`): Frames that can be read.
         size_hw (`tuple[int, int]`): Height and width in pixels.
-        frames_per_second (`float`, *optional*): `None` where the source does not say.
-        backend (`str`): Which reader decodes it.
+        frames_per_second (`float`, *optional*): `None` where unknown.
+        backend (`str`): Reader that decodes it.
         location (`str`, *optional*): Folder or file that holds it; `None` in memory.
-        notes (`list[str]`): What was lost or left out on opening, one sentence each.
+        notes (`list[str]`): Frames lost or left out on opening, one sentence each.
     """
 
     name: str
@@ -185,7 +185,7 @@ class FrameSource:
         return to_gray(self.read_rgb(indices))
 
     def shrink(self, pitch: float) -> int:
-        """Decode later frames smaller, where that is faster and wanted; see `FrameFiles.shrink`."""
+        """Decode later frames smaller, where supported and enabled; see `FrameFiles.shrink`."""
         return 1
 
     def iter_chunks(self, indices: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -196,7 +196,7 @@ class FrameSource:
             yield chunk, self.read(chunk)
 
     def close(self) -> None:
-        """Free the decoder; a closed source reads nothing."""
+        """Free the decoder; a closed source cannot be read."""
 
     def __enter__(self) -> "FrameSource":
         return self
@@ -209,7 +209,7 @@ class SelectedFrames(FrameSource):
     """Some frames of another source, which is closed with this one.
 
     Args:
-        frames (`FrameSource`): The whole.
+        frames (`FrameSource`): The other source.
         numbers (`Sequence[int]`): 0-based frames of it that make the clip, in their order.
     """
 

@@ -1,4 +1,4 @@
-"""Landmarks that were found earlier: a table beside the clips, or one that is named."""
+"""Landmarks found earlier: a table beside the clips, or a given one."""
 
 import csv
 import functools
@@ -29,7 +29,7 @@ class LandmarkTrack:
 
 
 def find_landmark_file(clip_path: str) -> str | None:
-    """Landmark table beside a clip: in its folder, or in the folder that holds it.
+    """Landmark table beside a clip: in its folder, or in the parent folder.
 
     Args:
         clip_path (`str`): Frame folder or video file.
@@ -57,7 +57,7 @@ def load_landmarks(path: str) -> dict[str, LandmarkTrack]:
         `dict[str, LandmarkTrack]`: By clip.
 
     Raises:
-        AlignmentError: If the table is missing, lacks columns or holds something else than numbers.
+        AlignmentError: If the table is missing, lacks columns or holds other values than numbers.
     """
     if not os.path.isfile(path):
         raise AlignmentError(f"landmarks_path must be a CSV or Parquet file, but there is none at {path!r}; check it")
@@ -74,7 +74,7 @@ def _load_landmarks(path: str, _modified_ns: int) -> dict[str, LandmarkTrack]:
         points = np.array([columns[name] for name in LANDMARK_COLUMNS[2:]], dtype=np.float64).T.reshape(-1, 5, 2)
         frames = np.array(columns["frame_index"], dtype=np.int64)
     except (TypeError, ValueError) as error:
-        raise AlignmentError(f"a landmark table holds numbers, but {path!r} does not ({error}); mend it") from error
+        raise AlignmentError(f"a landmark table holds numbers, but {path!r} does not ({error}); correct it") from error
     rows: dict[str, list[int]] = {}
     for row, clip_id in enumerate(columns["clip_id"]):
         rows.setdefault(str(clip_id), []).append(row)
@@ -92,7 +92,7 @@ def _read_csv(path: str) -> dict[str, list[str]]:
             rows = list(reader)
             return {name: [row[name] for row in rows] for name in reader.fieldnames or ()}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise AlignmentError(f"a landmark table must be readable, but {path!r} is not ({error}); mend it") from error
+        raise AlignmentError(f"a landmark table must be readable, but {path!r} is not ({error}); repair it") from error
 
 
 def _read_parquet(path: str) -> dict[str, list[Any]]:
@@ -101,8 +101,8 @@ def _read_parquet(path: str) -> dict[str, list[Any]]:
     except ImportError as error:
         raise AlignmentError(f"reading {path!r} needs pyarrow; run pip install pyarrow or give a CSV file") from error
     try:
-        # One thread: the table is also read in forked workers.
+        # One thread, because the table is also read in forked workers.
         columns: dict[str, list[Any]] = parquet.read_table(path, use_threads=False).to_pydict()
     except (OSError, ValueError) as error:
-        raise AlignmentError(f"a landmark table must be readable, but {path!r} is not ({error}); mend it") from error
+        raise AlignmentError(f"a landmark table must be readable, but {path!r} is not ({error}); repair it") from error
     return columns

@@ -10,28 +10,27 @@ class FDPVideoProcessorKwargs(TypedDict, total=False):
     """Settings of `FDPVideoProcessor`; all of them are saved with it.
 
     Attributes:
-        num_frames (`int`): Frames per clip that the model sees.
+        num_frames (`int`): Frames per clip.
         size (`dict[str, int]` or `int`): `{"height", "width"}` of the crops in pixels; one number for squares.
-        do_sample_frames (`bool`): Take `num_frames` frames, or keep all of them.
-        return_metadata (`bool`): Add `video_metadata` to the answer.
+        do_sample_frames (`bool`): Sample `num_frames` frames, or keep all.
+        return_metadata (`bool`): Add `video_metadata` to the output.
         alignment (`str`):
-            Where the five landmarks come from: "auto" (a table beside the clip, else the mesh, and the whole frame
-            where the face fills it already or none is found), "mesh" (the face mesh of this package), "precomputed"
-            (a table), "opencv" (YuNet), "dlib", or "none" (clips are cropped already, frames are stretched to
-            `size`).
+            Where the five landmarks come from: "auto" (a table beside the clip, else the mesh, and the whole frame if
+            the face fills it or none is found), "mesh" (the face mesh of this package), "precomputed" (a table),
+            "opencv" (YuNet), "dlib", or "none" (clips are cropped already, frames are stretched to `size`).
         alignment_mode (`str`): "per_clip", one transform for all frames, or "per_frame" as in the authors' release.
         crop_scale (`float`): Side of the crop over the largest extent of the five points.
         landmark_frames (`int`):
-            per_clip: frames that are searched, evenly spread, both ends included; the median of their points counts.
-            The mesh goes on to the other frames while it has found nobody.
-        face (`str` or `int`): Where there are several: "largest", or a number counted from the left, from 0.
-        min_face_score (`float`): Faces that a detector trusts less are passed over.
+            per_clip: frames that are searched, evenly spread, both ends included; the median of their points is used.
+            The mesh searches the other frames if it finds no face.
+        face (`str` or `int`): Which of several faces: "largest", or a number counted from the left, from 0.
+        min_face_score (`float`): Faces with a lower score are ignored.
         missing_face (`str`):
-            "error", "nearest" (frames without a face take the nearest one's) or "center". A clip in which "auto" finds
+            "error", "nearest" (frames without a face use the nearest one's) or "center". A clip in which "auto" finds
             no face at all keeps its whole frames with a warning, unless this is "center".
         registration (`str`):
             Later frames to the first: "none", "translation", "similarity", or "auto" (none).
-        even_light (`bool`): Bring all frames of a clip to one exposure, and fill frames without light from their
+        even_light (`bool`): Equalise the exposure of all frames of a clip, and fill frames without light from their
             neighbours (see `even_light_fdp`).
         landmark_model_path (`str`): Model file of "opencv" or "dlib".
         landmarks_path (`str`):
@@ -40,7 +39,7 @@ class FDPVideoProcessorKwargs(TypedDict, total=False):
         allow_truncated (`bool`): Warn, rather than fail, when a video is cut short.
         fast_jpeg (`bool`):
             Read the luma plane of JPEG frames as stored, and halve frames while decoding where the crop shrinks them
-            fourfold or more: about twice as fast, and equal to within one gray level for all but garish colours.
+            fourfold or more: about twice as fast, and equal to within one gray level except for saturated colours.
     """
 
     num_frames: int
@@ -64,11 +63,11 @@ class FDPVideoProcessorKwargs(TypedDict, total=False):
 
 
 def checked_setting(name: str, value: Any) -> Any:
-    """Check the type of a setting: a wrong one would be taken, act as another value and be saved.
+    """Check the type of a setting, because a wrong one could act as another value and be saved.
 
     Args:
         name (`str`): One of `FDPVideoProcessorKwargs`.
-        value (`Any`): What was given for it.
+        value (`Any`): Given value.
 
     Returns:
         The value; a path as `str`.
@@ -103,10 +102,10 @@ def _is_whole(value: Any) -> bool:
 
 
 def checked_key_frame(name: str, value: Any) -> int | None:
-    """Bring the index of a key frame to `int`: tables with gaps hold whole floats, and NaN where nobody knows.
+    """Convert the index of a key frame to `int`, because tables with gaps hold whole floats, and NaN where unknown.
 
     Args:
-        name (`str`): What the error calls it.
+        name (`str`): Its name in errors.
         value (`Any`): A whole number of any type, NaN or `None`.
 
     Returns:

@@ -28,10 +28,10 @@ VIDEO_BACKENDS = ("auto", "pyav", "decord", "torchcodec", "opencv")
 class VideoDecoder:
     """Frames of a video file by number, upright.
 
-    Not shared between threads: every clip opens its own (a shared decord reader ends the process).
+    Not thread-safe: every clip opens its own (a shared decord reader crashes the process).
 
     Args:
-        probe (`VideoProbe`): What the file holds.
+        probe (`VideoProbe`): Probe of the file.
     """
 
     backend = ""
@@ -76,11 +76,11 @@ class VideoDecoder:
         )
 
     def close(self) -> None:
-        """Free the file."""
+        """Close the file."""
 
 
 class _SequentialDecoder(VideoDecoder):
-    """Reads through a file from its start and keeps its place, so that chunks in order are read once."""
+    """Decodes sequentially and keeps its position, so that chunks in order are decoded once."""
 
     def __init__(self, probe: VideoProbe) -> None:
         super().__init__(probe)
@@ -117,13 +117,13 @@ class _SequentialDecoder(VideoDecoder):
 
 
 class PyAVDecoder(_SequentialDecoder):
-    """PyAV, whose wheels carry FFmpeg.
+    """PyAV, whose wheels include FFmpeg.
 
-    Reads through; where each packet is a picture of its own, only the wanted packets are decoded.
+    Sequential; where each packet is an independent picture, only the requested packets are decoded.
 
     Args:
-        probe (`VideoProbe`): What the file holds.
-        kept (`Sequence[av.VideoFrame]`, *optional*): All pictures, where the look through the file kept them.
+        probe (`VideoProbe`): Probe of the file.
+        kept (`Sequence[av.VideoFrame]`, *optional*): All pictures, if the probe kept them.
     """
 
     backend = "pyav"
@@ -162,7 +162,7 @@ class PyAVDecoder(_SequentialDecoder):
         return np.asarray(frame.to_ndarray(format="rgb24", threads=1))
 
     def close(self) -> None:
-        """Free the file."""
+        """Close the file."""
         self._frames = iter(())
         if self._container is not None:
             self._container.close()
@@ -170,7 +170,7 @@ class PyAVDecoder(_SequentialDecoder):
 
 
 class OpenCVDecoder(_SequentialDecoder):
-    """OpenCV's FFmpeg; unwanted frames are decoded but not converted."""
+    """OpenCV's FFmpeg; other frames are decoded but not converted."""
 
     backend = "opencv"
 
@@ -192,7 +192,7 @@ class OpenCVDecoder(_SequentialDecoder):
         return np.asarray(pixels)[:, :, ::-1]
 
     def close(self) -> None:
-        """Free the file."""
+        """Close the file."""
         self._frames = iter(())
         if self._capture is not None:
             self._capture.release()
@@ -200,7 +200,7 @@ class OpenCVDecoder(_SequentialDecoder):
 
 
 class DecordDecoder(VideoDecoder):
-    """decord; its bridge is never set, because that would change it for the whole process."""
+    """decord; its bridge is not set, because it is global to the process."""
 
     backend = "decord"
 
@@ -274,8 +274,8 @@ def open_decoder(path: str, backend: str = "auto", allow_truncated: bool = False
     Args:
         path (`str`): Video file, see `video_probe_fdp.VIDEO_SUFFIXES`.
         backend (`str`, *optional*, defaults to `"auto"`):
-            "pyav", "decord", "torchcodec" or "opencv". "auto" is PyAV: it is always there, as fast as the others, and
-            the only one that reports damaged packets.
+            "pyav", "decord", "torchcodec" or "opencv". "auto" is PyAV, which is always installed, as fast as the
+            others and alone in reporting damaged packets.
         allow_truncated (`bool`, *optional*, defaults to `False`): Warn, rather than fail, when frames are missing.
 
     Returns:
@@ -289,8 +289,8 @@ def open_decoder(path: str, backend: str = "auto", allow_truncated: bool = False
     name = "pyav" if backend == "auto" else backend
     kept: list[Any] = []
     probe = probe_video(path, allow_truncated=allow_truncated, kept=kept)
-    # The others number, turn or repeat the frames of such files each in its own way, and on a damaged header decord
-    # ends the process (std::bad_alloc; found by fuzzing).
+    # The other backends number, rotate or repeat the frames of such files differently, and on a damaged header decord
+    # crashes the process (std::bad_alloc; found by fuzzing).
     if name != "pyav" and not probe.plain:
         logger.info("%s is not one upright frame per packet; PyAV reads it in place of %s", path, name)
         name = "pyav"

@@ -1,4 +1,4 @@
-"""A file as a clip, video or image of many pictures: gray frames by index, and what the file holds without them."""
+"""A file as a clip, video or image of many pictures: gray frames by index, and its properties without them."""
 
 import contextlib
 from collections.abc import Sequence
@@ -62,12 +62,12 @@ class VideoFile(FrameSource):
 
 @dataclass(frozen=True)
 class ClipFile:
-    """What a file holds as a clip, as the reader will find it.
+    """Properties of a file as a clip.
 
     Args:
         frame_count (`int`): Frames.
-        frames_per_second (`float`, *optional*): `None` where the file does not say.
-        notes (`list[str]`): What is lost, one sentence each.
+        frames_per_second (`float`, *optional*): `None` where unknown.
+        notes (`list[str]`): Lost frames, one sentence each.
     """
 
     frame_count: int
@@ -76,7 +76,7 @@ class ClipFile:
 
 
 def probe_clip_file(path: str) -> ClipFile:
-    """Look at a file without handing out its frames.
+    """Read the properties of a file without its frames.
 
     Args:
         path (`str`): Video file, or image file of many pictures.
@@ -85,7 +85,7 @@ def probe_clip_file(path: str) -> ClipFile:
         `ClipFile`: Count and rate.
 
     Raises:
-        VideoReadError: If the reader would refuse the file.
+        VideoReadError: If the reader refuses the file.
     """
     if is_image_path(path):
         with open_sequence(path) as pictures:
@@ -95,7 +95,7 @@ def probe_clip_file(path: str) -> ClipFile:
 
 
 def read_through(path: str, numbers: Sequence[int]) -> None:
-    """Read frames of a file and keep nothing: where this succeeds, a clip of these frames can be read.
+    """Read frames of a file and discard them, to check that a clip of these frames can be read.
 
     Args:
         path (`str`): Video file, or image file of many pictures.

@@ -1,11 +1,11 @@
-"""A look through a video file before anything reads it: which frames it shows, how they lie, and whether it is whole.
+"""Probe of a video file before it is read: its frames, their orientation, and whether it is complete.
 
-What counts as a frame is decided here and nowhere else: a picture that FFmpeg's decoder hands out, in the order in
-which it hands them out. Packets are not frames: some hold no picture of their own, some refer to pictures that were
-cut off, and an empty chunk of an AVI file shows the last picture once more.
+Frames are defined here and nowhere else: the pictures that FFmpeg's decoder returns, in that order. Packets are not
+frames: some hold no picture, some refer to pictures that were cut off, and an empty chunk of an AVI file repeats the
+last picture.
 
-PyAV looks at every file, whichever backend then decodes: it alone tells a truncated or damaged file from a whole one
-(decord 0.6 hands out 200 of 400 frames of an AVI cut in half, and no error).
+Every file is probed with PyAV, whichever backend then decodes, because it alone detects truncated or damaged files
+(decord 0.6 returns 200 of 400 frames of an AVI cut in half, without an error).
 """
 
 import logging
@@ -24,27 +24,27 @@ from .frame_source_fdp import VideoReadError, check_frame_size, check_sixteen_bi
 try:
     import av
 except ImportError:
-    av = None  # type: ignore[assignment]  # None says that the package is missing
+    av = None  # type: ignore[assignment]  # None: the package is missing
 
 logger = logging.getLogger(__name__)
 
 # Seven hours at 200 fps; more is a damaged index (our choice).
 MAX_VIDEO_FRAMES = 5_000_000
-# The suffixes under which a corpus folder is searched for videos; a path that is given is opened whatever its name.
+# The suffixes under which a corpus folder is searched for videos; a given path is opened with any suffix.
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".m4v")
-# The containers of these suffixes; everything else FFmpeg knows (playlists, image pipes, network formats) stays shut.
+# The containers of these suffixes; FFmpeg's other formats (playlists, image pipes, network formats) are not opened.
 FORMAT_WHITELIST = "avi,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,mpeg,mpegts,mpegvideo"
 # Containers in which the other backends were found to number frames as FFmpeg does, as long as groups of pictures are
-# closed; of AVI files, which have no presentation times, those whose packets are pictures of their own.
+# closed; AVI files, which have no presentation times, only if their packets are independent pictures.
 _INDEXED_FORMATS = ("mov", "matroska")
-# Every packet is a picture of its own and comes out at once, so unwanted ones need no decoding.
+# Every packet is an independent picture and is returned at once, so other packets need no decoding.
 _INTRA_ONLY_CODECS = frozenset(
     {"mjpeg", "rawvideo", "huffyuv", "ffvhuff", "ffv1", "utvideo", "png", "prores", "dnxhd"}
 )
-# Codecs whose packets show one frame each, in containers that tell when, as long as no picture refers to one before
-# the key frame that it follows.
+# Codecs whose packets show one frame each, in containers with presentation times, as long as no picture refers to one
+# before its key frame.
 _CLOSED_GROUP_CODECS = frozenset({"h264", "hevc"})
-# Decoded pictures that are kept from the first look, so that a short video is decoded once (our choice).
+# Bytes of decoded pictures kept by the probe, so that a short video is decoded once (our choice).
 KEPT_BYTES = 128_000_000
 # A file that changed this recently may change again within the resolution of its time stamp (our choice).
 _SETTLED_SECONDS = 2.0
@@ -53,19 +53,19 @@ _TURN_TOLERANCE = 2.0
 
 
 class TruncatedVideoWarning(UserWarning):
-    """A video has fewer frames than its container promises, and `allow_truncated` let it pass."""
+    """A video has fewer frames than its container states, and `allow_truncated` is set."""
 
 
 class UnshownFramesWarning(UserWarning):
-    """A video begins with pictures that nothing can show, because what they refer to was cut off."""
+    """A video begins with pictures that cannot be decoded, because they refer to pictures that were cut off."""
 
 
 @dataclass(frozen=True)
 class Orientation:
-    """How stored pictures are brought upright: first transposed, then mirrored.
+    """Transform of stored pictures to upright ones: first transposed, then mirrored.
 
     Args:
-        transposed (`bool`): Whether rows and columns change places.
+        transposed (`bool`): Whether rows and columns are swapped.
         flipped_rows (`bool`): Whether the result is turned upside down.
         flipped_columns (`bool`): Whether the result is mirrored left to right.
     """
@@ -75,13 +75,13 @@ class Orientation:
     flipped_columns: bool = False
 
     def apply(self, frames: np.ndarray) -> np.ndarray:
-        """Bring frames upright.
+        """Turn frames upright.
 
         Args:
             frames (`np.ndarray` of shape `(num_frames, height, width, 3)`): As stored.
 
         Returns:
-            `np.ndarray`: A view; height and width change places where `transposed`.
+            `np.ndarray`: A view; height and width are swapped where `transposed`.
         """
         if self.transposed:
             frames = frames.swapaxes(1, 2)
@@ -96,10 +96,10 @@ class Orientation:
         Args:
             matrix (`tuple[int, ...]`): Nine numbers `a b u c d v x y w` as in ISO/IEC 14496-12 8.3.2: the point (p, q)
                 of a stored picture is shown at (a p + c q + x, b p + d q + y).
-            path (`str`): What the error calls the video.
+            path (`str`): Name of the video in errors.
 
         Raises:
-            VideoReadError: If the matrix turns by something else than quarter turns.
+            VideoReadError: If the matrix is not a combination of quarter turns and mirrors.
         """
         a, b, _, c, d = matrix[:5]
         transposed = abs(b) + abs(c) > abs(a) + abs(d)
@@ -118,23 +118,23 @@ class Orientation:
 
 @dataclass(frozen=True)
 class VideoProbe:
-    """What a video file holds.
+    """Properties of a video file.
 
     Args:
         path (`str`): Video file.
         frame_count (`int`): Frames that the file shows.
         stored_hw (`tuple[int, int]`): Height and width in pixels as stored, before `orientation`.
-        orientation (`Orientation`): What brings the pictures upright.
-        frames_per_second (`float`, *optional*): Average rate; `None` where the container does not say.
-        intra_only (`bool`): Whether each frame decodes by itself.
-        plain (`bool`): Whether each packet is one upright frame of 8 bits, in a container and in groups of pictures
-            that all backends read alike. Any other file is read by PyAV.
-        unshown_count (`int`): Pictures at the start that refer to something that was cut off.
-        damage (`str`, *optional*): What is missing or broken; `None` for a whole file, as far as the container tells.
+        orientation (`Orientation`): Transform that turns the pictures upright.
+        frames_per_second (`float`, *optional*): Average rate; `None` where unknown.
+        intra_only (`bool`): Whether each frame can be decoded alone.
+        plain (`bool`): Whether each packet is one upright frame of 8 bits, in a container and groups of pictures that
+            all backends read alike. Any other file is read by PyAV.
+        unshown_count (`int`): Pictures at the start that refer to pictures that were cut off.
+        damage (`str`, *optional*): Missing or damaged part; `None` for a file that is complete by its container.
         decoded (`bool`): Whether the frames were counted by decoding all of them.
-        expected_count (`int`): Frames that the container promises, as far as it tells; at least `frame_count`.
-        picture_of_frame (`np.ndarray` of shape `(frame_count,)`, *optional*): int64, which decoded picture each frame
-            shows, where some are shown more than once; else frame i is picture i.
+        expected_count (`int`): Frames stated by the container, if any; at least `frame_count`.
+        picture_of_frame (`np.ndarray` of shape `(frame_count,)`, *optional*): int64, index of the decoded picture of
+            each frame, where some are repeated; else frame i is picture i.
     """
 
     path: str
@@ -152,7 +152,7 @@ class VideoProbe:
 
 
 def unreadable(path: str, reason: object) -> VideoReadError:
-    """Make the error (`VideoReadError`) of a file that a decoder gave up on.
+    """Make the error (`VideoReadError`) of a file that a decoder cannot read.
 
     Args:
         path (`str`): Video file.
@@ -167,7 +167,7 @@ def _too_long(path: str) -> VideoReadError:
 
 
 def decoding_errors() -> tuple[type[Exception], ...]:
-    """What PyAV raises on files that it cannot read (`tuple` of exception types)."""
+    """Errors of PyAV on unreadable files (`tuple` of exception types)."""
     return av.FFmpegError, OSError
 
 
@@ -202,7 +202,7 @@ def open_container(path: str) -> tuple[Any, Any]:
 
 
 class PictureStream:
-    """The pictures of a file in the order in which FFmpeg's decoder hands them out, and what was met on the way.
+    """The pictures of a file in the order of FFmpeg's decoder, and observations while decoding.
 
     Args:
         path (`str`): Video file.
@@ -219,12 +219,12 @@ class PictureStream:
         self.picture_count = self.packet_count = self.discarded = self.unshown_count = 0
         self.only_keys = self.closed_groups = self.in_order = True
         self.last_chunk = -1
-        # Which picture is repeated, and how often, in order.
+        # Index of each repeated picture, and number of repeats, in order.
         self.repeats: list[tuple[int, int]] = []
         self._early_times: list[int] = []
         self._last_time = self._key_time = -(2**63)
         self._is_avi = container.format.name == "avi"
-        # A broadcast has no beginning: what is received first is rarely whole.
+        # The first pictures of a broadcast are rarely complete.
         self._may_start_torn = container.format.name.startswith("mpeg")
         self._errors = decoding_errors()
 
@@ -233,7 +233,8 @@ class PictureStream:
         try:
             for packet in self.container.demux(self.stream):
                 if packet.is_corrupt and (self.first is not None or not self._may_start_torn):
-                    # It ends with the file and would decode to half a picture; those before it may still be inside.
+                    # The file ends inside it, so it would decode to half a picture; earlier ones may still be in the
+                    # decoder.
                     self.damage = "a packet is incomplete"
                     yield from self._took(self.stream.codec_context.decode(None))
                     return
@@ -246,7 +247,7 @@ class PictureStream:
                 except self._errors as error:
                     if self.first is not None or packet.is_keyframe or not packet.size:
                         raise
-                    # What comes before the first key frame refers to pictures that were cut off.
+                    # Packets before the first key frame refer to pictures that were cut off.
                     logger.debug("%s: a leading packet shows nothing (%s)", self.path, error)
                     continue
                 yield from self._took(pictures)
@@ -290,11 +291,11 @@ class PictureStream:
 
     @property
     def frame_count(self) -> int:
-        """Pictures so far, each counted as often as it is shown."""
+        """Number of frames so far, repeats included."""
         return self.picture_count + sum(count for _, count in self.repeats)
 
     def picture_of_frame(self) -> np.ndarray | None:
-        """Which picture each frame shows; `None` where none is repeated."""
+        """Index of the picture of each frame; `None` without repeats."""
         if not self.repeats:
             return None
         shown = np.ones(self.picture_count, dtype=np.int64)
@@ -304,9 +305,9 @@ class PictureStream:
 
 
 def _missing_bytes(path: str) -> int:
-    """Bytes that the outermost structure of an AVI, MP4 or Matroska file promises beyond the end of the file.
+    """Bytes missing at the end by the outermost structure of an AVI, MP4 or Matroska file.
 
-    Matroska keeps no frame count, and a cut there would otherwise go unseen.
+    Matroska has no frame count, so a cut would not be detected otherwise.
     """
     size = os.path.getsize(path)
     with open(path, "rb") as file:
@@ -350,7 +351,7 @@ def _missing_matroska_bytes(head: bytes, size: int) -> int:
 
 
 def _riff_is_finished(path: str) -> bool:
-    """Whether a recorder wrote the length of an AVI file at the end, as all but interrupted ones do."""
+    """Whether an AVI file has its final length, which interrupted recorders do not write."""
     with open(path, "rb") as file:
         return any(file.read(8)[4:])
 
@@ -361,7 +362,7 @@ def _orientation_of(picture: Any, path: str) -> Orientation:
 
 
 def _look_through(path: str, kept: list[Any] | None, trust_packets: bool) -> tuple[VideoProbe, bool]:
-    """Look through a file once; the answer's second part says whether its count holds."""
+    """Probe a file once; also returns whether its frame count is reliable."""
     container, stream = open_container(path)
     with container:
         check_frame_size(stream.codec_context.width, stream.codec_context.height, path)
@@ -417,20 +418,20 @@ def _look_through(path: str, kept: list[Any] | None, trust_packets: bool) -> tup
 
 
 def _what_is_missing(path: str, pictures: PictureStream, promised: int) -> str | None:
-    """Compare a file that decodes with what its container promises; an AVI file's empty chunks become repeats."""
+    """Compare decoded frames with the container's count; an AVI file's empty chunks become repeats."""
     missing = _missing_bytes(path)
     if pictures.container.format.name == "avi":
         chunks = pictures.last_chunk + 1
         if 0 < promised < chunks:
-            # The header's clock ticks more often than frames are shown.
+            # The header counts clock ticks, which may be more frequent than frames.
             pictures.repeats.clear()
         elif chunks < promised and not missing and _riff_is_finished(path):
-            # Nothing is missing, so what the header counts beyond the last packet are empty chunks.
+            # No bytes are missing, so frames beyond the last packet are empty chunks.
             pictures.repeats.append((pictures.picture_count - 1, promised - chunks))
             chunks = promised
         short = chunks < promised
     else:
-        # An edit list may cut frames off without a trace among the packets; the boxes tell that all is there.
+        # An edit list may hide frames without a change in the packets; the boxes show that the file is complete.
         short = pictures.packet_count - pictures.discarded < promised
         short = short and (bool(missing) or "mov" not in pictures.container.format.name)
     if short:
@@ -438,21 +439,21 @@ def _what_is_missing(path: str, pictures: PictureStream, promised: int) -> str |
     return f"{missing} bytes are missing" if missing else None
 
 
-# What was learnt of files lately: clips of one recording, and a corpus and its reader, look at it once.
+# Recent probes, so that clips of one recording, and a corpus and its reader, probe a file once.
 _known: dict[tuple[str, int, int], VideoProbe] = {}
 _MAX_KNOWN = 4096
 
 
 def probe_video(path: str, allow_truncated: bool = False, kept: list[Any] | None = None) -> VideoProbe:
-    """Look through a video file, count the frames that it shows and check that it is whole.
+    """Probe a video file: count its frames and check that it is complete.
 
-    Packets are counted where each is known to be one frame: codecs whose packets are pictures of their own (MJPEG,
+    Packets are counted where each is known to be one frame: codecs with independent pictures (MJPEG,
     HuffYUV, raw), and H.264 and HEVC in MP4 and Matroska with closed groups of pictures. All other files are decoded.
 
     Args:
         path (`str`): Video file, see `VIDEO_SUFFIXES`.
-        allow_truncated (`bool`, *optional*, defaults to `False`): Take what decodes when frames are missing; then
-            every file is decoded.
+        allow_truncated (`bool`, *optional*, defaults to `False`): Accept files with missing frames; then every file is
+            decoded.
         kept (`list`, *optional*): Filled with the decoded pictures (`av.VideoFrame`) where all of them were decoded
             and take at most `KEPT_BYTES`; else it stays empty.
 
@@ -488,10 +489,10 @@ def probe_video(path: str, allow_truncated: bool = False, kept: list[Any] | None
 
 
 def describe_losses(probe: VideoProbe) -> list[str]:
-    """Say which frames a file should have and does not show.
+    """Describe the missing frames of a file.
 
     Args:
-        probe (`VideoProbe`): What the file holds.
+        probe (`VideoProbe`): Probe of the file.
 
     Returns:
         `list[str]`: One sentence each; empty for a whole file.
@@ -500,10 +501,10 @@ def describe_losses(probe: VideoProbe) -> list[str]:
 
 
 def warn_of_losses(probe: VideoProbe) -> None:
-    """Warn of what `describe_losses` says, by `TruncatedVideoWarning` and `UnshownFramesWarning`.
+    """Issue the sentences of `describe_losses` as `TruncatedVideoWarning` and `UnshownFramesWarning`.
 
     Args:
-        probe (`VideoProbe`): What the file holds.
+        probe (`VideoProbe`): Probe of the file.
     """
     for category, text in _losses(probe):
         warnings.warn(text, category, stacklevel=3)

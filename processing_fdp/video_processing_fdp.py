@@ -33,13 +33,13 @@ from .frame_source_fdp import FrameSource
 from .processor_settings_fdp import FDPVideoProcessorKwargs, checked_key_frame, checked_setting
 from .video_decoders_fdp import VIDEO_BACKENDS
 
-# Keys that transformers itself writes into a saved processor.
+# Keys that transformers writes into a saved processor.
 _SERVICE_KEYS = frozenset({"video_processor_type", "image_processor_type", "processor_class", "auto_map"})
 
 
 @dataclass(frozen=True)
 class CallSettings:
-    """Settings of one call: those of the processor, and what the call replaces; see `FDPVideoProcessorKwargs`."""
+    """Settings of one call: those of the processor, or their replacements; see `FDPVideoProcessorKwargs`."""
 
     num_frames: int
     do_sample_frames: bool
@@ -51,7 +51,7 @@ class CallSettings:
     alignment: AlignmentSettings
 
     def __post_init__(self) -> None:
-        """Check the one name that no other class checks."""
+        """Check `video_backend`, which no other class checks."""
         if self.video_backend not in VIDEO_BACKENDS:
             raise ValueError(f"video_backend is one of {VIDEO_BACKENDS}, but got {self.video_backend!r}; choose one")
 
@@ -60,7 +60,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
     """Turns face clips into `pixel_values` for the FDP models.
 
     Every frame is read, turned to gray (ITU-R 601 luma), aligned, resized and rounded once to uint8; sampled frames
-    are scaled to [-1, 1] by a fixed rule. Statistics of the clips never enter.
+    are scaled to [-1, 1] by a fixed rule, without statistics of the clips.
 
     Args:
         kwargs ([`FDPVideoProcessorKwargs`]): Settings, all saved by `save_pretrained`.
@@ -78,7 +78,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
     ```
     """
 
-    # Not the library's VideosKwargs: settings such as image_mean would be taken and do nothing.
+    # Not the library's VideosKwargs: settings like image_mean would be accepted without effect.
     valid_kwargs: Any = FDPVideoProcessorKwargs
     model_input_names = ["pixel_values"]  # noqa: RUF012  transformers reads it as a class attribute
 
@@ -105,9 +105,9 @@ class FDPVideoProcessor(BaseVideoProcessor):
         settings = {key: value for key, value in kwargs.items() if key not in _SERVICE_KEYS}
         self._check_known(settings, FDPVideoProcessorKwargs.__annotations__)
         super().__init__(**_checked(settings))
-        # Where the weights of the face mesh are: those of the package, or beside a checkpoint that came without it.
+        # Path of the face mesh weights: those of the package, or those beside a checkpoint loaded without it.
         self._mesh_weights = packaged_weights()
-        # Wrong settings fail here, not at the first clip.
+        # Raises for wrong settings now, not at the first clip.
         self.call_settings()
 
     def call_settings(self, **replaced: Any) -> CallSettings:
@@ -124,8 +124,8 @@ class FDPVideoProcessor(BaseVideoProcessor):
         """
         given = {name: value for name, value in replaced.items() if value is not None}
         self._check_known(given, FDPVideoProcessorKwargs.__annotations__)
-        own = {name: getattr(self, name) for name in FDPVideoProcessorKwargs.__annotations__}
-        values = {**own, **_checked(given)}
+        saved = {name: getattr(self, name) for name in FDPVideoProcessorKwargs.__annotations__}
+        values = {**saved, **_checked(given)}
         size = values.pop("size")
         names = AlignmentSettings.__dataclass_fields__.keys() - {"size_hw", "mesh_weights"}
         alignment = AlignmentSettings(
@@ -136,11 +136,11 @@ class FDPVideoProcessor(BaseVideoProcessor):
         return CallSettings(alignment=alignment, **values)
 
     @classmethod
-    # transformers names each keyword; all of them are handed on here.
+    # transformers lists each keyword; all are passed on here.
     def from_pretrained(  # type: ignore[override]
         cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
     ) -> Any:
-        """Load a saved processor; its weights of the face mesh come along where this package is not installed.
+        """Load a saved processor; its face mesh weights are fetched where this package is not installed.
 
         Args:
             pretrained_model_name_or_path (`str` or `os.PathLike`): Folder, settings file or repository.
@@ -150,17 +150,17 @@ class FDPVideoProcessor(BaseVideoProcessor):
             `FDPVideoProcessor`: As it was saved; with `return_unused_kwargs=True`, beside the unused keywords.
         """
         keys = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
-        place = {key: kwargs[key] for key in keys if kwargs.get(key) is not None}
+        hub_arguments = {key: kwargs[key] for key in keys if kwargs.get(key) is not None}
         loaded = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
         processor = loaded[0] if isinstance(loaded, tuple) else loaded
         if not os.path.isfile(processor._mesh_weights):
             source = os.fspath(pretrained_model_name_or_path)
             source = os.path.dirname(source) if os.path.isfile(source) else source
-            found = [
-                cached_file(source, name, _raise_exceptions_for_missing_entries=False, **place)
+            paths = [
+                cached_file(source, name, _raise_exceptions_for_missing_entries=False, **hub_arguments)
                 for name in (WEIGHTS_NAME, *NOTICE_NAMES)
             ]
-            processor._mesh_weights = found[0] or processor._mesh_weights
+            processor._mesh_weights = paths[0] or processor._mesh_weights
         return loaded
 
     def save_pretrained(
@@ -182,7 +182,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
             if not os.path.isfile(ours):
                 continue
             if not os.path.exists(copy) or not os.path.samefile(ours, copy):
-                # Contents alone: a cache's files may be read-only.
+                # Copies contents without mode, because files of a cache may be read-only.
                 shutil.copyfile(ours, copy)
             saved.append(copy)
         if push_to_hub:
@@ -190,7 +190,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
         return saved
 
     def to_dict(self) -> dict[str, Any]:
-        """Settings as they are saved; where the weights of the face mesh lie is this machine's own."""
+        """Settings as they are saved, without the local path of the face mesh weights."""
         settings: dict[str, Any] = super().to_dict()
         settings.pop("_mesh_weights", None)
         return settings
@@ -217,21 +217,21 @@ class FDPVideoProcessor(BaseVideoProcessor):
         offset_index: int | None = None,
         times: FrameTimes | None = None,
     ) -> np.ndarray:
-        """Choose the frames that the model sees: evenly spaced, both ends included, repeats in short clips.
+        """Choose the model's input frames: evenly spaced, both ends included, repeats in short clips.
 
         A known apex is one of them when at least three are taken; both sides of it stay evenly spaced.
 
         Args:
             total (`int`): Frames in the clip.
-            num_frames (`int`, *optional*): Frames to take; the processor's own number by default.
+            num_frames (`int`, *optional*): Frames to take; the processor's `num_frames` by default.
             onset_index (`int`, *optional*, defaults to 0):
                 First frame to take, 0-based. This and the other two may also be whole floats, or NaN where unknown, as
                 in tables with gaps.
             apex_index (`int`, *optional*): Frame to include; `None` or -1 where unknown.
             offset_index (`int`, *optional*, defaults to `total - 1`): Last frame to take.
             times (`FrameTimes`, *optional*):
-                When the frames were taken; where frames of the recording are missing between them, the chosen ones are
-                evenly spaced in time. By default they are evenly spaced by number.
+                Times of the frames; where frames of the recording are missing, the chosen ones are evenly spaced in
+                time. By default they are evenly spaced by number.
 
         Returns:
             `np.ndarray` of shape `(num_frames,)`: int64, never decreasing.
@@ -269,15 +269,15 @@ class FDPVideoProcessor(BaseVideoProcessor):
         """Choose frames as `sample_indices` does; the library's own sampler never takes the last frame.
 
         Args:
-            metadata (`VideoMetadata`): Tells how many frames there are, and when they were taken.
-            num_frames (`int`, *optional*): Frames to take; the processor's own number by default.
+            metadata (`VideoMetadata`): Number of frames, and their times.
+            num_frames (`int`, *optional*): Frames to take; the processor's `num_frames` by default.
             fps (`float`, *optional*): Frames per second to take, in place of `num_frames`.
 
         Returns:
             `np.ndarray` of shape `(num_frames,)`: int64.
 
         Raises:
-            ValueError: If both are given, or `fps` is and `metadata` does not tell the rate.
+            ValueError: If both are given, or `fps` is and `metadata` has no rate.
         """
         indices = metadata.frames_indices
         total = metadata.total_num_frames if indices is None else len(indices)
@@ -303,12 +303,12 @@ class FDPVideoProcessor(BaseVideoProcessor):
         return self.sample_indices(total, num_frames, **key_frames, times=times)
 
     def normalize_frames(self, frames: torch.Tensor, even: bool | None = None) -> torch.Tensor:
-        """Scale gray values to [-1, 1]: x / 127.5 - 1, after the light was evened where `even_light` is set.
+        """Scale gray values to [-1, 1]: x / 127.5 - 1, after `even_light` where that is set.
 
         Args:
             frames (`torch.Tensor` of shape `(..., height, width)`): uint8; with `even_light` the sampled frames of
                 clips, of shape `(..., num_frames, height, width)`.
-            even (`bool`, *optional*): Takes the place of `even_light`.
+            even (`bool`, *optional*): Replaces the setting `even_light`.
 
         Returns:
             `torch.Tensor`: float32, same shape.
@@ -322,11 +322,11 @@ class FDPVideoProcessor(BaseVideoProcessor):
         Args:
             source (`Any`): What to read, or a whole [`ClipRequest`].
             request: The other fields of [`ClipRequest`]: `frame_numbers`, `landmarks`, `clip_id`, `input_data_format`,
-                `device`. The key frames choose nothing here.
+                `device`. Key frames are ignored here.
 
         Returns:
-            `AlignedClip`: `frames` uint8 (num_all_frames, height, width), gray, and the landmarks and transforms that
-            they were cropped by.
+            `AlignedClip`: `frames` uint8 (num_all_frames, height, width), gray, and the landmarks and transforms of
+                the crops.
 
         Raises:
             VideoReadError: If the source cannot be read.
@@ -338,14 +338,14 @@ class FDPVideoProcessor(BaseVideoProcessor):
             return _align(frames, clip, settings)
 
     def follow_face(self, source: Any, **request: Any) -> FaceTrack:
-        """Follow the face through all frames of a clip with the face mesh, whatever `alignment` is.
+        """Track the face through all frames of a clip with the face mesh, independent of `alignment`.
 
         Args:
             source (`Any`): What to read, or a whole [`ClipRequest`].
             request: The other fields of [`ClipRequest`]; see `align_clip`.
 
         Returns:
-            `FaceTrack`: Where the face is in each frame, the turn of the head, the opening of eyes and mouth.
+            `FaceTrack`: Points of the face in each frame, head pose, opening of eyes and mouth.
 
         Raises:
             VideoReadError: If the source cannot be read.
@@ -369,19 +369,19 @@ class FDPVideoProcessor(BaseVideoProcessor):
             landmarks (`np.ndarray` or one per clip, *optional*): See [`ClipRequest`].
             clip_id (`str` or `list[str]`, *optional*): See [`ClipRequest`].
             video_metadata (`dict`, `VideoMetadata` or a list of them, nested or flat, *optional*):
-                `fps`, `duration`, `total_num_frames` and `frames_indices` of each clip, as other video processors take
-                them. With `frames_indices`, the numbers of the given frames in their recording, frames are chosen
-                evenly in time, and the answer's metadata speaks of the recording.
+                `fps`, `duration`, `total_num_frames` and `frames_indices` of each clip, as in other video processors.
+                With `frames_indices`, the numbers of the given frames in their recording, frames are chosen evenly in
+                time, and the returned metadata is that of the recording.
             fps (`float`, *optional*): Frames per second to take, in place of `num_frames`.
             input_data_format (`str`, *optional*): "channels_first" or "channels_last", for arrays.
-            device (`str`, *optional*): Where to resample and normalise.
+            device (`str`, *optional*): Device of resampling and normalisation.
             return_tensors (`str`, *optional*): "pt" or "np" stacks the clips.
             kwargs: Any setting of the processor, for this call only.
 
         Returns:
             `BatchFeature`: `pixel_values` float32 (batch_size, num_frames, 1, height, width) in [-1, 1], and
-            `video_metadata`, a list of [`ClipMetadata`], when `return_metadata` is set; its `warnings` say what makes
-            an answer doubtful.
+            `video_metadata`, a list of [`ClipMetadata`], when `return_metadata` is set; with `warnings` that make a
+            prediction doubtful.
 
         Raises:
             VideoReadError: If a clip cannot be read.
@@ -437,7 +437,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
             else:
                 indices = np.arange(count)
             unique, inverse = np.unique(indices, return_inverse=True)
-            # Alignment may have later frames decoded smaller.
+            # The alignment may set later frames to be decoded smaller.
             height, width = frames.size_hw
             aligned = _align(frames, clip, settings, unique)
             prepared = aligned.frames[torch.from_numpy(inverse)]
@@ -495,7 +495,7 @@ def _align(
 
 
 def _per_clip(key: str, value: Any, count: int) -> list[Any]:
-    """Spread a call argument over the clips of a batch: one value each, or one for all."""
+    """Distribute a call argument over the clips of a batch: one value each, or one for all."""
     if isinstance(value, str) or not hasattr(value, "__len__") or getattr(value, "ndim", None) == 0:
         return [value] * count
     depth = np.ndim(next(iter(value))) if len(value) else 0
@@ -510,7 +510,7 @@ def _per_clip(key: str, value: Any, count: int) -> list[Any]:
 
 
 def split_batch(videos: Any, input_data_format: str | None = None) -> list[Any]:
-    """Tell one clip from a batch of clips.
+    """Split a batch into clips.
 
     Args:
         videos (`Any`): As `FDPVideoProcessor.preprocess` describes.
@@ -526,7 +526,7 @@ def split_batch(videos: Any, input_data_format: str | None = None) -> list[Any]:
     if not videos:
         raise ValueError("a batch needs at least one clip, but an empty list was given; give paths or frames")
     if all(isinstance(item, str | os.PathLike) for item in videos):
-        # Files of many pictures are clips of a batch, as videos are.
+        # Files of many pictures are clips of a batch, like videos.
         return [list(videos)] if all(map(is_image_path, videos)) and not is_sequence_path(videos[0]) else list(videos)
     if all(isinstance(item, Image.Image) for item in videos):
         return [list(videos)]

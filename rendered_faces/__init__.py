@@ -1,1 +1,1 @@
-"""Rendered faces: their motion, their light and the film of a performance. Knows no corpus."""
+"""Rendered faces: motion, light and frames of a performance. Imports nothing of the corpora."""

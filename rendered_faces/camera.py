@@ -1,4 +1,4 @@
-"""What a camera and its recorder do to the light of a scene."""
+"""Camera and recorder: sensor, blur, noise and compression."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .faces import FloatArray
 from .performance import Performance
 
 UInt8Array = NDArray[np.uint8]
-# Where the blur's Gaussian is cut off, in standard deviations.
+# Radius of the blur's Gaussian, in standard deviations.
 BLUR_REACH = 3.0
-# Blur below this many pixels is none.
+# Blur below this many pixels is not applied.
 LEAST_BLUR = 0.2
-# The fastest setting of x264 is what webcams' hardware encoders resemble; pictures refer back by at most a second.
+# The fastest setting of x264 is similar to webcams' hardware encoders; pictures refer back by at most a second.
 H264_PRESET = "ultrafast"
 
 
@@ -44,12 +44,12 @@ class Sensor:
 
         Args:
             picture (`np.ndarray` of shape `(height, width)`): luminance, float32; overwritten.
-            frame (`int`): which frame it is.
+            frame (`int`): 0-based number of the frame.
         """
         script = self.performance
         if self.blur > LEAST_BLUR:
             picture = gaussian_filter(picture, self.blur, mode="nearest", truncate=BLUR_REACH)
-        # Display gamma first, then gain: recordings differ in brightness as seen, not in light.
+        # Display gamma first, then gain: recordings differ in gray values, not in light.
         np.sqrt(picture, out=picture)
         picture *= script.gain[frame]
         height = picture.shape[0]
@@ -68,7 +68,7 @@ class Sensor:
 
 
 def transcoded(frames: Iterable[UInt8Array], codec: tuple[str, int], fps: float) -> Iterator[UInt8Array]:
-    """Yield frames as they come out of a video stream, held in memory alone.
+    """Yield frames after encoding and decoding in memory.
 
     Args:
         frames (`Iterable` of `np.ndarray` of shape `(height, width)`): gray, uint8, all of one size.
@@ -83,7 +83,7 @@ def transcoded(frames: Iterable[UInt8Array], codec: tuple[str, int], fps: float)
         if encoder is None:
             size = frame.shape[0], frame.shape[1]
             encoder = _encoder(codec, size, fps)
-        # Colour is coded for two by two pixels.
+        # Chroma is subsampled two by two, so sides must be even.
         even = np.pad(frame, ((0, size[0] % 2), (0, size[1] % 2)), mode="edge")
         picture = av.VideoFrame.from_ndarray(even, format="gray").reformat(format=encoder.pix_fmt)
         picture.pts = index
@@ -100,7 +100,7 @@ def _encoder(codec: tuple[str, int], size_hw: tuple[int, int], fps: float) -> av
     encoder = av.CodecContext.create("libx264" if name == "h264" else "mjpeg", "w")
     encoder.width, encoder.height = size_hw[1] + size_hw[1] % 2, size_hw[0] + size_hw[0] % 2
     encoder.framerate, encoder.time_base = Fraction(round(fps)), Fraction(1, round(fps))
-    # One thread: the same bits on every run.
+    # One thread, for identical results in every run.
     encoder.thread_count = 1
     if name == "h264":
         encoder.pix_fmt = "yuv420p"

@@ -1,4 +1,4 @@
-"""What can go wrong while faces are rendered; every class is also the built-in error that a caller would expect."""
+"""Errors of the renderer; every class derives from the fitting built-in error as well."""
 
 
 class RenderingError(RuntimeError):

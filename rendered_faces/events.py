@@ -1,4 +1,4 @@
-"""Events of a recording: which action units, how far, how long, and along which course in time."""
+"""Events of a recording: action units, size, duration and course in time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .prototypes import draw_combination, parse_combination
 
 # Columns of every action unit curve: each action unit of the subject's left, then of the right.
 CURVE_KEYS = tuple((code, side) for side in ("L", "R") for code in ACTION_UNITS)
-# FACS intensity letters by peak motion in reference pixels; our choice, A to C is where micro-expressions lie.
+# FACS intensity letters by peak motion in reference pixels; our choice, micro-expressions are A to C.
 INTENSITY_LIMITS = ((0.7, "A"), (1.5, "B"), (2.5, "C"), (3.5, "D"))
 COLUMN = {key: index for index, key in enumerate(CURVE_KEYS)}
-# Courses of an event in time and what each is, all our choice but for the durations below.
+# Courses of an event in time with descriptions, all our choice except the durations below.
 TIMINGS = {
     "pulse": "rises to an apex at 30 to 60 % and falls back to rest",
     "hold": "stays at the apex for a third to two thirds of its length",
-    "stay": "rises to the apex and stays there as long as nothing else follows",
+    "stay": "rises to the apex and stays there until another event follows",
     "early": "reaches the apex within 8 to 18 %",
     "slow": "lasts one and a half to two and a half times as long",
     "fast": "lasts a third to two thirds as long",
@@ -30,11 +30,11 @@ MIXED = "mixed"
 # 2018: offset - onset + 1).
 PUBLISHED_DURATIONS = {"casme2": (24, 67.2, 141), "samm": (30, 74.3, 101)}
 PUBLISHED_FPS = 200.0
-# How closely durations gather around the published mean: concentration of a beta distribution, our choice.
+# Concentration of the beta distribution of durations around the published mean, our choice.
 CONCENTRATION = 4.0
 # Macro-expressions last 0.5 to 4 seconds (Ekman 2003, as the spotting corpora use it); size in pixels, our choice.
 MACRO_DURATION_S, MACRO_MOTION = (0.5, 4.0), (3.0, 8.0)
-# Three frames are the least that can rise and fall.
+# A rise and a fall need three frames.
 FEWEST_FRAMES = 3
 
 
@@ -43,7 +43,7 @@ class Event:
     """One expression, in 0-based frames of its recording.
 
     Args:
-        emotion (`str`): what it stands for; `""` when only action units were asked for.
+        emotion (`str`): its emotion; `""` when only action units were given.
         combination (`str`): its action units as in a coding sheet, e.g. `"6+L12"`.
         onset, apex, offset (`int`): first frame, frame of the strongest motion, last frame.
         peaks (`tuple` of `((code, side), pixels)`): peak motion of each action unit in reference pixels.
@@ -71,7 +71,7 @@ class Event:
 
 @dataclass(frozen=True)
 class EventPlan:
-    """What is wanted of the events of one recording.
+    """Requirements on the events of one recording.
 
     Args:
         wanted (`Sequence` of `(emotion, combination)`): micro-expressions in order; a combination of `None` is drawn.
@@ -81,7 +81,7 @@ class EventPlan:
         timing (`str`, *optional*, defaults to `"pulse"`): a key of `TIMINGS`, or `"mixed"`.
         neutral_s (`float`, *optional*, defaults to 0.0): mean quiet time before, between and after.
         sizes (`np.random.Generator`, *optional*): draws peak motion of `WILD_MOTION`, evenly in its logarithm.
-        macros (`tuple` of `str`, *optional*): emotions of macro-expressions that are strewn in.
+        macros (`tuple` of `str`, *optional*): emotions of additional macro-expressions.
         others (`np.random.Generator`, *optional*): draws timing, published durations and macro-expressions, so that
             the rest of the recording stays as it is without them.
     """
@@ -113,7 +113,7 @@ def plan_events(rng: np.random.Generator, plan: EventPlan, fps: float) -> tuple[
     micro: list[Event] = []
     macro: list[Event] = []
     pieces = [pause(rng)]
-    # The places of macro-expressions among the others.
+    # Positions of macro-expressions among the others.
     before = plan.others.integers(0, len(plan.wanted) + 1, len(plan.macros)) if plan.macros else np.zeros(0, int)
     strewn = [plan.macros[index] for index in np.argsort(before, kind="stable")]
     turns = sorted(before.tolist())
@@ -149,7 +149,7 @@ def _micro_event(
         seconds = published_seconds(plan.others, plan.durations)
     timing = plan.timing if plan.timing != MIXED else str(plan.others.choice(list(TIMINGS)))
     if timing == "stay" and not plan.neutral_s and len(plan.wanted) + len(plan.macros) > 1:
-        # What follows at once would tear the face back.
+        # An event that follows at once would make the face jump to rest.
         timing = "pulse"
     if timing == "slow":
         seconds *= plan.others.uniform(1.5, 2.5)
@@ -212,7 +212,7 @@ def _course(
 ) -> FloatArray:
     """Return the course of one action unit, 0 at rest and 1 at the apex, float32 `(length,)`."""
     if timing == "hold":
-        # The flanks keep their shape and share what is not held.
+        # The flanks keep their shape and divide the rest of the length.
         stretch = round(held * (length - 1))
         apex = int(np.clip(round(apex * (1 - held)), 1, max(1, length - stretch - 2)))
         hill = _rise_and_fall(max(FEWEST_FRAMES, length - stretch), apex, shape, lag)
@@ -231,7 +231,7 @@ def _course(
 
 
 def _after(event: Event, piece: FloatArray, quiet: FloatArray, last: bool) -> FloatArray:
-    """Return the frames after an event: quiet, or the apex's level that goes back before another event."""
+    """Return the frames after an event: quiet, or the apex's level, which falls to rest before another event."""
     if event.timing != "stay" or not len(quiet):
         return quiet
     level = np.ones(len(quiet), np.float32)

@@ -1,4 +1,4 @@
-"""What every synthetic face can do, whichever way it is made."""
+"""Interface of all synthetic faces."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FloatArray = NDArray[np.floating[Any]]
 
 # The action units that both kinds of face can move (FACS numbers).
 ACTION_UNITS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 24, 25, 26)
-# These have no left and right half: chin, lip tightening and jaw act on the whole mouth.
+# Units without sides: chin, lip tightening and jaw act on the whole mouth.
 MIDLINE_ACTION_UNITS = (17, 23, 24, 25, 26)
 # Motion is given in pixels of a frame this wide, about the width that most papers work at.
 REFERENCE_WIDTH = 128
@@ -30,10 +30,10 @@ class Light:
     Args:
         direction (`tuple` of three `float`): towards the light; x to the image's right, y down, z to the camera.
         key (`float`): strength of the key light, about 0.3 to 1.
-        ambient (`float`): strength of the light from everywhere, about 0.2 to 0.6.
+        ambient (`float`): strength of the ambient light, about 0.2 to 0.6.
         warmth (`float`): how much brighter (or, below 0, darker) red surfaces are than under white light: lips most,
             skin half as much, hair, eyes and clothes hardly.
-        shadow (`float`): share of the light that a cast shadow takes, 0 for none.
+        shadow (`float`): share of the light that a cast shadow removes, 0 for none.
         shadow_edge, shadow_width (`float`): where the shadow begins and how soft its edge is, in pixels of a
             128-pixel frame from its middle.
         shadow_angle (`float`): direction in which the shadow lies; radians, 0 to the image's right, clockwise.
@@ -49,7 +49,7 @@ class Light:
     shadow_angle: float = 0.0
 
     def share(self, x: FloatArray, y: FloatArray) -> FloatArray:
-        """Return how much of the light reaches places of the frame, in pixels of a 128-pixel frame from its middle."""
+        """Return the share of light at positions of the frame, in pixels of a 128-pixel frame from its middle."""
         across = x * np.float32(np.cos(self.shadow_angle)) + y * np.float32(np.sin(self.shadow_angle))
         ramp = np.clip((across - np.float32(self.shadow_edge)) / np.float32(self.shadow_width) + np.float32(0.5), 0, 1)
         return 1 - np.float32(self.shadow) * ramp * ramp * (3 - 2 * ramp)
@@ -57,12 +57,12 @@ class Light:
 
 @dataclass(frozen=True)
 class FaceState:
-    """Everything that moves: one instant of one face.
+    """State of one face at one instant.
 
     Args:
         action_units (`Mapping` from `(code, side)` to `float`): largest skin motion that the action unit causes, in
             pixels of a frame 128 pixels wide. `side` is `"L"` or `"R"`, the subject's own; an action unit of the
-            midline may be given on either or both sides and the larger value counts.
+            midline may be given on either or both sides; the larger value is used.
         blink (`float`): 0 open, 1 closed.
         gaze_xy (`tuple` of two `float`): pupil offset, 1 is as far as the eye turns; x to the image's right, y down.
         yaw, pitch, roll (`float`): head rotation in degrees; positive yaw turns to the image's right, positive pitch
@@ -104,7 +104,7 @@ class Face(ABC):
         """Return the luminance of one frame before any camera.
 
         Args:
-            state (`FaceState`): what the face does.
+            state (`FaceState`): state of the face.
             backdrop (`np.ndarray` of shape `(height, width)`, *optional*): luminance behind the head, float32; the
                 identity's own wall when omitted.
 
@@ -131,8 +131,8 @@ class Face(ABC):
 
         Returns:
             `np.ndarray` of shape `(height, width, 2)`, float32: displacement (x, y) in pixels at each pixel of the
-            first image; 0 on the background. Eyeballs, teeth and occluders have no motion of their own: they carry
-            that of the head or of the skin around them.
+            first image; 0 on the background. Eyeballs, teeth and occluders have the motion of the head or of the skin
+            around them.
         """
 
     @property
@@ -142,10 +142,10 @@ class Face(ABC):
 
 
 class FaceFamily(ABC):
-    """A way to make faces: a seed in, an identity out."""
+    """Makes an identity from a seed."""
 
     name: str
-    # How far its heads may turn from the front, in degrees.
+    # Largest turn of its heads from the front, in degrees.
     largest_yaw: float
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""From a face and its script to frames and ground truth."""
+"""Frames and ground truth from a face and its script."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .variations import Variations, switches_of
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """What really happened in one recording.
+    """Ground truth of one recording.
 
     Args:
         events (`tuple` of `Event`): the micro-expressions.
@@ -94,7 +94,7 @@ class RenderedClip:
 
     Args:
         frames (`np.ndarray` of shape `(num_frames, height, width)`): gray, uint8.
-        truth (`GroundTruth`): what happened.
+        truth (`GroundTruth`): their ground truth.
     """
 
     frames: UInt8Array
@@ -102,7 +102,7 @@ class RenderedClip:
 
 
 def film(face: Face, performance: Performance) -> Iterator[UInt8Array]:
-    """Yield the frames of a recording, uint8 of shape `(height, width)`, as the camera delivers them before JPEG."""
+    """Yield the frames of a recording, uint8 of shape `(height, width)`, after the camera and before JPEG."""
     frames = _exposed(face, performance)
     return frames if performance.codec is None else transcoded(frames, performance.codec, performance.fps)
 
@@ -116,7 +116,7 @@ def _exposed(face: Face, performance: Performance) -> Iterator[UInt8Array]:
 
 
 def measure(face: Face, performance: Performance) -> GroundTruth:
-    """Return the truth about a recording; no frame is rendered."""
+    """Return the ground truth of a recording without rendering frames."""
     states = [performance.state(frame) for frame in range(performance.num_frames)]
     flow = [face.flow(states[event.onset], states[event.apex]) for event in performance.events]
     return GroundTruth(
@@ -151,7 +151,7 @@ def check_recording(
     timing: str = "pulse",
     durations: str | None = None,
 ) -> None:
-    """Refuse settings that no recording can be rendered with.
+    """Refuse settings outside their ranges.
 
     Args:
         size_hw (`tuple` of two `int`): height and width of the frames, 32 to 4096 pixels.
@@ -205,12 +205,12 @@ def render_clip(
     variations: Variations | None = None,
     family: FaceFamily | None = None,
 ) -> RenderedClip:
-    """Render one clip of anybody, for demonstrations and tests; nothing is written.
+    """Render one clip in memory, for demonstrations and tests.
 
     Args:
-        subject_seed (`int`): chooses the identity. Corpora draw theirs from 32-bit numbers, so a small number is a
-            subject that no corpus holds.
-        emotion (`str`, *optional*): whose prototypes the action units are drawn from; see `prototypes.PROTOTYPES`.
+        subject_seed (`int`): chooses the identity. Corpora draw 32-bit seeds, so a small number is a subject of no
+            corpus.
+        emotion (`str`, *optional*): emotion from whose prototypes action units are drawn; see `prototypes.PROTOTYPES`.
         action_units (`str`, *optional*): the combination itself, e.g. `"6+12"` or `"L14"`.
         seed (`int`, *optional*, defaults to 0): draws motion, pose, light and noise.
         size (`int`, *optional*, defaults to 128): height and width in pixels.

@@ -1,4 +1,4 @@
-"""What faces do beside their events: wander, talk, blink, look about, swallow."""
+"""Motion beside the events: wandering, speech, blinks, gaze, swallowing."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def blinks(rng: np.random.Generator, time: FloatArray, per_second: float) -> Flo
 
 
 def gaze(rng: np.random.Generator, time: FloatArray, per_second: float) -> FloatArray:
-    """Return gaze: a place to look at, left by jumps of about 30 ms."""
+    """Return gaze: fixations with jumps of about 30 ms between them."""
     seconds = len(time) * (time[1] - time[0])
     gaze = np.repeat(rng.normal(0, 0.15, (1, 2)), len(time), axis=0)
     jumps = [
         (rng.uniform(0, seconds), np.clip(rng.normal(0, 0.4, 2), -1, 1))
         for _ in range(rng.poisson(per_second * seconds))
     ]
-    # In time order: each holds until the next one.
+    # In time order, because each fixation ends at the next one.
     for start, place in sorted(jumps, key=itemgetter(0)):
         jump = np.clip((time - start) / 0.03, 0, 1)[:, None]
         gaze = gaze * (1 - jump) + jump * place

@@ -1,4 +1,4 @@
-"""What a face does during one recording: events of a few action units, and everything that disturbs them."""
+"""Motion of a face during one recording: events of a few action units, and disturbances."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ __all__ = [
     "plan_performance",
 ]
 
-# No head turns further from the front, in degrees, whatever is drawn; our choice.
+# Largest turn of a head from the front, in degrees; our choice.
 LARGEST_YAW = 15.0
 
 
 @dataclass(frozen=True)
 class Difficulty:
-    """Size of the motion and of all that hides it; lengths in pixels of a 128-pixel frame, angles in degrees.
+    """Size of motion and disturbances; lengths in pixels of a 128-pixel frame, angles in degrees.
 
     Args:
         motion (`tuple` of two `float`): smallest and largest peak motion of an event's strongest action unit.
@@ -40,13 +40,13 @@ class Difficulty:
             `LARGEST_YAW`.
         size (`float`): largest relative change of the head's size.
         turn, drift (`float`): head rotation and translation within about a second.
-        flicker (`float`): relative amplitude of the lamp's beat.
+        flicker (`float`): relative amplitude of the lamp's flicker.
         exposure (`float`): largest relative change of brightness between recordings.
         noise (`float`): standard deviation of the sensor, full scale 1.
         blur (`float`): largest standard deviation of the lens blur.
         jpeg (`tuple` of two `int`): lowest and highest JPEG quality.
         blink, gaze (`float`): blinks and gaze shifts per second.
-        twitch (`float`): largest motion of an action unit that means nothing; 0 for none.
+        twitch (`float`): largest motion of an action unit without an event; 0 for none.
         light (`float`): spread of the light's direction between recordings.
     """
 
@@ -70,15 +70,15 @@ class Difficulty:
 
 
 # Our choice. `mild` is for demonstrations, `medium` is what the tables of docs/results.md use: set so that the classic
-# baseline, onset-apex flow with logistic regression, reaches a UF1 near 0.70, about where honest figures on CASME II
-# lie.
+# baseline, onset-apex flow with logistic regression, reaches a UF1 near 0.70, about that of subject-independent
+# figures on CASME II.
 DIFFICULTIES = {
     "mild": Difficulty((1.2, 3.0), 3, 2, 2, 2, 0.02, 0.5, 0.4, 0.004, 0.1, 0.006, 0.3, (95, 95), 0.15, 0.3, 0.0, 0.1),
     "medium": Difficulty(
         (0.6, 1.8), 12, 7, 5, 5, 0.05, 1.7, 1.4, 0.012, 0.25, 0.018, 0.8, (70, 92), 0.4, 0.9, 0.45, 0.3
     ),
     "hard": Difficulty((0.5, 1.5), 15, 8, 6, 6, 0.06, 2.0, 1.6, 0.015, 0.3, 0.02, 0.9, (60, 90), 0.5, 1.0, 0.5, 0.35),
-    # `medium` with every switch of [`Variations`] thrown.
+    # `medium` with every switch of [`Variations`] on.
     WILD: Difficulty((0.6, 1.8), 12, 7, 5, 5, 0.05, 1.7, 1.4, 0.012, 0.25, 0.018, 0.8, (70, 92), 0.4, 0.9, 0.45, 0.3),
 }
 
@@ -102,9 +102,9 @@ def plan_performance(
     """Write the script of one recording.
 
     Args:
-        seed (`tuple` of `int`): everything is drawn from it.
+        seed (`tuple` of `int`): seed of all draws.
         wanted (`list` of `(emotion, combination)`): the micro-expressions in order; a combination of `None` is drawn
-            from the emotion's prototypes. None at all is a recording in which nothing happens.
+            from the emotion's prototypes. An empty list is a recording without events.
         fps (`float`): frames per second, unless `variations` draws them.
         difficulty (`str`): a key of `DIFFICULTIES`.
         duration_s (`tuple` of two `float`): shortest and longest event in seconds.
@@ -113,9 +113,9 @@ def plan_performance(
         speech (`bool`, *optional*, defaults to `False`): the mouth opens and shuts as in talk all the time.
         timing (`str`, *optional*, defaults to `"pulse"`): course of the events, a key of `TIMINGS`, or `"mixed"`.
         durations (`str`, *optional*): a key of `PUBLISHED_DURATIONS`, whose durations replace `duration_s`.
-        macros (`tuple` of `str`, *optional*): emotions of macro-expressions that are strewn in.
-        variations (`Variations`, *optional*): switches that are thrown; none by default.
-        largest_yaw (`float`, *optional*, defaults to 15.0): how far the variation `head_turns` may turn the head.
+        macros (`tuple` of `str`, *optional*): emotions of additional macro-expressions.
+        variations (`Variations`, *optional*): switches that are on; none by default.
+        largest_yaw (`float`, *optional*, defaults to 15.0): largest yaw of the variation `head_turns`, in degrees.
         light (`Light`, *optional*): mean lighting of the subject.
 
     Returns:
@@ -149,7 +149,7 @@ def plan_performance(
     )
     pose[:, 5] += 1
     pose[:, 0] = _turn_back(pose[:, 0])
-    # A lamp on 50 Hz mains beats at 100 Hz; the camera sees it through its own frame rate.
+    # A lamp on 50 Hz mains flickers at 100 Hz, which the frame rate aliases.
     flicker = level.flicker * np.sin(2 * np.pi * (100.3 * time + rng.random()))
     gain = (1 + level.exposure * rng.uniform(-1, 1)) * (1 + flicker)
     light = light or Light()
@@ -173,13 +173,13 @@ def plan_performance(
 
 
 def _turn_back(yaw: FloatArray) -> FloatArray:
-    """Return the yaw, turned to the front as a whole by as much as it goes beyond `LARGEST_YAW`."""
+    """Return the yaw, shifted as a whole to the front by its excess over `LARGEST_YAW`."""
     beyond = yaw[np.argmax(np.abs(yaw))]
     return yaw - np.sign(beyond) * max(abs(beyond) - LARGEST_YAW, 0.0)
 
 
 def _add_twitches(rng: np.random.Generator, curves: FloatArray, fps: float, largest: float) -> None:
-    """Add small one-unit motions that no event accounts for, about two a second, in place."""
+    """Add small one-unit motions without events, about two a second, in place."""
     for _ in range(rng.poisson(2 * len(curves) / fps)):
         column, centre = int(rng.integers(curves.shape[1])), rng.uniform(0, len(curves))
         width = rng.uniform(0.05, 0.2) * fps

@@ -1,4 +1,4 @@
-"""Shapes and noise that both kinds of face are painted with."""
+"""Shapes and noise for painting both kinds of face."""
 
 from __future__ import annotations
 

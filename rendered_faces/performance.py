@@ -10,7 +10,7 @@ from .events import CURVE_KEYS, Event
 from .faces import FaceState, FloatArray, Light
 from .scenes import Scene
 
-# Less than this many reference pixels of an action unit is no motion: the flanks of twitches never quite end.
+# Less motion of an action unit, in reference pixels, counts as none, because the flanks of twitches do not end at 0.
 LEAST_MOTION = 1e-3
 
 
@@ -28,16 +28,16 @@ class Performance:
         blink (`np.ndarray` of shape `(num_frames,)`): 0 open, 1 closed.
         gaze (`np.ndarray` of shape `(num_frames, 2)`): pupil offset, see `FaceState`.
         gain (`np.ndarray` of shape `(num_frames,)`): brightness, 1 is neutral.
-        noise, blur (`float`): of the camera; see `Difficulty`.
-        jpeg_quality (`int`): of the file.
+        noise, blur (`float`): noise and blur of the camera; see `Difficulty`.
+        jpeg_quality (`int`): JPEG quality of the files.
         light (`Light`): the lighting.
-        seed (`tuple` of `int`): what the sensor noise is drawn from.
+        seed (`tuple` of `int`): seed of the sensor noise.
         lights (`tuple` of `Light`): the lighting of each frame where it changes, empty where it does not.
-        nearness (`float`): of the camera; see `FaceState`.
-        scene (`Scene`, *optional*): what is behind the head; the identity's wall when omitted.
+        nearness (`float`): nearness of the camera; see `FaceState`.
+        scene (`Scene`, *optional*): background; the identity's wall when omitted.
         bands (`tuple` of `np.ndarray` of shape `(num_frames, 3)`): bars across the frame: amplitude, cycles in its
             height, phase in cycles.
-        row_noise (`float`): standard deviation of noise that whole rows share.
+        row_noise (`float`): standard deviation of noise per row.
         codec (`tuple` of `str` and `int`, *optional*): `"h264"` and its rate factor, or `"mjpeg"` and its quantiser.
     """
 

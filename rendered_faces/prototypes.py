@@ -1,4 +1,4 @@
-"""Which action units an emotion shows, and how rarely the same ones mean something else."""
+"""Action units of each emotion, with the ambiguities of the corpora."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .faces import ACTION_UNITS, MIDLINE_ACTION_UNITS
 
 # Combinations per emotion with their weights. The combinations are those of the FACS investigator's guide as the
 # coding sheets of CASME II and SAMM use them; the weights are our choice. Emotions share units and, on purpose, some
-# whole combinations (4+7, 14, 15+17, 17+24, 20, 23): the field's corpora do too, so that no classifier can be perfect.
+# whole combinations (4+7, 14, 15+17, 17+24, 20, 23): as in the field's corpora, so that no classifier can be perfect.
 PROTOTYPES: dict[str, tuple[tuple[float, str], ...]] = {
     "happiness": ((4, "12"), (4, "6+12"), (1, "6+7+12"), (1, "12+25"), (1, "L12"), (1, "R12")),
     "surprise": ((4, "1+2"), (3, "1+2+5"), (2, "1+2+25"), (1, "1+2+5+26"), (1, "5+25"), (1, "2")),
@@ -32,7 +32,7 @@ MIXES: dict[str, dict[str, float]] = {
     },
     "5class": {"happiness": 1, "disgust": 1, "repression": 1, "surprise": 1, "others": 1},
     "9class": dict.fromkeys(PROTOTYPES, 1),
-    # The corpora's own figures (sheets of CASME II and SAMM).
+    # Frequencies in the sheets of CASME II and SAMM.
     "casme2": {"others": 99, "disgust": 63, "happiness": 32, "repression": 27, "surprise": 25},
     "samm": {
         "anger": 57, "happiness": 26, "others": 26, "surprise": 15,
@@ -53,7 +53,7 @@ def parse_combination(text: str) -> list[tuple[int, str]]:
         `list` of `(code, side)`: side is `""` for both.
 
     Raises:
-        ValueError: a part cannot be read, or is no action unit that the faces have.
+        ValueError: a part cannot be read, or is not in `ACTION_UNITS`.
     """
     units = []
     for part in text.split("+"):
@@ -87,7 +87,7 @@ def deal_emotions(rng: np.random.Generator, num_clips: int, mix: str) -> list[st
 
     Args:
         rng (`np.random.Generator`): draws the order.
-        num_clips (`int`): how many.
+        num_clips (`int`): number of clips.
         mix (`str`): a key of `MIXES`.
 
     Returns:
@@ -96,6 +96,6 @@ def deal_emotions(rng: np.random.Generator, num_clips: int, mix: str) -> list[st
     shares = np.array(list(MIXES[mix].values()), float)
     exact = num_clips * shares / shares.sum()
     counts = np.floor(exact).astype(int)
-    # The largest remainders get the clips that rounding left over.
+    # Clips left over by rounding go to the largest remainders.
     counts[np.argsort(counts - exact, kind="stable")[: num_clips - counts.sum()]] += 1
     return [str(emotion) for emotion in rng.permutation(np.repeat(list(MIXES[mix]), counts))]

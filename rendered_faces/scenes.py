@@ -1,4 +1,4 @@
-"""What is behind the head: a room instead of a wall, seen by a camera that may sway, and somebody who walks by."""
+"""Background of the head: a room instead of a wall, a swaying camera, and a passer-by."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Scene:
     """A background in numbers.
 
     Args:
-        room (`int`, *optional*): what the room is drawn from; the identity's own wall when omitted.
-        motion (`int`, *optional*): what the motion is drawn from; nothing moves when omitted.
+        room (`int`, *optional*): seed of the room; the identity's wall when omitted.
+        motion (`int`, *optional*): seed of the motion; none when omitted.
         fps (`float`): frames per second.
     """
 
@@ -29,10 +29,10 @@ class Scene:
 
 
 class Backdrop:
-    """A scene in frames of one size.
+    """Renders a scene at one size.
 
     Args:
-        scene (`Scene`): what to show.
+        scene (`Scene`): the scene.
         wall (`np.ndarray` of shape `(height, width)`): the identity's own wall.
     """
 
@@ -40,7 +40,7 @@ class Backdrop:
         self.scene = scene
         height, width = wall.shape
         self.margin = round(MARGIN * min(height, width))
-        # Only a room has something to show beyond the frame.
+        # Only a room extends beyond the frame.
         padded = np.pad(wall, self.margin, mode="edge")
         self.canvas = padded if scene.room is None else _draw_room(np.random.default_rng(scene.room), padded)
         rng = np.random.default_rng(scene.motion)
@@ -67,7 +67,7 @@ class Backdrop:
         lower = part[1:, :-1] + (part[1:, 1:] - part[1:, :-1]) * x
         picture = upper + (lower - upper) * y
         if self.walks:
-            # To and fro: a dark or bright upright shape with a head.
+            # The passer-by: a dark or bright upright shape with a head, to and fro.
             place = 0.7 * np.sin(self.start + self.speed * time * 2)
             body = step_at(self.breadth - np.abs(self._columns - place), 0.03) * step_at(self._rows + 0.15, 0.05)
             cover = np.maximum(body, bump(self._columns, self._rows, place, -0.25, 0.09, 0.12) > 0.4)

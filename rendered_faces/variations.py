@@ -1,4 +1,4 @@
-"""What recordings of difficulty `wild` vary in, each a switch of its own."""
+"""Variations of recordings of difficulty `wild`, each with a switch."""
 
 from __future__ import annotations
 
@@ -13,25 +13,27 @@ from .errors import RenderingOptionError
 
 @dataclass(frozen=True)
 class Variations:
-    """Switches of the renderer; each changes what it names and nothing else, because it draws from its own seed.
+    """Switches of the renderer; each changes only what it names, because it draws from a separate seed.
 
-    All ranges are our choice. Lengths are pixels of a 128-pixel frame. What a kind of face cannot do well it leaves
-    out: the built-in faces have no long hair, are never bald, have no `focal_length`, and turn by 15 degrees at most.
+    All ranges are our choice. Lengths are pixels of a 128-pixel frame. A kind of face ignores switches that it does
+    not support: the built-in faces have no long hair, are never bald, have no `focal_length`, and turn by 15 degrees
+    at most.
 
     Args:
         hair (`bool`): length, tone, volume, hairline and fringe; bald heads and long hair beside the neck.
         beard (`bool`): stubble, moustache, beard.
         glasses (`bool`): rims of every weight, shaded lenses, for half of the people.
-        brows (`bool`): from hardly there to heavy.
+        brows (`bool`): from faint to heavy.
         skin (`bool`): tone, pores, blotches, freckles, wrinkles, shine.
         make_up (`bool`): lips, lids and cheeks, for half of the people.
         clothes (`bool`): collars and shirts of every tone, plain or striped.
         background (`bool`): shelves, posters, windows and lamps instead of a wall.
-        moving_background (`bool`): the camera sways before it and something walks by.
-        coloured_light (`bool`): a light whose colour changes: gray values of skin, lips and hair change apart.
+        moving_background (`bool`): the camera sways and somebody walks by.
+        coloured_light (`bool`): a light whose colour changes, so that gray values of skin, lips and hair change
+            differently.
         moving_light (`bool`): direction and strength of the key light wander.
         shadow (`bool`): a soft or hard shadow over half of the face, which may move.
-        mains_flicker (`bool`): a lamp on 50 or 60 Hz, seen through the frame rate; with a rolling shutter as bands.
+        mains_flicker (`bool`): a lamp on 50 or 60 Hz, aliased by the frame rate; with a rolling shutter as bands.
         rolling_noise (`bool`): noise of whole rows, and bars that roll over the picture.
         gain_steps (`bool`): the camera changes its gain in steps of 4 to 30 %.
         compression (`bool`): H.264 or MJPEG at a quality from good to poor, before the files are written.
@@ -97,18 +99,18 @@ class Variations:
 
 
 VARIATION_NAMES = tuple(field.name for field in fields(Variations))
-# How far heads may turn from the front, in degrees: the built-in relief has no sides, faces of a model have.
+# Largest turn of heads from the front, in degrees: the built-in relief has no sides, a model's mesh has.
 BUILT_IN_YAW, MORPHABLE_YAW = 15.0, 30.0
-# The difficulty that throws every switch.
+# The difficulty with every switch on.
 WILD = "wild"
 NONE, ALL = Variations(), Variations.only(VARIATION_NAMES)
 
 
 def switch_rng(name: str, seed: tuple[int, ...]) -> np.random.Generator:
-    """Return the generator that a switch draws from: no other draw moves when the switch is thrown."""
+    """Return the generator of a switch, so that no other draw changes when the switch is on."""
     return np.random.default_rng([crc32(name.encode()), *seed])
 
 
 def switches_of(difficulty: str) -> Variations:
-    """Return the switches that a difficulty throws: all of them for `"wild"`, none for the others."""
+    """Return the switches of a difficulty: all of them for `"wild"`, none for the others."""
     return ALL if difficulty == WILD else NONE

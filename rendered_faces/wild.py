@@ -1,7 +1,7 @@
-"""Throwing the switches of [`Variations`] that concern script, scene and camera; those of the face are in its paint.
+"""The switches of [`Variations`] for script, scene and camera; those of the face are in its paint.
 
-Every switch draws from its own seed and changes its own fields of a [`Performance`]: the truth about the skin is moved
-by head turns, focal length, movement size, gaze, blinks, speech and swallowing alone.
+Every switch draws from a separate seed and changes its own fields of a [`Performance`]. The ground truth depends only
+on head turns, focal length, movement size, gaze, blinks, speech and swallowing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .performance import Performance
 from .scenes import Scene
 from .variations import Variations, switch_rng
 
-# Frames per second that cameras of the field and of everyday life have.
+# Frames per second of cameras in research and everyday use.
 FRAME_RATES = (24.0, 25.0, 30.0, 50.0, 60.0, 90.0, 100.0, 120.0, 200.0, 240.0)
 # Distance of the camera in widths of a head; a head is about 126 pixels of a 128-pixel frame wide.
 DISTANCES, HEAD_WIDTH = (3.0, 20.0), 126.0
@@ -31,7 +31,7 @@ def drawn_frame_rate(variations: Variations, seed: tuple[int, ...], fps: float) 
 
 
 def vary(performance: Performance, variations: Variations, largest_yaw: float) -> Performance:
-    """Return a recording with the switches thrown; `largest_yaw` (degrees) is how far the face may turn."""
+    """Return a recording with the switches applied; `largest_yaw` (degrees) is the largest turn of the face."""
     time = np.arange(performance.num_frames) / performance.fps
     moved = _vary_motion(performance, variations, time, largest_yaw)
     return _vary_camera(_vary_light(moved, variations, time), variations, time)
@@ -46,7 +46,7 @@ def _vary_motion(
         rng = switch_rng("speech", seed)
         spoken = np.zeros_like(curves)
         add_speech(rng, spoken, fps)
-        # Talk comes and goes within tenths of a second.
+        # Speech starts and stops within tenths of a second.
         loud = np.clip(2 * wander(rng, time) + rng.uniform(-0.5, 1.0), 0, 1)
         curves += (loud[:, None] * spoken).astype(np.float32)
     if variations.swallowing:
@@ -137,10 +137,10 @@ def _vary_camera(performance: Performance, variations: Variations, time: FloatAr
 def _mains(
     rng: np.random.Generator, gain: FloatArray, bands: list[FloatArray], time: FloatArray, fps: float
 ) -> tuple[FloatArray, list[FloatArray]]:
-    """Return gain and bands under a lamp that beats at twice the frequency of the mains."""
+    """Return gain and bands under a lamp that flickers at twice the frequency of the mains."""
     beat = 2 * float(rng.choice([50.0, 60.0])) * (1 + rng.uniform(-1e-3, 1e-3))
     exposure = float(rng.uniform(min(0.001, 0.5 / fps), 1 / fps))
-    # An exposure over a whole beat sees nothing of it.
+    # An exposure over a whole period averages the flicker out.
     amplitude = rng.uniform(0.02, 0.15) * abs(float(np.sinc(beat * exposure)))
     phase = beat * time + rng.random()
     readout = float(rng.uniform(0.3, 1.0) / fps)

@@ -1,1 +1,1 @@
-"""Faces of a morphable model (ICT-FaceKit) that the user brings."""
+"""Faces of a morphable model (ICT-FaceKit) on the user's disk."""

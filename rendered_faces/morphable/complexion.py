@@ -1,4 +1,4 @@
-"""The painted part of a morphable model's identity in numbers."""
+"""Parameters of the painted part of a morphable model's identity."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Complexion:
     background: float
     background_slope: float
     glasses: float
-    # What only the variations draw.
+    # Drawn by the variations only.
     rim: float = 0.07
     lens: float = 0.0
     beard: float = 0.0
@@ -87,21 +87,21 @@ class Complexion:
         return np.asarray(astuple(self), np.float32)
 
     def varied(self, variations: Variations, seed: int) -> Complexion:
-        """Return the same look but for what the switches draw anew."""
-        look = self
+        """Return the same complexion with the numbers of the switches redrawn."""
+        complexion = self
         for name in variations.chosen():
             if name in _LOOKS:
-                look = replace(look, **_LOOKS[name](switch_rng(name, (seed,)), look))
-        return look
+                complexion = replace(complexion, **_LOOKS[name](switch_rng(name, (seed,)), complexion))
+        return complexion
 
 
-def _hair(rng: np.random.Generator, look: Complexion) -> dict[str, float]:
+def _hair(rng: np.random.Generator, complexion: Complexion) -> dict[str, float]:
     bald, long = rng.random() < 0.12, rng.random() < 0.45
     return {
         # Hair is rarely brighter than skin.
-        "hair_tone": rng.uniform(0.02, 1.1 * look.skin_tone),
+        "hair_tone": rng.uniform(0.02, 1.1 * complexion.skin_tone),
         "hair_volume": 0.0 if bald else rng.uniform(0.1, 1.8),
-        # A bald head has its hairline above the frame.
+        # The hairline of a bald head is above the frame.
         "hairline": 16.0 if bald else rng.uniform(8.4, 12.0),
         "fringe": 0.0 if bald else max(0.0, rng.uniform(-2.5, 4.5)),
         "parting": rng.uniform(-5.0, 5.0),
@@ -109,7 +109,7 @@ def _hair(rng: np.random.Generator, look: Complexion) -> dict[str, float]:
     }
 
 
-def _beard(rng: np.random.Generator, look: Complexion) -> dict[str, float]:
+def _beard(rng: np.random.Generator, complexion: Complexion) -> dict[str, float]:
     kind = rng.random()
     return {
         "stubble": rng.uniform(0.1, 0.5) if kind < 0.6 else 0.0,
@@ -118,7 +118,7 @@ def _beard(rng: np.random.Generator, look: Complexion) -> dict[str, float]:
     }
 
 
-def _glasses(rng: np.random.Generator, look: Complexion) -> dict[str, float]:
+def _glasses(rng: np.random.Generator, complexion: Complexion) -> dict[str, float]:
     tinted = rng.random() < 0.25
     return {
         "glasses": float(rng.random() < 0.5),
@@ -127,7 +127,7 @@ def _glasses(rng: np.random.Generator, look: Complexion) -> dict[str, float]:
     }
 
 
-def _brows(rng: np.random.Generator, look: Complexion) -> dict[str, float]:
+def _brows(rng: np.random.Generator, complexion: Complexion) -> dict[str, float]:
     return {
         "brow_thickness": rng.uniform(0.15, 0.85),
         "brow_density": rng.uniform(0.05, 1.0),
@@ -135,9 +135,9 @@ def _brows(rng: np.random.Generator, look: Complexion) -> dict[str, float]:
     }
 
 
-def _skin(rng: np.random.Generator, look: Complexion) -> dict[str, float]:
+def _skin(rng: np.random.Generator, complexion: Complexion) -> dict[str, float]:
     return {
-        "skin_tone": rng.uniform(max(0.1, 0.9 * look.hair_tone), 0.64),
+        "skin_tone": rng.uniform(max(0.1, 0.9 * complexion.hair_tone), 0.64),
         "mottle": rng.uniform(0.01, 0.08),
         "freckles": max(0.0, rng.uniform(-0.5, 0.6)),
         "moles": float(rng.integers(0, 12)),
@@ -147,17 +147,17 @@ def _skin(rng: np.random.Generator, look: Complexion) -> dict[str, float]:
     }
 
 
-def _make_up(rng: np.random.Generator, look: Complexion) -> dict[str, float]:
+def _make_up(rng: np.random.Generator, complexion: Complexion) -> dict[str, float]:
     worn = float(rng.random() < 0.5)
     return {
-        "lip_contrast": rng.uniform(-0.2, 0.7) if worn else look.lip_contrast,
-        "eye_shadow": rng.uniform(0.1, 0.6) if worn else look.eye_shadow,
+        "lip_contrast": rng.uniform(-0.2, 0.7) if worn else complexion.lip_contrast,
+        "eye_shadow": rng.uniform(0.1, 0.6) if worn else complexion.eye_shadow,
         "liner": worn * rng.uniform(0.0, 0.9),
         "blush": worn * rng.uniform(0.0, 0.18),
     }
 
 
-def _clothes(rng: np.random.Generator, look: Complexion) -> dict[str, float]:
+def _clothes(rng: np.random.Generator, complexion: Complexion) -> dict[str, float]:
     return {
         "collar": rng.uniform(8.4, 11.5),
         "shirt_tone": rng.uniform(0.02, 0.85),

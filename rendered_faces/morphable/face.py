@@ -1,4 +1,4 @@
-"""A face from a morphable model: its mesh, painted and rasterised."""
+"""A face of a morphable model: its mesh, painted and rasterised."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ ACTION_UNIT_SHAPES: dict[int, dict[str, float]] = {
     25: {"mouthLowerDown_L": 1, "mouthLowerDown_R": 1, "mouthUpperUp_L": 0.3, "mouthUpperUp_R": 0.3},
     26: {"jawOpen": 1},
 }
-# A tone for the parts without paint of their own: mouth socket, eye sockets, gums and tongue, teeth.
+# Tones of parts without a texture: mouth socket, eye sockets, gums and tongue, teeth.
 PLAIN_PARTS = ((slice(11248, 13294), 0.1), (slice(13294, 14062), 0.2), (slice(14062, 17039), 0.2), (TEETH, 0.45))
-# How much of an identity weight's standard deviation is used: 1 is the model's own population.
+# Factor on the standard deviation of identity weights: 1 is the model's population.
 IDENTITY_SPREAD = 0.9
-# At 1 the lids of some identities stay apart by a sliver.
+# Above 1, because at 1 the lids of some identities do not shut completely.
 SHUT_BLINK = 1.12
-# The eye turns this far when the gaze is 1.
+# Rotation of the eye at a gaze of 1.
 GAZE_DEGREES = 18.0
 
 
@@ -82,7 +82,7 @@ class MorphableFace(Face):
         mesh (`DrawnMesh`): the part of it that is drawn.
         seed (`int`): chooses the identity.
         image_size_hw (`tuple` of two `int`): height and width of the images in pixels.
-        variations (`Variations`, *optional*): those of the face are drawn anew; none by default.
+        variations (`Variations`, *optional*): those of the face are redrawn; none by default.
     """
 
     landmark_names = tuple(f"multi_pie_{index}" for index in range(68))
@@ -99,7 +99,7 @@ class MorphableFace(Face):
         self.model, self.mesh = model, mesh
         rng = np.random.default_rng([0x1D3, seed])
         self.weights = IDENTITY_SPREAD * np.clip(rng.standard_normal(len(model.identity)), -2, 2).astype(np.float32)
-        self.look = Complexion.draw(rng).varied(variations, seed)
+        self.complexion = Complexion.draw(rng).varied(variations, seed)
         self.units_to_pixels = PIXELS_PER_UNIT * self.pixel_scale
         generic = model.vertices * DOWN
         shape = model.vertices + np.tensordot(self.weights, model.identity.astype(np.float32), axes=1)
@@ -116,7 +116,7 @@ class MorphableFace(Face):
     @property
     def identity(self) -> FloatArray:
         """Identity weights of the model, then the painted part, float32 `(num_parameters,)`."""
-        return np.concatenate((self.weights, self.look.vector()))
+        return np.concatenate((self.weights, self.complexion.vector()))
 
     def render(self, state: FaceState, backdrop: FloatArray | None = None) -> FloatArray:
         """Return the luminance of one frame, float32 `(height, width)` in [0, 1]; see `Face.render`."""
@@ -160,7 +160,8 @@ class MorphableFace(Face):
     def flow(self, start: FaceState, end: FaceState) -> FloatArray:
         """Return the true motion of the skin in pixels, float32 `(height, width, 2)`.
 
-        Lids follow the gaze of both states; the eyeballs keep that of `start`, for their turn is no motion of skin.
+        Lids follow the gaze of both states; the eyeballs keep that of `start`, because their rotation is no motion of
+        skin.
         """
         pixels, depth = self._project(self._posed(start), start)
         height, width = self.image_size_hw
@@ -173,23 +174,23 @@ class MorphableFace(Face):
     def _with_hair(self, shape: FloatArray, generic: FloatArray) -> FloatArray:
         """Return the mesh with the scalp pushed outwards where hair grows."""
         normals = raster.vertex_normals(shape, self.mesh.triangles)
-        cover = hair_cover(self.look, generic[:, 0], generic[:, 1])
-        # The back of the head hides behind the face on the front view: above the neck, all of it has hair.
+        cover = hair_cover(self.complexion, generic[:, 0], generic[:, 1])
+        # The back of the head, above the neck, has hair everywhere, because the front view does not show it.
         cover = np.where((generic[:, 2] < 0) & (generic[:, 1] < 2), 1, cover)
         cover[self.mesh.kept(ALL_SKIN).stop :] = 0
-        return (shape + self.look.hair_volume * cover[:, None] * normals).astype(np.float32)
+        return (shape + self.complexion.hair_volume * cover[:, None] * normals).astype(np.float32)
 
     def _paint(self, generic: FloatArray, seed: int) -> None:
         """Make the texture atlas: skin above, below it one eye and a patch of each plain tone."""
         texels_per_unit = self.units_to_pixels
         x, y = texture_grid(texels_per_unit)
         places = generic[self.model.landmarks, :2]
-        skin = paint_skin(self.look, places, x, y, seed)
+        skin = paint_skin(self.complexion, places, x, y, seed)
         self.furrows = {key: _Window.around(line) for key, line in furrows(places, x, y).items()}
         eye_size = max(16, round(4 * texels_per_unit))
         below = np.zeros((eye_size + 4, skin.shape[1]), np.float32)
         _, radius = ball(generic[EYEBALLS[0]])
-        below[2 : 2 + eye_size, 2 : 2 + eye_size] = paint_eye(self.look, radius, eye_size)
+        below[2 : 2 + eye_size, 2 : 2 + eye_size] = paint_eye(self.complexion, radius, eye_size)
         self.texture = np.concatenate((skin, below))
         skin_rows = skin.shape[0]
         uv = np.stack(((generic[:, 0] - LEFT), (generic[:, 1] - TOP)), axis=1) * texels_per_unit
@@ -203,16 +204,18 @@ class MorphableFace(Face):
             uv[part] = (column, skin_rows + 2)
         self.uv = uv[self.mesh.vertices].astype(np.float32)
         height, width = self.image_size_hw
-        slope = np.linspace(-0.5, 0.5, width, dtype=np.float32) * self.look.background_slope
-        self._wall = np.tile(self.look.background + slope, (height, 1)).astype(np.float32)
-        self._long_hair = paint_long_hair(self.look, seed, texels_per_unit) if self.look.long_hair else None
+        slope = np.linspace(-0.5, 0.5, width, dtype=np.float32) * self.complexion.background_slope
+        self._wall = np.tile(self.complexion.background + slope, (height, 1)).astype(np.float32)
+        self._long_hair = (
+            paint_long_hair(self.complexion, seed, texels_per_unit) if self.complexion.long_hair else None
+        )
         self._redness = np.ones(len(self.rest), np.float32)
         skin_stop = self.mesh.kept(ALL_SKIN).stop
-        self._redness[:skin_stop] = redness(self.look, places, generic[self.mesh.vertices[:skin_stop], :2])
+        self._redness[:skin_stop] = redness(self.complexion, places, generic[self.mesh.vertices[:skin_stop], :2])
         for part in self._eyeballs:
             self._redness[part] = 0
         eyes = self.rest[self.mesh.landmarks[36:48]]
-        self._glasses = paint_glasses(self.look, eyes, texels_per_unit) if self.look.glasses else None
+        self._glasses = paint_glasses(self.complexion, eyes, texels_per_unit) if self.complexion.glasses else None
 
     def _furrowed(self, state: FaceState) -> FloatArray:
         """Return the atlas with the lines that the action units draw."""
@@ -246,14 +249,14 @@ class MorphableFace(Face):
         return self._lid_shapes[name]
 
     def _active(self, state: FaceState) -> list[tuple[float, Shape]]:
-        """Return weight and shape of all that moves in a state but the eyeballs."""
+        """Return weight and shape of all motion of a state but that of the eyeballs."""
         units = [(pixels, self._unit(*key)) for key, pixels in merge_midline(state.action_units).items() if pixels]
         return units + [(weight, self._lid_shape(name)) for name, weight in self._lids(state).items() if weight > 0]
 
     def _posed(self, state: FaceState, gaze_xy: tuple[float, float] | None = None) -> FloatArray:
         """Return vertices in head coordinates (y down) with all but the head's own motion.
 
-        `gaze_xy` turns the eyeballs, and nothing else, otherwise than the state does.
+        `gaze_xy` replaces the state's gaze for the eyeballs only.
         """
         vertices = self.rest.copy()
         for weight, shape in self._active(state):
@@ -266,10 +269,10 @@ class MorphableFace(Face):
 
     @staticmethod
     def _lids(state: FaceState) -> dict[str, float]:
-        """Return the lid shapes that blink and gaze ask for."""
+        """Return the lid shapes of blink and gaze."""
         right, down = state.gaze_xy
         weights = {}
-        # The subject's left eye looks out when it looks to the image's right.
+        # For the subject's left eye, outwards is to the image's right.
         for side, outwards in (("L", right), ("R", -right)):
             weights[f"eyeBlink_{side}"] = SHUT_BLINK * state.blink
             weights[f"eyeLookOut_{side}"] = 0.6 * max(outwards, 0) * (1 - state.blink)
@@ -288,10 +291,10 @@ class MorphableFace(Face):
         return raster.project(vertices, matrix, np.float32(centre_x), np.float32(centre_y), nearness)
 
     def _painted(self, vertices: FloatArray, pixels: FloatArray, state: FaceState) -> FloatArray:
-        """Return texture place, light on the paint and light on top of it at every vertex, float32 `(n, 4)`."""
+        """Return texture position, light on the paint and light on top of it at every vertex, float32 `(n, 4)`."""
         normals = raster.vertex_normals(vertices, self.mesh.triangles)
         rotation = rotation_matrix(state.yaw, state.pitch, state.roll)
-        # Light and camera stand still while the head turns: bring them into the head's coordinates.
+        # Light and camera are fixed while the head turns, so they are rotated into the head's coordinates.
         light = rotation.T @ np.asarray(state.light.direction, np.float32)
         light /= np.linalg.norm(light)
         view = np.ascontiguousarray(rotation[2])
@@ -299,10 +302,10 @@ class MorphableFace(Face):
         key, ambient = np.float32(state.light.key), np.float32(state.light.ambient)
         painted = np.empty((len(vertices), 4), np.float32)
         painted[:, :2] = self.uv
-        raster.light_vertices(normals, light, view, half, key, ambient, np.float32(self.look.oiliness), painted)
-        # The lips shade what is behind them, the more the less they part.
+        raster.light_vertices(normals, light, view, half, key, ambient, np.float32(self.complexion.oiliness), painted)
+        # The lips shade the mouth, the more the less they part.
         units = merge_midline(state.action_units)
-        # Where both sides of the upper lip rise, the left one counts.
+        # Where both sides of the upper lip rise, the left one is used.
         upper = units.get((10, "L")) or units.get((10, "R"), 0.0)
         parted = units.get((25, "L"), 0.0) + units.get((26, "L"), 0.0) + 0.5 * upper
         painted[self._inside_mouth, 2] *= np.float32(np.clip(0.15 + 0.2 * parted, 0.15, 0.8))
@@ -329,11 +332,11 @@ class MorphableFace(Face):
 
 @dataclass(frozen=True)
 class Shape:
-    """Where the drawn vertices go, in model units with y down.
+    """Displacement of the drawn vertices, in model units with y down.
 
     Args:
         moved (`np.ndarray` of shape `(num_moved,)`): the vertices that move, int32.
-        offsets (`np.ndarray` of shape `(num_moved, 3)`): by how much, float32.
+        offsets (`np.ndarray` of shape `(num_moved, 3)`): their displacements, float32.
         at_landmarks (`np.ndarray` of shape `(68, 3)`): offsets of the landmarks, float32.
     """
 
@@ -351,7 +354,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class _Window:
-    """The part of a map that is not all but 0: `values` at `place`."""
+    """The part of a map with values above almost 0: `values` at `place`."""
 
     place: tuple[slice, slice]
     values: FloatArray
@@ -366,7 +369,7 @@ class _Window:
 
 @lru_cache(maxsize=1)
 def _load(folder: Path) -> tuple[FaceModel, DrawnMesh]:
-    # Every subject of a corpus uses the same model; reading it takes seconds.
+    # Cached, because every subject of a corpus uses the same model and reading takes seconds.
     model = read_face_model(folder)
     return model, drawn_mesh(model)
 
@@ -375,10 +378,10 @@ class MorphableFaces(FaceFamily):
     """The faces of one morphable model.
 
     Args:
-        folder (`Path`): where the model lies; see `face_model.read_face_model`.
+        folder (`Path`): folder of the model; see `model.read_face_model`.
 
     Raises:
-        FaceModelNotFoundError: it does not lie there.
+        FaceModelNotFoundError: it is not there.
     """
 
     name = "morphable"
@@ -388,5 +391,5 @@ class MorphableFaces(FaceFamily):
         self.model, self.mesh = _load(folder)
 
     def face(self, seed: int, image_size_hw: tuple[int, int], variations: Variations = NONE) -> MorphableFace:
-        """Return the identity that belongs to `seed`, framed in images of the given size."""
+        """Return the identity of `seed`, framed in images of the given size."""
         return MorphableFace(self.model, self.mesh, seed, image_size_hw, variations)

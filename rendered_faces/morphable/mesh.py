@@ -1,4 +1,4 @@
-"""The part of a morphable model's mesh that a camera in front of it can ever see."""
+"""The part of a morphable model's mesh that is visible to a camera in front of it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ TEETH = slice(17039, 21451)
 INSIDE_MOUTH = slice(14062, 21451)
 # The iris meshes lie behind the front of the ball, where the iris is painted instead.
 HIDDEN_POLYGONS = ((22296, 23094), (23894, 24692))
-# Identity shapes move lids and lips a little against what lies behind them: pushed back, neither pokes through.
+# Eyeballs and teeth are pushed back, because identity shapes move lids and lips a little against them.
 EYEBALL_DEPTH, TEETH_DEPTH = 0.22, 0.35
 # y points down in the image, up in the model.
 DOWN = np.array([1, -1, 1], np.float32)
-# Poses and expressions from which a triangle counts as seen: beyond what any script asks for, in degrees and full
-# shapes. Faces differ from the generic one, so that the triangles around seen ones are kept too.
+# Poses and expressions for testing visibility, beyond those of any script, in degrees and full shapes. Faces differ
+# from the generic one, so triangles around visible ones are kept too.
 _YAWS, _PITCHES = (-40, -20, 0, 20, 40), (-25, 0, 25)
 _EXPRESSIONS: tuple[dict[str, float], ...] = (
     {},
@@ -34,13 +34,13 @@ _EXPRESSIONS: tuple[dict[str, float], ...] = (
     {"mouthPucker": 1, "eyeBlink_L": 1, "eyeBlink_R": 1, "noseSneer_L": 1, "noseSneer_R": 1},
 )
 _NEIGHBOURS = 1
-# Lids show no more of an eyeball than what lies within this angle of its front, gaze and turns of the head included.
+# Largest angle from an eyeball's front that lids show, gaze and turns of the head included.
 _EYE_CAP_DEGREES = 80.0
 
 
 @dataclass(frozen=True)
 class DrawnMesh:
-    """Vertices and triangles that are worth drawing, of all identities of one model.
+    """Vertices and triangles to draw, for all identities of one model.
 
     Args:
         vertices (`np.ndarray` of shape `(num_kept,)`): their numbers in the model, ascending, int32.
@@ -59,13 +59,13 @@ class DrawnMesh:
     landmarks: NDArray[np.int32]
 
     def kept(self, part: slice) -> slice:
-        """Return where the vertices of a part of the model lie among the kept ones."""
+        """Return the slice of a part of the model among the kept vertices."""
         start, stop = np.searchsorted(self.vertices, (part.start, part.stop))
         return slice(int(start), int(stop))
 
 
 def drawn_mesh(model: FaceModel) -> DrawnMesh:
-    """Return what can be seen of a model."""
+    """Return the visible part of a model."""
     triangles, num_quads = _paired(model)
     seen = _seen(model, triangles, num_quads)
     # A quad is kept whole.
@@ -85,13 +85,13 @@ def drawn_mesh(model: FaceModel) -> DrawnMesh:
 
 
 def push_back(vertices: FloatArray) -> None:
-    """Move eyeballs and teeth of a whole mesh back behind lids and lips, in place."""
+    """Push eyeballs and teeth of a whole mesh back behind lids and lips, in place."""
     for part, depth in ((EYEBALLS[0], EYEBALL_DEPTH), (EYEBALLS[1], EYEBALL_DEPTH), (TEETH, TEETH_DEPTH)):
         vertices[part, 2] -= depth
 
 
 def ball(vertices: FloatArray) -> tuple[FloatArray, float]:
-    """Return centre and radius of an eyeball from its vertices; the front bulges, so width and height decide."""
+    """Return centre and radius of an eyeball from its vertices; the radius from width and height alone."""
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     radius = float((high[0] - low[0]) / 2)
     centre = np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, low[2] + radius], np.float32)
@@ -111,7 +111,7 @@ def _paired(model: FaceModel) -> tuple[NDArray[np.int32], int]:
     # The model's halves are a, b, c and a, c, d; mirrored they are a, d, c and a, c, b.
     quads = triangles[is_half].reshape(-1, 2, 3)[:, ::-1, [0, 2, 1]]
     singles = triangles[~is_half][:, [0, 2, 1]]
-    # Skin is drawn first: the rasteriser passes over what it hides.
+    # Skin is drawn first, because the rasteriser skips triangles behind it.
     quads, singles = (part[np.argsort(_corner(part) >= ALL_SKIN.stop, kind="stable")] for part in (quads, singles))
     return np.ascontiguousarray(np.concatenate((quads.reshape(-1, 3), singles)), np.int32), len(quads)
 

@@ -21,8 +21,8 @@ from rendered_faces.faces import FloatArray
 logger = logging.getLogger(__name__)
 
 NEUTRAL = "generic_neutral_mesh.obj"
-# Vertices and polygons that are drawn: all but tear fluid, blend and occlusion shells and lashes, which lie around the
-# eye and need their own transparent shaders (ICT-FaceKit README, "Face Model Topology").
+# Vertices and polygons that are drawn: all but tear fluid, blend and occlusion shells and lashes, which surround the
+# eye and need transparent shaders (ICT-FaceKit README, "Face Model Topology").
 NUM_DRAWN_VERTICES = 24591
 NUM_DRAWN_POLYGONS = 24692
 # Multi-PIE 68 landmark vertices (ICT-FaceKit README, "Facial Landmarks").
@@ -32,7 +32,7 @@ LANDMARKS_68 = (
     1528, 1518, 1511, 3742, 3751, 3756, 3721, 3725, 3732, 5708, 5695, 2081, 0, 4275, 6200, 6213, 6346, 6461, 5518,
     5957, 5841, 5702, 5711, 5533, 6216, 6207, 6470, 5517, 5966,
 )  # fmt: skip
-# The expression shapes that the action units, lids and gaze are made of.
+# The expression shapes of action units, lids and gaze.
 NEEDED_EXPRESSIONS = (
     *(f"{name}_{side}"
     for name in (
@@ -73,7 +73,7 @@ def read_face_model(folder: Path) -> FaceModel:
 
     Args:
         folder (`Path`): a clone of `ICT-FaceKit`, its `FaceXModel` folder, or a folder with the compact `.npz`. OBJ
-            files are read once (about a minute) and kept in compact form in the cache of `datasets`.
+            files are read once (about a minute) and cached in compact form in the cache of `datasets`.
 
     Returns:
         `FaceModel`: the model.
@@ -92,10 +92,10 @@ def read_face_model(folder: Path) -> FaceModel:
     return _from_compact(compact[0])
 
 
-def _not_found(folder: Path, found: str) -> FaceModelNotFoundError:
+def _not_found(folder: Path, problem: str) -> FaceModelNotFoundError:
     return FaceModelNotFoundError(
-        f"a face model is the FaceXModel folder of an ICT-FaceKit clone or its compact .npz, but at {folder} {found}: "
-        "clone ICT-VGL/ICT-FaceKit from GitHub and pass its folder as face_model."
+        f"a face model is the FaceXModel folder of an ICT-FaceKit clone or its compact .npz, but at {folder} "
+        f"{problem}: clone ICT-VGL/ICT-FaceKit from GitHub and pass its folder as face_model."
     )
 
 
@@ -131,7 +131,7 @@ def _from_compact(path: Path) -> FaceModel:
 
 
 def _compact_form(folder: Path) -> Path:
-    """Return the compact form of a folder of OBJ files, made in the cache when it is not there.
+    """Return the cached compact form of a folder of OBJ files; made if missing.
 
     Raises:
         FaceModelNotFoundError: a file is missing or damaged.
@@ -155,9 +155,9 @@ def _compact_form(folder: Path) -> Path:
         deltas.append((vertices - neutral).astype(np.float16))
     num_identities = len(paths) - 1 - len(NEEDED_EXPRESSIONS)
     compact.parent.mkdir(parents=True, exist_ok=True)
-    aside = compact.with_name(f".{os.getpid()}.{compact.name}")
+    temporary = compact.with_name(f".{os.getpid()}.{compact.name}")
     np.savez(
-        aside,
+        temporary,
         vertices=neutral.astype(np.float32),
         faces=faces,
         expression_names=np.array(NEEDED_EXPRESSIONS),
@@ -165,7 +165,7 @@ def _compact_form(folder: Path) -> Path:
         identity_deltas=np.stack(deltas[:num_identities]),
         landmarks68=np.array(LANDMARKS_68, np.int32),
     )
-    aside.replace(compact)
+    temporary.replace(compact)
     logger.info("kept the compact form of %s as %s", folder, compact)
     return compact
 
@@ -174,8 +174,8 @@ def _read_obj(path: Path, with_faces: bool) -> tuple[FloatArray, NDArray[np.int3
     """Return vertices (float64) and, if asked, polygons (`(num_polygons, 4)`, -1 for the fourth of a triangle)."""
     try:
         text = path.read_bytes()
-        found = re.findall(rb"^v ([^\r\n]+)", text, re.MULTILINE)
-        vertices = np.array(b" ".join(found).split(), np.float64).reshape(len(found), 3)
+        coordinates = re.findall(rb"^v ([^\r\n]+)", text, re.MULTILINE)
+        vertices = np.array(b" ".join(coordinates).split(), np.float64).reshape(len(coordinates), 3)
         polygons = []
         for line in re.findall(rb"^f ([^\r\n]+)", text, re.MULTILINE) if with_faces else ():
             corners = [int(corner.split(b"/")[0]) - 1 for corner in line.split()]

@@ -1,4 +1,4 @@
-"""A z-buffer rasteriser compiled by numba (extra `synthesis`); one thread, same bits on every run."""
+"""A z-buffer rasteriser compiled by numba (extra `synthesis`); one thread, identical results in every run."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from rendered_faces.faces import FloatArray
 
 IntArray = NDArray[np.int32]
-# Numba keeps numbers of single precision as they are; to Python's types they are numbers of any kind.
+# Single precision in numba; the annotation allows any number, because Python has no such type.
 Number = Any
 
 # Rows of samples in a pixel: lids and lips move by fractions of one. The samples of odd rows lie this much further to
 # the right, so that the two of a pixel lie on its diagonal, a quarter from its middle.
 ROWS_PER_PIXEL, STAGGER = 2, np.float32(0.5)
-# Neighbouring triangles overlap by this part of a sample, so that rounding leaves no crack between them.
+# Overlap of neighbouring triangles, in samples, so that rounding leaves no gaps between them.
 OVERLAP = np.float32(1e-3)
 # A pixel whose samples lie on one part, this many texels apart at most, is shaded once, in its middle.
 SMOOTH_TEXELS = np.float32(1.5)
@@ -69,10 +69,10 @@ def project(
     """Return pixels (`(num_vertices, 2)`, x right, y down) and depth towards the camera (`(num_vertices,)`), float32.
 
     Args:
-        vertices (`np.ndarray` of shape `(num_vertices, 3)`): around the point that is seen at the centre.
+        vertices (`np.ndarray` of shape `(num_vertices, 3)`): relative to the point projected to the centre.
         matrix (`np.ndarray` of shape `(3, 3)`): rotation times pixels per unit.
-        centre_x (`np.float32`): column where the middle is seen.
-        centre_y (`np.float32`): row where the middle is seen.
+        centre_x (`np.float32`): column of the centre.
+        centre_y (`np.float32`): row of the centre.
         nearness (`np.float32`): 1 / distance of the camera in pixels; 0 is a camera infinitely far away.
     """
     pixels = np.empty((vertices.shape[0], 2), np.float32)
@@ -111,7 +111,7 @@ def light_vertices(
         diffuse = max(x * light[0] + y * light[1] + z * light[2], zero)
         facing = x * view[0] + y * view[1] + z * view[2]
         mirror = max(x * half[0] + y * half[1] + z * half[2], zero)
-        # Light from everywhere reaches hollows less; slopes away from the camera stand in for that.
+        # Hollows get less ambient light, which is approximated by the slope away from the camera.
         painted[vertex, 2] = ambient * (bright + dim * facing) + key * diffuse
         square = mirror * mirror
         fourth = square * square
@@ -121,7 +121,7 @@ def light_vertices(
 
 @njit(cache=True, error_model="numpy")
 def _is_hidden(front: FloatArray, nearest: np.float32, left: int, right: int, top: int, bottom: int) -> bool:
-    """Whether everything in a window of the z-buffer lies before a depth."""
+    """Whether the whole window of the z-buffer is nearer than a depth."""
     for y in range(top, bottom + 1):
         for x in range(left, right + 1):
             if front[y, x] < nearest:
@@ -138,7 +138,7 @@ def _area(pixels: FloatArray, a: int, b: int, c: int) -> Number:
 
 @njit(cache=True, error_model="numpy")
 def _slope(pixels: FloatArray, start: int, end: int) -> Number:
-    """Return how far an edge goes to the right on its way one row down, 0 for a level one."""
+    """Return the shift of an edge to the right per row down, 0 for a level one."""
     down = pixels[end, 1] - pixels[start, 1]
     return (pixels[end, 0] - pixels[start, 0]) / down if down != 0 else np.float32(0)
 
@@ -153,13 +153,12 @@ def visible_triangles(
     width: int,
     stagger: np.float32,
 ) -> tuple[IntArray, FloatArray]:
-    """Return the nearest triangle at every sample and where in it the sample lies.
+    """Return the nearest triangle at every sample and the sample's barycentric coordinates.
 
     Args:
         pixels (`np.ndarray` of shape `(num_vertices, 2)`): positions in this raster, x right, y down.
         depth (`np.ndarray` of shape `(num_vertices,)`): grows towards the camera.
-        triangles (`np.ndarray` of shape `(num_triangles, 3)`): vertex indices; those that show their back are left
-            out.
+        triangles (`np.ndarray` of shape `(num_triangles, 3)`): vertex indices; back faces are left out.
         num_quads (`int`): how many pairs at the beginning are the halves a, b, c and a, c, d of one quad: drawing
             both at once takes little more time than drawing one.
         height (`int`): rows of samples.
@@ -202,10 +201,10 @@ def visible_triangles(
         right = min(np.float32(front.shape[1] - 1), np.floor(max(max(ax, bx), max(cx, dx))))
         top = max(np.float32(0), np.ceil(min(min(ay, by), min(cy, dy))))
         bottom = min(np.float32(front.shape[0] - 1), np.floor(max(max(ay, by), max(cy, dy))))
-        # What is smaller than the samples' spacing may lie between them.
+        # Triangles smaller than the samples' spacing may lie between samples.
         if left > right or top > bottom:
             continue
-        # What lies behind all that is drawn already needs no further look.
+        # Skip triangles behind all that is drawn already.
         za, zb, zc, zd = depth[a], depth[b], depth[c], depth[d]
         if _is_hidden(front, max(max(za, zb), max(zc, zd)), int(left), int(right), int(top), int(bottom)):
             continue
@@ -234,12 +233,12 @@ def visible_triangles(
                 min(at_ab if by > ay else everything, at_bc if cy > by else everything),
                 min(at_cd if dy > cy else everything, at_da if ay > dy else everything),
             )
-            aside = stagger if y & 1 else np.float32(0)
-            first = int(np.ceil(max(low - aside - OVERLAP, left)))
-            last = int(np.floor(min(high - aside + OVERLAP, right)))
+            shift = stagger if y & 1 else np.float32(0)
+            first = int(np.ceil(max(low - shift - OVERLAP, left)))
+            last = int(np.floor(min(high - shift + OVERLAP, right)))
             down = row - ay
             for x in range(first, last + 1):
-                across = np.float32(x) + aside - ax
+                across = np.float32(x) + shift - ax
                 if d == c or across * (cy - ay) - down * (cx - ax) >= 0:
                     share_b, share_c = across * second_x + down * second_y, across * third_x + down * third_y
                     z, triangle = za + share_b * (zb - za) + share_c * (zc - za), index
@@ -256,7 +255,7 @@ def visible_triangles(
 
 @njit(cache=True, error_model="numpy")
 def _mixed(corners: IntArray, shares: FloatArray, painted: FloatArray) -> tuple[Number, Number, Number, Number]:
-    """Return the vertices' four numbers at a place within a triangle."""
+    """Interpolate the vertices' four numbers within a triangle."""
     a, b, c, share_b, share_c = corners[0], corners[1], corners[2], shares[0], shares[1]
     share_a = np.float32(1) - share_b - share_c
     return (
@@ -269,7 +268,7 @@ def _mixed(corners: IntArray, shares: FloatArray, painted: FloatArray) -> tuple[
 
 @njit(cache=True, error_model="numpy")
 def _lit(texture: FloatArray, u: Number, v: Number, light: Number, gloss: Number) -> Number:
-    """Return light thrown back: the texture between four texels, lit, and the gloss on it."""
+    """Return reflected light: the bilinear texture, lit, and the gloss on it."""
     zero = np.float32(0)
     u = min(max(u, zero), np.float32(texture.shape[1] - 1.01))
     v = min(max(v, zero), np.float32(texture.shape[0] - 1.01))
@@ -296,7 +295,7 @@ def shade(
         nearest (`np.ndarray` of shape `(2 * height, width)`): triangle at every sample, -1 for none.
         shares (`np.ndarray` of shape `(2 * height, width, 2)`): of its second and third corner.
         triangles (`np.ndarray` of shape `(num_triangles, 3)`): vertex indices.
-        parts (`np.ndarray` of shape `(num_triangles,)`): part of the head; between parts the paint may jump.
+        parts (`np.ndarray` of shape `(num_triangles,)`): part of the head; paint is not continuous between parts.
         painted (`np.ndarray` of shape `(num_vertices, 4)`): texture column and row in texels, light on the texture,
             light on top of it.
         texture (`np.ndarray` of shape `(texture_height, texture_width)`): albedo.
@@ -322,7 +321,7 @@ def shade(
             u0, v0, l0, g0 = _mixed(triangles[first], shares[2 * y, x], painted)
             u1, v1, l1, g1 = _mixed(triangles[second], shares[2 * y + 1, x], painted)
             if parts[first] == parts[second] and abs(u1 - u0) <= SMOOTH_TEXELS and abs(v1 - v0) <= SMOOTH_TEXELS:
-                # One surface: the pixel's middle lies between the two.
+                # One surface: shade the middle between the two samples.
                 u, v, light, gloss = half * (u0 + u1), half * (v0 + v1), half * (l0 + l1), half * (g0 + g1)
                 picture[y, x] = _lit(texture, u, v, light, gloss)
             else:

@@ -1,1 +1,1 @@
-"""Faces painted from a procedural anatomy; no photograph, scan or trained model is behind them."""
+"""Faces painted from a procedural anatomy, without photographs, scans or trained models."""

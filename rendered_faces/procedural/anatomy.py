@@ -1,4 +1,4 @@
-"""Where the parts of a built-in face are, and how one face differs from another."""
+"""Positions of the parts of a built-in face, and their variation between faces."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ PIXELS_PER_UNIT = 53.0
 
 @dataclass(frozen=True)
 class Slit:
-    """A place where the skin parts: the two lips or the two lids of one eye.
+    """An opening of the skin: the lips, or the lids of one eye.
 
     Args:
         centre_x, centre_y, half_width (`float`): middle and reach of the closed line, face units.
         bend (`float`): how far the line's middle lies below its ends.
         tilt (`float`): how far the line falls over one unit to the image's right.
         up, down (`float`): how far the two rims have moved from the closed line, in the middle.
-        reach_up, reach_down (`float`): how far from the line the skin moves along.
+        reach_up, reach_down (`float`): distance from the line over which the skin moves.
     """
 
     centre_x: float
@@ -46,14 +46,14 @@ class Slit:
         return line, self.up * profile**0.75, self.down * profile**0.75
 
     def forward(self, x: FloatArray, y: FloatArray) -> FloatArray:
-        """Return where points of the closed skin go (y only)."""
+        """Return the positions of points of the closed skin (y only)."""
         line, up, down = self.columns(x)
         above = up * np.clip(1 - (line - y) / self.reach_up, 0, 1)
         below = down * np.clip(1 - (y - line) / self.reach_down, 0, 1)
         return np.where(y < line, y - above, y + below)
 
     def inverse(self, x: FloatArray, y: FloatArray) -> FloatArray:
-        """Return which point of the closed skin lies at y; between the rims, the closed line."""
+        """Return the point of the closed skin at y; between the rims, the closed line."""
         line, up, down = self.columns(x)
         above = np.where(y > line - self.reach_up, (y + up * (1 - line / self.reach_up)) / (1 - up / self.reach_up), y)
         below = (y - down * (1 + line / self.reach_down)) / (1 - down / self.reach_down)
@@ -63,10 +63,10 @@ class Slit:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """The numbers that make one built-in face; lengths in halves of the face's width, tones in [0, 1].
+    """The numbers that make one built-in face; lengths in half face widths, tones in [0, 1].
 
-    Drawn so that faces differ by far more than a micro-expression moves them: the standard deviation of a part's
-    place is one to four pixels of a 128-pixel frame, for dozens of parts, and skin, hair and light differ on top.
+    Faces differ by far more than the motion of a micro-expression: the standard deviation of a part's position is one
+    to four pixels of a 128-pixel frame, for dozens of parts, and skin, hair and light differ on top.
     """
 
     cheek_width: float
@@ -114,7 +114,7 @@ class Anatomy:
     background_slope: float
     glasses: float
     strand: float
-    # What only the variations draw.
+    # Drawn by the variations only.
     rim: float = 0.09
     lens: float = 0.0
     beard: float = 0.0
@@ -126,11 +126,11 @@ class Anatomy:
 
     @classmethod
     def draw(cls, seed: int) -> Anatomy:
-        """Return the anatomy that belongs to a seed."""
+        """Return the anatomy of a seed."""
         rng = np.random.default_rng([0xFACE, seed])
 
         def around(mean: float, spread: float) -> float:
-            # Two deviations at most: no monsters.
+            # At most two deviations, to keep faces plausible.
             return float(mean + spread * np.clip(rng.normal(), -2, 2))
 
         def between(low: float, high: float) -> float:
@@ -188,7 +188,7 @@ class Anatomy:
         )
 
     def varied(self, variations: Variations, seed: int) -> Anatomy:
-        """Return the same anatomy but for what the switches draw anew."""
+        """Return the same anatomy with the numbers of the switches redrawn."""
         anatomy = self
         for name in variations.chosen():
             if name in _LOOKS:
@@ -204,7 +204,7 @@ class Anatomy:
         below = np.clip(y / (self.chin_y + 0.03), 0, None)
         above = np.clip(y / self.skull_top, 0, None)
         width = np.where(y > 0, self.cheek_width * (1 - (1 - self.jaw_width) * np.minimum(below, 1.2) ** 2), 1.02)
-        # The skull carries the hair's volume and is a little wider than the cheeks.
+        # The skull includes the hair's volume and is a little wider than the cheeks.
         width = np.where(y > 0, width, self.cheek_width * (1 + 0.04 * np.clip(-4 * y, 0, 1)))
         radius = np.where(y > 0, below ** (1.6 * self.roundness), above**2.6)
         return ((x / width) ** 2 + radius) ** 0.5
@@ -262,7 +262,7 @@ class Anatomy:
         return line - self.upper_lip * along**0.6 * bow, line + self.lower_lip * along**0.7
 
     def landmarks(self) -> tuple[tuple[str, ...], FloatArray]:
-        """Return names and places (shut lids and lips) of the landmarks, where the paint has them.
+        """Return names and positions of the landmarks of the paint, with shut lids and lips.
 
         Sides are those of the image.
         """

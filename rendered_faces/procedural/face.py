@@ -1,10 +1,10 @@
 """The built-in face: a shaded relief with painted skin, whose action units bend the relief.
 
 A face is a set of maps over its own flat coordinates (x to the image's right, y down, 1 = half the width of the face):
-depth, albedo, and for each action unit a displacement (x, y, depth). A frame is made backwards: for every pixel the
-point of the face that lies there is found by a few fixed-point steps, then the shaded map is read at it. The same
-maps read forwards give landmarks and the true flow. Lips and lids part along slits, which are exact inverses too.
-All of it is our choice: no photograph, scan or trained model is behind this face.
+depth, albedo, and for each action unit a displacement (x, y, depth). A frame is rendered by inverse mapping: for every
+pixel a few fixed-point steps find the point of the face there, at which the shaded map is sampled. The same maps give
+landmarks and the true flow by forward mapping. Lips and lids part along slits with exact inverses. All of it is our
+choice, without photographs, scans or trained models.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from .anatomy import PIXELS_PER_UNIT, Anatomy
 from .paint import paint_skin, paint_slits, relief
 from .units import DisplacementMaps, SlitOpening, Window
 
-# What the maps cover, in face units: head, ears and collar. Beyond, the border continues: wall, and clothes below.
+# Extent of the maps, in face units: head, ears and collar. Outside, the border is repeated: wall, and clothes below.
 MAP_X = 1.32
 MAP_TOP, MAP_BOTTOM = -1.62, 1.7
 # The more the steep sides of the nose are tilted, the less a step gains. Measured on twelve faces of 128 pixels, as
 # the share of the head's pixels that stay off by more than 0.1: with six steps none up to a lean of 0.15 (tangent of
 # the angle to the camera, 8 degrees of yaw) and 0.5 % at 0.2, but 8.5 % at 0.3 (15 degrees of yaw and 8 of pitch);
 # with the steps of `fixed_point_steps` 0.6 % at 0.28, 0.9 % at 0.3, 1.9 % at 0.35, about the largest there is. Half of
-# the last ones find no place however many steps are taken: the nose hides them.
+# the last ones do not converge, because the nose hides them.
 FEWEST_STEPS, STEEP_LEAN, STEPS_PER_LEAN = 6, 0.2, 120
-# The first ones read the maps at the nearest texel, in a fifth of the time.
+# The first steps sample the maps at the nearest texel, in a fifth of the time.
 ROUGH_STEPS = 3
 
 
@@ -60,12 +60,12 @@ class MapGrid:
 
 
 def sample_maps(maps: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Read maps at points, bilinearly; the border continues outside.
+    """Sample maps at points, bilinearly; the border is repeated outside.
 
     Args:
-        maps (`torch.Tensor` of shape `(num_maps, map_height, map_width)`): what to read.
-        x (`torch.Tensor` of shape `(height, width)`): where, in face units to the image's right.
-        y (`torch.Tensor` of shape `(height, width)`): where, in face units down.
+        maps (`torch.Tensor` of shape `(num_maps, map_height, map_width)`): maps to sample.
+        x (`torch.Tensor` of shape `(height, width)`): positions, in face units to the image's right.
+        y (`torch.Tensor` of shape `(height, width)`): positions, in face units down.
 
     Returns:
         `torch.Tensor` of shape `(num_maps, height, width)`.
@@ -75,13 +75,13 @@ def sample_maps(maps: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.T
 
 
 def grid_of(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Return points of the face as `grid_sample` takes them, `(1, height, width, 2)`: -1 to 1 over the maps."""
+    """Return points of the face in `grid_sample`'s coordinates, `(1, height, width, 2)`: -1 to 1 over the maps."""
     return torch.stack((x / MAP_X, (y - MAP_TOP) * (2 / (MAP_BOTTOM - MAP_TOP)) - 1), dim=-1)[None]
 
 
 def fixed_point_steps(lean: float) -> int:
-    """Return how many steps find the point of the face behind every pixel of a head that leans as much."""
-    # One more at a time: between two frames of a head that turns, nothing jumps.
+    """Return the number of fixed-point steps for a head with this lean."""
+    # The number grows by one at a time, so that frames of a turning head do not jump.
     return FEWEST_STEPS + math.ceil(max(lean - STEEP_LEAN, 0) * STEPS_PER_LEAN)
 
 
@@ -91,7 +91,7 @@ class ProceduralFace(Face):
     Args:
         seed (`int`): chooses the identity.
         image_size_hw (`tuple` of two `int`): height and width of the images in pixels.
-        variations (`Variations`, *optional*): those of the face are drawn anew; none by default.
+        variations (`Variations`, *optional*): those of the face are redrawn; none by default.
     """
 
     def __init__(self, seed: int, image_size_hw: tuple[int, int], variations: Variations = NONE) -> None:
@@ -112,7 +112,7 @@ class ProceduralFace(Face):
         self._columns, self._rows = torch.from_numpy(columns), torch.from_numpy(rows)
         middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
         self._from_middle = (columns - middle_x) / self.pixel_scale, (rows - middle_y) / self.pixel_scale
-        # The wall behind the head: even, a little brighter on one side.
+        # The wall behind the head is a little brighter on one side.
         slope = (self._columns / (width - 1) - 0.5) * self.anatomy.background_slope
         self._background = self.anatomy.background + slope
         self._slope = np.asarray(np.gradient(self.depth, 1 / self.grid.texels_per_unit))
@@ -165,7 +165,7 @@ class ProceduralFace(Face):
         displacement = torch.from_numpy(self.displacements.total(start.action_units)[0])
         x, y, _, _ = self._pixel_to_face(start, displacement)
         opened = SlitOpening.of(self.anatomy, start)
-        # Two steps back: pixel -> point of the bent skin -> point of the skin with lips and lids shut.
+        # Inverse mapping in two steps: pixel -> point of the bent skin -> point of the skin with lips and lids shut.
         shut_x, shut_y = x.numpy(), opened.inverse(x.numpy(), y.numpy())
         end_x, end_y = self._project(shut_x, SlitOpening.of(self.anatomy, end).forward(shut_x, shut_y), end)
         start_x, start_y = self._project(shut_x, opened.forward(shut_x, shut_y), start)
@@ -210,7 +210,7 @@ class ProceduralFace(Face):
         return x, y, rigid_x, rigid_y
 
     def _project(self, x: FloatArray, y: FloatArray, state: FaceState) -> tuple[FloatArray, FloatArray]:
-        """Return the pixels (x, y) of points of the face with parted lids and lips, for as many as an image has."""
+        """Return the pixels (x, y) of points of the face with parted lids and lips, one per pixel of an image."""
         displacement = torch.from_numpy(self.displacements.total(state.action_units)[0])
         maps = torch.cat((displacement, self._depth_tensor[None]))
         moved_x, moved_y, moved_z, depth = sample_maps(maps, torch.from_numpy(x), torch.from_numpy(y)).numpy()
@@ -245,7 +245,7 @@ class ProceduralFace(Face):
     def _normals(slope: FloatArray, head: FloatArray) -> FloatArray:
         """Return unit normals (3, ...) of a relief with the slopes down and to the right (2, ...), float32."""
         normal = np.empty((3, *head.shape), np.float32)
-        # The outline is not infinitely steep: hair and skin are soft.
+        # The slope at the outline is limited, because hair and skin are soft.
         slope_y, slope_x = np.clip(slope, -2.5, 2.5) * head
         normal[2] = 1 / np.sqrt(1 + slope_x * slope_x + slope_y * slope_y)
         np.multiply(slope_x, -normal[2], out=normal[0])
@@ -262,12 +262,12 @@ class ProceduralFace(Face):
         normal = self._normal
         rows, columns = window
         if rows.stop:
-            # The slope reaches one texel further than what it is of.
+            # The slope depends on one more texel at each side.
             place = slice(max(rows.start - 1, 0), rows.stop + 1), slice(max(columns.start - 1, 0), columns.stop + 1)
             slope = self._slope[:, *place] + np.asarray(np.gradient(lift[place], 1 / self.grid.texels_per_unit))
             normal = normal.copy()
             normal[:, *place] = self._normals(slope, self.skin.head[place])
-        # The light stands still while the head turns: bring it into the head's coordinates.
+        # The light is fixed while the head turns, so it is rotated into the head's coordinates.
         rotation = rotation_matrix(state.yaw, state.pitch, state.roll)
         light = np.asarray(state.light.direction, np.float32)
         light = rotation.T @ (light / np.linalg.norm(light))
@@ -277,7 +277,7 @@ class ProceduralFace(Face):
         lit, mirror = np.tensordot(np.stack((light, half)), normal, axes=1)
         np.maximum(lit, 0, out=lit)
         lit *= np.float32(state.light.key)
-        # Light from everywhere reaches hollows less than bumps; slopes to the camera stand in for that.
+        # Hollows get less ambient light than bumps, which is approximated by the slope to the camera.
         lit += np.float32(0.3 * state.light.ambient) * normal[2]
         lit += np.float32(0.7 * state.light.ambient)
         lit *= albedo
@@ -292,11 +292,11 @@ class ProceduralFace(Face):
 
 
 class ProceduralFaces(FaceFamily):
-    """The built-in family: needs no download."""
+    """The built-in family, without a download."""
 
     name = "procedural"
     largest_yaw = BUILT_IN_YAW
 
     def face(self, seed: int, image_size_hw: tuple[int, int], variations: Variations = NONE) -> ProceduralFace:
-        """Return the identity that belongs to `seed`, framed in images of the given size."""
+        """Return the identity of `seed`, framed in images of the given size."""
         return ProceduralFace(seed, image_size_hw, variations)

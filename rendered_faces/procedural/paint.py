@@ -18,7 +18,7 @@ class Skin:
     """The maps that do not change within a clip, all float32 of shape `(map_height, map_width)`.
 
     Args:
-        albedo (`np.ndarray`): share of light thrown back, in [0, 1]; lids and lips shut.
+        albedo (`np.ndarray`): share of reflected light, in [0, 1]; lids and lips shut.
         alpha (`np.ndarray`): 1 on head, hair and clothes, 0 on the background.
         head (`np.ndarray`): 1 on the head, whose relief is lit; neck and clothes lie behind it in flat light.
         redness (`np.ndarray`): how much redder than gray the surface is: skin 1, lips 2, hair and clothes hardly.
@@ -37,7 +37,7 @@ def relief(anatomy: Anatomy, x: FloatArray, y: FloatArray) -> FloatArray:
     """Return the depth of the resting face towards the camera, float32, face units."""
     a = anatomy
     u = np.abs(x)
-    # Level outside: a cliff at the outline would leave the steps of the renderer without a limit.
+    # Constant outside, because fixed-point steps do not converge at a cliff.
     bowl = np.clip(1.06 - a.outline(x, y) ** 2.2, 0.06, None)
     depth = 0.85 * bowl**0.55
     ridge_y = np.clip((y - a.eye_y + 0.06) / (a.nose_y - a.eye_y), 0, 1)
@@ -87,7 +87,7 @@ def paint_skin(anatomy: Anatomy, x: FloatArray, y: FloatArray, seed: int) -> Ski
     tone = _paint_lips(a, x, y, tone, smooth_noise(rng, size, (30, 90)))
     tone = _paint_beard(a, x, y, tone, beard_y, more)
     tone *= 1 - 0.7 * bump(u, y, 0.45 * a.nose_width, a.nose_y + 0.03, 0.045, 0.022)
-    # The crease that the upper lid folds along, and the lashes of the shut line.
+    # The crease of the upper lid, and the lashes of the shut line.
     for sign in (-1.0, 1.0):
         slit = a.eye_slit(sign, 0.0, 0.0)
         line, _, _ = slit.columns(x)
@@ -165,7 +165,7 @@ def _paint_hair(
     ear = step_at(1 - ear_radius, 0.08)
     neck = step_at(0.6 * a.cheek_width - np.abs(x), 0.03) * step_at(y - 0.6, 0.05)
     shirt = step_at(y - 1.4 - 0.25 * (1 - np.minimum(np.abs(x), 1)), 0.03)
-    # The chin throws a shadow on the neck.
+    # Shadow of the chin on the neck.
     shadow = 0.6 + 0.3 * np.clip((outline - 1) / 0.3, 0, 1)
     cloth = a.shirt_tone * (1 + a.stripes * np.sin(40 * x + 15 * y))
     under = a.skin_tone * shadow * (1 - shirt) + cloth * shirt

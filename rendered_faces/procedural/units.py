@@ -1,4 +1,4 @@
-"""How action units bend the built-in face: smooth displacement maps, and slits where lids and lips part."""
+"""Displacements of the built-in face by action units: smooth maps, and slits of lids and lips."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .anatomy import PIXELS_PER_UNIT, Anatomy, Slit
 Window = tuple[slice, slice]
 # Image side of the subject's own sides: the subject's left is on the image's right.
 SIDE_SIGN = {"L": 1.0, "R": -1.0}
-# Skin that is pushed together rises, in pixels of depth for a pixel of motion.
+# Rise of compressed skin, in pixels of depth for a pixel of motion.
 BULGE = 1.2
-# What moves by less, in face units for a pixel of motion, stands still.
+# Smaller displacements, in face units for a pixel of motion, are set to 0.
 LEAST_DISPLACEMENT = 1e-6
 
 
 class DisplacementMaps:
-    """Displacement of the skin by each action unit, made when first asked for.
+    """Displacement of the skin by each action unit, computed on first use.
 
     Args:
         anatomy (`Anatomy`): where the parts of the face are.
@@ -68,7 +68,7 @@ class DisplacementMaps:
         if (code, side) not in self._maps:
             field = unit_displacement(self.anatomy, self.x, self.y, code, SIDE_SIGN[side])
             largest = np.sqrt((field[:2] ** 2).sum(axis=0)).max()
-            # The upper lid and the lips move by their slits; what is left of the skin there is a given share.
+            # The upper lid and the lips move by their slits; the remaining motion of the skin is a fixed share.
             scale = SLIT_SHARE.get(code, 1.0)
             unit = (field * (scale / (max(largest, 1e-6) * self.pixels_per_unit))).astype(np.float32)
             present = np.abs(unit).max(axis=0) > LEAST_DISPLACEMENT
@@ -86,7 +86,7 @@ SLIT_SHARE = {5: 0.25, 7: 0.45, 25: 0.3}
 def unit_displacement(anatomy: Anatomy, x: FloatArray, y: FloatArray, code: int, sign: float) -> FloatArray:
     """Return the shape of one action unit's displacement, any scale.
 
-    Directions and places follow the descriptions of the FACS manual (muscle and appearance change); sizes are our
+    Directions and positions follow the descriptions of the FACS manual (muscle and appearance change); sizes are our
     choice.
 
     Args:
@@ -103,7 +103,7 @@ def unit_displacement(anatomy: Anatomy, x: FloatArray, y: FloatArray, code: int,
     # Mirror the coordinates: every action unit below is written for the image's right half.
     u = x * np.float32(sign)
     zero = np.zeros_like(x)
-    # Folds of the forehead end where the hair begins.
+    # Folds of the forehead end at the hair.
     bare = np.clip((y - a.hairline_y - 0.35 * x**2 - 0.05) / 0.1, 0, 1)
     eye_x, brow_y, mouth_y, corner_x = a.eye_x, a.brow_y, a.mouth_y, a.mouth_width
     match code:
@@ -177,7 +177,7 @@ def unit_displacement(anatomy: Anatomy, x: FloatArray, y: FloatArray, code: int,
             push = np.exp(-((x / 0.55) ** 4)) / (1 + np.exp(-(y - mouth_y - 0.2) * 14)) * bump(u, y, 0, 1.0, 1.0, 0.6)
             field = (zero, push, -0.2 * push)
         case _:
-            raise ValueError(f"the built-in face knows no action unit {code}; see ACTION_UNITS for those that it has.")
+            raise ValueError(f"the built-in face has no action unit {code}; see ACTION_UNITS for those that it has.")
     return np.stack((field[0] * np.float32(sign) if code not in (23, 24) else field[0], field[1], field[2]))
 
 
@@ -204,7 +204,7 @@ class SlitOpening:
 
     @classmethod
     def of(cls, anatomy: Anatomy, state: FaceState) -> SlitOpening:
-        """Return the openings that a state asks for."""
+        """Return the openings of a state."""
         units = merge_midline(state.action_units)
         pixel = 1 / PIXELS_PER_UNIT
 
@@ -215,7 +215,7 @@ class SlitOpening:
         for side in ("R", "L"):
             down = anatomy.aperture * 0.12 - amount(7, side) - 0.35 * amount(6, side)
             up = anatomy.aperture * 0.88 + amount(5, side) - 0.4 * amount(7, side)
-            # Looking down takes the upper lid along.
+            # The upper lid follows the gaze down.
             up -= 0.2 * anatomy.aperture * max(state.gaze_xy[1], 0)
             up = (1 - state.blink) * max(up, -down) - state.blink * down
             eyes.append(anatomy.eye_slit(SIDE_SIGN[side], up, down))
@@ -224,13 +224,13 @@ class SlitOpening:
         return cls((eyes[0], eyes[1], mouth), state.gaze_xy)
 
     def forward(self, x: FloatArray, y: FloatArray) -> FloatArray:
-        """Return where points of the closed skin go through all slits (y only); slits do not touch each other."""
+        """Return the positions of points of the closed skin after all slits (y only); slits are disjoint."""
         for slit in self.slits:
             y = slit.forward(x, y)
         return y
 
     def inverse(self, x: FloatArray, y: FloatArray) -> FloatArray:
-        """Return which points of the closed skin lie at the given ones."""
+        """Return the points of the closed skin at given positions."""
         for slit in self.slits:
             y = slit.inverse(x, y)
         return y
