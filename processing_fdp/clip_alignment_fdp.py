@@ -59,7 +59,7 @@ class AlignmentSettings:
     mesh_weights: str | None = None
 
     def __post_init__(self) -> None:
-        """Check every setting by itself."""
+        """Check every setting."""
         self._one_of("alignment", ALIGNMENTS)
         self._one_of("alignment_mode", ALIGNMENT_MODES)
         self._one_of("missing_face", MISSING_FACE_POLICIES)

@@ -187,7 +187,7 @@ def clip_warnings(
     if size_hw[0] < crop_hw[0] // 2 or size_hw[1] < crop_hw[1] // 2:
         warnings.append(
             f"the frames have {size_hw[1]} x {size_hw[0]} pixels, less than half of the {crop_hw[1]} x {crop_hw[0]} "
-            "that the model sees: they are enlarged, and small motions are lost"
+            "of the model's input: they are enlarged, and small motions are lost"
         )
     return warnings
 

@@ -16,7 +16,7 @@ DARKEST, BRIGHTEST = 0.55, 1.8
 def even_light(frames: torch.Tensor) -> torch.Tensor:
     """Divide every frame of clips by its gain, and fill frames without light from their neighbours.
 
-    The result is the same up to one factor per clip, whatever gains between 0.55 and 1.8 the frames had, except for
+    The result is the same up to one factor per clip, for all gains between 0.55 and 1.8, except for
     gray levels that were rounded, clipped or below 1.
 
     Args:

@@ -37,18 +37,18 @@ class FaceReport:
         """Warnings about the face that make any prediction doubtful, one sentence each."""
         sentences = []
         if self.source in ("center", "unseen"):
-            judged = (
-                "the middle of the frame is judged"
+            region = (
+                "the middle of the frame is used"
                 if self.source == "center"
-                else ("the whole frames are judged, and the answer means nothing unless they show one cropped face")
+                else ("the whole frames are used, and the prediction is meaningless unless they show one cropped face")
             )
-            sentences.append(f"no face in the {self.frames_searched} frames that were searched: {judged}")
+            sentences.append(f"no face in the {self.frames_searched} frames that were searched: {region}")
         elif self.frames_seen < self.frames_searched:
             sentences.append(
                 f"the face shows in {self.frames_seen} of the {self.frames_searched} frames that were searched"
             )
         if self.num_faces > 1:
-            sentences.append(f"{self.num_faces} faces are seen: one of them is judged, choose it with face=")
+            sentences.append(f"{self.num_faces} faces are found and one of them is used: choose it with face=")
         if self.head_pose is not None and max(map(abs, self.head_pose[:2])) > LARGEST_TURN:
             yaw, pitch = self.head_pose[:2]
             sentences.append(

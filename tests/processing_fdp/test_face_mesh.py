@@ -289,7 +289,7 @@ def test_no_face_is_one_sentence_or_a_warning_and_never_silence():
     with pytest.warns(MissingFaceWarning, match="whole frames are taken"):
         answer = FDPVideoProcessor()(black, return_metadata=True)
     metadata = answer["video_metadata"][0]
-    assert metadata.face.source == "unseen" and any("whole frames are judged" in text for text in metadata.warnings)
+    assert metadata.face.source == "unseen" and any("whole frames are used" in text for text in metadata.warnings)
     with pytest.warns(MissingFaceWarning, match="middle of the frame"):
         answer = FDPVideoProcessor(missing_face="center")(black, return_metadata=True)
     metadata = answer["video_metadata"][0]

@@ -249,7 +249,7 @@ def test_the_answer_says_how_the_face_was_found(model_folder, tmp_path):
     json.dumps(answer)
     with pytest.warns(UserWarning, match="whole frames are taken"):
         dark = finder.predict(str(tmp_path / "dark"))
-    assert dark.face["source"] == "unseen" and any("means nothing unless" in text for text in dark.warnings)
+    assert dark.face["source"] == "unseen" and any("meaningless unless" in text for text in dark.warnings)
     with pytest.raises(FaceNotFoundError, match="shows none in the 8 frames"):
         Predictor(str(model_folder), ["alignment=mesh"]).predict(str(tmp_path / "dark"))
     centre = Predictor(str(model_folder), ["alignment=auto", "missing_face=center"])

@@ -46,7 +46,7 @@ def run_baselines(arguments: Sequence[str], names: Sequence[str]) -> dict[str, R
         raise ConfigError(f"no baseline is called {unknown[0]!r}; choose among {', '.join(known)}")
     config = parse_train_config(arguments)
     if config.protocol.protocol == NO_PROTOCOL:
-        raise ConfigError("--protocol none holds nobody out, so a baseline has nothing to predict; choose another")
+        raise ConfigError("--protocol none holds out no subject, so a baseline has nothing to predict; choose another")
     root = Path(str(config.run.output_dir))
     if fixed := [name for name in names if name in FIXED]:
         processes = os.environ.get("WORLD_SIZE", "1")

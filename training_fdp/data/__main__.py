@@ -27,7 +27,7 @@ class PreparationOptions:
     landmarks_file: str | None = option(None, "Parquet file for the landmarks that were found.")
 
     def __post_init__(self) -> None:
-        """Check every value by itself."""
+        """Check every value."""
         require(self, "image_size", self.image_size >= 1, "a whole number from 1 on")
         is_picture = self.contact_sheet is None or self.contact_sheet.lower().endswith(".png")
         require(self, "contact_sheet", is_picture, "a .png file")

@@ -39,7 +39,7 @@ class DataOptions:
     num_proc: int | None = option(None, "Processes that align clips; default: the machine's cores.", decides="nothing")
 
     def __post_init__(self) -> None:
-        """Check every value by itself."""
+        """Check every value."""
         require(self, "num_proc", self.num_proc is None or self.num_proc >= 1, "a whole number from 1 on")
 
 

@@ -99,7 +99,7 @@ def check_unseen(
     """
     if seen is None:
         message = f"{start_name}, which training started from, does not say whom it was trained on"
-        return [f"{message}; the figures hold only if it never saw the held-out subjects"] if folds else []
+        return [f"{message}; the figures hold only if these were not the held-out subjects"] if folds else []
     for fold in folds:
         tested = subjects_by_corpus(table, people, fold.test_indices)
         for corpus, subjects in tested.items():

@@ -285,12 +285,12 @@ def _checkpoint_sentence(subject: CardSubject, benchmark: Benchmark) -> str:
     if subject.checkpoint == FINAL_FOLD:
         return (
             "These weights were trained on all subjects. The figures do **not** belong to them but to models that "
-            "never saw whom they were scored on; for these weights no unseen subject is left."
+            "were not trained on their test subjects; for these weights no unseen subject is left."
         )
     folds = [fold for fold in benchmark.folds if subject.checkpoint in (fold.fold, f"{fold.fold}_seed{fold.seed}")]
     if not folds:
         return (
-            f"The figures were found beside these weights (`{subject.checkpoint}`), which bear the name of none of "
+            f"The figures were recorded beside these weights (`{subject.checkpoint}`), which have the name of none of "
             "the models behind them."
         )
     return (

@@ -354,7 +354,7 @@ def _check_loadable(checkpoint: Path, files: list[Path]) -> None:
         )
     if not referred:
         raise PublishError(
-            f"{checkpoint} has no auto_map in config.json, so that nobody could load it without this package; save "
+            f"{checkpoint} has no auto_map in config.json, so it could not be loaded without this package; save "
             "model and processor with save_pretrained."
         )
 

@@ -14,7 +14,7 @@ def without_folder(text: str) -> str:
 
 
 def without_folders(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings (`dict`) in which every absolute path, at whatever depth, is cut to its last part."""
+    """Return settings (`dict`) in which every absolute path, at any depth, is cut to its last part."""
     return {name: _cut(value) for name, value in settings.items()}
 
 

@@ -14,7 +14,7 @@ SSIM_WINDOW = 11
 _TITLES = {"mse": "MSE", "psnr": "PSNR (dB)", "ssim": "SSIM"}
 _CONSTRUCTIONS = {"": "constructed", "_constant": "constant 0.5", "_mean_image": "mean training image"}
 _TARGETS = {
-    "sampled": "the frames that the model sees",
+    "sampled": "the model's input frames",
     "full_clip": "all frames of the clip",
     "onset_apex": "all frames from onset to apex",
 }

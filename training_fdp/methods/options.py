@@ -30,7 +30,7 @@ class NetworkOptions:
     model_overrides: list[str] = option([], "Any other model setting as NAME=VALUE, several allowed.")
 
     def __post_init__(self) -> None:
-        """Check every value by itself."""
+        """Check every value."""
         for name in ("num_frames", "image_size"):
             require(self, name, getattr(self, name) is None or getattr(self, name) >= 1, "a whole number from 1 on")
 

@@ -36,7 +36,7 @@ def build_accelerator(options: TrainingOptions, run: RunOptions) -> Accelerator:
     launched_with = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if launched_with not in ("no", options.mixed_precision):
         raise ConfigError(
-            f"accelerate launch was told --mixed_precision {launched_with} and train.py {options.mixed_precision}; "
+            f"accelerate launch has --mixed_precision {launched_with} and train.py {options.mixed_precision}; "
             "give the option to train.py, which records it"
         )
     # AcceleratorState is a singleton that refuses another mixed_precision; reset it for the next run in this process
