@@ -38,7 +38,7 @@ def rank_hinge_loss(rank_scores: torch.Tensor, margin: float) -> torch.Tensor:
     """Mean over all pairs q > t of max(0, margin - s_q + s_t): later frames must score higher.
 
     The paper says that the ranking follows chronological order; whether it has this loss is unknown, and the released
-    code has none. It is RankSVM's, without the norm penalty, for which weight decay stands in.
+    code has none. It is RankSVM's, without the norm penalty, which weight decay replaces.
 
     Args:
         rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`): one score per frame.

@@ -310,7 +310,7 @@ def test_several_faces_and_a_turned_head_are_warned_of():
     frame = scene(rendered(1)[0], (40, 10), (240, 480))
     frame[40:200, 300:460] = rendered(2)[0][..., None]
     metadata = FDPVideoProcessor()(np.stack([frame] * 2), return_metadata=True)["video_metadata"][0]
-    assert any("2 faces are seen" in text for text in metadata.warnings)
+    assert any("2 faces are found" in text for text in metadata.warnings)
 
 
 def test_per_frame_crops_follow_the_head(moving):

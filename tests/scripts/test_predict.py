@@ -190,7 +190,7 @@ def test_the_command_replaces_settings_of_the_processor(run_script, model_folder
         ("alignment", "takes NAME=VALUE, got 'alignment'"),
         ("alinement=none", "alinement"),
         ("alignment=yolo", "alignment is one of"),
-        ("num_frames=4", "num_frames belongs to the network"),
+        ("num_frames=4", "num_frames is fixed by the network"),
     ],
 )
 def test_settings_that_the_processor_cannot_take_are_named(model_folder, pair, message):

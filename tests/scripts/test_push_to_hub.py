@@ -321,7 +321,7 @@ def test_results_that_do_not_fit_are_refused(checkpoint, tmp_path, changes, sent
 
 def test_a_checkpoint_of_other_classes_is_refused(checkpoint):
     edit_json(checkpoint / "config.json", id2label={"0": "a", "1": "b", "2": "c"})
-    with pytest.raises(PublishError, match="the checkpoint answers a, b, c"):
+    with pytest.raises(PublishError, match="the checkpoint has the classes a, b, c"):
         prepare_publication(checkpoint, REPO_ID)
 
 

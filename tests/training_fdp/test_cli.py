@@ -79,5 +79,5 @@ def test_a_run_that_was_asked_to_stop_has_a_code_of_its_own(capsys):
     """A scheduler then knows that the job is to be started again: not 0, 1, 2, nor those of signals."""
     assert leave(Interrupted("fold s00 was stopped after step 7 of 20")) == 75
     assert capsys.readouterr().err == (
-        "fold s00 was stopped after step 7 of 20; the same command goes on from there\n"
+        "fold s00 was stopped after step 7 of 20; the same command resumes from there\n"
     )
