@@ -25,6 +25,9 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="a video file or a folder of frames")
     parser.add_argument("--model", required=True, metavar="FOLDER_OR_REPO", help="checkpoint in Hub format")
+    parser.add_argument(
+        "--method", metavar="MODULE:CLASS", help="what made the checkpoint, where it is not part of this package"
+    )
     parser.add_argument("--output_dir", type=Path, metavar="OUT", help="write predictions.json and pictures here")
     parser.add_argument(
         "--processor_overrides",
@@ -76,10 +79,13 @@ def main() -> int:
         predictions_document,
         write_predictions,
     )
+    from training_fdp.methods.registry import get_method
 
     # Without transformers' table of loaded weights, because Predictor checks them and raises one sentence.
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    if arguments.method is not None:
+        get_method(arguments.method)
     if arguments.output_dir is not None:
         check_output_dir(arguments.output_dir)
     predictor = Predictor(arguments.model, arguments.processor_overrides)

@@ -69,7 +69,8 @@ def load_pretrained(name: str, option: str) -> tuple[Any, type[Method]]:
     if method is None:
         raise ConfigError(
             f"{option} must be a checkpoint of a known method, but {name!r} is of type {kind!r}, which none of "
-            f"{', '.join(method_names())} makes; import the package that makes it, or load it with its own library."
+            f"{', '.join(method_names())} makes; name its method (predict.py --method MODULE:CLASS; in "
+            "Python, import its module first), or load it with its own library."
         )
     with loading_refused(name, option):
         model, report = AutoModelForVideoClassification.from_pretrained(source, output_loading_info=True)

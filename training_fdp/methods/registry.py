@@ -40,10 +40,10 @@ def method_names() -> list[str]:
 
 
 def get_method(name: str) -> type[Method]:
-    """Return a method by its name, or by MODULE:CLASS (`type[Method]`).
+    """Return a method by its name, or by MODULE:CLASS, which is then known by its name (`type[Method]`).
 
     Raises:
-        ConfigError: there is none, or its module cannot be imported.
+        ConfigError: there is none, its module cannot be imported or lacks it, or it is no method.
     """
     if name in _registered:
         return _registered[name]
@@ -55,11 +55,18 @@ def get_method(name: str) -> type[Method]:
             "as MODULE:CLASS"
         )
     try:
-        method = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+        contents = importlib.import_module(module)
+    except ImportError as error:
         raise ConfigError(f"the method {name} cannot be imported ({error}); install its package") from error
-    if not (isinstance(method, type) and issubclass(method, Method)):
-        raise ConfigError(f"{name} must be a subclass of training_fdp.methods.base.Method; name such a class")
+    method = getattr(contents, attribute, None)
+    if method is None:
+        raise ConfigError(f"the module {module} must hold {attribute}, but does not; check the name of the class")
+    if not (isinstance(method, type) and issubclass(method, Method) and hasattr(method, "name")):
+        raise ConfigError(
+            f"{name} must be a subclass of training_fdp.methods.base.Method with a name of its own; name such a class"
+        )
+    if method.name not in method_names():  # its checkpoints are opened by their model_type from now on
+        register_method(method)
     return method
 
 

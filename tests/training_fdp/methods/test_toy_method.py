@@ -3,6 +3,9 @@
 import json
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -16,12 +19,12 @@ from transformers.modeling_outputs import ImageClassifierOutput
 
 from tests.scripts.fake_hub import FakeHub
 from training_fdp.config import parse_train_config
-from training_fdp.errors import Interrupted
+from training_fdp.errors import ConfigError, Interrupted
 from training_fdp.folds.loop import StageTrainer
 from training_fdp.hub.prediction import Predictor
 from training_fdp.hub.publish import prepare_publication, push
 from training_fdp.methods.base import Method, Shown
-from training_fdp.methods.registry import register_method
+from training_fdp.methods.registry import get_method, method_of, register_method
 from training_fdp.runs.run import run
 
 
@@ -168,3 +171,53 @@ def test_it_predicts_and_is_pushed(trained, tmp_path, monkeypatch):
     with torch.no_grad():
         scores = loaded(pixel_values=pixels).logits.softmax(-1)[0]
     assert list(answer.scores.values()) == pytest.approx(scores.tolist(), abs=1e-6)
+
+
+@pytest.fixture
+def outside(tmp_path, monkeypatch):
+    """A module of another package with a method that it does not register."""
+    (tmp_path / "outside_method.py").write_text(
+        "from training_fdp.methods.base import Method\n\n\n"
+        "class Plain(Method):\n    name, title, model_type = 'plain', 'plain', 'plain_network'\n\n\n"
+        "class Nameless(Method):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("training_fdp.methods.registry._registered", {})
+    monkeypatch.delitem(sys.modules, "outside_method", raising=False)
+
+
+def test_a_method_that_is_named_opens_its_checkpoints_from_then_on(outside):
+    assert method_of("plain_network") is None
+    method = get_method("outside_method:Plain")
+    assert method_of("plain_network") is get_method("plain") is get_method("outside_method:Plain") is method
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("nowhere:Plain", "No module named 'nowhere'.*install its package"),
+        ("outside_method:Plane", "module outside_method must hold Plane.*check the name of the class"),
+        ("outside_method:Nameless", "with a name of its own"),
+        ("json:dumps", "must be a subclass"),
+    ],
+)
+def test_what_is_no_method_is_refused_with_the_remedy_that_fits(outside, name, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        get_method(name)
+
+
+def test_predict_is_told_what_made_a_checkpoint_of_another_package(outside, tmp_path):
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "checkpoint" / "config.json").write_text('{"model_type": "plain_network"}')
+    command = [sys.executable, "predict.py", "clip.avi", "--model", str(tmp_path / "checkpoint")]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    answers = {}
+    for name, option in (("without", []), ("with", ["--method", "outside_method:Plain"])):
+        ended = subprocess.run(
+            [*command, *option], capture_output=True, text=True, env=environment, cwd=Path(__file__).parents[3]
+        )
+        assert ended.returncode == 2
+        answers[name] = ended.stderr
+    assert "name its method (predict.py --method MODULE:CLASS" in answers["without"]
+    # The method is known then; what is lacking here is its network.
+    assert "known method" not in answers["with"] and "cannot be loaded" in answers["with"]
