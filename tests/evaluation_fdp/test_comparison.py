@@ -4,6 +4,7 @@ import pytest
 
 from evaluation_fdp.comparison import comparison_table, paired_differences
 from evaluation_fdp.errors import ConfigError, ResultsError
+from evaluation_fdp.metrics import METRICS
 from evaluation_fdp.pooled_results import pool_records, predictions_csv
 from tests.fakes.results import fold_record, run_results
 
@@ -15,7 +16,8 @@ def test_comparison_puts_chance_first_and_shows_no_deviation_for_one_seed():
     lines = table.splitlines()
     # 3 and 9 clips: guessing by the shares is right with 1/16 + 9/16.
     assert lines[2].startswith("| guessing by the class shares | 0.500 | 0.500 | 0.625 |")
-    assert lines[3] == "| a | 0.400 | 0.400 | 0.500 | 0.400 | 0.350 to 0.450 | 1 |"
+    figures = " | ".join("0.500" if name == "accuracy" else "0.400" for name in METRICS)
+    assert lines[3] == f"| a | {figures} | 0.350 to 0.450 | 1 |"
     assert lines[4].startswith("| better | 0.600 ± 0.010 |")
     assert len({line.count("|") for line in lines}) == 1
 

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from evaluation_fdp.metrics import Figures
+
 ROOT = Path(__file__).resolve().parents[2]
 _specification = importlib.util.spec_from_file_location("fake_hub", Path(__file__).with_name("fake_hub.py"))
 fake_hub = importlib.util.module_from_spec(_specification)
@@ -63,13 +65,13 @@ def hub():
 
 
 def pooled_metrics(matrix):
-    """Accuracy, UF1, UAR and weighted F1 by their definitions, one class at a time."""
+    """Accuracy, UF1, UAR and weighted F1 by their definitions, one class at a time; further metrics as computed."""
     size, total = len(matrix), sum(map(sum, matrix))
     truth = [sum(row) for row in matrix]
     predicted = [sum(row[column] for row in matrix) for column in range(size)]
     f1 = [2 * matrix[i][i] / (truth[i] + predicted[i]) if truth[i] + predicted[i] else 0.0 for i in range(size)]
     recall = [matrix[i][i] / truth[i] if truth[i] else 0.0 for i in range(size)]
-    return {
+    return Figures.of(matrix).values | {
         "accuracy": sum(matrix[i][i] for i in range(size)) / total,
         "uf1": sum(f1) / size,
         "uar": sum(recall) / size,

@@ -14,6 +14,7 @@ import yaml
 from safetensors.numpy import save_file
 
 from evaluation_fdp.errors import ResultsError
+from evaluation_fdp.metrics import METRICS
 from training_fdp.errors import PublishError
 from training_fdp.hub.model_card import public_command
 from training_fdp.hub.publish import find_results, prepare_publication, prepare_publications, push
@@ -147,8 +148,11 @@ def test_a_checkpoint_of_another_name_is_not_called_one_of_the_folds(checkpoint)
 def test_the_card_carries_the_pooled_figures_and_never_those_chosen_on_the_test_subject(checkpoint, results):
     card = prepare_publication(checkpoint, REPO_ID).card
     pooled = results["metrics"]
-    assert headline_figures(card) == pytest.approx(
-        {
+    figures = headline_figures(card)
+    assert set(figures) == {metric.title for metric in METRICS.values()}
+    assert figures == pytest.approx(
+        figures
+        | {
             "UF1": pooled["uf1"],
             "UAR": pooled["uar"],
             "Accuracy": pooled["accuracy"],
