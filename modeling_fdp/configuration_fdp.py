@@ -47,8 +47,8 @@ class PoolingTraits(NamedTuple):
     reads_scores: bool
 
 
-# A new temporal pooling is a row here, its name in `FDPConfig.temporal_pooling`, and a function or a kernel in
-# `temporal_pooling_fdp`.
+# A new temporal pooling is a row here, its name in the type and the docstring of `FDPConfig.temporal_pooling`, and a
+# function or a kernel in `temporal_pooling_fdp`.
 TEMPORAL_POOLINGS = {
     "rank_weighted": PoolingTraits(has_kernel=False, reads_scores=True),
     "rank_pooling": PoolingTraits(has_kernel=False, reads_scores=True),

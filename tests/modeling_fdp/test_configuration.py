@@ -4,12 +4,15 @@ import ast
 import json
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedConfig
 
 from modeling_fdp import FDPConfig
+from modeling_fdp.configuration_fdp import TEMPORAL_POOLINGS
+from modeling_fdp.temporal_pooling_fdp import POOLING_KERNELS, POOLING_WEIGHTS
 
 PRESETS = ("tiny", "small", "base", "paper", "paper_tiny", "released")
 
@@ -207,3 +210,11 @@ def test_no_field_has_a_name_that_the_libraries_take_for_something_else(preset):
     assert not own & (sub_configurations | switches | sizes)
     assert not FDPConfig.attribute_map and not FDPConfig.sub_configs
     assert not own & {entry for entry in dir(PreTrainedConfig) if not entry.startswith("_")}
+
+
+def test_a_temporal_pooling_is_in_all_its_places():
+    # The field's annotation as it was written: @strict leaves it as it is.
+    assert set(get_args(FDPConfig.__annotations__["temporal_pooling"])) == set(TEMPORAL_POOLINGS)
+    assert set(POOLING_WEIGHTS) | set(POOLING_KERNELS) == set(TEMPORAL_POOLINGS)
+    assert {name for name, traits in TEMPORAL_POOLINGS.items() if traits.has_kernel} == set(POOLING_KERNELS)
+    assert all(f'"{name}"' in FDPConfig.__doc__ for name in TEMPORAL_POOLINGS)
