@@ -73,7 +73,9 @@ def test_errata_have_a_reason_and_a_source(name):
     for erratum in get_builder_class(name).ERRATA:
         assert erratum.reason
         words = set(re.findall(r"[\w-]+", erratum.source))
-        assert words & {*SOURCES, "sheet", "authors"}, "a source is a key of docs/sources.md, a sheet, or the authors"
+        assert words & {*SOURCES, "sheet", "authors"}, (
+            "name a key of SOURCES in hub_datasets/card.py, a sheet, or the authors"
+        )
         assert erratum.wrong != erratum.right
         assert erratum.field in ("onset", "apex", "offset", "emotion", "action_units", "interval")
 
