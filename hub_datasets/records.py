@@ -83,8 +83,8 @@ class Erratum:
         reason (`str`): Why it is known to be wrong.
         source (`str`): Who found it: a key of docs/sources.md, or a sheet or paper by name.
         if_frames_agree (`bool`): Apply `right` only where it fits the frames on disk better than the sheet's value
-            (fewer missing and surplus frames), because two versions of the sheet disagree. Only for
-            `field="interval"`.
+            (fewer missing and surplus frames), because two versions of the sheet disagree. By default
+            this is obeyed for `field="interval"`; a corpus whose `fit_to_frames` decides may have other fields.
     """
 
     clip: str
