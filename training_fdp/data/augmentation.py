@@ -21,7 +21,7 @@ from training_fdp.errors import ConfigError
 Batch = dict[str, torch.Tensor]
 
 _PROBABILITIES = ("flip", "phase", "static_face_mix", "mixup")
-# A speed or scale of 1 or more could leave no frame or no face.
+# An option that is named in neither has no upper bound. A speed or scale of 1 or more could leave no frame or no face.
 _UPPER_BOUNDS = {"shift": 0.5, "scale": 0.5, "rotation": 45.0, "brightness": 1.0, "time_jitter": 0.5, "speed": 0.9}
 
 
@@ -89,7 +89,7 @@ class AugmentationConfig:
 
     @classmethod
     def default(cls) -> "AugmentationConfig":
-        """The options of the `default` recipe; `training_fdp.ablations` measures each alone."""
+        """The options of `--augmentation default`; `training_fdp.ablations` measures each alone."""
         return cls(
             flip=0.5, shift=0.05, scale=0.05, rotation=5.0, gamma=0.2, brightness=0.1, time_jitter=0.3, speed=0.1
         )
@@ -252,8 +252,8 @@ class ClipAugmentation:
         """
         batch = dict(batch)
         # Numbers are drawn for every option, on or off, so that switching one does not change the others' draws. A new
-        # augmentation must not add an eleventh column, which would change every run, but seed its own generator with
-        # `mix_seed` and its name.
+        # augmentation must not add an eleventh column, which would change every run, but draw from a generator of its
+        # own, `np.random.default_rng([mix_seed, *b"name"])`; `hash("name")` differs between processes.
         draws = torch.rand(len(batch["pixel_values"]), 10, generator=generator, dtype=torch.float64)
         mix_seed = int(torch.randint(2**31, (1,), generator=generator))
         draws = draws.float().to(batch["pixel_values"].device)
