@@ -42,6 +42,10 @@ class DetectedFace:
 class FaceDetector:
     """Finds faces in colour frames with a library and a model file of the user.
 
+    A subclass sets `name` (the value of `alignment`), `module` (what is imported as `self.library`), `install` and
+    `model_hint` (parts of the errors), and defines `_detect`. Both checks belong to every detector: one without a
+    library overrides `_import_library`, one without a model file of the user overrides `_check_model`.
+
     Args:
         model_path (`str`, *optional*): The user's model file.
         min_score (`float`, *optional*, defaults to 0.5): Faces below this confidence are ignored.
@@ -175,7 +179,7 @@ def make_detector(name: str, model_path: str | None, min_score: float) -> FaceDe
     """Load a face detector; each process loads it once.
 
     Args:
-        name (`str`): "opencv" or "dlib".
+        name (`str`): One of `DETECTORS`.
         model_path (`str`, *optional*): The user's model file.
         min_score (`float`): Faces below this confidence are ignored.
 

@@ -14,8 +14,8 @@ class FaceReport:
 
     Args:
         source (`str`):
-            Basis of the crop: "given" (landmarks of the caller), "table", "mesh", "opencv" or "dlib" (found in
-            the frames), "frame" (the face fills the frame, which is used whole), "unseen" (`alignment="auto"` found no
+            Basis of the crop: "given" (landmarks of the caller), "table", "mesh" or one of `DETECTORS` (found in the
+            frames), "frame" (the face fills the frame, which is used whole), "unseen" (`alignment="auto"` found no
             face and uses whole frames), "center" (no face was found, and `missing_face` crops the middle) or "none"
             (no search).
         frames_searched (`int`): Frames in which a face was searched.
