@@ -96,7 +96,7 @@ def build_model_card(subject: CardSubject, results: Results | None) -> ModelCard
 
 
 def _result_fields(subject: CardSubject, results: Results) -> dict[str, Any]:
-    """Fields of the template for measured results."""
+    """Fields of the template that a results.json gives, whether or not anybody was held out."""
     class_names = tuple(results.class_names)
     if subject.class_names != class_names:
         raise PublishError(
