@@ -107,9 +107,10 @@ def subject_key(text: str) -> str:
         `str`: the key; `""` for a blank cell.
     """
     key = word_key(text)
-    if whole := re.fullmatch(r"(\d+)\.0+", key):
-        key = whole[1]
+    # First the digits of any script become those of ASCII, because ".0" is looked for among them.
     key = re.sub(r"\d+", lambda digits: str(int(digits[0])) if len(digits[0]) < 1000 else digits[0], key)
+    if whole := re.fullmatch(r"(\d+)\.0", key):
+        key = whole[1]
     word = re.fullmatch(r"([^\W\d_]+)[\s._#-]*(\d.*)", key)
     if word is None:
         return key

@@ -33,6 +33,11 @@ def test_numbers_are_one_person_in_every_spelling_and_others_are_others(one, oth
     assert (subject_key(first) == subject_key(second)) == (one == other)
 
 
+@pytest.mark.parametrize("text", ["7.0", "7.00", "\uff17.\uff10", "\u0667.\u0660", "S007"])
+def test_a_number_that_a_spreadsheet_made_a_fraction_is_the_same_person(text):
+    assert subject_key(text) == subject_key("7")
+
+
 @given(NAMES)
 def test_a_person_is_the_same_in_any_case_width_and_normal_form(name):
     variants = [name, f"  {name}\u3000", name.upper() if name.upper().casefold() == name.casefold() else name]
