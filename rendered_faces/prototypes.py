@@ -31,6 +31,11 @@ MIXES: dict[str, dict[str, float]] = {
         "repression": 1, "sadness": 1, "fear": 1, "contempt": 1,
     },
     "5class": {"happiness": 1, "disgust": 1, "repression": 1, "surprise": 1, "others": 1},
+    # A quarter of the clips for each of negative, positive, surprise and others.
+    "4class": {
+        "happiness": 6, "surprise": 6, "others": 6,
+        "disgust": 1, "repression": 1, "sadness": 1, "fear": 1, "anger": 1, "contempt": 1,
+    },
     "9class": dict.fromkeys(PROTOTYPES, 1),
     # Frequencies in the sheets of CASME II and SAMM.
     "casme2": {"others": 99, "disgust": 63, "happiness": 32, "repression": 27, "surprise": 25},

@@ -58,7 +58,7 @@ class Synthetic(CorpusBuilder):
     does its work below `if __name__ == "__main__":`, because each process imports the script.
 
     Options: `num_subjects`, `clips_per_subject`, `seed`, `size` (pixels), `difficulty` (`mild`, `medium`, `hard`,
-    `wild`), `fps`, `mix` (how often each emotion occurs: `3class`, `5class`, `9class`, `casme2`, `samm`; the label
+    `wild`), `fps`, `mix` (how often each emotion occurs: `3class`, `4class`, `5class`, `9class`, `casme2`, `samm`; the label
     set's own by default), `face_model` (folder of a morphable model), `render_processes`.
     """
 
@@ -90,6 +90,17 @@ class Synthetic(CorpusBuilder):
             "the classes of MEGC 2019",
             ("negative", "positive", "surprise"),
             words={**dict.fromkeys(_NEGATIVE, "negative"), "happiness": "positive", "surprise": "surprise"},
+        ),
+        LabelSet.of(
+            "4class",
+            "the classes of MEGC 2019 and others",
+            ("negative", "positive", "surprise", "others"),
+            words={
+                **dict.fromkeys(_NEGATIVE, "negative"),
+                "happiness": "positive",
+                "surprise": "surprise",
+                "others": "others",
+            },
         ),
         LabelSet.of("5class", "the five classes of CASME II", _FIVE),
         LabelSet.of("9class", "every emotion that has a prototype", _EMOTIONS),
