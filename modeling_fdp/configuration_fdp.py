@@ -205,6 +205,14 @@ class FDPConfig(PreTrainedConfig):
             Share of the target spread evenly over all labels.
         focal_gamma (`float`, *optional*, defaults to 0.0):
             Exponent of the focal factor (1 - p)^gamma; 0 is plain cross-entropy.
+        temperature (`float`, *optional*, defaults to 1.0):
+            Positive; the classifier's scores are divided by it before they leave the network and before the loss, so
+            that every softmax of `logits` is calibrated (temperature scaling, arXiv 1706.04599). Chosen after
+            training, on people kept for it.
+        least_movement (`float`, *optional*, defaults to 0.0):
+            Pixels of a frame of `image_size`: with `reference="movement_patterns"`, nothing moved in clips whose
+            `movement_size` is below it. The network only reports the size; whoever answers compares the two. 0: no
+            clip is called still.
         initialization (`str`, *optional*, defaults to `"kaiming"`):
             Of convolutions: `"kaiming"` (our choice) or `"truncated_normal"` with `initializer_range` (released code).
         initializer_range (`float`, *optional*, defaults to 0.02):
@@ -285,6 +293,8 @@ class FDPConfig(PreTrainedConfig):
     class_weights: list[float | int] | None = None
     label_smoothing: float | int = 0.0
     focal_gamma: float | int = 0.0
+    temperature: float | int = 1.0
+    least_movement: float | int = 0.0
     initialization: Literal["kaiming", "truncated_normal"] = "kaiming"
     initializer_range: float | int = 0.02
 
@@ -465,7 +475,7 @@ class FDPConfig(PreTrainedConfig):
         for name in ("local_depths", "global_depths"):
             if any(value < 0 for value in getattr(self, name)):
                 raise ValueError(f"`{name}` must be numbers from 0 on, but {getattr(self, name)} was given.")
-        for name in ("local_mlp_ratio", "global_mlp_ratio"):
+        for name in ("local_mlp_ratio", "global_mlp_ratio", "temperature"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"`{name}` must be above 0, but {getattr(self, name)} was given.")
         if self.num_frames < self.least_frames:
@@ -488,13 +498,18 @@ class FDPConfig(PreTrainedConfig):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must lie in [0, 1), but {getattr(self, name)} was given.")
         weights = ("classification", "dynamic_image", "rank", "action_unit")
-        for name in (*(f"{name}_loss_weight" for name in weights), "focal_gamma", "rank_margin"):
+        for name in (*(f"{name}_loss_weight" for name in weights), "focal_gamma", "rank_margin", "least_movement"):
             if getattr(self, name) < 0:
                 raise ValueError(f"`{name}` must not be negative, but {getattr(self, name)} was given.")
         if self.class_weights is not None and len(self.class_weights) != self.num_labels:
             raise ValueError(
                 f"`class_weights` must hold one weight per label, but {len(self.class_weights)} weights were given "
                 f"for {self.num_labels} labels."
+            )
+        if self.least_movement > 0 and not self.has_patterns:
+            raise ValueError(
+                "`least_movement` is compared with the movement size of `reference='movement_patterns'`, but "
+                f"reference={self.reference!r} was given; set it to 0."
             )
         shaped = self.class_weights is not None or self.label_smoothing > 0 or self.focal_gamma > 0
         if shaped and self.problem_type in ("multi_label_classification", "regression"):

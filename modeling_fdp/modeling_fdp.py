@@ -60,6 +60,9 @@ class FDPModelOutput(ModelOutput):
         movement_features (`torch.FloatTensor` of shape `(batch_size, movement_size)`, *optional*):
             Further input of the classifier, with `reference="movement_patterns"`; see
             `FDPMovement`.
+        movement_size (`torch.FloatTensor` of shape `(batch_size,)`, *optional*):
+            How far the face moves along the clip's curve, from rest to peak, in pixels of the frames: root mean square
+            over the strongest 5% of cells, float32. With `reference="movement_patterns"`.
         hidden_states (`tuple[torch.FloatTensor]`, *optional*):
             The stem's map and the map of each stage, `(batch_size * num_encoder_frames, channels, height, width)`.
         attentions (`tuple[torch.FloatTensor]`, *optional*):
@@ -73,6 +76,7 @@ class FDPModelOutput(ModelOutput):
     detail: torch.Tensor | None = None
     stabilized_frames: torch.Tensor | None = None
     movement_features: torch.Tensor | None = None
+    movement_size: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
 
@@ -85,13 +89,16 @@ class FDPVideoClassifierOutput(ModelOutput):
         loss (`torch.FloatTensor` of shape `()`, *optional*):
             Weighted sum of `losses`; `None` if `losses` is empty or `None`.
         logits (`torch.FloatTensor` of shape `(batch_size, num_labels)`):
-            Class scores before the softmax.
+            Class scores before the softmax, divided by `config.temperature`.
         dynamic_image (`torch.FloatTensor` of shape `(batch_size, 1, height, width)`, *optional*):
             The constructed dynamic image in [0, 1]; `None` with `dynamic_image_decoder="none"`.
         rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`):
             One score per frame, higher for later frames, or the further the movement has come; any scale.
         action_unit_logits (`torch.FloatTensor` of shape `(batch_size, num_action_units)`, *optional*):
             Scores of `config.action_units` before the sigmoid; `None` without any.
+        movement_size (`torch.FloatTensor` of shape `(batch_size,)`, *optional*):
+            How far the face moves, in pixels of the frames, see `FDPModelOutput`; below `config.least_movement`
+            nothing moved, and no class is right. `None` without `reference="movement_patterns"`.
         losses (`dict[str, torch.FloatTensor]`, *optional*):
             The unweighted parts `"classification"`, `"action_unit"`, `"dynamic_image"` and `"rank"`, those that are
             part of the loss.
@@ -104,6 +111,7 @@ class FDPVideoClassifierOutput(ModelOutput):
     dynamic_image: torch.Tensor | None = None
     rank_scores: torch.Tensor | None = None
     action_unit_logits: torch.Tensor | None = None
+    movement_size: torch.Tensor | None = None
     losses: dict[str, torch.Tensor] | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
@@ -232,6 +240,7 @@ class FDPModel(FDPPreTrainedModel):
             rank_scores=movement.rank_scores,
             stabilized_frames=movement.still_frames,
             movement_features=movement.features,
+            movement_size=movement.size,
         )
 
     def get_input_embeddings(self) -> nn.Module:
@@ -370,6 +379,8 @@ class FDPForVideoClassification(FDPPreTrainedModel):
         """
         outputs = self.fdp(pixel_values, **kwargs)
         logits, seen = self.classifier(outputs.pooler_output, outputs.movement_features)
+        # Here, so that the pipelines of transformers, exported graphs and losses agree with it.
+        logits = logits / self.config.temperature
         action_unit_logits = None if self.action_unit_output is None else self.action_unit_output(seen)
         constructed = None if self.decoder is None else self.decoder(outputs.pooler_output, outputs.detail)
         loss, losses = None, None
@@ -397,6 +408,7 @@ class FDPForVideoClassification(FDPPreTrainedModel):
             dynamic_image=constructed,
             rank_scores=outputs.rank_scores,
             action_unit_logits=action_unit_logits,
+            movement_size=outputs.movement_size,
             losses=losses,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,

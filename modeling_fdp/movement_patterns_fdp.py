@@ -53,12 +53,15 @@ class FDPMovement(NamedTuple):
             pattern; the shares of the four curves.
         still_frames (`torch.FloatTensor` of shape `(batch_size, num_frames, 1, side, side)`): the frames with the head
             held still.
+        size (`torch.FloatTensor` of shape `(batch_size,)`): how far the skin moves along the strongest curve, from
+            rest to peak, in pixels of the frames: root mean square over the strongest 5% of cells.
     """
 
     patterns: torch.Tensor
     rank_scores: torch.Tensor
     features: torch.Tensor
     still_frames: torch.Tensor
+    size: torch.Tensor
 
 
 class FDPMovementReference(nn.Module):
@@ -93,7 +96,9 @@ class FDPMovementReference(nn.Module):
             flow = group_motion(pictures) / (MOTION_UNIT * pictures.shape[-1])
             weights = pattern_weights(found.curves)
             patterns = weights @ torch.cat([gray.unsqueeze(2), flow], 2).flatten(2)
-            patterns = self._larger_or_smaller(patterns.unflatten(2, (3, *flow.shape[3:])))
+            patterns = patterns.unflatten(2, (3, *flow.shape[3:]))
+            moved = pattern_size(patterns[:, :1])[:, 0] * (MOTION_UNIT * pictures.shape[-1])
+            patterns = self._larger_or_smaller(patterns)
             size = pattern_size(patterns)
             scaled = patterns * (SCALED_SIZE / (size + SIZE_FLOOR))[..., None, None, None]
             face = normalized_face(F.avg_pool2d(pictures.mean(1, keepdim=True), MOTION_STRIDE))
@@ -103,7 +108,7 @@ class FDPMovementReference(nn.Module):
             motion = F.avg_pool2d(scaled[:, :, 1:].flatten(0, 1), scaled.shape[-1] // GRID_SIZE)
             along = self.scorer.directions(motion.flatten(1)).unflatten(0, size.shape)
             features = torch.cat([along.flatten(1), torch.log1p(size), found.shares], 1)
-            return FDPMovement(shown, at_frames(found.progress, frames.shape[1]), features, still)
+            return FDPMovement(shown, at_frames(found.progress, frames.shape[1]), features, still, moved)
 
     def _larger_or_smaller(self, patterns: torch.Tensor) -> torch.Tensor:
         """In training, stand for larger and smaller movements in a share of the clips."""

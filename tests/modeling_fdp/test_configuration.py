@@ -125,6 +125,9 @@ def test_unknown_preset_and_misspelt_field_are_refused():
         ("tiny", {"attention_head_dim": 0}, "`attention_head_dim` must be at least 1, but 0"),
         ("tiny", {"classifier_grid_size": 0}, "`classifier_grid_size` must be at least 1, but 0"),
         ("tiny", {"local_mlp_ratio": 0.0}, "`local_mlp_ratio` must be above 0"),
+        ("tiny", {"temperature": 0.0}, "`temperature` must be above 0, but 0.0"),
+        ("tiny", {"least_movement": 0.5}, "reference='first_frame_motion' was given; set it to 0"),
+        ("tiny", {"reference": "movement_patterns", "least_movement": -1.0}, "must not be negative, but -1.0"),
         ("tiny", {"classifier": "fully_connected", "image_size": 16}, "3 x 3 cells, but the map has 2"),
         (
             "tiny",

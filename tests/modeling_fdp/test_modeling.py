@@ -6,7 +6,7 @@ import warnings
 import pytest
 import torch
 from torch.nn import functional as F
-from transformers import AutoModel, AutoModelForVideoClassification
+from transformers import AutoModel, AutoModelForVideoClassification, VideoClassificationPipeline
 
 from modeling_fdp import FDPForVideoClassification, FDPModel, dynamic_image
 from modeling_fdp.classification_fdp import classification_loss
@@ -18,6 +18,7 @@ from modeling_fdp.temporal_pooling_fdp import (
     rank_pair_weights,
     running_mean,
 )
+from processing_fdp.video_processing_fdp import FDPVideoProcessor
 
 PRESETS = ("tiny", "small", "base", "paper", "paper_tiny", "released")
 POOLINGS = ("rank_weighted", "rank_pooling", "closed_form", "score_weighted", "temporal_convolution")
@@ -469,6 +470,22 @@ class TestClassificationLoss:
         smoothed = small_model("tiny", label_smoothing=0.2, focal_gamma=2.0)
         expected = classification_loss(plain(clips()).logits, LABELS, label_smoothing=0.2, focal_gamma=2.0)
         assert torch.equal(smoothed(clips(), labels=LABELS).losses["classification"], expected)
+
+    def test_temperature_divides_the_scores_and_their_loss(self, small_model, clips):
+        plain = small_model("tiny")(clips(), labels=LABELS)
+        model = small_model("tiny", temperature=2.5)
+        cooled = model(clips(), labels=LABELS)
+        assert torch.equal(cooled.logits, plain.logits / 2.5)
+        assert torch.equal(cooled.losses["classification"], F.cross_entropy(plain.logits / 2.5, LABELS))
+        assert torch.equal(cooled.dynamic_image, plain.dynamic_image)
+
+    def test_temperature_reaches_the_pipeline_of_transformers(self, small_model, clips):
+        """`pipeline("video-classification")` takes the softmax of the logits."""
+        model = small_model("tiny", temperature=2.5).eval()
+        pipeline = VideoClassificationPipeline(model=model, video_processor=FDPVideoProcessor(alignment="none"))
+        shown = pipeline.postprocess(model(clips()[:1]), top_k=3)
+        expected = (small_model("tiny").eval()(clips()[:1]).logits / 2.5).softmax(-1)[0]
+        assert sorted(entry["score"] for entry in shown) == pytest.approx(sorted(expected.tolist()))
 
 
 @pytest.mark.parametrize(

@@ -297,3 +297,39 @@ class TestNetwork:
     def test_what_does_not_fit_is_refused(self, overrides, message):
         with pytest.raises(ValueError, match=message):
             FDPConfig.from_preset("tiny", **{"reference": "movement_patterns", **overrides})
+
+
+def shifted_mouth(pixels: float) -> torch.Tensor:
+    """A clip of a textured face of which the lower middle moves down and back by so many pixels."""
+    texture = torch.nn.functional.avg_pool2d(seeded(1, 1, 68, 68, seed=5), 5, stride=1) * 2
+    where = torch.zeros(64, 64)
+    where[40:56, 20:44] = 1
+    grid = torch.nn.functional.affine_grid(torch.eye(2, 3)[None], [1, 1, 64, 64], align_corners=False)
+    frames = []
+    for share in torch.sin(torch.linspace(0, torch.pi, NUM_FRAMES)):
+        moved = grid.clone()
+        moved[..., 1] -= 2 * pixels * share * where / 64
+        frames.append(torch.nn.functional.grid_sample(texture, moved, padding_mode="border", align_corners=False)[0])
+    return torch.stack(frames)[None].clamp(-1, 1)
+
+
+class TestMovementSize:
+    @pytest.mark.parametrize("pixels", [0.4, 0.8])
+    def test_it_is_in_pixels_of_the_frame_from_rest_to_peak(self, pixels, reference):
+        assert reference(shifted_mouth(pixels)).size.item() == pytest.approx(pixels, rel=0.3)
+
+    def test_a_moving_face_is_larger_than_sensor_noise(self, films, reference):
+        for film in films:
+            noise = film.frames[film.onset - 5] + seeded(1, NUM_FRAMES, 1, 64, 64) * (2 / 127.5)
+            moving, noisy = (reference(clip).size.item() for clip in (film.shown(film.numbers(0, 1)), noise))
+            assert moving > 2 * noisy
+
+    def test_the_classifier_hands_it_on_unscaled_by_training(self, films):
+        torch.manual_seed(0)
+        model = FDPForVideoClassification(FDPConfig.from_preset("tiny", reference="movement_patterns", num_labels=3))
+        clip = films[0].shown(films[0].numbers(0, 1)).expand(4, -1, -1, -1, -1)
+        with torch.no_grad():
+            sizes = [model.train(mode)(clip).movement_size for mode in (True, False)]
+            plain = FDPForVideoClassification(FDPConfig.from_preset("tiny", num_labels=3)).eval()(clip[:1])
+        assert sizes[0].shape == (4,) and sizes[0].dtype == torch.float32
+        assert torch.allclose(sizes[0], sizes[1], rtol=1e-4) and plain.movement_size is None

@@ -47,7 +47,8 @@ class FDPMethod(Method):
             "action_unit_loss_weight", "attention_dropout", "class_weights", "classification_loss_weight",
             "classifier_dropout", "drop_path_rate",
             "dynamic_image_frames", "dynamic_image_gain", "dynamic_image_loss_weight", "dynamic_image_normalization",
-            "focal_gamma", "initialization", "initializer_range", "label_smoothing", "rank_loss_weight", "rank_margin",
+            "focal_gamma", "initialization", "initializer_range", "label_smoothing", "least_movement",
+            "rank_loss_weight", "rank_margin", "temperature",
         }
     )  # fmt: skip
 
@@ -243,10 +244,10 @@ class ReleasedFDPMethod(FDPMethod):
 
 
 def network_settings(config: Any) -> dict[str, Any]:
-    """Return the settings of an FDP network (`dict`), without the class weights of its training clips."""
+    """Return the settings of an FDP network (`dict`), without the class weights and temperature of its training."""
     from transformers import PreTrainedConfig
 
     fields = {entry.name for entry in dataclasses.fields(config)} - {
         entry.name for entry in dataclasses.fields(PreTrainedConfig)
     }
-    return {name: getattr(config, name) for name in fields} | {"class_weights": None}
+    return {name: getattr(config, name) for name in fields} | {"class_weights": None, "temperature": 1.0}

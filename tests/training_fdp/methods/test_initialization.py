@@ -106,6 +106,14 @@ def test_another_network_is_refused_in_one_sentence(checkpoint, options, named):
     assert named in str(caught.value) and "leave --preset" in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_what_was_chosen_after_training_is_chosen_anew(checkpoint, tmp_path):
+    patterns = {"reference": "movement_patterns", "num_directions": 4}
+    build(NAMES, temperature=1.7, least_movement=0.4, **patterns).save_pretrained(tmp_path / "start")
+    config = configured(tmp_path / "start", NAMES)
+    assert config.temperature == 1.0, "of the weights before training"
+    assert config.least_movement == 0.4, "of the input, which training hardly changes"
+
+
 def test_how_it_learns_may_differ(checkpoint):
     options = ("--num_frames", "5", "--model_overrides", "drop_path_rate=0.0", "rank_loss_weight=1.0")
     model = configured(checkpoint, NAMES, *options)
