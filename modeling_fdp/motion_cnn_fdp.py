@@ -74,7 +74,6 @@ class MotionCNNForVideoClassification(PreTrainedModel):
     config: MotionCNNConfig
     base_model_prefix = "network"
     main_input_name = "pixel_values"
-    input_modalities = ["video"]
 
     def __init__(self, config: MotionCNNConfig) -> None:
         super().__init__(config)
