@@ -100,6 +100,8 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
     # Paragraph and points of the corpus's card that differ from those of licensed corpora; see hub_datasets/card.py.
     TERMS: ClassVar[str] = ""
     ADVICE: ClassVar[tuple[str, ...]] = ()
+    # Sentence for the cards of models trained on it, where its agreement needs one beside the page of access.
+    MODEL_TERMS: ClassVar[str] = ""
     PACKAGES: ClassVar[tuple[Package, ...]] = ()  # in order of preference
     SHEETS: ClassVar[tuple[SheetFile, ...]] = ()  # in order of preference within a role
     LABEL_SETS: ClassVar[tuple[LabelSet, ...]] = ()  # the first is the default

@@ -22,6 +22,25 @@ _ADVICE = (
     "Expressions were induced in a laboratory, in few subjects of few backgrounds; scores do not carry over to other "
     "people, cameras or occasions. Split by subject, always.",
 )
+_DOWNLOAD = """
+## Download it
+
+```python
+from datasets import load_dataset
+
+clips = load_dataset("{repo_id}", split="test")  # a row per clip: `image` at its apex, all of its `frames`, its label
+```
+
+The same files as a corpus of this package, with landmark tables and ground truth:
+
+```python
+from huggingface_hub import snapshot_download
+from hub_datasets import load_corpus
+
+folder = snapshot_download("{repo_id}", repo_type="dataset", revision="<commit>")  # the commit that you have looked at
+clips = load_corpus("synthetic", data_dir=folder, {arguments})
+```
+"""
 _ALWAYS = "A micro-expression is a movement, not a feeling, and no proof of a lie. Do not judge people by it."
 # Upper limits of the Hub's size categories, in clips.
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
@@ -37,26 +56,29 @@ SOURCES = {
 }
 
 
-def corpus_card(builder_class: type[CorpusBuilder]) -> str:
+def corpus_card(builder_class: type[CorpusBuilder], repo_id: str | None = None, label_set: str | None = None) -> str:
     """Write the card of a corpus.
 
     Args:
         builder_class (`type[CorpusBuilder]`): Its builder; it needs no download.
+        repo_id (`str`, *optional*): Dataset repository of the card, where a rendered corpus is published with it.
+        label_set (`str`, *optional*): Label set of the example; the corpus's first one when omitted.
 
     Returns:
         `str`: Markdown with a YAML header, as the Hub reads it.
     """
     title, _, summary = builder_class.TITLE.partition(": ")
-    label_set = builder_class.LABEL_SETS[0].name
+    label_set = label_set or builder_class.LABEL_SETS[0].name
     folder = "" if builder_class.faces_may_be_published else "path/to/your/download"
     data_dir = f'data_dir="{folder}", ' if folder else ""
     advice = [*(builder_class.ADVICE or _ADVICE), _ALWAYS]
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
-        header=yaml.safe_dump(_header(builder_class, title), sort_keys=False, allow_unicode=True),
+        header=yaml.safe_dump(_header(builder_class, title, repo_id), sort_keys=False, allow_unicode=True),
         title=title,
         summary=f"{summary[:1].upper()}{summary[1:]}." if summary else builder_class.LICENSE,
         terms=builder_class.TERMS or _LICENSED.format(page=builder_class.ACCESS_PAGE),
         data_sheet=_data_sheet(builder_class),
+        download="" if repo_id is None else _DOWNLOAD.format(repo_id=repo_id, arguments=f'label_set="{label_set}"'),
         name=builder_class.NAME,
         arguments=f'{data_dir}label_set="{label_set}"',
         folder=f" --data_dir {folder}" if folder else "",
@@ -88,7 +110,7 @@ def label_set_rows(label_set: LabelSet) -> list[tuple[str, str, str, str, str]]:
     ]
 
 
-def _header(builder_class: type[CorpusBuilder], title: str) -> dict[str, Any]:
+def _header(builder_class: type[CorpusBuilder], title: str, repo_id: str | None) -> dict[str, Any]:
     header: dict[str, Any] = {"pretty_name": title}
     if builder_class.faces_may_be_published:
         header |= {"license": "apache-2.0"}
@@ -102,7 +124,11 @@ def _header(builder_class: type[CorpusBuilder], title: str) -> dict[str, Any]:
     largest = max((size.total for label_set in builder_class.LABEL_SETS for size in label_set.expected), default=0)
     if largest:
         header["size_categories"] = [next(name for limit, name in _SIZES if largest < limit)]
-    return {**header, "viewer": False}
+    if repo_id is None:
+        return {**header, "viewer": False}
+    # The Hub finds the images by metadata.parquet; the tree beside them is for load_corpus.
+    frames = {"split": "test", "path": ["metadata.parquet", "recordings/**/*.jpg"]}
+    return {**header, "configs": [{"config_name": "default", "data_files": [frames]}]}
 
 
 def _data_sheet(builder_class: type[CorpusBuilder]) -> str:

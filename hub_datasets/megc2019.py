@@ -46,6 +46,10 @@ class Megc2019(CorpusBuilder):
     TITLE = "MEGC 2019 composite database: CASME II, SAMM and SMIC in three classes"
     FPS = 200.0
     ACCESS_PAGE = "https://facial-micro-expressiongc.github.io/MEGC2019/"
+    MODEL_TERMS = (
+        "SAMM, one of its three corpora, is handed out under a signed agreement: check the terms that you signed "
+        "before you use or pass on weights that were trained on it."
+    )
     CITATION = (
         "See J, Yap MH, Li J, Hong X, Wang S-J. MEGC 2019 - The Second Facial Micro-Expressions Grand Challenge. "
         "IEEE FG 2019."

@@ -43,6 +43,10 @@ class Samm(CorpusBuilder):
     TITLE = "SAMM: spontaneous micro-facial movements at 200 fps"
     FPS = 200.0
     ACCESS_PAGE = "http://personalpages.manchester.ac.uk/staff/adrian.davison/SAMM.html"
+    MODEL_TERMS = (
+        "SAMM is handed out under a signed agreement: check the terms that you signed before you use or pass on "
+        "weights that were trained on it."
+    )
     CITATION = (
         "Davison AK, Lansley C, Costen N, Tan K, Yap MH. SAMM: A Spontaneous Micro-Facial Movement Dataset. IEEE "
         "Transactions on Affective Computing 9(1):116-129, 2018. doi:10.1109/TAFFC.2016.2573832"

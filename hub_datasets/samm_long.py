@@ -39,6 +39,10 @@ class SammLong(CorpusBuilder):
     TITLE = "SAMM Long Videos: intervals of micro- and macro-expressions"
     FPS = 200.0
     ACCESS_PAGE = "http://personalpages.manchester.ac.uk/staff/adrian.davison/SAMM.html"
+    MODEL_TERMS = (
+        "SAMM is handed out under a signed agreement: check the terms that you signed before you use or pass on "
+        "weights that were trained on it."
+    )
     CITATION = (
         "Yap CH, Kendrick C, Yap MH. SAMM Long Videos: A Spontaneous Facial Micro- and Macro-Expressions Dataset. "
         "IEEE FG 2020. arXiv:1911.01519"

@@ -23,12 +23,11 @@ class PlainConvNet(nn.Module):
     Args:
         in_channels (`int`): Number of stacked frames.
         num_labels (`int`): Number of classes.
-        first_stride (`int`, *optional*, defaults to 2): Of the first convolution.
     """
 
-    def __init__(self, in_channels: int, num_labels: int, first_stride: int = 2) -> None:
+    def __init__(self, in_channels: int, num_labels: int) -> None:
         super().__init__()
-        widths, strides = (32, 64, 96, 128), (first_stride, 2, 2, 1)
+        widths, strides = (32, 64, 96, 128), (2, 2, 2, 1)
         layers: list[nn.Module] = []
         for width, stride in zip(widths, strides, strict=True):
             layers += _conv_bn_relu(nn.Conv2d, nn.BatchNorm2d, in_channels, width, stride)

@@ -11,10 +11,13 @@ from .modeling_fdp import (
     FDPPreTrainedModel,
     FDPVideoClassifierOutput,
 )
+from .motion_cnn_fdp import MotionCNNConfig, MotionCNNForVideoClassification
 
 AutoConfig.register(FDPConfig.model_type, FDPConfig)
 AutoModel.register(FDPConfig, FDPModel)
 AutoModelForVideoClassification.register(FDPConfig, FDPForVideoClassification)
+AutoConfig.register(MotionCNNConfig.model_type, MotionCNNConfig)
+AutoModelForVideoClassification.register(MotionCNNConfig, MotionCNNForVideoClassification)
 
 __all__ = [
     "FDPConfig",
@@ -23,6 +26,8 @@ __all__ = [
     "FDPModelOutput",
     "FDPPreTrainedModel",
     "FDPVideoClassifierOutput",
+    "MotionCNNConfig",
+    "MotionCNNForVideoClassification",
     "dynamic_image",
     "dynamic_image_phases",
     "rank_pooling_weights",

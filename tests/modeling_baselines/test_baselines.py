@@ -7,8 +7,10 @@ from transformers import AutoModelForVideoClassification
 
 from modeling_baselines import BaselineConfig, BaselineForVideoClassification
 from modeling_baselines.configuration_baselines import NETWORKS
-from modeling_baselines.modeling_baselines import dynamic_image, onset_flow
+from modeling_baselines.modeling_baselines import PlainConvNet, dynamic_image, onset_flow
+from modeling_fdp import MotionCNNConfig, MotionCNNForVideoClassification
 from modeling_fdp.dynamic_image_fdp import rank_pooling_weights
+from modeling_fdp.motion_cnn_fdp import MotionConvNet
 
 
 def build(network, num_frames=6, image_size=32, num_labels=3):
@@ -74,3 +76,30 @@ def test_videomae_does_not_leave_out_a_part_of_its_input(num_frames, image_size)
 def test_another_network_is_refused():
     with pytest.raises(StrictDataclassError, match="network is one of"):
         BaselineConfig(network="resnet50")
+
+
+def test_the_motion_cnn_is_the_plain_network_of_the_others_on_motion():
+    # Written out twice, because a checkpoint takes the files of one folder along.
+    torch.manual_seed(0)
+    plain = PlainConvNet(in_channels=5, num_labels=3).eval()
+    torch.manual_seed(0)
+    motion = MotionConvNet(in_channels=5, num_labels=3).eval()
+    weights, others = plain.state_dict(), motion.state_dict()
+    assert list(weights) == list(others)
+    assert all(torch.equal(weights[name], others[name]) for name in weights), "drawn in the same order"
+    # Motion has half the resolution of frames, so that its first convolution takes every pixel.
+    assert plain.features[0].stride == (2, 2)
+    plain.features[0].stride = (1, 1)
+    channels = torch.rand(2, 5, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(plain(channels), motion(channels))
+    assert [type(layer) for layer in plain.modules()][1:] == [type(layer) for layer in motion.modules()][1:]
+
+
+def test_the_motion_cnn_returns_the_loss_of_labels():
+    names = {0: "a", 1: "b"}
+    model = MotionCNNForVideoClassification(MotionCNNConfig(num_frames=6, image_size=32, id2label=names)).eval()
+    pixels, labels = torch.rand(2, 6, 1, 32, 32) * 2 - 1, torch.tensor([1, 0])
+    with torch.no_grad():
+        output = model(pixels, labels=labels)
+    torch.testing.assert_close(output.loss, torch.nn.functional.cross_entropy(output.logits, labels))

@@ -1,25 +1,28 @@
 """A loopback stand-in for the Hugging Face Hub, standard library only.
 
-It speaks as much of the Hub's protocol as one push and the loads after it need: repositories, commits of regular and
-large files, validation of a card, and downloads with their ETag and commit headers. A path that it does not know is
-kept in `unknown`, so that a test can tell when the client starts to ask for something new.
+It speaks as much of the Hub's protocol as one push and the loads after it need: repositories of models and datasets,
+commits of regular and large files, validation of a card, and downloads with their ETag and commit headers. A path that
+it does not know is kept in `unknown`, so that a test can tell when the client starts to ask for something new. Faults
+are put in by `fail` (another answer), `cut` (a connection that breaks while it is read) and `meet` (requests that wait
+for each other).
 """
 
 import base64
 import hashlib
 import json
 import re
+import socket
 import threading
 import urllib.parse
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 API_PATH = re.compile(
-    r"/api/models/(?P<name>[^/]+/[^/]+?)"
+    r"/api/(?P<kind>models|datasets)/(?P<name>[^/]+/[^/]+?)"
     r"(?:/(?P<action>revision|preupload|commit|tree|paths-info|refs|branch)(?:/(?P<revision>[^/]+)(?:/(?P<rest>.*))?)?)?"
 )
-LARGE_BATCH_PATH = re.compile(r"/[^/]+/[^/]+?\.git/info/lfs/objects/batch")
-RESOLVE_PATH = re.compile(r"/(?P<name>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
+LARGE_BATCH_PATH = re.compile(r"(?:/datasets)?/[^/]+/[^/]+?\.git/info/lfs/objects/batch")
+RESOLVE_PATH = re.compile(r"/(?P<name>(?:datasets/)?[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
 
 
 @dataclass
@@ -38,6 +41,17 @@ class Commit:
 
     oid: str
     files: dict[str, tuple[str, bytes]]
+
+
+@dataclass
+class Fault:
+    """What happens to the next requests of one method whose path matches."""
+
+    method: str
+    path: str
+    reply: Reply | None = None  # None breaks the connection
+    times: float = 1
+    meeting: threading.Barrier | None = None
 
 
 @dataclass
@@ -76,6 +90,8 @@ class FakeHub:
         self.large_files: dict[str, bytes] = {}
         self.requests: list[tuple[str, str]] = []
         self.unknown: list[tuple[str, str]] = []
+        self.faults: list[Fault] = []
+        self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler_class())
         self._server.daemon_threads = True
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
@@ -84,6 +100,30 @@ class FakeHub:
     def close(self):
         self._server.shutdown()
         self._server.server_close()
+
+    def fail(self, method, path, status, times=1, headers=None, error="the fault of a test"):
+        """Answer the next `times` requests whose path matches the pattern with a status."""
+        self.faults.append(Fault(method, path, Reply(status, {"error": error}, headers or {}), times))
+
+    def cut(self, method, path, times=1):
+        """Break the connection of the next `times` requests after half of their body."""
+        self.faults.append(Fault(method, path, None, times))
+
+    def meet(self, method, path, parties):
+        """Hold requests until as many are there, then answer them all."""
+        self.faults.append(Fault(method, path, None, parties, threading.Barrier(parties, timeout=30)))
+
+    def _fault(self, method, path):
+        with self._lock:
+            for fault in self.faults:
+                if fault.times and fault.method == method and re.search(fault.path, path):
+                    fault.times -= 1
+                    return fault
+        return None
+
+    def asked(self, method, path):
+        """Number of requests of a method whose path matches."""
+        return sum(asked == method and re.search(path, target) is not None for asked, target in self.requests)
 
     def environment(self, home):
         """Variables that send a fresh process here instead of to the real Hub; they must be set before any import."""
@@ -115,10 +155,21 @@ class FakeHub:
                 """Silent: the test reads `requests` instead."""
 
             def _answer(self):
-                body = self._read_body()
                 hub.requests.append((self.command, self.path))
+                fault = hub._fault(self.command, self.path)
+                if fault is not None and fault.reply is None and fault.meeting is None:
+                    self.rfile.read(int(self.headers.get("Content-Length") or 0) // 2)
+                    self.close_connection = True
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    return
+                body = self._read_body()
                 authorised = self.headers.get("Authorization") == f"Bearer {hub.token}"
-                reply = hub.route(self.command, self.path, body, authorised, self.headers.get("Range"))
+                if fault is not None and fault.meeting is not None:
+                    fault.meeting.wait()
+                if fault is not None and fault.reply is not None:
+                    reply = fault.reply
+                else:
+                    reply = hub.route(self.command, self.path, body, authorised, self.headers.get("Range"))
                 payload = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
                 self.send_response(reply.status)
                 self.send_header("Content-Type", reply.content_type)
@@ -162,7 +213,8 @@ class FakeHub:
         if LARGE_BATCH_PATH.fullmatch(path):
             return self._large_batch(json.loads(body))
         if match := API_PATH.fullmatch(path):
-            return self._api(match["name"], match["action"], match["revision"] or "main", body, authorised)
+            name = match["name"] if match["kind"] == "models" else f"datasets/{match['name']}"
+            return self._api(name, match["action"], match["revision"] or "main", body, authorised)
         if match := RESOLVE_PATH.fullmatch(path):
             return self._resolve(match["name"], match["revision"], match["file"], byte_range, authorised)
         self.unknown.append((method, path))
@@ -171,6 +223,9 @@ class FakeHub:
     def _create(self, request):
         name = f"{request.get('organization') or self.user}/{request['name']}"
         answer = {"url": f"{self.endpoint}/{name}", "name": name, "id": name}
+        if request.get("type", "model") == "dataset":
+            name = f"datasets/{name}"
+            answer["url"] = f"{self.endpoint}/{name}"
         if name in self.repositories:
             return Reply(409, {"error": "You already created this repo", **answer})
         private = request.get("private") or request.get("visibility") == "private"
@@ -216,9 +271,9 @@ class FakeHub:
     def _info(self, name, repository, commit):
         return {
             "_id": "0" * 24,
-            "id": name,
-            "modelId": name,
-            "author": name.split("/")[0],
+            "id": name.removeprefix("datasets/"),
+            "modelId": name.removeprefix("datasets/"),
+            "author": name.split("/")[-2],
             "sha": commit.oid,
             "private": repository.private,
             "gated": False,
@@ -247,9 +302,13 @@ class FakeHub:
                 files[value["path"]] = (value["oid"], self.large_files[value["oid"]])
             elif operation["key"] == "deletedFile":
                 files.pop(value["path"], None)
-        listing = repr((name, len(commits), sorted((path, etag) for path, (etag, _) in files.items())))
-        commit = Commit(hashlib.sha1(listing.encode()).hexdigest(), files)
-        commits.append(commit)
+        with self._lock:
+            # Several at once follow each other: each brings its own files, and keeps those of the one before.
+            changed = {path: entry for path, entry in files.items() if parent.files.get(path) != entry}
+            files = {**commits[-1].files, **changed}
+            listing = repr((name, len(commits), sorted((path, etag) for path, (etag, _) in files.items())))
+            commit = Commit(hashlib.sha1(listing.encode()).hexdigest(), files)
+            commits.append(commit)
         url = f"{self.endpoint}/{name}/commit/{commit.oid}"
         return Reply(body={"success": True, "commitOid": commit.oid, "commitUrl": url, "hookOutput": ""})
 

@@ -4,20 +4,29 @@ import json
 import pickle
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import fake_hub
 import huggingface_hub
+import jinja2
+import jinja2.meta
 import numpy as np
 import pytest
 import yaml
+from huggingface_hub import parse_eval_result_entries
 from safetensors.numpy import save_file
 
 from evaluation_fdp.errors import ResultsError
 from evaluation_fdp.metrics import METRICS
+from evaluation_fdp.results import Results
+from hub_datasets import get_builder_class
 from training_fdp.errors import PublishError
-from training_fdp.hub.model_card import public_command
-from training_fdp.hub.publish import find_results, prepare_publication, prepare_publications, push
+from training_fdp.hub import model_card
+from training_fdp.hub.corpora import evaluation_description
+from training_fdp.hub.model_card import TEMPLATE, CardSubject, card_fields, public_command
+from training_fdp.hub.publish import find_results, prepare_publication, prepare_publications
+from training_fdp.hub.push import push
 from training_fdp.hub.scanner import why_refused
 
 REPO_ID = "tester/fdp-synthetic"
@@ -300,7 +309,9 @@ def test_several_seeds_give_mean_and_deviation(checkpoint, results, metrics_by_h
 
 def test_without_results_the_card_claims_nothing(checkpoint, tmp_path):
     (tmp_path / "OUT" / "results.json").unlink()
-    publication = prepare_publication(checkpoint, REPO_ID)
+    with pytest.raises(PublishError, match=r"has no results\.json.*--without_results"):
+        prepare_publication(checkpoint, REPO_ID)
+    publication = prepare_publication(checkpoint, REPO_ID, without_results=True)
     assert publication.results is None
     assert "model-index" not in publication.card
     assert "without any measured figure" in publication.card
@@ -532,7 +543,7 @@ def test_a_dry_run_needs_neither_token_nor_network(checkpoint, run_script, hub):
     assert shown.returncode == 0, shown.stderr
     for name in EXPECTED_FILES - {"README.md", "results.json"}:
         assert f"{(checkpoint / name).stat().st_size:>12,} bytes  {name}\n" in shown.stdout
-    assert "results.json  (made from the run" in shown.stdout
+    assert "results.json  (made for the Hub" in shown.stdout
     assert "UF1" in shown.stdout and "only you and your organisation could read" in shown.stdout
     public = run_script(*arguments, "--public", env={"HF_ENDPOINT": hub.endpoint, "HF_HUB_OFFLINE": "0"})
     assert "everybody could read" in public.stdout and "(public)" in public.stdout
@@ -552,3 +563,129 @@ def test_no_token_is_one_sentence(checkpoint, run_script, hub):
 def test_a_missing_checkpoint_is_one_sentence(tmp_path):
     with pytest.raises(PublishError, match="nowhere is not a folder"):
         prepare_publication(tmp_path / "nowhere", REPO_ID)
+
+
+def template_fields():
+    """Every name that the template reads."""
+    return jinja2.meta.find_undeclared_variables(jinja2.Environment().parse(TEMPLATE.read_text())) - {"card_data"}
+
+
+@pytest.mark.parametrize("state", ["measured", "nobody held out", "no results"])
+def test_every_field_of_the_template_is_filled_in_every_case(checkpoint, results, state):
+    measured = Results.from_dict(results)
+    runs = {"measured": measured, "nobody held out": replace(measured, benchmark=None), "no results": None}
+    fields = card_fields(CardSubject(REPO_ID, "3", tuple(results["class_names"]), "fdp"), runs[state])
+    assert set(fields) == template_fields()
+
+
+def test_a_field_that_nobody_fills_is_an_error_and_no_blank(checkpoint, monkeypatch, tmp_path):
+    misspelled = tmp_path / "card.md"
+    misspelled.write_text(TEMPLATE.read_text().replace("{{ protocol_sentence }}", "{{ protocol_sentense }}"))
+    monkeypatch.setattr(model_card, "TEMPLATE", misspelled)
+    with pytest.raises(jinja2.UndefinedError, match="protocol_sentense"):
+        prepare_publication(checkpoint, REPO_ID)
+
+
+def test_the_model_index_says_what_a_figure_is_compared_by(checkpoint, results):
+    (entry,) = card_metadata(prepare_publication(checkpoint, REPO_ID).card)["model-index"]
+    assert len(entry["results"]) == 1, "one data set with all metrics"
+    (measured,) = entry["results"]
+    assert measured["dataset"]["args"] == {
+        "protocol": "kfold5", "label_set": "3class", "num_clips": 20, "num_subjects": 5,
+    }  # fmt: skip
+    for metric in measured["metrics"]:
+        low, high = metric["args"]["interval_95_over_subjects"]
+        assert 0 <= low <= metric["value"] <= high <= 1
+        assert metric["args"]["seeds"] == [0] and metric["args"]["selection"] == "fixed"
+
+
+def test_the_card_names_pages_citations_and_terms_of_the_corpora(checkpoint, tmp_path):
+    path = tmp_path / "OUT" / "results.json"
+    edit_json(path, corpus=["casme2", "samm", "of_my_own"], synthetic=False)
+    card = prepare_publication(checkpoint, REPO_ID).card
+    for name in ("casme2", "samm"):
+        builder_class = get_builder_class(name)
+        assert builder_class.ACCESS_PAGE in card and builder_class.CITATION in card
+    assert card.count("check the terms that you signed") == 1, "SAMM's"
+    assert "a few dozen people each" in card and "represent no population" not in card
+    edit_json(path, corpus=["synthetic"], synthetic=True)
+    card = prepare_publication(checkpoint, REPO_ID).card
+    assert "represent no population" in card and "check the terms" not in card and "shao2025fdp" in card
+
+
+def test_the_lineage_of_a_checkpoint_from_the_hub_is_on_its_card(checkpoint, tmp_path):
+    path = tmp_path / "OUT" / "results.json"
+    assert "base_model" not in card_metadata(prepare_publication(checkpoint, REPO_ID).card)
+    start = {"name": "someone/fdp-start", "sha256": "ab" * 32, "new_parameters": ["classifier.output.weight"]}
+    edit_json(path, init_from=start)
+    card = prepare_publication(checkpoint, REPO_ID).card
+    assert card_metadata(card)["base_model"] == "someone/fdp-start"
+    assert card_metadata(card)["base_model_relation"] == "finetune"
+    assert (
+        "https://huggingface.co/someone/fdp-start" in card
+        and "New for these classes: classifier.output.weight" in card
+    )
+    # The name of a folder is no repository.
+    edit_json(path, init_from=start | {"name": "final"})
+    card = prepare_publication(checkpoint, REPO_ID).card
+    assert "base_model" not in card_metadata(card) and "started from final (" in card
+
+
+@pytest.mark.parametrize(
+    ("method", "model_type", "said", "unsaid"),
+    [
+        ("fdp", "fdp", ("FDP (fine-grained", "shao2025fdp", "## Differences from the paper"), ()),
+        ("fdp_released", "fdp", ("as released", "Without the leaks"), ("`paper_tiny`",)),
+        ("motion_cnn", "fdp_motion_cnn", ("FDP's motion channels + CNN", "follows no publication"), ("shao2025fdp",)),
+        (None, "fdp_motion_cnn", ("FDP's motion channels + CNN",), ("shao2025fdp",)),
+        ("somebody.else:Method", "unheard_of", ("A network of type `unheard_of`",), ("shao2025fdp", "Differences")),
+    ],
+)
+def test_the_card_speaks_of_the_method_of_the_run(checkpoint, tmp_path, method, model_type, said, unsaid):
+    edit_json(checkpoint / "config.json", model_type=model_type)
+    edit_json(tmp_path / "OUT" / "results.json", settings={} if method is None else {"method": method})
+    card = prepare_publication(checkpoint, REPO_ID).card
+    assert all(text in card for text in said) and not any(text in card for text in unsaid)
+    assert model_type in card_metadata(card)["tags"]
+
+
+def test_the_card_pins_a_revision(checkpoint):
+    card = prepare_publication(checkpoint, REPO_ID, revision="fold-3").card
+    assert 'revision = "fold-3"' in card and card.count("revision=revision") >= 1
+    assert "hash of the commit" in " ".join(card.split())
+
+
+def test_figures_on_the_rendered_benchmark_are_added_for_its_leaderboard(checkpoint, results):
+    publication = prepare_publication(checkpoint, REPO_ID, benchmark="someone/rendered")
+    (file,) = [file for file in publication.files if file.name.startswith(".eval_results")]
+    assert file.name == ".eval_results/rendered.yaml"
+    entries = parse_eval_result_entries(yaml.safe_load(file.read()))
+    assert [entry.task_id for entry in entries] == list(METRICS)
+    assert {entry.dataset_id for entry in entries} == {"someone/rendered"}
+    assert {entry.task_id: entry.value for entry in entries}["uf1"] == pytest.approx(results["metrics"]["uf1"])
+    assert all(entry.source_url.endswith(f"{REPO_ID}/blob/main/results.json") for entry in entries)
+    assert "20 clips of 5 held-out subjects, seeds 0" in entries[0].notes
+    described = yaml.safe_load(evaluation_description("Rendered", "3class", "someone/rendered"))
+    assert {task["id"] for task in described["tasks"]} == {entry.task_id for entry in entries}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"corpus": ["casme2"], "synthetic": False}, "judged on casme2"),
+        ({"corpus": ["synthetic"], "test_corpus": ["samm"]}, "judged on samm"),
+    ],
+)
+def test_no_other_figures_go_to_the_leaderboard(checkpoint, tmp_path, changes, reason):
+    edit_json(tmp_path / "OUT" / "results.json", **changes)
+    with pytest.raises(PublishError, match=reason):
+        prepare_publication(checkpoint, REPO_ID, benchmark="someone/rendered")
+
+
+def test_the_model_of_all_subjects_has_no_place_on_the_leaderboard(whole_run):
+    with pytest.raises(PublishError, match="trained on all subjects and has none of its own"):
+        prepare_publications(whole_run, REPO_ID, benchmark="someone/rendered")
+    publications = prepare_publications(whole_run, REPO_ID, folds=True, benchmark="someone/rendered")
+    entries = {publication.revision: ".eval_results/rendered.yaml" in [file.name for file in publication.files]
+               for publication in publications}  # fmt: skip
+    assert entries == {"main": False, "fold-3": True, "fold-4": True}

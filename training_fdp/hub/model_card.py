@@ -1,22 +1,28 @@
 """A model card from `results.json`: the pooled figures, chance level and limitations.
 
 Only the pooled metrics of held-out subjects reach a card. A figure that was chosen on the test subject
-(`best_on_test_subject`) is left out, and results on rendered faces are named synthetic throughout.
+(`best_on_test_subject`) is left out, and results on rendered faces are named synthetic throughout. A field that the
+template names and nobody fills is an error, not a blank.
 """
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+import jinja2
+from huggingface_hub import EvalResult, ModelCardData
 
 from evaluation_fdp.metrics import METRICS, Metric
 from evaluation_fdp.protocols import FINAL_FOLD
-from evaluation_fdp.results import Benchmark, Results
+from evaluation_fdp.results import Benchmark, Results, StartingWeights
+from hub_datasets import get_builder_class
+from hub_datasets.errors import CorpusError
 from training_fdp.errors import PublishError
 from training_fdp.hub.redaction import without_folder
+from training_fdp.methods.base import Method
+from training_fdp.methods.registry import get_method, method_names
 
 TEMPLATE = Path(__file__).parent / "templates" / "model_card.md"
 PROTOCOL_SENTENCES = {
@@ -53,6 +59,8 @@ class CardSubject:
         repo_id (`str`): Repository of the card, `namespace/name`.
         checkpoint (`str`): Name of the checkpoint folder: the fold's id, or `final`.
         class_names (`tuple[str, ...]`): Classes of the checkpoint, in the order of its logits.
+        model_type (`str`, *optional*): Type of its network.
+        revision (`str`, *optional*, defaults to `"main"`): Branch of the card.
         alignment (`str`, *optional*, defaults to `"none"`): How its video processor finds the face.
         landmark_model (`str`, *optional*): Name of the landmark model file.
     """
@@ -60,11 +68,13 @@ class CardSubject:
     repo_id: str
     checkpoint: str
     class_names: tuple[str, ...]
+    model_type: str = ""
+    revision: str = "main"
     alignment: str = "none"
     landmark_model: str | None = None
 
 
-def build_model_card(subject: CardSubject, results: Results | None) -> ModelCard:
+def build_model_card(subject: CardSubject, results: Results | None) -> str:
     """Write the card of one checkpoint. Nothing is validated over the network.
 
     Args:
@@ -73,26 +83,80 @@ def build_model_card(subject: CardSubject, results: Results | None) -> ModelCard
             measured.
 
     Returns:
-        `ModelCard`: With a `model-index` of the pooled figures.
+        `str`: Markdown with a YAML header, with a `model-index` of the pooled figures.
 
     Raises:
         PublishError: If results and checkpoint have different classes.
     """
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(card_data=_card_data(subject, results).to_yaml(), **card_fields(subject, results))
+
+
+def card_fields(subject: CardSubject, results: Results | None) -> dict[str, Any]:
+    """Return the fields of the template (`dict`), every one of them in every case.
+
+    Raises:
+        PublishError: If results and checkpoint have different classes.
+    """
+    method = method_behind(subject, results)
+    work = None if method is None else method.work
     fields: dict[str, Any] = {
         "title": subject.repo_id.split("/")[-1],
         "repo_id": subject.repo_id,
+        "revision": subject.revision,
         "class_names": subject.class_names,
         "alignment": subject.alignment,
         "landmark_model": subject.landmark_model,
+        "method_title": f"A network of type `{subject.model_type}`" if method is None else method.title,
+        "method_summary": Method.summary if method is None else method.summary,
+        "differences": () if work is None else work.differences,
+        "citation": "" if work is None else work.citation,
         "synthetic": [],
+        "only_synthetic": False,
         "results": results,
         "corpus_title": "a corpus that is not recorded",
+        "corpora": [],
+        "label_set": None,
         "weights_licence": "not stated by whoever published them; ask before you use them.",
         "corpus_licence": "see the corpus.",
+        "start_sentence": "",
+        "cautions": [],
+        "command": "",
+        "seeds": "",
+        "versions": "",
+        **_NO_FIGURES,
     }
-    if results is not None:
-        fields |= _result_fields(subject, results)
-    return ModelCard.from_template(_card_data(subject, results), template_path=str(TEMPLATE), **fields)
+    return fields if results is None else fields | _result_fields(subject, results)
+
+
+# Fields of the template for held-out clips, where nobody was held out.
+_NO_FIGURES: Mapping[str, Any] = {
+    "benchmarked": False,
+    "protocol_sentence": "",
+    "coverage_sentence": "",
+    "selection": "",
+    "metric_rows": [],
+    "majority_class": "",
+    "confusion_rows": [],
+    "checkpoint_sentence": "",
+}
+
+
+def method_behind(subject: CardSubject, results: Results | None) -> type[Method] | None:
+    """Find the method of a checkpoint: the run's, else one whose checkpoints have its type.
+
+    Only methods that are known by name are considered, because a results.json is no reason to import a module.
+
+    Returns:
+        `type[Method]`, *optional*: `None` for a network of another package that is not registered here.
+    """
+    named = None if results is None else results.settings.get("method")
+    known = method_names()
+    if named in known:
+        return get_method(str(named))
+    methods = (get_method(name) for name in known)
+    return next((method for method in methods if method.model_type == subject.model_type), None)
 
 
 def _result_fields(subject: CardSubject, results: Results) -> dict[str, Any]:
@@ -119,6 +183,7 @@ def _result_fields(subject: CardSubject, results: Results) -> dict[str, Any]:
         corpus_licence = "licensed per researcher by its owners and not part of this repository; ask them for access."
     return {
         "corpus_title": corpus_title(results),
+        "corpora": [_corpus_fields(name) for name in dict.fromkeys(results.corpora)],
         "synthetic": synthetic_corpora(results),
         "only_synthetic": only_synthetic(results),
         "label_set": results.label_set,
@@ -140,6 +205,7 @@ def _figure_fields(subject: CardSubject, results: Results, benchmark: Benchmark)
         "benchmarked": True,
         "protocol_sentence": _protocol_sentence(results.protocol),
         "coverage_sentence": _coverage_sentence(benchmark),
+        "selection": results.selection,
         "metric_rows": [_metric_row(name, metric, benchmark) for name, metric in METRICS.items()],
         "majority_class": results.class_names[benchmark.majority],
         "confusion_rows": list(zip(results.class_names, matrix, strict=True)),
@@ -193,8 +259,29 @@ def public_command(command: str | Sequence[str]) -> str:
     return shlex.join(public)
 
 
+def _corpus_fields(name: str) -> dict[str, str]:
+    """Title, page of access, citation and terms of a corpus; of one that is not known here its name alone."""
+    try:
+        builder_class = get_builder_class(name)
+    except CorpusError:
+        return {"name": name, "title": name, "access": "", "citation": "", "terms": ""}
+    page = builder_class.ACCESS_PAGE
+    return {
+        "name": name,
+        "title": builder_class.TITLE.partition(":")[0],
+        "access": page if page.startswith("http") else "",
+        "citation": builder_class.CITATION,
+        "terms": builder_class.MODEL_TERMS,
+    }
+
+
+def base_model(start: StartingWeights | None) -> str | None:
+    """Return the Hub repository that training started from (`str`); `None` for a folder, which has no namespace."""
+    return start.name if start is not None and start.name.count("/") == 1 else None
+
+
 def _card_data(subject: CardSubject, results: Results | None) -> ModelCardData:
-    tags = ["micro-expression-recognition", "facial-expression", "fdp"]
+    tags = ["micro-expression-recognition", "facial-expression", subject.model_type or "fdp"]
     evaluations = None
     open_weights = False
     if results is not None:
@@ -202,29 +289,44 @@ def _card_data(subject: CardSubject, results: Results | None) -> ModelCardData:
         open_weights = only_synthetic(results) and results.init_from is None
         tags += ["synthetic-data"] if synthetic_corpora(results) else []
     if results is not None and results.benchmark is not None:
-        figures = results.benchmark.figures
-        evaluations = [
-            EvalResult(
-                task_type="video-classification",
-                task_name="Micro-expression recognition",
-                dataset_type="+".join(results.test_corpus or results.corpus),
-                dataset_name=f"{corpus_title(results)} ({results.protocol})",
-                dataset_config=results.label_set or "default",
-                dataset_split=results.protocol,
-                metric_type=metric.hub_type,
-                metric_name=f"{metric.title}, pooled over held-out subjects",
-                metric_value=figures[name],
-            )
-            for name, metric in METRICS.items()
-        ]
+        evaluations = [_evaluation(name, metric, results, results.benchmark) for name, metric in METRICS.items()]
+    start = None if results is None else base_model(results.init_from)
+    lineage = {} if start is None else {"base_model_relation": "finetune"}
     return ModelCardData(
         license="apache-2.0" if open_weights else "other",
         license_name=None if open_weights else "corpus-terms-research-only",
         library_name="transformers",
         pipeline_tag="video-classification",
+        base_model=start,
         tags=tags,
         model_name=subject.repo_id.split("/")[-1],
         eval_results=evaluations,
+        **lineage,
+    )
+
+
+def _evaluation(name: str, metric: Metric, results: Results, benchmark: Benchmark) -> EvalResult:
+    """Entry of the model-index: the figure, and what it takes to compare it with another."""
+    uncertainty = {"interval_95_over_subjects": list(benchmark.interval[name])} if name in benchmark.interval else {}
+    if len(benchmark.per_seed) > 1:
+        uncertainty["deviation_over_seeds"] = benchmark.deviation[name]
+    return EvalResult(
+        task_type="video-classification",
+        task_name="Micro-expression recognition",
+        dataset_type="+".join(results.test_corpus or results.corpus),
+        dataset_name=f"{corpus_title(results)} ({results.protocol})",
+        dataset_config=results.label_set or "default",
+        dataset_split=results.protocol,
+        dataset_args={
+            "protocol": results.protocol,
+            "label_set": results.label_set or "default",
+            "num_clips": benchmark.num_clips,
+            "num_subjects": benchmark.num_subjects,
+        },
+        metric_type=metric.hub_type,
+        metric_name=f"{metric.title}, pooled over held-out subjects",
+        metric_value=benchmark.figures[name],
+        metric_args={"seeds": list(results.seeds), "selection": results.selection, **uncertainty},
     )
 
 
@@ -278,7 +380,11 @@ def _cautions(results: Results) -> list[str]:
 
 def _start_sentence(results: Results) -> str:
     start = results.init_from
-    return "" if start is None else f"Training started from {start.name} (weights sha256 `{start.sha256}`)."
+    if start is None:
+        return ""
+    name = start.name if base_model(start) is None else f"[{start.name}](https://huggingface.co/{start.name})"
+    fresh = f" New for these classes: {', '.join(start.new_parameters)}." if start.new_parameters else ""
+    return f"Training started from {name} (weights sha256 `{start.sha256}`).{fresh}"
 
 
 def _checkpoint_sentence(subject: CardSubject, benchmark: Benchmark) -> str:

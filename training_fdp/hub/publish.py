@@ -1,4 +1,4 @@
-"""Publication of checkpoints, one commit each: which files are uploaded, which refused, and the push.
+"""Publication of checkpoints, one commit each: which files are uploaded and which refused; `push.py` sends them.
 
 The corpora are licensed per researcher, so the rule is an allow-list: only what `UPLOADED` names is ever uploaded,
 and only after [`why_refused`] returned `None` for it. Any other file in the folder stops the push, except the records
@@ -8,29 +8,31 @@ of a training run, which are not uploaded.
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import CommitOperationAdd, HfApi, get_token
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, RepositoryNotFoundError
-from huggingface_hub.utils import validate_repo_id
+import yaml
+from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 from safetensors import SafetensorError, safe_open
 
 from evaluation_fdp.errors import ResultsError
+from evaluation_fdp.metrics import METRICS
 from evaluation_fdp.pooled_results import PREDICTIONS_NAME, pool_predictions, read_predictions
 from evaluation_fdp.protocols import FINAL_FOLD
 from evaluation_fdp.results import RESULTS_NAME, Results, read_results
 from training_fdp.errors import PublishError
 from training_fdp.hub.model_card import CardSubject, build_model_card, public_command
+from training_fdp.hub.push import MAIN, OutgoingFile, Publication, check_repo_id
 from training_fdp.hub.redaction import without_folder, without_folders
 from training_fdp.hub.scanner import HEAD_BYTES, why_refused
 
 logger = logging.getLogger(__name__)
 
 CARD_NAME = "README.md"
-MAIN = "main"
+# The corpus that may be published, and so be a benchmark on the Hub.
+RENDERED = "synthetic"
 # Files uploaded from a checkpoint's folder, besides the card and the run's results.
 UPLOADED = (
     "config.json",
@@ -51,50 +53,13 @@ UNREAD_SETTINGS = ("model.safetensors.index.json",)
 LEFT_BEHIND = (CARD_NAME, RESULTS_NAME, "fold.json", "training_curve.json", "__pycache__")
 
 
-@dataclass(frozen=True)
-class OutgoingFile:
-    """One file of a commit.
-
-    Args:
-        name (`str`): Its name in the repository.
-        content (`Path` or `bytes`): A file to send unchanged, or the bytes to send instead.
-    """
-
-    name: str
-    content: Path | bytes
-
-    @property
-    def size(self) -> int:
-        """Bytes (`int`)."""
-        return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
-
-    @property
-    def made(self) -> bool:
-        """Whether its content is generated (`bool`): the card, the results, settings without their local paths."""
-        return isinstance(self.content, bytes)
-
-
-@dataclass(frozen=True)
-class Publication:
-    """Content of one commit.
-
-    Args:
-        repo_id (`str`): Target repository.
-        revision (`str`): Its branch.
-        files (`tuple[OutgoingFile, ...]`): Sorted by name.
-        card (`str`): Content of its `README.md`, which is among the files.
-        results (`Path`, *optional*): Source of the card's figures.
-    """
-
-    repo_id: str
-    revision: str
-    files: tuple[OutgoingFile, ...]
-    card: str
-    results: Path | None
-
-
 def prepare_publications(
-    folder: Path, repo_id: str, folds: bool = False, revision: str = MAIN
+    folder: Path,
+    repo_id: str,
+    folds: bool = False,
+    revision: str = MAIN,
+    without_results: bool = False,
+    benchmark: str | None = None,
 ) -> tuple[Publication, ...]:
     """Check a checkpoint, or the checkpoints of a run, and write their cards. Nothing is sent, nothing is written.
 
@@ -103,12 +68,16 @@ def prepare_publications(
         repo_id (`str`): `namespace/name`.
         folds (`bool`, *optional*, defaults to `False`): Of an OUT, also publish each fold, as branch `fold-NAME`.
         revision (`str`, *optional*, defaults to `"main"`): Branch of the checkpoint.
+        without_results (`bool`, *optional*, defaults to `False`): Publish a checkpoint that no run measured, such as
+            converted weights of the authors; its card has no figures.
+        benchmark (`str`, *optional*): Dataset repository of the rendered corpus that the checkpoint was judged on: its
+            figures are added as `.eval_results/*.yaml`. Of a run they belong to the folds, not to `final/`.
 
     Returns:
         `tuple[Publication, ...]`: What [`push`] sends, the checkpoint of `revision` first.
 
     Raises:
-        PublishError: If a folder is incomplete, or holds a file that must not be uploaded.
+        PublishError: If a folder is incomplete, holds a file that must not be uploaded, or has no results.
         ResultsError: If the results of the run cannot be read.
     """
     is_run = (folder / FINAL_FOLD).is_dir() or (folder / "folds").is_dir()
@@ -120,17 +89,36 @@ def prepare_publications(
             f"{folder} is a run without {FINAL_FOLD}/, so it has no model of all subjects; train it with "
             "--final_model, or give one of its folds."
         )
+    if benchmark is not None and main.name == FINAL_FOLD and not folds:
+        raise PublishError(
+            f"--benchmark adds the figures of a model, but {main} was trained on all subjects and has none of its "
+            "own; give one of the folds, or add --folds."
+        )
     chosen = [(main, revision)]
     if folds:
         chosen += [(path, f"fold-{path.name}") for path in sorted((folder / "folds").iterdir()) if path.is_dir()]
-    return tuple(prepare_publication(path, repo_id, branch) for path, branch in chosen)
+    return tuple(
+        prepare_publication(path, repo_id, branch, without_results, None if path.name == FINAL_FOLD else benchmark)
+        for path, branch in chosen
+    )
 
 
-def prepare_publication(checkpoint: Path, repo_id: str, revision: str = MAIN) -> Publication:
+def prepare_publication(
+    checkpoint: Path,
+    repo_id: str,
+    revision: str = MAIN,
+    without_results: bool = False,
+    benchmark: str | None = None,
+) -> Publication:
     """Check a checkpoint folder and write its card; see [`prepare_publications`]."""
-    _check_repo_id(repo_id)
+    check_repo_id(repo_id)
     paths = collect_files(checkpoint)
     results_path = find_results(checkpoint)
+    if results_path is None and not without_results:
+        raise PublishError(
+            f"{checkpoint} has no {RESULTS_NAME}, in it or in the run above it, so that its card would have no "
+            "figures; give a checkpoint of a run, or add --without_results."
+        )
     results = None if results_path is None else public_results(load_results(results_path))
     config = _read_json(checkpoint / "config.json")
     files: list[OutgoingFile] = []
@@ -148,16 +136,64 @@ def prepare_publication(checkpoint: Path, repo_id: str, revision: str = MAIN) ->
         repo_id=repo_id,
         checkpoint=checkpoint.resolve().name,
         class_names=_class_names(config, checkpoint),
+        model_type=str(config.get("model_type", "")),
+        revision=revision,
         alignment=str(processor.get("alignment", "none")),
         landmark_model=processor.get("landmark_model_path"),
     )
-    card = str(build_model_card(subject, results))
+    card = build_model_card(subject, results)
     files.append(OutgoingFile(CARD_NAME, card.encode()))
+    if benchmark is not None:
+        check_repo_id(benchmark, "--benchmark")
+        files.append(benchmark_results(results, benchmark, f"{repo_id}/blob/{revision}/{RESULTS_NAME}"))
     if results is not None:
         files.append(OutgoingFile(RESULTS_NAME, _json_bytes(results.to_dict())))
     _scan(checkpoint, files)
     ordered = sorted(files, key=lambda file: file.name)
     return Publication(repo_id, revision, tuple(ordered), card, results_path)
+
+
+def benchmark_results(results: Results | None, benchmark: str, source: str) -> OutgoingFile:
+    """Write the figures of a run on the rendered corpus as the Hub reads them for a benchmark's leaderboard.
+
+    Args:
+        results (`Results`, *optional*): The run.
+        benchmark (`str`): Dataset repository of the corpus, whose `eval.yaml` has a task per metric.
+        source (`str`): Place of the run's `results.json` on the Hub, below its address.
+
+    Returns:
+        `OutgoingFile`: `.eval_results/<name of the repository>.yaml`.
+
+    Raises:
+        PublishError: nobody was held out, or other corpora than the rendered one were.
+    """
+    if results is None or results.benchmark is None:
+        raise PublishError("--benchmark adds figures, but nobody was held out in this run; leave it out.")
+    judged = results.test_corpus or results.corpus
+    if judged != [RENDERED]:
+        raise PublishError(
+            f"--benchmark is for models that were judged on the corpus {RENDERED}, but these were judged on "
+            f"{', '.join(judged)}; leave it out."
+        )
+    measured = results.benchmark
+    notes = (
+        f"label set {results.label_set or 'default'}, protocol {results.protocol}, {measured.num_clips} clips of "
+        f"{measured.num_subjects} held-out subjects, seeds {', '.join(map(str, results.seeds))}; "
+        "rendered faces"
+    )
+    entries = [
+        EvalResultEntry(
+            dataset_id=benchmark,
+            task_id=name,
+            value=measured.figures[name],
+            source_url=f"https://huggingface.co/{source}",
+            source_name=RESULTS_NAME,
+            notes=notes,
+        )
+        for name in METRICS
+    ]
+    content = yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False)
+    return OutgoingFile(f".eval_results/{benchmark.rpartition('/')[2]}.yaml", content.encode())
 
 
 def collect_files(checkpoint: Path) -> list[Path]:
@@ -239,76 +275,6 @@ def public_results(results: Results) -> Results:
     )
 
 
-def push(publication: Publication, public: bool = False, api: HfApi | None = None) -> str:
-    """Send a publication in one commit; without changes there is no commit.
-
-    Args:
-        publication (`Publication`): What [`prepare_publication`] returned.
-        public (`bool`, *optional*, defaults to `False`): Whether everybody may read the repository.
-        api (`HfApi`, *optional*): Client to push with; the default takes the endpoint and the token of the
-            environment.
-
-    Returns:
-        `str`: URL of the commit, or of the existing one without changes.
-
-    Raises:
-        PublishError: Without a token, for an existing repository whose visibility differs from `public`, and when the
-        Hub cannot be reached or refuses.
-    """
-    api = api or HfApi()
-    if (api.token or get_token()) is None:
-        raise PublishError("pushing needs a Hub token and none is set; run `hf auth login`, or set HF_TOKEN.")
-    operations = [
-        CommitOperationAdd(file.name, file.content if isinstance(file.content, bytes) else str(file.content))
-        for file in publication.files
-    ]
-    try:
-        _open_repository(api, publication.repo_id, public)
-        if publication.revision != MAIN:
-            api.create_branch(publication.repo_id, branch=publication.revision, exist_ok=True)
-        # The client leaves out unchanged files, and makes no commit without files.
-        commit = api.create_commit(
-            publication.repo_id,
-            operations,
-            revision=publication.revision,
-            commit_message="Upload the FDP checkpoint, its code and its card",
-        )
-    except (HTTPError, OSError, RuntimeError) as error:  # RuntimeError: a large upload failed
-        raise PublishError(f"the Hub did not take {publication.repo_id}: {_reason(error)}") from error
-    return commit.commit_url
-
-
-def _open_repository(api: HfApi, repo_id: str, public: bool) -> None:
-    """Create the repository, or check the visibility of an existing one."""
-    try:
-        existing = api.model_info(repo_id)
-    except RepositoryNotFoundError:
-        # Two pushes at once may both try to create it.
-        api.create_repo(repo_id, private=not public, exist_ok=True)
-        existing = api.model_info(repo_id)
-    if not existing.private and not public:
-        raise PublishError(
-            f"{repo_id} exists and everybody can read it, but --public was not given; add --public, or choose another "
-            "name."
-        )
-    if existing.private and public:
-        raise PublishError(
-            f"{repo_id} exists and is private, which a push does not change, but --public was given; open it in its "
-            "settings on the Hub, or leave --public out."
-        )
-
-
-def _check_repo_id(repo_id: str) -> None:
-    try:
-        validate_repo_id(repo_id)
-    except HFValidationError as error:
-        raise PublishError(f"--repo_id must be a valid NAMESPACE/NAME, but {error}") from error
-    if repo_id.count("/") != 1:
-        raise PublishError(
-            f"--repo_id must be NAMESPACE/NAME, but is {repo_id!r}; put your user or organisation first."
-        )
-
-
 def _refusal(path: Path) -> str:
     if path.is_symlink():
         kind = "is a link, and what it points to may be anything"
@@ -324,8 +290,7 @@ def _scan(checkpoint: Path, files: Sequence[OutgoingFile]) -> None:
     for file in files:
         if file.name.endswith(".safetensors"):
             continue
-        content = file.content if isinstance(file.content, bytes) else file.content.read_bytes()
-        if (reason := why_refused(file.name, content)) is not None:
+        if (reason := why_refused(file.name, file.read())) is not None:
             raise PublishError(f"{checkpoint / file.name} {reason}; remove it from there and push again.")
 
 
@@ -388,12 +353,3 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _json_bytes(content: Any) -> bytes:
     return (json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
-
-
-def _reason(error: Exception) -> str:
-    """The Hub's message on one line, with a remedy."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if isinstance(error, HfHubHTTPError) and status in (401, 403):
-        return f"the token was refused ({status}); use one that may write to this namespace."
-    message = " ".join(str(error).split()) or type(error).__name__
-    return f"{message.rstrip('.')}; check the connection and the name, then run the same command again."

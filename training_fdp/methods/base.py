@@ -95,12 +95,27 @@ class Shown:
     images: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class PublishedWork:
+    """The publication that a method follows, for the cards of its checkpoints.
+
+    Args:
+        citation (`str`): BibTeX.
+        differences (`tuple[str, ...]`, *optional*): Departures from it, one sentence each.
+    """
+
+    citation: str
+    differences: tuple[str, ...] = ()
+
+
 class Method:
     """One family of networks and its training.
 
     Class attributes:
         name (`str`): Value of `--method`.
         title (`str`): Its name in tables.
+        summary (`str`): For cards, the end of a sentence that begins with its title: "reads a short face video, ...".
+        work (`PublishedWork`, *optional*): The publication that it follows.
         version (`int`): Raised whenever the same options give other figures, so that folds of two versions are not
             mixed in one OUT.
         model_type (`str`): `model_type` of its checkpoints.
@@ -118,6 +133,8 @@ class Method:
 
     name: ClassVar[str]
     title: ClassVar[str]
+    summary: ClassVar[str] = "reads a short face video and answers with a micro-expression label"
+    work: ClassVar[PublishedWork | None] = None
     version: ClassVar[int] = 1
     model_type: ClassVar[str]
     options_class: ClassVar[type] = NoOptions

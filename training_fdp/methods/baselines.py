@@ -179,7 +179,7 @@ class MotionCNN(BaselineMethod):
     @classmethod
     def register_auto_classes(cls) -> None:
         """Register the network."""
-        import training_fdp.methods.motion_cnn  # noqa: F401 - importing it registers it
+        import modeling_fdp  # noqa: F401 - importing it registers it
 
     def configure(self, request: NetworkRequest) -> PreTrainedConfig:
         """Return the settings of the network.
@@ -187,7 +187,7 @@ class MotionCNN(BaselineMethod):
         Raises:
             ConfigError: a setting that it lacks, or another checkpoint.
         """
-        from training_fdp.methods.motion_cnn import MotionCNNConfig
+        from modeling_fdp import MotionCNNConfig
 
         sizes: dict[str, Any] = dict(request.overrides)
         if unknown := sorted(set(sizes) - {"num_frames", "image_size"}):

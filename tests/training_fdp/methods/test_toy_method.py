@@ -22,7 +22,8 @@ from training_fdp.config import parse_train_config
 from training_fdp.errors import ConfigError, Interrupted
 from training_fdp.folds.loop import StageTrainer
 from training_fdp.hub.prediction import Predictor
-from training_fdp.hub.publish import prepare_publication, push
+from training_fdp.hub.publish import prepare_publication
+from training_fdp.hub.push import push
 from training_fdp.methods.base import Method, Shown
 from training_fdp.methods.registry import get_method, method_of, register_method
 from training_fdp.runs.run import run
