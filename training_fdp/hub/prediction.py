@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -242,6 +240,10 @@ def predictions_document(
 
 def _pictures(prediction: Prediction) -> Iterator[tuple[str, bytes]]:
     """PNG files of one prediction, by content."""
+    # Imported late, because most predictions are printed only.
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
     for name, image in prediction.images.items():
         gray = np.rint(image.clip(0, 1) * 255).astype(np.uint8)
         buffer = io.BytesIO()

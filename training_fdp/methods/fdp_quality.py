@@ -1,13 +1,13 @@
-"""Quality of FDP's outputs beyond the class: dynamic images compared with trivial ones, rank scores with time."""
+"""Quality of FDP's outputs beyond the class: dynamic images compared with trivial ones, rank scores with time.
+
+scipy and scikit-image are imported where they are called, because a prediction shows rank scores without them, and
+their import takes as long as the prediction.
+"""
 
 from typing import Any
 
-import datasets
-import evaluate
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import kendalltau
-from skimage.metrics import structural_similarity as _structural_similarity
 
 # Wang et al. 2004: Gaussian window of 11x11 pixels with deviation 1.5.
 SSIM_WINDOW = 11
@@ -33,6 +33,8 @@ def structural_similarity(images: ArrayLike, references: ArrayLike) -> NDArray[n
     Raises:
         ValueError: If shapes differ or an image is smaller than the window.
     """
+    from skimage.metrics import structural_similarity as of_pair
+
     image, reference = np.asarray(images, dtype=np.float64), np.asarray(references, dtype=np.float64)
     if image.shape != reference.shape or image.ndim != 3 or min(image.shape[1:]) < SSIM_WINDOW:
         raise ValueError(
@@ -46,7 +48,7 @@ def structural_similarity(images: ArrayLike, references: ArrayLike) -> NDArray[n
         "use_sample_covariance": False,
     }
     pairs = zip(image, reference, strict=True)
-    return np.array([_structural_similarity(one, other, **settings) for one, other in pairs], dtype=np.float64)
+    return np.array([of_pair(one, other, **settings) for one, other in pairs], dtype=np.float64)
 
 
 def clip_image_quality(
@@ -98,6 +100,8 @@ def kendall_tau(rank_scores: ArrayLike) -> NDArray[np.float64]:
     Raises:
         ValueError: If there are fewer than two frames.
     """
+    from scipy.stats import kendalltau
+
     scores = _score_rows(rank_scores)
     time = np.arange(scores.shape[1])
     return np.array([0.0 if np.ptp(row) == 0 else kendalltau(row, time).statistic for row in scores])
@@ -130,54 +134,6 @@ def answer_titles(dynamic_image_target: str) -> dict[str, str]:
         for name, title in _TITLES.items()
     }
     return titles | {"rank_kendall_tau": "Kendall's tau of the rank scores with time"}
-
-
-class DynamicImageQuality(evaluate.Metric):
-    """MSE, PSNR and SSIM of dynamic images, averaged over clips, also of constructions independent of the clip.
-
-    Images are passed as `(height, width)` arrays in [0, 1], one per clip.
-    """
-
-    def _info(self) -> evaluate.MetricInfo:
-        # Sequences of unknown length, because the image size depends on the model.
-        image = datasets.Sequence(datasets.Sequence(datasets.Value("float32")))
-        return evaluate.MetricInfo(
-            description="MSE, PSNR and SSIM of dynamic images beside trivial constructions.",
-            citation="",
-            inputs_description="predictions, references: images of shape (height, width), values in [0, 1].",
-            features=datasets.Features({"predictions": image, "references": image}),
-        )
-
-    def _compute(self, predictions: Any = None, references: Any = None, mean_image: Any = None) -> dict[str, float]:
-        """Compute the quality; `mean_image` is the mean of the training targets, shape `(height, width)`."""
-        return _means(clip_image_quality(predictions, references, mean_image))
-
-
-class RankQuality(evaluate.Metric):
-    """Kendall's tau-b of the rank scores of each clip with time."""
-
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description="Kendall's tau-b between rank scores and time, averaged over clips.",
-            citation="",
-            inputs_description="predictions: one sequence of rank scores per clip, in time order.",
-            features=datasets.Features({"predictions": datasets.Sequence(datasets.Value("float32"))}),
-        )
-
-    def _compute(self, predictions: Any = None, references: Any = None) -> dict[str, float]:
-        """Compute the agreement; `references` is part of the interface of `evaluate` and not used."""
-        tau = kendall_tau(predictions)
-        return {
-            "kendall_tau": float(tau.mean()),
-            "kendall_tau_std": float(tau.std()),
-            "ordered_pairs": ordered_pairs(predictions),
-        }
-
-
-def _means(clips: list[dict[str, float]]) -> dict[str, float]:
-    """Mean of the figures that every clip has."""
-    shared = [name for name in clips[0] if all(name in clip for clip in clips)]
-    return {name: float(np.mean([clip[name] for clip in clips])) for name in shared}
 
 
 def _score_rows(rank_scores: ArrayLike) -> NDArray[np.float64]:

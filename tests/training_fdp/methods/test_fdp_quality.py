@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from training_fdp.methods import fdp_quality
+from training_fdp.methods import fdp_hub_metrics, fdp_quality
 
 
 def published_similarity(image, reference):
@@ -75,13 +75,13 @@ def test_every_answer_has_a_title(target):
 def test_evaluate_metrics_of_images_and_ranks(tmp_path):
     generator = np.random.default_rng(3)
     targets, images = generator.random((2, 3, 16, 16)).astype(np.float32)
-    quality = fdp_quality.DynamicImageQuality(cache_dir=str(tmp_path)).compute(
+    quality = fdp_hub_metrics.DynamicImageQuality(cache_dir=str(tmp_path)).compute(
         predictions=list(images), references=list(targets)
     )
     clips = fdp_quality.clip_image_quality(images, targets)
     assert quality == pytest.approx({name: np.mean([clip[name] for clip in clips]) for name in clips[0]})
     scores = generator.random((3, 8)).astype(np.float32)
-    ranks = fdp_quality.RankQuality(cache_dir=str(tmp_path)).compute(predictions=scores)
+    ranks = fdp_hub_metrics.RankQuality(cache_dir=str(tmp_path)).compute(predictions=scores)
     tau = fdp_quality.kendall_tau(scores)
     assert ranks == pytest.approx(
         {"kendall_tau": tau.mean(), "kendall_tau_std": tau.std(), "ordered_pairs": fdp_quality.ordered_pairs(scores)}
