@@ -133,6 +133,9 @@ VARIANTS: dict[str, Variant] = {
     "target_onset_apex": Variant(
         "dynamic image target", "of all frames, onset to apex", {"dynamic_image_target": "onset_apex"}
     ),
+    "target_both_phases": Variant(
+        "dynamic image target", "of all frames, mean of both phases", {"dynamic_image_target": "both_phases"}
+    ),
     "first_frame_none": Variant("first frame", "no reference to it", model={"reference": "none"}),
     "first_frame_pixels": Variant("first frame", "its pixels", model={"reference": "first_frame_pixels"}),
     "first_frame_motion": Variant("first frame", "motion since then", model={"reference": "first_frame_motion"}),

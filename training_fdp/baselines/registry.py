@@ -45,7 +45,7 @@ FIXED: dict[str, FixedBaseline] = {
 }
 TRAINED = (
     "appearance_cnn", "raw_cnn", "difference_cnn", "augmented_difference_cnn", "motion_cnn", "onset_flow_cnn3d",
-    "dynamic_image_resnet18", "videomae",
+    "dynamic_image_resnet18", "phase_images", "videomae",
 )  # fmt: skip
 # The authors' network takes hours without a GPU, so it runs only when it is named.
 RELEASED = "fdp_released"

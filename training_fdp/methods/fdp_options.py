@@ -22,10 +22,11 @@ class FDPOptions:
         "`coded`: also train on the action units that the corpus codes, if it codes any; "
         "those of held-out clips are not used.",
     )
-    dynamic_image_target: Literal["sampled", "full_clip", "onset_apex"] = option(
+    dynamic_image_target: Literal["sampled", "full_clip", "onset_apex", "both_phases"] = option(
         "sampled",
         "Dynamic image to construct: of the model's input frames, of all aligned frames from onset to offset, "
-        "or of all from onset to apex. The latter two follow augmentation in space, not in time or light.",
+        "of all from onset to apex, or the mean of the latter and of apex to offset played backwards. All but the "
+        "first follow augmentation in space, not in time or light.",
     )
 
 

@@ -17,6 +17,7 @@ _TARGETS = {
     "sampled": "the model's input frames",
     "full_clip": "all frames of the clip",
     "onset_apex": "all frames from onset to apex",
+    "both_phases": "all frames of both phases",
 }
 
 

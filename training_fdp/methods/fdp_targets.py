@@ -18,7 +18,7 @@ from modeling_fdp.motion_fdp import stabilize
 from training_fdp.data.clips import Clip
 from training_fdp.data.windows import progress
 
-TargetKind = Literal["sampled", "full_clip", "onset_apex"]
+TargetKind = Literal["sampled", "full_clip", "onset_apex", "both_phases"]
 
 
 def pooled_clip(
@@ -37,7 +37,9 @@ def pooled_clip(
         apex (`int`, *optional*): Index of its strongest frame; `None` where unknown.
         offset (`int`, *optional*): Index of its last frame; `None`: the last of all.
         kind (`str`): `full_clip`: onset to offset. `onset_apex`: the rise alone (arXiv 2510.15466), or onset to offset
-            where the apex is unknown or not after the onset.
+            where the apex is unknown or not after the onset. `both_phases`: the mean of the rise and of the fall
+            played backwards, which the sum of a whole clip cancels in part (our choice; one image, since the decoder
+            has one channel); onset to offset where the apex is unknown or at an end.
         stabilized (`bool`): Stabilise the head first.
 
     Returns:
@@ -48,7 +50,12 @@ def pooled_clip(
     if kind == "onset_apex" and apex is not None and apex > first:
         last = apex
     frames = frames[first : last + 1].unsqueeze(1)
-    return dynamic_image(stabilize(frames[None])[0] if stabilized else frames, gain=1.0)
+    if stabilized:
+        frames = stabilize(frames[None])[0]
+    if kind == "both_phases" and apex is not None and first < apex < last:
+        rise, fall = frames[: apex - first + 1], frames[apex - first :].flip(0)
+        return (dynamic_image(rise, gain=1.0) + dynamic_image(fall, gain=1.0)) / 2
+    return dynamic_image(frames, gain=1.0)
 
 
 def scaled_target(pooled: torch.Tensor, model_config: Any) -> torch.Tensor:

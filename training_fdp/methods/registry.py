@@ -16,6 +16,7 @@ BUILT_IN = {
     "motion_cnn": "training_fdp.methods.baselines:MotionCNN",
     "onset_flow_cnn3d": "training_fdp.methods.baselines:OnsetFlowCNN3d",
     "dynamic_image_resnet18": "training_fdp.methods.baselines:DynamicImageResNet18",
+    "phase_images": "training_fdp.methods.phase_images:PhaseImages",
     "videomae": "training_fdp.methods.baselines:VideoMAE",
 }
 _registered: dict[str, type[Method]] = {}

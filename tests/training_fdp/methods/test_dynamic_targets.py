@@ -52,6 +52,18 @@ def test_spans_by_hand():
     assert torch.equal(pooled_clip(frames[:1], 0, None, 0, "full_clip", False), torch.full((1, 32, 32), 0.5))
 
 
+def test_the_mean_of_both_phases_keeps_what_a_whole_clip_cancels():
+    """A square that brightens and fades evenly: the rise played backwards is the fall, so their mean is the rise."""
+    frames = torch.zeros(9, 16, 16)
+    frames[:, 4:9, 4:9] += torch.tensor([0, 1, 2, 3, 4, 3, 2, 1, 0.0])[:, None, None] / 10
+    kinds = ("onset_apex", "both_phases", "full_clip")
+    rise, both, whole = (pooled_clip(frames, 0, 4, 8, kind, False) for kind in kinds)
+    torch.testing.assert_close(both, rise)
+    assert (whole - 0.5).abs().max() < 0.9 * (both - 0.5).abs().max()
+    for apex in (None, 0, 8):
+        assert torch.equal(pooled_clip(frames, 0, apex, 8, "both_phases", False), whole)
+
+
 def test_a_head_that_moves_is_not_in_the_stabilized_target():
     """A smooth face that slides by a pixel is all that its own dynamic image shows, and next to nothing of ours."""
     place = torch.linspace(-1, 1, 64)
@@ -107,12 +119,12 @@ def test_a_run_trains_and_is_judged_on_the_target_that_it_names(toy_run, tmp_pat
         return outcome
 
     monkeypatch.setattr(FoldTrainer, "train", catch)
-    for kind in ("sampled", "full_clip", "onset_apex"):
+    for kind in ("sampled", "full_clip", "onset_apex", "both_phases"):
         options = ("--folds", "fold0", "--max_steps", "2", "--dynamic_image_target", kind)
         assert toy_run(tmp_path / kind, *options, "--augmentation", "flip=0.5,mixup=0.3") == 0
-    assert len({tuple(curve) for curve in curves.values()}) == 3
+    assert len({tuple(curve) for curve in curves.values()}) == 4
     # The error of the constant image is the target's own contrast: another target, another contrast.
-    assert len({tuple(quality) for quality in seen.values()}) == 3
+    assert len({tuple(quality) for quality in seen.values()}) == 4
     assert "of the dynamic image of all frames of the clip" in (tmp_path / "full_clip" / "report.md").read_text()
     settings = json.loads((tmp_path / "full_clip" / "results.json").read_text())["settings"]
     assert settings["dynamic_image_target"] == "full_clip"
