@@ -24,7 +24,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         PublishError: options that belong to something else than what is pushed.
     """
     summary = (__doc__ or "").splitlines()[0]
-    parser = ComplainingParser(prog="push_to_hub.py", description=summary, allow_abbrev=False)
+    parser = ComplainingParser(description=summary, allow_abbrev=False)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--checkpoint",
