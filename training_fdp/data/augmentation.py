@@ -20,7 +20,7 @@ from training_fdp.errors import ConfigError
 
 Batch = dict[str, torch.Tensor]
 
-_PROBABILITIES = ("flip", "phase", "static_face_mix", "mixup")
+_PROBABILITIES = ("flip", "phase", "static_face_mix", "mixup", "windows")
 # An option that is named in neither has no upper bound. A speed or scale of 1 or more could leave no frame or no face.
 _UPPER_BOUNDS = {"shift": 0.5, "scale": 0.5, "rotation": 45.0, "brightness": 1.0, "time_jitter": 0.5, "speed": 0.9}
 
@@ -54,6 +54,9 @@ class AugmentationConfig:
             soft.
         mixup_alpha (`float`, *optional*, defaults to 0.4): Parameter of the symmetric beta distribution of the mixing
             weight.
+        windows (`float`, *optional*, defaults to 0.0): Probability of showing another stretch of the recording than
+            onset to offset, at another rate and in other light (`training_fdp.data.windows`). Labels become soft:
+            where nothing moves, every class has an equal share. Held-out clips are shown from onset to offset.
 
     Raises:
         ValueError: If an option lies outside its range.
@@ -73,6 +76,7 @@ class AugmentationConfig:
     static_face_mix: float = 0.0
     mixup: float = 0.0
     mixup_alpha: float = 0.4
+    windows: float = 0.0
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -94,10 +98,27 @@ class AugmentationConfig:
             flip=0.5, shift=0.05, scale=0.05, rotation=5.0, gamma=0.2, brightness=0.1, time_jitter=0.3, speed=0.1
         )
 
+    @classmethod
+    def any_window(cls) -> "AugmentationConfig":
+        """The options of `--augmentation any_window`: windows of recordings, and crops as far off as a detector's."""
+        return cls(flip=0.5, shift=0.07, scale=0.18, rotation=6.0, gamma=0.2, brightness=0.1, windows=1.0)
+
     @property
     def is_temporal(self) -> bool:
         """Whether frame indices are drawn at random."""
-        return self.time_jitter > 0 or self.speed > 0 or self.phase > 0
+        return self.time_jitter > 0 or self.speed > 0 or self.phase > 0 or self.windows > 0
+
+    @property
+    def mixes_labels(self) -> bool:
+        """Whether labels become soft."""
+        return self.mixup > 0 or self.windows > 0
+
+
+_NAMED = {
+    "none": AugmentationConfig,
+    "default": AugmentationConfig.default,
+    "any_window": AugmentationConfig.any_window,
+}
 
 
 def parse_augmentation(text: str) -> AugmentationConfig:
@@ -105,7 +126,7 @@ def parse_augmentation(text: str) -> AugmentationConfig:
 
     Args:
         text (`str`):
-            `none`, `default`, NAME=VALUE pairs, or a name followed by pairs, joined by commas:
+            `none`, `default`, `any_window`, NAME=VALUE pairs, or a name followed by pairs, joined by commas:
             `default,flip=0,mixup=0.5`.
 
     Returns:
@@ -117,11 +138,11 @@ def parse_augmentation(text: str) -> AugmentationConfig:
     values: dict[str, Any] = {}
     for item in (part.strip() for part in text.split(",")):
         name, separator, value = item.partition("=")
-        if not separator and name in ("none", "default"):
-            values = vars(AugmentationConfig.default()).copy() if name == "default" else {}
+        if not separator and name in _NAMED:
+            values = vars(_NAMED[name]()).copy()
         elif name not in AugmentationConfig.__dataclass_fields__ or not separator:
-            known = ", ".join(AugmentationConfig.__dataclass_fields__)
-            raise ConfigError(f"--augmentation has no part '{item}'; give none, default or NAME=VALUE with {known}")
+            names, known = ", ".join(_NAMED), ", ".join(AugmentationConfig.__dataclass_fields__)
+            raise ConfigError(f"--augmentation has no part '{item}'; give {names} or NAME=VALUE with {known}")
         else:
             values[name] = _number(name, value)
     try:
@@ -203,14 +224,14 @@ def build_augmentation(
 
     Args:
         config (`AugmentationConfig`): Options; the temporal ones act in [`sample_augmented_indices`] instead.
-        num_labels (`int`, *optional*): Number of classes; needed by mixup, whose labels are soft.
+        num_labels (`int`, *optional*): Number of classes; needed by mixup and windows, whose labels are soft.
         followers (`Mapping[str, Follower]`, *optional*): Augmentation of the other tensors of a batch, by name.
 
     Returns:
         [`ClipAugmentation`]: Called as `augment(batch, generator)`.
 
     Raises:
-        ValueError: If mixup is on and `num_labels` is missing.
+        ValueError: If mixup or windows are on and `num_labels` is missing.
     """
     return ClipAugmentation(config, num_labels, followers)
 
@@ -220,7 +241,7 @@ class ClipAugmentation:
 
     Args:
         config (`AugmentationConfig`): Options.
-        num_labels (`int`, *optional*): Number of classes; needed by mixup.
+        num_labels (`int`, *optional*): Number of classes; needed by mixup and windows.
         followers (`Mapping[str, Follower]`, *optional*): How the other tensors of a batch follow, by name; those that
             are not named stay as they are.
     """
@@ -231,8 +252,8 @@ class ClipAugmentation:
         num_labels: int | None = None,
         followers: Mapping[str, Follower] | None = None,
     ) -> None:
-        if config.mixup > 0 and num_labels is None:
-            raise ValueError("mixup makes soft labels: it needs num_labels, which was not given; pass it.")
+        if config.mixes_labels and num_labels is None:
+            raise ValueError("mixup and windows make soft labels: they need num_labels; pass it.")
         self.config = config
         self.num_labels = num_labels
         self.followers = dict(followers or {})
@@ -243,12 +264,13 @@ class ClipAugmentation:
 
         Args:
             batch (`dict`): `pixel_values` of shape `(batch_size, num_frames, num_channels, height, width)` in [-1, 1]
-                and, optionally, `labels` `(batch_size,)` and tensors that have a follower. Other entries are
-                unchanged.
+                and, optionally, `labels` `(batch_size,)`, -1 where nothing moves, and tensors that have a follower.
+                Other entries are unchanged.
             generator (`torch.Generator`): On the CPU.
 
         Returns:
-            `dict`: A new batch; with mixup `labels` has shape `(batch_size, num_labels)` and rows that sum to 1.
+            `dict`: A new batch; with mixup or windows `labels` has shape `(batch_size, num_labels)` and rows that sum
+            to 1.
         """
         batch = dict(batch)
         # Numbers are drawn for every option, on or off, so that switching one does not change the others' draws. A new
@@ -257,6 +279,8 @@ class ClipAugmentation:
         draws = torch.rand(len(batch["pixel_values"]), 10, generator=generator, dtype=torch.float64)
         mix_seed = int(torch.randint(2**31, (1,), generator=generator))
         draws = draws.float().to(batch["pixel_values"].device)
+        if self.config.mixes_labels and self.num_labels is not None and batch.get("labels", draws).ndim == 1:
+            batch["labels"] = soft_labels(batch["labels"], self.num_labels).to(batch["pixel_values"].dtype)
         self._flip(batch, draws[:, 0])
         self._transform(batch, draws[:, 1:5])
         self._scale_motion(batch, draws[:, 5])
@@ -346,11 +370,23 @@ class ClipAugmentation:
         partner = _partners(len(pixels), mixing).to(pixels.device)
         drawn = torch.from_numpy(mixing.beta(self.config.mixup_alpha, self.config.mixup_alpha, len(pixels)))
         weight = torch.where(draw < self.config.mixup, drawn.float().to(draw.device), torch.ones_like(draw))
-        if "labels" in batch and batch["labels"].ndim == 1:
-            batch["labels"] = F.one_hot(batch["labels"], self.num_labels).to(pixels.dtype)
         mixed: list[tuple[str, Follower]] = [(name, Mixed()) for name in ("pixel_values", "labels") if name in batch]
         for name, follower in [*mixed, *self._following(batch)]:
             batch[name] = follower.mix(batch[name], batch[name][partner], weight)
+
+
+def soft_labels(labels: torch.Tensor, num_labels: int) -> torch.Tensor:
+    """Turn classes into shares.
+
+    Args:
+        labels (`torch.LongTensor` of shape `(batch_size,)`): Classes; -1 where nothing moves.
+        num_labels (`int`): Number of classes.
+
+    Returns:
+        `torch.FloatTensor` of shape `(batch_size, num_labels)`: 1 for the class; equal shares where nothing moves.
+    """
+    one_hot = F.one_hot(labels.clamp(min=0), num_labels).float()
+    return torch.where(labels[:, None] < 0, 1 / num_labels, one_hot)
 
 
 def _partners(batch_size: int, mixing: np.random.Generator) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """Batches of aligned clips: sent to the device as uint8 and normalised there, one batch in memory at a time."""
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from training_fdp.data.augmentation import AugmentationConfig, Batch, sample_augmented_indices
 from training_fdp.data.clips import Clip
 from training_fdp.data.options import BatchOptions
+from training_fdp.data.windows import Movement, draw_gain, draw_window, light_up, possible_kinds
 
 Statistics = tuple[float, float]
 Normalize = Callable[[torch.Tensor], torch.Tensor]
@@ -76,22 +78,26 @@ class ClipBatches:
             statistics (`tuple[float, float]`, *optional*):
                 Mean and maximum that replace the fixed normalisation (see [`normalized`]).
             augmentation (`AugmentationConfig`, *optional*):
-                Samples the frames of training clips at random if it has temporal options.
+                Samples the frames of training clips at random if it has temporal options, and lights them.
             generator (`torch.Generator`, *optional*):
                 Source of those draws, on the CPU.
 
         Returns:
             `dict`: `pixel_values` float32 (batch_size, num_frames, 1, height, width) in [-1, 1], `labels` int64
-            (batch_size,), and what `targets` returned, stacked.
+            (batch_size,), -1 where there is no class or nothing moves, and what `targets` returned, stacked.
         """
         frames, labels = [], []
         further: list[dict[str, torch.Tensor]] = []
         for row in rows:
             clip = self.clips[row]
             every_frame = clip.frames
-            indices = self._frame_indices(clip, len(every_frame), augmentation, generator)
-            frames.append(every_frame[torch.from_numpy(indices)])
-            labels.append(-1 if clip.label is None else clip.label)
+            if augmentation is not None and generator is not None and augmentation.windows > 0:
+                clip, indices, gain = self._window(clip, len(every_frame), augmentation, generator)
+                frames.append(light_up(every_frame[torch.from_numpy(indices)], gain))
+            else:
+                indices = self._frame_indices(clip, len(every_frame), augmentation, generator)
+                frames.append(every_frame[torch.from_numpy(indices)])
+            labels.append(-1 if clip.label is None or not clip.moves else clip.label)
             if self.targets is not None:
                 further.append(self.targets(clip, indices, self.normalize))
         # (batch_size, num_frames, height, width) -> (batch_size, num_frames, 1, height, width)
@@ -124,6 +130,25 @@ class ClipBatches:
             maximum = max(maximum, float(pixels.max()))
         mean = total / count
         return mean, max(maximum - mean, 1e-6)
+
+    def _window(
+        self, clip: Clip, total: int, augmentation: AugmentationConfig, generator: torch.Generator
+    ) -> tuple[Clip, NDArray[np.int64], NDArray[np.float32]]:
+        """Draw a stretch of the recording: the clip as it is shown, numbers of its frames, and their gains."""
+        seed, chosen = int(torch.randint(2**62, (1,), generator=generator)), float(torch.rand(1, generator=generator))
+        if chosen >= augmentation.windows:
+            indices = self._frame_indices(clip, total, augmentation, generator)
+            return clip, indices, np.ones(len(indices), np.float32)
+        onset = 0 if clip.onset is None else clip.onset
+        offset = total - 1 if clip.offset is None else clip.offset
+        apex = (onset + offset) // 2 if clip.apex is None else clip.apex
+        move, rng = Movement(total, onset, apex, offset), np.random.default_rng(seed)
+        window = draw_window(move, rng, possible_kinds(move, clip.apex is not None))
+        gain = draw_gain(len(window.numbers), rng)
+        shown = sample_augmented_indices(
+            len(window.numbers), None, None, None, self.num_frames, augmentation, generator
+        )
+        return dataclasses.replace(clip, moves=window.moves), window.numbers[shown], gain[shown]
 
     def _frame_indices(
         self,

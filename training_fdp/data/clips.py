@@ -25,6 +25,8 @@ class Clip:
         apex (`int`, *optional*): Index of its strongest frame.
         offset (`int`, *optional*): Index of its last frame.
         action_units (`tuple[Mapping, ...]`, *optional*): Coded units with `code`, `side` and `alternative`.
+        moves (`bool`, *optional*, defaults to `True`): Whether the movement is among the frames that are shown; if
+            not, no class is right and no unit moved.
     """
 
     clip_id: str
@@ -35,6 +37,7 @@ class Clip:
     apex: int | None = None
     offset: int | None = None
     action_units: tuple[Mapping[str, Any], ...] = ()
+    moves: bool = True
 
     @property
     def frames(self) -> torch.Tensor:

@@ -93,11 +93,18 @@ def load_corpora(options: DataOptions) -> Corpora:
     prefixes: dict[str, str] = {}
     sources: dict[str, str] = {}
     lost_clips: dict[str, str] = {}
-    for name, folder in [*train, *test]:
+    repeated: dict[str, str] = {}
+    for position, (name, folder) in enumerate([*train, *test]):
+        # Several folders of one corpus have names of their own, because their subjects are other people.
+        again = [earlier for earlier, _ in [*train, *test][:position]].count(name)
+        key = f"{name}_{again + 1}" if again else name
         builder = get_builder_class(name)(data_dir=folder, config_name=options.label_set, **builder_options[name])
         builders.append(builder)
         rows = builder.prepare()
-        sources[name] = builder.scan.variant
+        if again:
+            repeated[key] = name
+            rows = rows.map(lambda _, key=key: {"corpus": key}, load_from_cache_file=False, keep_in_memory=True)
+        sources[key] = builder.scan.variant
         if lost := builder.scan.lost:
             message = lost_clips_sentence(name, [(clip.clip_id, clip.reason) for clip in lost])
             if not options.allow_lost_clips:
@@ -105,9 +112,9 @@ def load_corpora(options: DataOptions) -> Corpora:
             warnings.append(f"{message}; they were left out")
             lost_clips |= {clip.clip_id: clip.reason for clip in lost}
         rendered = {corpus: rendered_people(corpus, root) for corpus, root in builder.rendered_roots.items()}
-        people |= rendered
+        people |= {key if corpus == name else corpus: faces for corpus, faces in rendered.items()}
         if builder.PEOPLE and name not in rendered:
-            people[name] = prefixes[name] = builder.PEOPLE
+            people[key] = prefixes[key] = builder.PEOPLE
         parts.append(rows.filter(lambda label: label is not None, input_columns="label"))
     check_other_faces(people.values())
     class_names = parts[0].features["label"].names
@@ -130,7 +137,12 @@ def load_corpora(options: DataOptions) -> Corpora:
         subjects = [
             f"{prefixes.get(corpus, corpus)}-{subject}" for corpus, subject in zip(corpora, subjects, strict=True)
         ]
-    table = ClipTable(list(dataset["clip_id"]), corpora, subjects, [int(x) for x in dataset["label"]], class_names)
+    # In the rows a clip keeps its name, by which its landmarks are found.
+    clip_ids = [
+        f"{corpus}/{clip_id.removeprefix(repeated[corpus] + '/')}" if corpus in repeated else clip_id
+        for corpus, clip_id in zip(corpora, dataset["clip_id"], strict=True)
+    ]
+    table = ClipTable(clip_ids, corpora, subjects, [int(x) for x in dataset["label"]], class_names)
     is_rendered = all(builder.is_rendered for builder in builders)
     faces = is_rendered or all(builder.faces_may_be_published for builder in builders)
     return Corpora(dataset, table, faces, is_rendered, warnings, people, sources, lost_clips)

@@ -47,7 +47,9 @@ class DataOptions:
 class BatchOptions:
     """Frames, normalisation and augmentation of the clips in a batch."""
 
-    augmentation: str = option("default", "Augmentation: `none`, `default`, or NAME=VALUE pairs joined by commas.")
+    augmentation: str = option(
+        "default", "Augmentation: `none`, `default`, `any_window`, or NAME=VALUE pairs joined by commas."
+    )
     frame_sampling: Literal["linspace", "apex", "released_stride"] = option(
         "linspace",
         "Even, both ends included; `apex` also includes the coded apex, which a new video lacks; `released_stride`: "

@@ -4,7 +4,51 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from datasets import Dataset
+
 from hub_datasets.scanning.folders import list_frames
+
+# Quiet frames that are kept on each side of a movement, in lengths of it: more would not be shown in any window.
+SURROUNDINGS = 3
+
+
+def whole_recordings(dataset: Dataset) -> Dataset:
+    """Extend clips to the quiet frames around them, up to the neighbouring clips of the recording.
+
+    Args:
+        dataset (`datasets.Dataset`): rows as `hub_datasets.base` describes them, all clips of their recordings.
+
+    Returns:
+        `datasets.Dataset`: rows of `with_surroundings`, with at most `SURROUNDINGS` lengths of the movement on each
+        side. Clips of videos, and those whose onset or offset is unknown, are unchanged, because evaluation samples
+        the latter from their first or to their last frame.
+    """
+    rows = [with_surroundings(row) if _is_bounded(row) else row for row in dataset]
+    movements: dict[Path, list[tuple[int, int]]] = {}
+    for row in filter(_is_bounded, rows):
+        movements.setdefault(_folder(row), []).append((row["onset_index"], row["offset_index"]))
+    bounded = [_up_to_the_neighbours(row, movements[_folder(row)]) if _is_bounded(row) else row for row in rows]
+    return Dataset.from_list(bounded, features=dataset.features)
+
+
+def _is_bounded(row: Mapping[str, Any]) -> bool:
+    return bool(row["frames"]) and row["onset_index"] is not None and row["offset_index"] is not None
+
+
+def _folder(row: Mapping[str, Any]) -> Path:
+    return Path(row["frames"][0]).parent
+
+
+def _up_to_the_neighbours(row: Mapping[str, Any], movements: list[tuple[int, int]]) -> dict[str, Any]:
+    onset, offset = row["onset_index"], row["offset_index"]
+    reach = SURROUNDINGS * (offset - onset + 1)
+    first = max([0, onset - reach, *(end + 1 for _, end in movements if end < onset)])
+    stop = min([len(row["frames"]), offset + reach + 1, *(start for start, _ in movements if start > offset)])
+    names = ("onset_index", "apex_index", "offset_index")
+    moved = {name: None if row[name] is None else row[name] - first for name in names}
+    numbers = row["frame_numbers"]
+    cut = {"frames": row["frames"][first:stop], "frame_numbers": None if numbers is None else numbers[first:stop]}
+    return {**row, **cut, **moved}
 
 
 def with_surroundings(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -168,6 +168,21 @@ WINDOW_KINDS: dict[str, tuple[float, Callable[[Movement, np.random.Generator], N
 }
 
 
+def possible_kinds(move: Movement, apex_is_known: bool) -> tuple[str, ...]:
+    """Name the kinds of windows that a clip can show (`tuple[str, ...]`).
+
+    Args:
+        move (`Movement`): where the movement lies; the apex may be a guess.
+        apex_is_known (`bool`): if not, rise and fall are not told apart. Without frames between onset and apex there
+            is no rise, without frames after the apex no fall, as in clips that end at the apex.
+    """
+    need_rise = ("rise", "held at the apex", "there and back")
+    left_out = {"around the apex", "fall", *need_rise} if not apex_is_known else set()
+    left_out |= set(need_rise) if move.rise == 0 else set()
+    left_out |= {"fall"} if move.fall == 0 else set()
+    return tuple(kind for kind in WINDOW_KINDS if kind not in left_out)
+
+
 @dataclass(frozen=True)
 class Window:
     """Frames of one training clip.

@@ -175,10 +175,16 @@ class FDPMethod(Method):
                 f"--augmentation phase={augmentation.phase} shows a part of a clip, but --dynamic_image_target "
                 f"{self.options.dynamic_image_target} sums the whole clip; leave out one of them"
             )
-        if augmentation.mixup > 0 and (config.label_smoothing or config.focal_gamma):
+        if augmentation.windows > 0 and self.options.dynamic_image_target != "sampled":
             raise ConfigError(
-                f"--augmentation mixup={augmentation.mixup} trains on mixed labels, for which label_smoothing "
-                f"{config.label_smoothing} and focal_gamma {config.focal_gamma} are undefined; set both to 0"
+                f"--augmentation windows={augmentation.windows} shows any stretch of a recording, but "
+                f"--dynamic_image_target {self.options.dynamic_image_target} sums the clip; leave out one of them"
+            )
+        if augmentation.mixes_labels and (config.label_smoothing or config.focal_gamma):
+            raise ConfigError(
+                f"--augmentation mixup={augmentation.mixup},windows={augmentation.windows} trains on mixed labels, "
+                f"for which label_smoothing {config.label_smoothing} and focal_gamma {config.focal_gamma} are "
+                "undefined; set both to 0"
             )
 
     def starting_weights(self, weights: Mapping[str, torch.Tensor], config: Any) -> Mapping[str, torch.Tensor]:
@@ -199,6 +205,8 @@ class FDPMethod(Method):
         `action_units` `(num_units, 2)`; of all frames, `dynamic_image_targets` `(1, height, width)`; where scores
         follow the movement, `progress_targets` `(num_frames,)`, NaN where the sheet names no apex.
         """
+        import torch
+
         from training_fdp.methods.action_units import action_unit_targets
         from training_fdp.methods.fdp_targets import pooled_clip, progress_targets
 
@@ -212,7 +220,9 @@ class FDPMethod(Method):
                 normalize(clip.frames), clip.onset, clip.apex, clip.offset, kind, stabilized
             )
         if config.action_units and self.options.action_units == "coded":
-            targets["action_units"] = action_unit_targets([clip.action_units], config.action_units)[0]
+            units = action_unit_targets([clip.action_units], config.action_units)[0]
+            # Where only quiet frames are shown, no unit moved.
+            targets["action_units"] = units if clip.moves else torch.zeros_like(units)
         return targets
 
     def losses(self, model: Any, batch: Mapping[str, torch.Tensor], context: LossContext) -> Losses:

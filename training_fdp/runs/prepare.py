@@ -13,6 +13,7 @@ from training_fdp.data.augmentation import AugmentationConfig, parse_augmentatio
 from training_fdp.data.corpora import Corpora, clip_cache_folder, load_corpora, without_lost_clips
 from training_fdp.data.people import check_unseen
 from training_fdp.data.processor import build_processor, departures_from_the_processor, uncropped_recordings
+from training_fdp.data.recordings import whole_recordings
 from training_fdp.errors import ConfigError, ProtocolError
 from training_fdp.methods.base import Method, NetworkRequest
 from training_fdp.methods.options import NetworkOptions
@@ -85,7 +86,7 @@ def prepare_run(config: TrainConfig, accelerator: Any) -> PreparedRun:
     if augmentation.is_temporal and config.batches.frame_sampling != "linspace":
         raise ConfigError(
             f"--frame_sampling {config.batches.frame_sampling} fixes the sampled frames, but --augmentation "
-            f"{config.batches.augmentation} draws them at random; add time_jitter=0,speed=0,phase=0 to the "
+            f"{config.batches.augmentation} draws them at random; add time_jitter=0,speed=0,phase=0,windows=0 to the "
             "augmentation"
         )
     corpora = on_main_first(accelerator, lambda: load_corpora(config.data))
@@ -111,7 +112,7 @@ def prepare_run(config: TrainConfig, accelerator: Any) -> PreparedRun:
     clips = on_main_first(
         accelerator,
         lambda: prepare_clips(
-            corpora.dataset,
+            whole_recordings(corpora.dataset) if augmentation.windows > 0 else corpora.dataset,
             processor,
             clip_cache_folder(config.data.cache_dir),
             config.data.num_proc,
