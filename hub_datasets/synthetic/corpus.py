@@ -58,8 +58,8 @@ class Synthetic(CorpusBuilder):
     does its work below `if __name__ == "__main__":`, because each process imports the script.
 
     Options: `num_subjects`, `clips_per_subject`, `seed`, `size` (pixels), `difficulty` (`mild`, `medium`, `hard`,
-    `wild`), `fps`, `mix` (how often each emotion occurs: `3class`, `4class`, `5class`, `9class`, `casme2`, `samm`; the label
-    set's own by default), `face_model` (folder of a morphable model), `render_processes`.
+    `wild`), `fps`, `mix` (how often each emotion occurs: `3class`, `4class`, `5class`, `9class`, `casme2`, `samm`;
+    the label set's own by default), `face_model` (folder of a morphable model), `render_processes`.
     """
 
     NAME = "synthetic"
