@@ -4,7 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .configuration_fdp import POOLED_CELLS, FDPConfig
+from .configuration_fdp import FDPConfig
+from .configuration_heads_fdp import POOLED_CELLS
 from .frame_encoder_fdp import FDPConvNormReLU, average_over_grid
 from .movement_patterns_fdp import FDPMovementReadout
 

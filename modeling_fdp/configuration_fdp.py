@@ -2,15 +2,14 @@
 
 import copy
 import dataclasses
-import math
 from dataclasses import field
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError
 from transformers import PreTrainedConfig
 
-from .movement_directions_fdp import NUM_DIRECTIONS
+from .configuration_heads_fdp import HeadSettings
 from .presets_fdp import PRESETS
 
 AUTO_MAP = {
@@ -19,48 +18,10 @@ AUTO_MAP = {
     "AutoModelForVideoClassification": "modeling_fdp.FDPForVideoClassification",
     "AutoVideoProcessor": "video_processing_fdp.FDPVideoProcessor",
 }
-SEGNET_TOTAL_STRIDE = 32
-# Output of `motion_fdp`: channels, stride in pixels of the frame, least number of frames.
-MOTION_CHANNELS, MOTION_STRIDE, MOTION_LEAST_FRAMES = 6, 2, 5
-# The side of its frames must be a multiple of this, because the head is stabilised on coarser pictures first.
-MOTION_SIDE = MOTION_STRIDE**2
-# Output of `movement_patterns_fdp`: channels, patterns per clip, least number of frames. The side must be a multiple
-# of the last number, because the scorer's grid divides half of it.
-MOVEMENT_CHANNELS, NUM_PATTERNS, MOVEMENT_LEAST_FRAMES, MOVEMENT_SIDE = 7, 5, 3, 32
-# References whose output is motion at half the frame's resolution.
-MOTION_REFERENCES = ("first_frame_motion", "movement_patterns")
-# Cells along a side of what the fully connected classifier pools over.
-POOLED_CELLS = 3
-
-
-class PoolingTraits(NamedTuple):
-    """Properties of a temporal pooling that other parts of the network depend on.
-
-    Args:
-        has_kernel (`bool`): It learns one weight per frame, so that clips have exactly `num_frames` frames, and may
-            widen the channels.
-        reads_scores (`bool`): It weights frames by their rank scores, so the scorer is built even with
-            `rank_loss_weight=0`.
-    """
-
-    has_kernel: bool
-    reads_scores: bool
-
-
-# A new temporal pooling is a row here, its name in the type and the docstring of `FDPConfig.temporal_pooling`, and a
-# function or a kernel in `temporal_pooling_fdp`.
-TEMPORAL_POOLINGS = {
-    "rank_weighted": PoolingTraits(has_kernel=False, reads_scores=True),
-    "rank_pooling": PoolingTraits(has_kernel=False, reads_scores=True),
-    "closed_form": PoolingTraits(has_kernel=False, reads_scores=False),
-    "score_weighted": PoolingTraits(has_kernel=False, reads_scores=True),
-    "temporal_convolution": PoolingTraits(has_kernel=True, reads_scores=False),
-    "interleaved_convolution": PoolingTraits(has_kernel=True, reads_scores=False),
-}
 
 
 @strict
-class FDPConfig(PreTrainedConfig):
+class FDPConfig(HeadSettings, PreTrainedConfig):
     r"""Architecture and losses of an FDP network.
 
     The defaults are the preset `base`: the depths and widths of the authors' code with the attention blocks that the
@@ -345,158 +306,21 @@ class FDPConfig(PreTrainedConfig):
         except StrictDataclassError as error:
             raise ValueError(f"The configuration {name!r} with overrides {overrides} is invalid: {error}") from error
 
-    @property
-    def representation_size(self) -> int:
-        """Channels of the dynamic representation."""
-        return self.feature_size * self.representation_multiplier
-
-    @property
-    def encoder_channels(self) -> int:
-        """Input channels of the encoder: those of the motion, or of a frame."""
-        channels = {"first_frame_motion": MOTION_CHANNELS, "movement_patterns": MOVEMENT_CHANNELS}
-        return channels.get(self.reference, self.num_channels)
-
-    @property
-    def encoder_strides(self) -> list[int]:
-        """Strides of the stem's convolutions; motion has half the frame's resolution already."""
-        if self.reference not in MOTION_REFERENCES:
-            return self.stem_strides
-        return [self.stem_strides[0] // MOTION_STRIDE, *self.stem_strides[1:]]
-
-    @property
-    def has_patterns(self) -> bool:
-        """Whether the encoder's input is patterns, which have no order in time."""
-        return self.reference == "movement_patterns"
-
-    @property
-    def has_decoder_shortcut(self) -> bool:
-        """Whether the light decoder gets the stem's first map, pooled over time; patterns have no time axis."""
-        return self.dynamic_image_shortcut and not self.has_patterns
-
-    @property
-    def num_encoder_frames(self) -> int:
-        """Images per clip that the encoder processes: moments, patterns or frames."""
-        numbers = {"first_frame_motion": self.num_moments, "movement_patterns": NUM_PATTERNS}
-        return numbers.get(self.reference, self.num_frames)
-
-    @property
-    def least_frames(self) -> int:
-        """Least number of frames per clip: two for motion, five to separate a pulse from drift and noise."""
-        least = {"first_frame_motion": MOTION_LEAST_FRAMES, "movement_patterns": MOVEMENT_LEAST_FRAMES}
-        return least.get(self.reference, 2)
-
-    @property
-    def takes_any_length(self) -> bool:
-        """Whether clips may have other than `num_frames` frames."""
-        return self.reference in MOTION_REFERENCES or not TEMPORAL_POOLINGS[self.temporal_pooling].has_kernel
-
-    @property
-    def has_rank_scorer(self) -> bool:
-        """Whether a scorer of frame features is trained or its scores are read; else scores are in closed form."""
-        if self.has_patterns:
-            # `FDPMovementScorer` ranks the frames.
-            return False
-        return self.rank_loss_weight > 0 or TEMPORAL_POOLINGS[self.temporal_pooling].reads_scores
-
-    @property
-    def stem_stride(self) -> int:
-        """Pixels per cell of the stem's map."""
-        return math.prod(self.stem_strides)
-
-    @property
-    def feature_stride(self) -> int:
-        """Pixels per cell of each frame's feature map."""
-        return 1 if self.frame_head == "vector" else self.stem_stride * self.stage_strides[0]
-
-    def stage_sizes(self, image_size: int | None = None) -> list[int]:
-        """Cells along a side of the map of each stage.
-
-        Args:
-            image_size (`int`, *optional*): side of the frame in pixels; the configuration's by default.
-
-        Returns:
-            `list[int]`: one entry per stage.
-
-        Raises:
-            ValueError: a stride or a key/value pooling that does not divide the map.
-        """
-        size = self.image_size if image_size is None else image_size
-        total_stride = self.stem_stride * math.prod(self.stage_strides)
-        if self.dynamic_image_decoder == "segnet":
-            total_stride = math.lcm(total_stride, SEGNET_TOTAL_STRIDE)
-        if self.reference in MOTION_REFERENCES:
-            total_stride = math.lcm(
-                total_stride, MOTION_SIDE if self.reference == "first_frame_motion" else MOVEMENT_SIDE
-            )
-        if size <= 0 or size % total_stride:
-            raise ValueError(
-                f"Frames must have a side that is a multiple of {total_stride} pixels (the strides of stem, stages, "
-                f"decoder and motion), but {size} was given; resize the frames or change the strides."
-            )
-        sizes = []
-        size //= self.stem_stride
-        for stage, stride in enumerate(self.stage_strides):
-            size //= stride
-            if self.global_depths[stage] and size % self.key_value_strides[stage]:
-                raise ValueError(
-                    f"`key_value_strides` must divide the map of its stage, but stage {stage} has a map of {size} "
-                    f"cells and a key/value stride of {self.key_value_strides[stage]}; change one of them."
-                )
-            sizes.append(size)
-        return sizes
-
     def validate_architecture(self) -> None:
         """Checks the fields against each other; runs once after construction."""
         super().validate_architecture()
-        self._validate_numbers()
+        self._validate_encoder_numbers()
+        self._validate_head_numbers()
+        self._validate_losses()
         self._validate_stages()
         self._validate_heads()
 
-    def _validate_numbers(self) -> None:
-        for name in (
-            "num_channels",
-            "image_size",
-            "feature_size",
-            "representation_multiplier",
-            "decoder_size",
-            "local_head_dim",
-            "attention_head_dim",
-            "classifier_hidden_size",
-            "classifier_grid_size",
-            "rank_pooling_steps",
-            "rank_grid_size",
-            "num_directions",
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be at least 1, but {getattr(self, name)} was given.")
-        for name in ("stem_channels", "stem_strides", "hidden_sizes", "key_value_strides"):
-            if any(value < 1 for value in getattr(self, name)):
-                raise ValueError(f"`{name}` must be numbers from 1 on, but {getattr(self, name)} was given.")
-        for name in ("local_depths", "global_depths"):
-            if any(value < 0 for value in getattr(self, name)):
-                raise ValueError(f"`{name}` must be numbers from 0 on, but {getattr(self, name)} was given.")
-        for name in ("local_mlp_ratio", "global_mlp_ratio", "temperature"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"`{name}` must be above 0, but {getattr(self, name)} was given.")
-        if self.num_frames < self.least_frames:
-            raise ValueError(
-                f"`num_frames` must be at least {self.least_frames} with reference={self.reference!r}, but "
-                f"{self.num_frames} was given."
-            )
-        if self.num_moments < 2:
-            raise ValueError(f"`num_moments` must be at least 2 to rank them, but {self.num_moments} was given.")
+    def _validate_losses(self) -> None:
         if len(set(self.action_units)) != len(self.action_units):
             raise ValueError(f"`action_units` must name each code once, but {self.action_units} was given.")
-        if self.num_directions > NUM_DIRECTIONS:
-            raise ValueError(
-                f"`num_directions` must be at most {NUM_DIRECTIONS}, the number fitted, but {self.num_directions} was "
-                "given."
-            )
-        if not 0 <= self.pattern_scale_rate <= 1:
-            raise ValueError(f"`pattern_scale_rate` must lie in [0, 1], but {self.pattern_scale_rate} was given.")
-        for name in ("drop_path_rate", "attention_dropout", "classifier_dropout", "label_smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must lie in [0, 1), but {getattr(self, name)} was given.")
+        self._require_below_one(("label_smoothing",))
+        if self.temperature <= 0:
+            raise ValueError(f"`temperature` must be above 0, but {self.temperature} was given.")
         weights = ("classification", "dynamic_image", "rank", "action_unit")
         for name in (*(f"{name}_loss_weight" for name in weights), "focal_gamma", "rank_margin", "least_movement"):
             if getattr(self, name) < 0:
@@ -519,119 +343,6 @@ class FDPConfig(PreTrainedConfig):
             )
         if not all(weight >= 0 for weight in self.class_weights or ()):
             raise ValueError(f"`class_weights` must not be negative, but {self.class_weights} was given.")
-
-    def _validate_stages(self) -> None:
-        if len(self.stem_channels) != len(self.stem_strides):
-            raise ValueError(
-                f"`stem_strides` must have one entry per stem convolution, but {len(self.stem_strides)} strides and "
-                f"{len(self.stem_channels)} channels were given."
-            )
-        if not self.stem_channels:
-            raise ValueError("`stem_channels` must name at least one convolution, but [] was given.")
-        if self.reference in MOTION_REFERENCES and self.stem_strides[0] % MOTION_STRIDE:
-            raise ValueError(
-                "Motion has half the frame's resolution, so the first of `stem_strides` must be even, but "
-                f"{self.stem_strides} was given."
-            )
-        names = ("hidden_sizes", "global_hidden_sizes", "global_depths", "stage_strides", "key_value_strides")
-        for name in names:
-            if len(getattr(self, name)) != len(self.local_depths):
-                raise ValueError(
-                    f"`{name}` must have one entry per stage, but it has {len(getattr(self, name))} and "
-                    f"`local_depths` has {len(self.local_depths)}."
-                )
-        if any(stride not in (1, 2) for stride in self.stage_strides):
-            raise ValueError(f"`stage_strides` must be 1 or 2, but {self.stage_strides} was given.")
-        for stage, width in enumerate(self.hidden_sizes):
-            if self.local_depths[stage] + self.global_depths[stage] < 1:
-                raise ValueError(f"Every stage needs a block, but stage {stage} has neither local nor global ones.")
-            if self.local_convolution == "multi_head" and width % self.local_head_dim:
-                raise ValueError(
-                    f"`hidden_sizes` must be multiples of `local_head_dim`, but stage {stage} has {width} channels "
-                    f"and a head has {self.local_head_dim}."
-                )
-            if self.global_depths[stage]:
-                self.attention_size(stage)
-        self.stage_sizes()
-
-    def _validate_heads(self) -> None:
-        vector = self.frame_head == "vector"
-        if vector and self.feature_size != 1:
-            raise ValueError(
-                f"`frame_head='vector'` keeps one channel per frame, but feature_size={self.feature_size} was given; "
-                "set it to 1."
-            )
-        if self.temporal_pooling == "interleaved_convolution" and not vector:
-            raise ValueError(
-                "`temporal_pooling='interleaved_convolution'` reshapes one vector per frame, but "
-                f"frame_head={self.frame_head!r} was given; use 'vector' or 'temporal_convolution'."
-            )
-        if self.has_patterns and (
-            self.temporal_pooling != "temporal_convolution" or self.classifier != "convolutional"
-        ):
-            raise ValueError(
-                "`reference='movement_patterns'` shows patterns without an order in time, which only "
-                "`temporal_pooling='temporal_convolution'` and `classifier='convolutional'` take, but "
-                f"{self.temporal_pooling!r} and {self.classifier!r} were given."
-            )
-        if self.dynamic_image_frames == "along_curve" and not self.has_patterns:
-            raise ValueError(
-                "`dynamic_image_frames='along_curve'` weights frames by the scores of "
-                f"`reference='movement_patterns'`, but reference={self.reference!r} was given; use 'stabilized'."
-            )
-        if not TEMPORAL_POOLINGS[self.temporal_pooling].has_kernel and self.representation_multiplier != 1:
-            raise ValueError(
-                f"`temporal_pooling={self.temporal_pooling!r}` keeps the channels, but representation_multiplier="
-                f"{self.representation_multiplier} was given; set it to 1."
-            )
-        if self.dynamic_image_decoder == "light" and self.decoder_size < 2:
-            raise ValueError(
-                "`decoder_size` must be at least 2 with dynamic_image_decoder='light', but "
-                f"{self.decoder_size} was given."
-            )
-        if self.dynamic_image_decoder == "segnet" and self.representation_size % self.feature_stride**2:
-            raise ValueError(
-                "The SegNet decoder unfolds the representation to full size, so its channels must be a multiple of "
-                f"{self.feature_stride**2}, but there are {self.representation_size}; change `feature_size`."
-            )
-        cells = self.image_size // self.feature_stride
-        if self.classifier == "convolutional" and cells < self.classifier_grid_size:
-            raise ValueError(
-                f"`classifier_grid_size` must not exceed the map of {cells} cells, but {self.classifier_grid_size} "
-                "was given."
-            )
-        if self.has_rank_scorer and cells < self.rank_grid_size:
-            raise ValueError(
-                f"`rank_grid_size` must not exceed the map of {cells} cells, but {self.rank_grid_size} was given."
-            )
-        if self.classifier == "fully_connected" and cells < POOLED_CELLS:
-            raise ValueError(
-                f"`classifier='fully_connected'` pools over {POOLED_CELLS} x {POOLED_CELLS} cells, but the map has "
-                f"{cells} along a side; give larger frames or smaller strides."
-            )
-
-    def attention_size(self, stage: int) -> int:
-        """Channels of a global block that attention processes; convolution processes the others.
-
-        Args:
-            stage (`int`): 0-based stage.
-
-        Returns:
-            `int`: a multiple of `attention_head_dim`.
-
-        Raises:
-            ValueError: one branch gets no channels, or a number that is not a multiple of its head size.
-        """
-        width = self.global_hidden_sizes[stage]
-        size = round(width * self.attention_ratio / self.attention_head_dim) * self.attention_head_dim
-        rest_head_dim = min(self.local_head_dim, width - size)
-        if not 0 < size < width or (width - size) % rest_head_dim:
-            raise ValueError(
-                f"`attention_ratio` must leave channels to both branches, in whole heads, but stage {stage} with "
-                f"{width} channels and a ratio of {self.attention_ratio} gives {size} to attention (heads of "
-                f"{self.attention_head_dim}) and {width - size} to convolution (heads of {self.local_head_dim})."
-            )
-        return size
 
 
 FDPConfig.register_for_auto_class()

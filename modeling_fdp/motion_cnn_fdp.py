@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import ImageClassifierOutput
 
-from .configuration_fdp import MOTION_CHANNELS, FDPConfig
+from .configuration_encoder_fdp import MOTION_CHANNELS
+from .configuration_fdp import FDPConfig
 from .motion_fdp import motion_channels, stabilize
 
 # Four 3 x 3 convolutions: output channels and strides. Motion has half the frame's resolution, so that the first has

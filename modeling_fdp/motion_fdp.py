@@ -23,8 +23,8 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional as F
 
-from .configuration_fdp import MOTION_LEAST_FRAMES
-from .configuration_fdp import MOTION_STRIDE as STRIDE
+from .configuration_encoder_fdp import MOTION_LEAST_FRAMES
+from .configuration_encoder_fdp import MOTION_STRIDE as STRIDE
 
 Matrix = tuple[tuple[float, ...], ...]
 # Standard deviations: of the windows in which the head's motion and the skin's are constant, and of the window around

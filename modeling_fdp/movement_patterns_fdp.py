@@ -13,7 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .configuration_fdp import MOTION_STRIDE, NUM_PATTERNS, FDPConfig
+from .configuration_encoder_fdp import MOTION_STRIDE, NUM_PATTERNS
+from .configuration_fdp import FDPConfig
 from .motion_fdp import MOTION_UNIT, MOTION_WINDOW, displacement, enlarge, resample, stabilize, texture_of
 from .movement_curves_fdp import (
     GRID_SIZE,

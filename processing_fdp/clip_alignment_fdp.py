@@ -1,20 +1,18 @@
 """Alignment of one clip: landmarks, transforms, registration, crops."""
 
-import logging
-import os
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
+from .alignment_settings_fdp import AlignmentSettings
+from .clip_landmarks_fdp import MissingFaceWarning, find_landmarks
 from .crop_geometry_fdp import (
     AlignmentError,
     FaceNotFoundError,
     centre_transform,
-    check_landmarks,
     crop_transform,
     frame_transform,
     pitch_of,
@@ -22,66 +20,10 @@ from .crop_geometry_fdp import (
     shrink_transforms,
     warp_frames,
 )
-from .face_detectors_fdp import DETECTORS, DetectedFace, make_detector
-from .face_mesh_fdp import MeshFace, load_mesh_detector
 from .face_report_fdp import FaceReport
-from .face_track_fdp import FaceFollower, FaceTrack, head_pose
-from .frame_registration_fdp import REGISTRATIONS, FrameRegistration
-from .frame_source_fdp import CHUNK_BYTES, FrameSource
-from .landmark_tables_fdp import LandmarkTrack, find_landmark_file, load_landmarks
-
-logger = logging.getLogger(__name__)
-
-ALIGNMENTS = ("auto", "mesh", "precomputed", *DETECTORS, "none")
-ALIGNMENT_MODES = ("per_clip", "per_frame")
-MISSING_FACE_POLICIES = ("error", "nearest", "center")
-
-
-class MissingFaceWarning(UserWarning):
-    """A clip has frames without a face, which `missing_face` filled."""
-
-
-@dataclass(frozen=True)
-class AlignmentSettings:
-    """How faces are found and cropped; see `FDPVideoProcessorKwargs` for each field."""
-
-    size_hw: tuple[int, int] = (64, 64)
-    alignment: str = "auto"
-    alignment_mode: str = "per_clip"
-    crop_scale: float = 2.5
-    landmark_frames: int = 5
-    face: str | int = "largest"
-    min_face_score: float = 0.5
-    missing_face: str = "error"
-    registration: str = "auto"
-    landmark_model_path: str | None = None
-    landmarks_path: str | None = None
-    mesh_weights: str | None = None
-
-    def __post_init__(self) -> None:
-        """Check every setting."""
-        self._one_of("alignment", ALIGNMENTS)
-        self._one_of("alignment_mode", ALIGNMENT_MODES)
-        self._one_of("missing_face", MISSING_FACE_POLICIES)
-        self._one_of("registration", ("auto", "none", *REGISTRATIONS))
-        if min(self.size_hw) < 1 or self.crop_scale <= 0 or self.landmark_frames < 1:
-            raise AlignmentError(
-                "size, crop_scale and landmark_frames must be above 0, but got "
-                f"{self.size_hw}, {self.crop_scale}, {self.landmark_frames}; change them"
-            )
-        if self.face != "largest" and (not isinstance(self.face, int) or isinstance(self.face, bool) or self.face < 0):
-            raise AlignmentError(
-                f"face is 'largest' or a number from 0 on, counted from the left, but got {self.face!r}; change it"
-            )
-
-    def _one_of(self, name: str, known: tuple[str, ...]) -> None:
-        if getattr(self, name) not in known:
-            raise AlignmentError(f"{name} is one of {known}, but got {getattr(self, name)!r}; choose one of them")
-
-    @property
-    def registration_model(self) -> str:
-        """Model of the registration: "none", "translation" or "similarity"."""
-        return "none" if self.registration == "auto" else self.registration
+from .frame_registration_fdp import FrameRegistration
+from .frame_source_fdp import FrameSource
+from .landmark_tables_fdp import LandmarkTrack
 
 
 @dataclass(frozen=True)
@@ -105,7 +47,7 @@ def align_clip(
     frames: FrameSource,
     settings: AlignmentSettings,
     indices: np.ndarray | None = None,
-    landmarks: Any = None,
+    landmarks: ArrayLike | None = None,
     clip_id: str | None = None,
     device: str | torch.device | None = None,
 ) -> AlignedClip:
@@ -130,7 +72,7 @@ def align_clip(
     """
     indices = np.arange(frames.frame_count) if indices is None else np.asarray(indices, dtype=np.int64)
     clip = clip_id or frames.name
-    track, report = _find_landmarks(frames, settings, landmarks, clip)
+    track, report = find_landmarks(frames, settings, landmarks, clip)
     base = None
     if track is not None:
         base = _clip_transforms(track, settings, frames.frame_count, clip)
@@ -197,208 +139,6 @@ def _register(
         transforms.append(moved[keep])
     order = np.searchsorted(np.flatnonzero(wanted), indices)
     return AlignedClip(torch.cat(crops)[torch.from_numpy(order)], track, np.concatenate(transforms)[order], report)
-
-
-def _find_landmarks(
-    frames: FrameSource, settings: AlignmentSettings, landmarks: Any, clip: str
-) -> tuple[LandmarkTrack | None, FaceReport]:
-    """Landmarks of the clip and their report; no landmarks where the frame or its middle is cropped."""
-    if landmarks is not None:
-        points = check_landmarks(landmarks, clip)
-        if points.ndim == 3 and len(points) != frames.frame_count:
-            raise AlignmentError(
-                f"landmarks are for one clip or for each of its {frames.frame_count} frames, but {clip!r} has "
-                f"{len(points)}; give (5, 2) or ({frames.frame_count}, 5, 2)"
-            )
-        numbers = np.array([-1]) if points.ndim == 2 else np.arange(len(points))
-        return _known_track("given", LandmarkTrack(numbers, points.reshape(-1, 5, 2)))
-    if settings.alignment == "none":
-        return None, FaceReport("none")
-    searched = 0
-    if settings.alignment == "precomputed" or (settings.alignment == "auto" and _table_path(frames, settings)):
-        track = _look_up(frames, settings, clip)
-        if track is not None:
-            return _known_track("table", track)
-        searched_in = "its landmark table"
-    if settings.alignment != "precomputed":
-        track, report = _detect(frames, settings, clip)
-        if track is not None:
-            return track, report
-        searched = report.frames_searched
-        searched_in = f"the {searched} frames that were searched"
-    if settings.missing_face == "center":
-        warnings.warn(f"no face in {clip!r}: the middle of the frame is cropped", MissingFaceWarning, stacklevel=2)
-        return None, FaceReport("center", frames_searched=searched)
-    if settings.alignment != "auto":
-        raise FaceNotFoundError(
-            f"every clip needs a face, but {clip!r} shows none in {searched_in} (from frame 0 on); check it or set "
-            "missing_face='center'",
-            clip=clip,
-            frame=0,
-        )
-    # "auto" falls back to the whole frame, so that cropped packages in which the mesh finds no face can be used.
-    warnings.warn(
-        f"no face in {clip!r}, not in {searched_in}: the whole frames are taken, which is right only if they show a "
-        "cropped face",
-        MissingFaceWarning,
-        stacklevel=2,
-    )
-    return None, FaceReport("unseen", frames_searched=searched)
-
-
-def _known_track(source: str, track: LandmarkTrack) -> tuple[LandmarkTrack, FaceReport]:
-    return track, FaceReport(source, eye_distance=_eye_distance(track))
-
-
-def _eye_distance(track: LandmarkTrack) -> float:
-    return float(np.median(np.linalg.norm(track.points[:, 1] - track.points[:, 0], axis=-1)))
-
-
-def _table_path(frames: FrameSource, settings: AlignmentSettings) -> str | None:
-    """The given landmark table, or the one beside the clip."""
-    return settings.landmarks_path or (None if frames.location is None else find_landmark_file(frames.location))
-
-
-def _look_up(frames: FrameSource, settings: AlignmentSettings, clip: str) -> LandmarkTrack | None:
-    path = _table_path(frames, settings)
-    if path is None:
-        raise AlignmentError(
-            f"alignment='precomputed' needs a landmark table, but none lies beside {frames.name!r}; "
-            "give landmarks_path= or landmarks="
-        )
-    tracks = load_landmarks(path)
-    location = os.path.normpath(frames.location or clip)
-    file_name = os.path.basename(location)
-    for key in (clip, location, file_name, os.path.splitext(file_name)[0]):
-        if key in tracks:
-            return tracks[key]
-    return None
-
-
-def _detect(frames: FrameSource, settings: AlignmentSettings, clip: str) -> tuple[LandmarkTrack | None, FaceReport]:
-    """Search the frames for the face of `settings.face`."""
-    uses_mesh = settings.alignment in ("auto", "mesh")
-    if uses_mesh and settings.alignment_mode == "per_frame":
-        return _follow(frames, settings)
-    faces_found: dict[int, DetectedFace] = {}
-    searched, num_faces = 0, 0
-    for round_number, indices in enumerate(_search_rounds(frames.frame_count, settings)):
-        for index, faces in _searched_frames(frames, settings, indices, thorough=round_number == 0):
-            searched, num_faces = searched + 1, max(num_faces, len(faces))
-            if not faces:
-                continue
-            reference = next(iter(faces_found.values()), None)
-            faces_found[index] = _choose(faces, settings.face, reference, clip, index)
-            if round_number:
-                # No face in the evenly spread frames: the first one found in another frame suffices.
-                break
-        if faces_found:
-            break
-    if not faces_found:
-        return None, FaceReport("center", frames_searched=searched)
-    if 2 * len(faces_found) < searched:
-        warnings.warn(
-            f"the face of {clip!r} shows in {len(faces_found)} of the {searched} frames that were searched: the "
-            "crop uses these alone; give frame_numbers= of the part with the face",
-            MissingFaceWarning,
-            stacklevel=2,
-        )
-    numbers = np.array(sorted(faces_found), dtype=np.int64)
-    track = LandmarkTrack(numbers, np.stack([faces_found[index].landmarks for index in numbers]))
-    meshes = [face.mesh for face in faces_found.values() if isinstance(face, MeshFace)]
-    pose = np.median([head_pose(mesh) for mesh in meshes], axis=0).round(1).tolist() if meshes else None
-    source = "mesh" if uses_mesh else settings.alignment
-    return track, FaceReport(
-        source, searched, len(faces_found), num_faces, _eye_distance(track), None if pose is None else tuple(pose)
-    )
-
-
-def _search_rounds(count: int, settings: AlignmentSettings) -> Iterator[np.ndarray]:
-    """Frames to search: evenly spread, or all, where each has its own crop; then, with the mesh, all others as well.
-
-    The others come in rounds of every 16th, every 4th and each frame, so that a face that stays for a while is found
-    early and a video is read at most three times.
-    """
-    if settings.alignment_mode == "per_frame":
-        yield np.arange(count)
-        return
-    seen = np.unique(np.rint(np.linspace(0, count - 1, settings.landmark_frames)).astype(np.int64))
-    yield seen
-    if settings.alignment in ("auto", "mesh"):
-        for step in (16, 4, 1):
-            others = np.setdiff1d(np.arange(0, count, step), seen)
-            yield others
-            seen = np.union1d(seen, others)
-
-
-def _searched_frames(
-    frames: FrameSource, settings: AlignmentSettings, indices: np.ndarray, thorough: bool
-) -> Iterator[tuple[int, list[DetectedFace]]]:
-    """Faces in each of these frames, read a bounded number of bytes at a time."""
-    length = _chunk_length(frames)
-    for start in range(0, len(indices), length):
-        chunk = indices[start : start + length]
-        pixels = frames.read_rgb(chunk)
-        if settings.alignment in ("auto", "mesh"):
-            mesh = load_mesh_detector(settings.mesh_weights, settings.min_face_score)
-            yield from zip(chunk.tolist(), mesh.detect(pixels, thorough=thorough), strict=True)
-        else:
-            backend = make_detector(settings.alignment, settings.landmark_model_path, settings.min_face_score)
-            yield from zip(chunk.tolist(), map(backend.detect, pixels), strict=True)
-
-
-def _chunk_length(frames: FrameSource) -> int:
-    return max(1, CHUNK_BYTES // (3 * frames.size_hw[0] * frames.size_hw[1]))
-
-
-def follow_face(frames: FrameSource, settings: AlignmentSettings) -> FaceTrack:
-    """Follow the face through all frames of a clip, a bounded number of bytes at a time.
-
-    Args:
-        frames (`FrameSource`): The whole clip.
-        settings (`AlignmentSettings`): `face`, `min_face_score` and `mesh_weights` are used.
-
-    Returns:
-        `FaceTrack`: One entry per frame.
-    """
-    follower = FaceFollower(load_mesh_detector(settings.mesh_weights, settings.min_face_score), settings.face)
-    length = _chunk_length(frames)
-    numbers = np.arange(frames.frame_count)
-    parts = [numbers[start : start + length] for start in range(0, len(numbers), length)]
-    return FaceTrack.join([follower.follow(frames.read_rgb(part)) for part in parts])
-
-
-def _follow(frames: FrameSource, settings: AlignmentSettings) -> tuple[LandmarkTrack | None, FaceReport]:
-    followed = follow_face(frames, settings)
-    seen = np.flatnonzero(followed.found)
-    if not len(seen):
-        return None, FaceReport("center", frames_searched=frames.frame_count)
-    track = LandmarkTrack(seen, followed.five_points[seen].astype(np.float64))
-    pose = np.median(followed.head_pose[seen], axis=0).round(1).tolist()
-    return track, FaceReport(
-        "mesh", frames.frame_count, len(seen), followed.num_faces, _eye_distance(track), tuple(pose)
-    )
-
-
-def _choose(
-    faces: list[DetectedFace], wanted: str | int, reference: DetectedFace | None, clip: str, frame: int
-) -> DetectedFace:
-    """The face of `settings.face` in the first frame, then the nearest one."""
-    if reference is not None:
-        start = reference.centre
-        return min(faces, key=lambda face: float(np.linalg.norm(face.centre - start)))
-    if wanted == "largest":
-        if len(faces) > 1:
-            logger.info("%s: %d faces in frame %d, the largest is taken", clip, len(faces), frame)
-        return max(faces, key=lambda face: face.area)
-    if int(wanted) >= len(faces):
-        raise FaceNotFoundError(
-            f"face={wanted} needs {int(wanted) + 1} faces, but {clip!r} shows {len(faces)} in frame {frame}; "
-            "count from the left, from 0",
-            clip=clip,
-            frame=frame,
-        )
-    return faces[int(wanted)]
 
 
 def _clip_transforms(track: LandmarkTrack, settings: AlignmentSettings, count: int, clip: str) -> np.ndarray:

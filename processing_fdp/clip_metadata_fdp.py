@@ -32,6 +32,42 @@ class ClipMetadata(VideoMetadata):
     face: FaceReport | None = None
     warnings: list[str] = field(default_factory=list)
 
+    @classmethod
+    def of(
+        cls,
+        times: "FrameTimes",
+        frame_count: int,
+        indices: np.ndarray,
+        size_hw: tuple[int, int],
+        video_backend: str,
+        face: FaceReport,
+        warnings: list[str],
+    ) -> "ClipMetadata":
+        """Describe a clip, or the recording that it was taken from.
+
+        Args:
+            times (`FrameTimes`): Times of its frames.
+            frame_count (`int`): Frames of the clip.
+            indices (`np.ndarray` of shape `(count,)`): int64, frames of the clip that the model gets.
+            size_hw (`tuple[int, int]`): Height and width of the frames in pixels.
+            video_backend (`str`): Decoder.
+            face (`FaceReport`): How the face was found.
+            warnings (`list[str]`): Reasons to doubt the prediction.
+        """
+        rate, numbers = times.frames_per_second, times.recording_indices
+        total = times.recording_length or (frame_count if numbers is None else int(numbers[-1]) + 1)
+        return cls(
+            total_num_frames=total,
+            fps=rate,
+            width=size_hw[1],
+            height=size_hw[0],
+            duration=total / rate if rate else None,
+            video_backend=video_backend,
+            frames_indices=(indices if numbers is None else numbers[indices]).tolist(),
+            face=face,
+            warnings=warnings,
+        )
+
 
 @dataclass(frozen=True)
 class FrameTimes:
@@ -109,7 +145,7 @@ def read_times(given: Mapping[str, Any] | None, frame_count: int, own_rate: floa
     return FrameTimes(rate if rate is not None else own_rate, indices, length)
 
 
-def _positive(name: str, value: Any, clip: str) -> float | None:
+def _positive(name: str, value: object, clip: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value > 0):
@@ -190,6 +226,29 @@ def clip_warnings(
             "of the model's input: they are enlarged, and small motions are lost"
         )
     return warnings
+
+
+def spread_frames(first: int, apex: int | None, last: int, count: int, times: FrameTimes) -> np.ndarray:
+    """Choose frames evenly spaced on both sides of the apex, which is one of them if at least three are taken.
+
+    Args:
+        first (`int`): First frame, 0-based.
+        apex (`int`, *optional*): Frame between both, or one of them; `None` where unknown.
+        last (`int`): Last frame.
+        count (`int`): Frames to take.
+        times (`FrameTimes`): Times of the frames.
+
+    Returns:
+        `np.ndarray` of shape `(count,)`: int64, never decreasing.
+    """
+    if apex is None or count < 3 or not first < apex < last:
+        if count == 1 and apex is not None:
+            return np.array([apex], dtype=np.int64)
+        return spread_over_times(np.linspace(first, last, count), times)
+    middle = min(max(round((apex - first) / (last - first) * (count - 1)), 1), count - 2)
+    rising = spread_over_times(np.linspace(first, apex, middle + 1), times)
+    falling = spread_over_times(np.linspace(apex, last, count - middle), times)
+    return np.concatenate([rising, falling[1:]])
 
 
 def spread_over_times(positions: Sequence[float] | np.ndarray, times: FrameTimes) -> np.ndarray:

@@ -8,10 +8,11 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from .frame_arrays_fdp import FrameArray, array_of
@@ -27,6 +28,11 @@ from .frame_files_fdp import (
 )
 from .frame_source_fdp import FrameSource, SelectedFrames, VideoReadError, stack_frames
 from .video_files_fdp import VideoFile
+
+FrameLike: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor
+# A path, an image of many pictures, an array or tensor of frames, or a list of frames; `ClipRequest` describes them.
+ClipSource: TypeAlias = FrameLike | Sequence[FrameLike]
+ClipBatch: TypeAlias = ClipSource | Sequence[ClipSource]
 
 
 @dataclass(frozen=True)
@@ -49,9 +55,9 @@ class ClipRequest:
         device (`str` or `torch.device`, *optional*): Device of the resampling and the result.
     """
 
-    source: Any
+    source: ClipSource
     frame_numbers: Sequence[int] | None = None
-    landmarks: Any = None
+    landmarks: ArrayLike | None = None
     clip_id: str | None = None
     onset_index: int | None = None
     apex_index: int | None = None
@@ -61,7 +67,7 @@ class ClipRequest:
 
 
 def open_frames(
-    source: Any,
+    source: ClipSource,
     frame_numbers: Sequence[int] | None = None,
     backend: str = "auto",
     allow_truncated: bool = False,
@@ -72,7 +78,7 @@ def open_frames(
     """Open one clip of any form.
 
     Args:
-        source (`Any`): See `ClipRequest`.
+        source (`ClipSource`): See `ClipRequest`.
         frame_numbers (`Sequence[int]`, *optional*): See `ClipRequest`.
         backend (`str`, *optional*, defaults to `"auto"`): Decoder of video files.
         allow_truncated (`bool`, *optional*, defaults to `False`): Warn, rather than fail, when a video is cut short.
@@ -117,11 +123,13 @@ def open_frames(
     )
 
 
-def _stacked(items: Sequence[Any], label: str) -> np.ndarray:
-    if all(isinstance(item, Image.Image) for item in items):
-        return images_to_array(items, label)
-    if all(isinstance(item, np.ndarray | torch.Tensor) for item in items):
-        return stack_frames([array_of(item) for item in items], label)
+def _stacked(items: Sequence[object], label: str) -> np.ndarray:
+    images = [item for item in items if isinstance(item, Image.Image)]
+    if len(images) == len(items):
+        return images_to_array(images, label)
+    arrays = [array_of(item) for item in items if isinstance(item, np.ndarray | torch.Tensor)]
+    if len(arrays) == len(items):
+        return stack_frames(arrays, label)
     kinds = sorted({type(item).__name__ for item in items})
     raise VideoReadError(f"a list of frames holds paths, images or arrays, but got {kinds}; convert them")
 

@@ -7,7 +7,7 @@ import functools
 import importlib
 import os
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 
@@ -61,7 +61,12 @@ class FaceDetector:
         self.min_score = min_score
         self.model_path = self._check_model(model_path)
 
-    def _import_library(self) -> Any:
+    def _import_library(self) -> ModuleType:
+        if not self.module:
+            raise AlignmentError(
+                f"a face detector names the module that it imports, but {type(self).__name__} leaves `module` empty; "
+                "set it in the class"
+            )
         try:
             return importlib.import_module(self.module)
         except (ImportError, OSError) as error:

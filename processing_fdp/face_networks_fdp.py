@@ -7,6 +7,7 @@ short range; FaceMesh: Kartynnik et al. 2019, arXiv 1907.06724. Channels, stride
 
 import functools
 import os
+import shutil
 
 import torch
 import torch.nn.functional as F
@@ -186,6 +187,27 @@ class FaceNetworks(nn.Module):
 def packaged_weights() -> str:
     """Path of the weights beside this file, which need not exist."""
     return os.path.join(os.path.dirname(os.path.abspath(__file__)), WEIGHTS_NAME)
+
+
+def copy_weights(weights: str, folder: str | os.PathLike[str]) -> list[str]:
+    """Copy weights and licence into a folder, without their mode, because files of a cache may be read-only.
+
+    Args:
+        weights (`str`): Path of the weights; what does not exist beside it is not copied.
+        folder (`str` or `os.PathLike`): Target.
+
+    Returns:
+        `list[str]`: Paths of the copies.
+    """
+    copies = []
+    for name in (WEIGHTS_NAME, *NOTICE_NAMES):
+        original, copy = os.path.join(os.path.dirname(weights), name), os.path.join(folder, name)
+        if not os.path.isfile(original):
+            continue
+        if not os.path.exists(copy) or not os.path.samefile(original, copy):
+            shutil.copyfile(original, copy)
+        copies.append(copy)
+    return copies
 
 
 @functools.lru_cache(maxsize=2)

@@ -1,7 +1,6 @@
 """Clips as arrays and tensors: every layout and value range converted to uint8 frames."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -87,7 +86,9 @@ class FrameArray(FrameSource):
 
     backend = "array"
 
-    def __init__(self, values: Any, name: str = "array", input_data_format: str | None = None) -> None:
+    def __init__(
+        self, values: np.ndarray | torch.Tensor, name: str = "array", input_data_format: str | None = None
+    ) -> None:
         values = _channels_last(array_of(values), input_data_format, name)
         if 0 in values.shape:
             raise VideoReadError(f"a clip needs frames with pixels, but {name!r} has shape {values.shape}; check it")
@@ -112,7 +113,7 @@ class FrameArray(FrameSource):
         return frames[..., 0] if frames.shape[-1] == 1 else to_gray(frames[..., :3])
 
 
-def array_of(values: Any) -> np.ndarray:
+def array_of(values: np.ndarray | torch.Tensor) -> np.ndarray:
     """Convert a tensor on any device, or an array with any strides, to NumPy, which has no bfloat16.
 
     Args:

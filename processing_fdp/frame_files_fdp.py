@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeGuard
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -383,7 +383,7 @@ def select_paths(paths: list[str], frame_numbers: Sequence[int] | None, name: st
     return [paths[number] for number in numbers]
 
 
-def is_sequence_path(value: Any) -> bool:
+def is_sequence_path(value: object) -> bool:
     """Whether a value is the path of an image file that can be opened and holds several pictures."""
     if not is_image_path(value):
         return False
@@ -394,6 +394,6 @@ def is_sequence_path(value: Any) -> bool:
         return False
 
 
-def is_image_path(value: Any) -> bool:
+def is_image_path(value: object) -> TypeGuard[str | os.PathLike[str]]:
     """Whether a value is a path with the suffix of an image."""
     return isinstance(value, str | os.PathLike) and os.path.splitext(os.fspath(value))[1].lower() in IMAGE_SUFFIXES

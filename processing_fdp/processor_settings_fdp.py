@@ -3,7 +3,10 @@
 import math
 import os
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import TypedDict
+
+import numpy as np
+import torch
 
 
 class FDPVideoProcessorKwargs(TypedDict, total=False):
@@ -62,12 +65,12 @@ class FDPVideoProcessorKwargs(TypedDict, total=False):
     fast_jpeg: bool
 
 
-def checked_setting(name: str, value: Any) -> Any:
+def checked_setting(name: str, value: object) -> object:
     """Check the type of a setting, because a wrong one could act as another value and be saved.
 
     Args:
         name (`str`): One of `FDPVideoProcessorKwargs`.
-        value (`Any`): Given value.
+        value (`object`): Given value.
 
     Returns:
         The value; a path as `str`.
@@ -81,8 +84,8 @@ def checked_setting(name: str, value: Any) -> Any:
     elif kind is int:
         fits, rule = _is_whole(value), "a whole number from 1 on"
     elif kind is float:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        fits, rule = number and math.isfinite(value), "a finite number"
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        rule = "a finite number"
     elif name == "size":
         sides = [value.get(side) for side in ("height", "width")] if isinstance(value, Mapping) else [value]
         fits, rule = all(map(_is_whole, sides)), "a height and a width above 0, in whole pixels"
@@ -97,16 +100,16 @@ def checked_setting(name: str, value: Any) -> Any:
     return value
 
 
-def _is_whole(value: Any) -> bool:
+def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-def checked_key_frame(name: str, value: Any) -> int | None:
+def checked_key_frame(name: str, value: object) -> int | None:
     """Convert the index of a key frame to `int`, because tables with gaps hold whole floats, and NaN where unknown.
 
     Args:
         name (`str`): Its name in errors.
-        value (`Any`): A whole number of any type, NaN or `None`.
+        value (`object`): A whole number of any type, NaN or `None`.
 
     Returns:
         `int` or `None`: 0-based; `None` where unknown.
@@ -114,7 +117,7 @@ def checked_key_frame(name: str, value: Any) -> int | None:
     Raises:
         ValueError: If it is no whole number.
     """
-    if getattr(value, "ndim", None) == 0:
+    if isinstance(value, np.generic | np.ndarray | torch.Tensor) and value.ndim == 0:
         value = value.item()
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None

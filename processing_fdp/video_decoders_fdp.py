@@ -1,26 +1,24 @@
 """Video files through PyAV, decord, torchcodec or OpenCV: frame-exact, upright, equal pixels from all of them."""
 
+import contextlib
+import functools
 import importlib
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
+from typing import NoReturn
 
 import numpy as np
 
 from .frame_source_fdp import VideoReadError
-from .video_probe_fdp import (
-    PictureStream,
-    VideoProbe,
-    decoding_errors,
-    describe_losses,
-    open_container,
-    probe_video,
-    unreadable,
-    warn_of_losses,
-)
+from .video_pictures_fdp import Picture, PictureStream, decoding_errors, open_container, unreadable
+from .video_probe_fdp import VideoProbe, describe_losses, probe_video, warn_of_losses
 
 logger = logging.getLogger(__name__)
+
+# A decoded frame that is converted when its pixels are wanted, to (height, width, 3), uint8, RGB.
+_Conversion = Callable[[], np.ndarray]
 
 VIDEO_BACKENDS = ("auto", "pyav", "decord", "torchcodec", "opencv")
 
@@ -84,7 +82,8 @@ class _SequentialDecoder(VideoDecoder):
 
     def __init__(self, probe: VideoProbe) -> None:
         super().__init__(probe)
-        self._frames: Iterator[Any] = iter(())
+        self._frames: Iterator[_Conversion] = iter(())
+        self._opened = contextlib.ExitStack()
         self._next_number = probe.frame_count
 
     def _decode(self, numbers: np.ndarray) -> np.ndarray:
@@ -95,11 +94,11 @@ class _SequentialDecoder(VideoDecoder):
         for row, number in enumerate(numbers):
             pixels = None
             while self._next_number <= number:
-                frame = next(self._frames, None)
-                if frame is None:
+                convert = next(self._frames, None)
+                if convert is None:
                     raise self._ends_early(self._next_number)
                 if self._next_number == number:
-                    pixels = self._to_rgb(frame)
+                    pixels = convert()
                 self._next_number += 1
             if pixels is None or pixels.shape != frames.shape[1:]:
                 raise VideoReadError(
@@ -109,11 +108,13 @@ class _SequentialDecoder(VideoDecoder):
             frames[row] = pixels
         return frames
 
-    def _start(self) -> Iterator[Any]:
+    def _start(self) -> Iterator[_Conversion]:
         raise NotImplementedError
 
-    def _to_rgb(self, frame: Any) -> np.ndarray:
-        raise NotImplementedError
+    def close(self) -> None:
+        """Close the file."""
+        self._frames = iter(())
+        self._opened.close()
 
 
 class PyAVDecoder(_SequentialDecoder):
@@ -128,9 +129,8 @@ class PyAVDecoder(_SequentialDecoder):
 
     backend = "pyav"
 
-    def __init__(self, probe: VideoProbe, kept: Sequence[Any] = ()) -> None:
+    def __init__(self, probe: VideoProbe, kept: Sequence[Picture] = ()) -> None:
         super().__init__(probe)
-        self._container: Any = None
         self._kept = kept
 
     def _decode(self, numbers: np.ndarray) -> np.ndarray:
@@ -140,33 +140,31 @@ class PyAVDecoder(_SequentialDecoder):
         except decoding_errors() as error:
             raise unreadable(self.probe.path, error) from error
 
-    def _start(self) -> Iterator[Any]:
+    def _start(self) -> Iterator[_Conversion]:
         if self._kept:
-            yield from self._kept
+            yield from map(_rgb_of, self._kept)
             return
-        self._container, stream = open_container(self.probe.path)
+        container, stream = open_container(self.probe.path)
+        self._opened.callback(container.close)
         if not self.probe.intra_only:
-            yield from PictureStream(self.probe.path, self._container, stream)
+            yield from map(_rgb_of, PictureStream(self.probe.path, container, stream))
             return
-        packets = (packet for packet in self._container.demux(stream) if packet.size and not packet.is_discard)
+        packets = (packet for packet in container.demux(stream) if packet.size and not packet.is_discard)
         for number, packet in enumerate(packets):
             if number not in self._wanted:
-                yield number
+                yield functools.partial(self._raise_undecoded, number)
                 continue
             frames = packet.decode()
             if len(frames) != 1:
                 raise self._ends_early(number)
-            yield frames[0]
+            yield _rgb_of(frames[0])
 
-    def _to_rgb(self, frame: Any) -> np.ndarray:
-        return np.asarray(frame.to_ndarray(format="rgb24", threads=1))
+    def _raise_undecoded(self, number: int) -> NoReturn:
+        raise self._ends_early(number)
 
-    def close(self) -> None:
-        """Close the file."""
-        self._frames = iter(())
-        if self._container is not None:
-            self._container.close()
-            self._container = None
+
+def _rgb_of(picture: Picture) -> _Conversion:
+    return functools.partial(picture.to_ndarray, format="rgb24", threads=1)
 
 
 class OpenCVDecoder(_SequentialDecoder):
@@ -177,26 +175,19 @@ class OpenCVDecoder(_SequentialDecoder):
     def __init__(self, probe: VideoProbe) -> None:
         super().__init__(probe)
         self._cv2 = _import_backend("cv2", self.backend)
-        self._capture: Any = None
 
-    def _start(self) -> Iterator[Any]:
-        cv2 = self._cv2
-        self._capture = cv2.VideoCapture(os.path.abspath(self.probe.path), cv2.CAP_FFMPEG)
-        while self._capture.grab():
-            yield self._capture
+    def _start(self) -> Iterator[_Conversion]:
+        capture = self._cv2.VideoCapture(os.path.abspath(self.probe.path), self._cv2.CAP_FFMPEG)
+        self._opened.callback(capture.release)
 
-    def _to_rgb(self, frame: Any) -> np.ndarray:
-        done, pixels = frame.retrieve()
-        if not done:
-            raise self._ends_early(self._next_number)
-        return np.asarray(pixels)[:, :, ::-1]
+        def retrieve() -> np.ndarray:
+            done, pixels = capture.retrieve()
+            if not done:
+                raise self._ends_early(self._next_number)
+            return np.asarray(pixels)[:, :, ::-1]
 
-    def close(self) -> None:
-        """Close the file."""
-        self._frames = iter(())
-        if self._capture is not None:
-            self._capture.release()
-            self._capture = None
+        while capture.grab():
+            yield retrieve
 
 
 class DecordDecoder(VideoDecoder):
@@ -258,7 +249,7 @@ _REMEDIES = {
 }
 
 
-def _import_backend(module: str, backend: str) -> Any:
+def _import_backend(module: str, backend: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except (ImportError, RuntimeError, OSError) as error:
@@ -287,7 +278,7 @@ def open_decoder(path: str, backend: str = "auto", allow_truncated: bool = False
     if backend not in VIDEO_BACKENDS:
         raise VideoReadError(f"video_backend is one of {VIDEO_BACKENDS}, but got {backend!r}; choose one of them")
     name = "pyav" if backend == "auto" else backend
-    kept: list[Any] = []
+    kept: list[Picture] = []
     probe = probe_video(path, allow_truncated=allow_truncated, kept=kept)
     # The other backends number, rotate or repeat the frames of such files differently, and on a damaged header decord
     # crashes the process (std::bad_alloc; found by fuzzing).

@@ -8,32 +8,28 @@ Every file is probed with PyAV, whichever backend then decodes, because it alone
 (decord 0.6 returns 200 of 400 frames of an AVI cut in half, without an error).
 """
 
-import logging
 import os
-import struct
 import time
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
 from .frame_source_fdp import VideoReadError, check_frame_size, check_sixteen_bit_range
+from .video_orientation_fdp import Orientation
+from .video_pictures_fdp import (
+    MAX_VIDEO_FRAMES,
+    Picture,
+    PictureStream,
+    open_container,
+    orientation_of,
+    too_long,
+    unreadable,
+)
+from .video_structure_fdp import missing_bytes, riff_is_finished
 
-try:
-    import av
-except ImportError:
-    av = None  # type: ignore[assignment]  # None: the package is missing
-
-logger = logging.getLogger(__name__)
-
-# Seven hours at 200 fps; more is a damaged index (our choice).
-MAX_VIDEO_FRAMES = 5_000_000
 # The suffixes under which a corpus folder is searched for videos; a given path is opened with any suffix.
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".m4v")
-# The containers of these suffixes; FFmpeg's other formats (playlists, image pipes, network formats) are not opened.
-FORMAT_WHITELIST = "avi,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,mpeg,mpegts,mpegvideo"
 # Containers in which the other backends were found to number frames as FFmpeg does, as long as groups of pictures are
 # closed; AVI files, which have no presentation times, only if their packets are independent pictures.
 _INDEXED_FORMATS = ("mov", "matroska")
@@ -48,8 +44,6 @@ _CLOSED_GROUP_CODECS = frozenset({"h264", "hevc"})
 KEPT_BYTES = 128_000_000
 # A file that changed this recently may change again within the resolution of its time stamp (our choice).
 _SETTLED_SECONDS = 2.0
-# Degrees by which a display matrix may miss a quarter turn (our choice; FFmpeg's own autorotation allows 1).
-_TURN_TOLERANCE = 2.0
 
 
 class TruncatedVideoWarning(UserWarning):
@@ -58,62 +52,6 @@ class TruncatedVideoWarning(UserWarning):
 
 class UnshownFramesWarning(UserWarning):
     """A video begins with pictures that cannot be decoded, because they refer to pictures that were cut off."""
-
-
-@dataclass(frozen=True)
-class Orientation:
-    """Transform of stored pictures to upright ones: first transposed, then mirrored.
-
-    Args:
-        transposed (`bool`): Whether rows and columns are swapped.
-        flipped_rows (`bool`): Whether the result is turned upside down.
-        flipped_columns (`bool`): Whether the result is mirrored left to right.
-    """
-
-    transposed: bool = False
-    flipped_rows: bool = False
-    flipped_columns: bool = False
-
-    def apply(self, frames: np.ndarray) -> np.ndarray:
-        """Turn frames upright.
-
-        Args:
-            frames (`np.ndarray` of shape `(num_frames, height, width, 3)`): As stored.
-
-        Returns:
-            `np.ndarray`: A view; height and width are swapped where `transposed`.
-        """
-        if self.transposed:
-            frames = frames.swapaxes(1, 2)
-        rows = slice(None, None, -1) if self.flipped_rows else slice(None)
-        columns = slice(None, None, -1) if self.flipped_columns else slice(None)
-        return frames[:, rows, columns]
-
-    @classmethod
-    def from_matrix(cls, matrix: tuple[int, ...], path: str) -> "Orientation":
-        """Read a display matrix.
-
-        Args:
-            matrix (`tuple[int, ...]`): Nine numbers `a b u c d v x y w` as in ISO/IEC 14496-12 8.3.2: the point (p, q)
-                of a stored picture is shown at (a p + c q + x, b p + d q + y).
-            path (`str`): Name of the video in errors.
-
-        Raises:
-            VideoReadError: If the matrix is not a combination of quarter turns and mirrors.
-        """
-        a, b, _, c, d = matrix[:5]
-        transposed = abs(b) + abs(c) > abs(a) + abs(d)
-        first, second = (b, c) if transposed else (a, d)
-        rest = (a, d) if transposed else (b, c)
-        limit = np.tan(np.radians(_TURN_TOLERANCE))
-        if not first or not second or any(abs(r) > limit * min(abs(first), abs(second)) for r in rest):
-            raise VideoReadError(
-                f"a video may be turned by quarter turns and mirrored, but the display matrix of {path!r} is "
-                f"{matrix}; convert it"
-            )
-        # Transposed, the stored row gives the column, so b points along the rows and c along the columns.
-        down, right = (first, second) if transposed else (second, first)
-        return cls(transposed, flipped_rows=down < 0, flipped_columns=right < 0)
 
 
 @dataclass(frozen=True)
@@ -151,217 +89,7 @@ class VideoProbe:
     picture_of_frame: np.ndarray | None = field(default=None, compare=False)
 
 
-def unreadable(path: str, reason: object) -> VideoReadError:
-    """Make the error (`VideoReadError`) of a file that a decoder cannot read.
-
-    Args:
-        path (`str`): Video file.
-        reason (`object`): The decoder's error.
-    """
-    reason = getattr(reason, "strerror", None) or reason
-    return VideoReadError(f"a video must be readable, but {path!r} is not ({reason}); copy or convert it again")
-
-
-def _too_long(path: str) -> VideoReadError:
-    return VideoReadError(f"a video may have {MAX_VIDEO_FRAMES:,} frames, but {path!r} has more; cut it")
-
-
-def decoding_errors() -> tuple[type[Exception], ...]:
-    """Errors of PyAV on unreadable files (`tuple` of exception types)."""
-    return av.FFmpegError, OSError
-
-
-def open_container(path: str) -> tuple[Any, Any]:
-    """Open a file with PyAV and find its picture track.
-
-    Args:
-        path (`str`): Video file.
-
-    Returns:
-        `tuple`: The container, to be closed by the caller, and its stream of pictures.
-
-    Raises:
-        VideoReadError: If it is empty, of another kind or without pictures.
-    """
-    try:
-        if os.path.getsize(path) == 0:
-            raise VideoReadError(f"a video must hold frames, but {path!r} is empty; copy it again")
-        # An absolute path cannot be mistaken for an FFmpeg protocol.
-        container = av.open(os.path.abspath(path), options={"format_whitelist": FORMAT_WHITELIST})
-    except (av.FFmpegError, OSError, UnicodeError) as error:
-        raise unreadable(path, error) from error
-    cover = av.stream.Disposition.attached_pic
-    tracks = [stream for stream in container.streams.video if not stream.disposition & cover]
-    if not tracks:
-        container.close()
-        raise VideoReadError(f"a video must have a picture track, but {path!r} has none; give another file")
-    if tracks[0].codec_context is None:
-        container.close()
-        raise unreadable(path, "there is no decoder for its pictures")
-    return container, tracks[0]
-
-
-class PictureStream:
-    """The pictures of a file in the order of FFmpeg's decoder, and observations while decoding.
-
-    Args:
-        path (`str`): Video file.
-        container (`av.container.InputContainer`): Open at its start.
-        stream (`av.VideoStream`): Its picture track.
-        decode (`bool`, *optional*, defaults to `True`): `False` decodes the first picture alone and counts one for
-            each packet.
-    """
-
-    def __init__(self, path: str, container: Any, stream: Any, decode: bool = True) -> None:
-        self.path, self.container, self.stream, self.decode = path, container, stream, decode
-        self.first: Any = None
-        self.damage: str | None = None
-        self.picture_count = self.packet_count = self.discarded = self.unshown_count = 0
-        self.only_keys = self.closed_groups = self.in_order = True
-        self.last_chunk = -1
-        # Index of each repeated picture, and number of repeats, in order.
-        self.repeats: list[tuple[int, int]] = []
-        self._early_times: list[int] = []
-        self._last_time = self._key_time = -(2**63)
-        self._is_avi = container.format.name == "avi"
-        # The first pictures of a broadcast are rarely complete.
-        self._may_start_torn = container.format.name.startswith("mpeg")
-        self._errors = decoding_errors()
-
-    def __iter__(self) -> Iterator[Any]:
-        """Yield `av.VideoFrame`; end at the first damage."""
-        try:
-            for packet in self.container.demux(self.stream):
-                if packet.is_corrupt and (self.first is not None or not self._may_start_torn):
-                    # The file ends inside it, so it would decode to half a picture; earlier ones may still be in the
-                    # decoder.
-                    self.damage = "a packet is incomplete"
-                    yield from self._took(self.stream.codec_context.decode(None))
-                    return
-                if packet.size:
-                    self._note(packet)
-                if self.first is not None and not self.decode:
-                    continue
-                try:
-                    pictures = packet.decode()
-                except self._errors as error:
-                    if self.first is not None or packet.is_keyframe or not packet.size:
-                        raise
-                    # Packets before the first key frame refer to pictures that were cut off.
-                    logger.debug("%s: a leading packet shows nothing (%s)", self.path, error)
-                    continue
-                yield from self._took(pictures)
-        except self._errors as error:
-            self.damage = str(getattr(error, "strerror", None) or error)
-
-    def _note(self, packet: Any) -> None:
-        self.packet_count += 1
-        self.discarded += packet.is_discard
-        self.only_keys = self.only_keys and packet.is_keyframe
-        if self._is_avi and packet.dts is not None:
-            empty = packet.dts - self.last_chunk - 1
-            if empty > 0 and self.picture_count:
-                self.repeats.append((self.picture_count - 1, empty))
-            self.last_chunk = packet.dts
-        if not self.decode and not packet.is_discard:
-            self.picture_count += 1
-        if packet.is_keyframe:
-            self._key_time = self._key_time if packet.pts is None else packet.pts
-        if packet.is_discard or packet.pts is None or packet.pts < self._key_time or self._key_time == -(2**63):
-            self.closed_groups = False
-        if packet.pts is not None and not packet.is_discard:
-            if self.first is None:
-                self._early_times.append(packet.pts)
-            elif self.first.pts is not None and packet.pts < self.first.pts:
-                self.unshown_count += 1
-        if self.packet_count > MAX_VIDEO_FRAMES:
-            raise _too_long(self.path)
-
-    def _took(self, pictures: list[Any]) -> Iterator[Any]:
-        for picture in pictures:
-            if self.first is None:
-                self.first = picture
-                if picture.pts is not None:
-                    self.unshown_count = sum(early < picture.pts for early in self._early_times)
-            if picture.pts is not None:
-                self.in_order = self.in_order and picture.pts > self._last_time
-                self._last_time = picture.pts
-            self.picture_count += self.decode
-            yield picture
-
-    @property
-    def frame_count(self) -> int:
-        """Number of frames so far, repeats included."""
-        return self.picture_count + sum(count for _, count in self.repeats)
-
-    def picture_of_frame(self) -> np.ndarray | None:
-        """Index of the picture of each frame; `None` without repeats."""
-        if not self.repeats:
-            return None
-        shown = np.ones(self.picture_count, dtype=np.int64)
-        for picture, count in self.repeats:
-            shown[picture] += count
-        return np.repeat(np.arange(self.picture_count), shown)
-
-
-def _missing_bytes(path: str) -> int:
-    """Bytes missing at the end by the outermost structure of an AVI, MP4 or Matroska file.
-
-    Matroska has no frame count, so a cut would not be detected otherwise.
-    """
-    size = os.path.getsize(path)
-    with open(path, "rb") as file:
-        head = file.read(64)
-        if head[:4] == b"RIFF":
-            end = 0
-            # Files above 1 GB are several RIFF lists in a row.
-            while head[:4] == b"RIFF" and end < size:
-                length = int.from_bytes(head[4:8], "little")
-                end += 8 + length + length % 2
-                file.seek(end)
-                head = file.read(8)
-            # Some writers leave out the padding byte of the last chunk.
-            return max(0, end - size - 1)
-        if head[:4] == b"\x1a\x45\xdf\xa3":
-            return _missing_matroska_bytes(head, size)
-        end = 0
-        while head[4:8].isalnum() and end < size:
-            file.seek(end)
-            head = file.read(16)
-            length = int.from_bytes(head[:4], "big")
-            if length == 1:
-                length = int.from_bytes(head[8:16], "big")
-            if length < 8 or not head[4:8].isalnum():
-                break
-            end += length
-    return max(0, end - size)
-
-
-def _missing_matroska_bytes(head: bytes, size: int) -> int:
-    """The segment follows the EBML header; its size is a number of 1 to 8 bytes, all ones where it is unknown."""
-    header_length = head[4] & 0x7F if head[4] & 0x80 else int.from_bytes(head[5:12], "big")
-    start = (5 if head[4] & 0x80 else 12) + header_length
-    segment = head[start : start + 12]
-    if segment[:4] != b"\x18\x53\x80\x67" or len(segment) < 12 or segment[4] == 0:
-        return 0
-    length = 9 - segment[4].bit_length()
-    value = int.from_bytes(segment[4 : 4 + length], "big") & ((1 << 7 * length) - 1)
-    unknown = value == (1 << 7 * length) - 1
-    return 0 if unknown else max(0, start + 4 + length + value - size)
-
-
-def _riff_is_finished(path: str) -> bool:
-    """Whether an AVI file has its final length, which interrupted recorders do not write."""
-    with open(path, "rb") as file:
-        return any(file.read(8)[4:])
-
-
-def _orientation_of(picture: Any, path: str) -> Orientation:
-    matrices = [bytes(item) for item in picture.side_data if item.type.name == "DISPLAYMATRIX"]
-    return Orientation.from_matrix(struct.unpack("=9i", matrices[0][:36]), path) if matrices else Orientation()
-
-
-def _look_through(path: str, kept: list[Any] | None, trust_packets: bool) -> tuple[VideoProbe, bool]:
+def _look_through(path: str, kept: list[Picture] | None, trust_packets: bool) -> tuple[VideoProbe, bool]:
     """Probe a file once; also returns whether its frame count is reliable."""
     container, stream = open_container(path)
     with container:
@@ -390,8 +118,8 @@ def _look_through(path: str, kept: list[Any] | None, trust_packets: bool) -> tup
         if damage is None:
             damage = _what_is_missing(path, pictures, promised)
         if pictures.frame_count > MAX_VIDEO_FRAMES:
-            raise _too_long(path)
-        orientation = _orientation_of(first, path)
+            raise too_long(path)
+        orientation = orientation_of(first, path)
         one_each = damage is None and not pictures.repeats and pictures.picture_count == pictures.packet_count
         alone = intra and pictures.only_keys and damage is None and not pictures.unshown_count
         alone = alone and pictures.picture_count == pictures.packet_count - pictures.discarded
@@ -419,13 +147,13 @@ def _look_through(path: str, kept: list[Any] | None, trust_packets: bool) -> tup
 
 def _what_is_missing(path: str, pictures: PictureStream, promised: int) -> str | None:
     """Compare decoded frames with the container's count; an AVI file's empty chunks become repeats."""
-    missing = _missing_bytes(path)
+    missing = missing_bytes(path)
     if pictures.container.format.name == "avi":
         chunks = pictures.last_chunk + 1
         if 0 < promised < chunks:
             # The header counts clock ticks, which may be more frequent than frames.
             pictures.repeats.clear()
-        elif chunks < promised and not missing and _riff_is_finished(path):
+        elif chunks < promised and not missing and riff_is_finished(path):
             # No bytes are missing, so frames beyond the last packet are empty chunks.
             pictures.repeats.append((pictures.picture_count - 1, promised - chunks))
             chunks = promised
@@ -444,7 +172,7 @@ _known: dict[tuple[str, int, int], VideoProbe] = {}
 _MAX_KNOWN = 4096
 
 
-def probe_video(path: str, allow_truncated: bool = False, kept: list[Any] | None = None) -> VideoProbe:
+def probe_video(path: str, allow_truncated: bool = False, kept: list[Picture] | None = None) -> VideoProbe:
     """Probe a video file: count its frames and check that it is complete.
 
     Packets are counted where each is known to be one frame: codecs with independent pictures (MJPEG,
@@ -461,10 +189,9 @@ def probe_video(path: str, allow_truncated: bool = False, kept: list[Any] | None
         `VideoProbe`: Size, frames, orientation and rate.
 
     Raises:
-        VideoReadError: If the file is empty, of another kind, without pictures, damaged or truncated.
+        VideoReadError: If the file is empty, of another kind, without pictures, damaged or truncated, or PyAV is
+            missing.
     """
-    if av is None:
-        raise VideoReadError(f"PyAV must be installed to read {path!r}; run pip install av")
     try:
         status = os.stat(path)
     except OSError as error:

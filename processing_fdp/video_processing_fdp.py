@@ -1,59 +1,37 @@
 """The video processor: read, align, gray, resize, sample, normalise."""
 
 import os
-import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.utils import cached_file
 from transformers.video_processing_utils import BaseVideoProcessor
 from transformers.video_utils import VideoMetadata
 
-from .clip_alignment_fdp import AlignedClip, AlignmentSettings, align_clip, follow_face
+from .call_settings_fdp import CallSettings, checked_settings
+from .clip_alignment_fdp import AlignedClip
+from .clip_batches_fdp import split_batch, spread_argument
+from .clip_landmarks_fdp import follow_face
 from .clip_metadata_fdp import (
     ClipMetadata,
     FrameTimes,
     clip_warnings,
     frames_at_rate,
     read_times,
+    spread_frames,
     spread_metadata,
-    spread_over_times,
 )
-from .clip_reading_fdp import ClipRequest, open_frames
+from .clip_reading_fdp import ClipBatch, ClipRequest, ClipSource
 from .even_light_fdp import even_light
-from .face_networks_fdp import NOTICE_NAMES, WEIGHTS_NAME, packaged_weights
+from .face_networks_fdp import NOTICE_NAMES, WEIGHTS_NAME, copy_weights, packaged_weights
 from .face_track_fdp import FaceTrack
-from .frame_files_fdp import is_image_path, is_sequence_path
-from .frame_source_fdp import FrameSource
-from .processor_settings_fdp import FDPVideoProcessorKwargs, checked_key_frame, checked_setting
-from .video_decoders_fdp import VIDEO_BACKENDS
+from .processor_settings_fdp import FDPVideoProcessorKwargs, checked_key_frame
 
 # Keys that transformers writes into a saved processor.
 _SERVICE_KEYS = frozenset({"video_processor_type", "image_processor_type", "processor_class", "auto_map"})
-
-
-@dataclass(frozen=True)
-class CallSettings:
-    """Settings of one call: those of the processor, or their replacements; see `FDPVideoProcessorKwargs`."""
-
-    num_frames: int
-    do_sample_frames: bool
-    return_metadata: bool
-    video_backend: str
-    allow_truncated: bool
-    fast_jpeg: bool
-    even_light: bool
-    alignment: AlignmentSettings
-
-    def __post_init__(self) -> None:
-        """Check `video_backend`, which no other class checks."""
-        if self.video_backend not in VIDEO_BACKENDS:
-            raise ValueError(f"video_backend is one of {VIDEO_BACKENDS}, but got {self.video_backend!r}; choose one")
 
 
 class FDPVideoProcessor(BaseVideoProcessor):
@@ -79,7 +57,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
     """
 
     # Not the library's VideosKwargs: settings like image_mean would be accepted without effect.
-    valid_kwargs: Any = FDPVideoProcessorKwargs
+    valid_kwargs = FDPVideoProcessorKwargs  # type: ignore[assignment]
     model_input_names = ["pixel_values"]  # noqa: RUF012  transformers reads it as a class attribute
 
     num_frames = 16
@@ -104,7 +82,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
     def __init__(self, **kwargs: Any) -> None:
         settings = {key: value for key, value in kwargs.items() if key not in _SERVICE_KEYS}
         self._check_known(settings, FDPVideoProcessorKwargs.__annotations__)
-        super().__init__(**_checked(settings))
+        super().__init__(**checked_settings(settings))
         # Path of the face mesh weights: those of the package, or those beside a checkpoint loaded without it.
         self._mesh_weights = packaged_weights()
         # Raises for wrong settings now, not at the first clip.
@@ -125,15 +103,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
         given = {name: value for name, value in replaced.items() if value is not None}
         self._check_known(given, FDPVideoProcessorKwargs.__annotations__)
         saved = {name: getattr(self, name) for name in FDPVideoProcessorKwargs.__annotations__}
-        values = {**saved, **_checked(given)}
-        size = values.pop("size")
-        names = AlignmentSettings.__dataclass_fields__.keys() - {"size_hw", "mesh_weights"}
-        alignment = AlignmentSettings(
-            size_hw=(int(size["height"]), int(size["width"])),
-            mesh_weights=self._mesh_weights,
-            **{name: values.pop(name) for name in names},
-        )
-        return CallSettings(alignment=alignment, **values)
+        return CallSettings.of({**saved, **checked_settings(given)}, self._mesh_weights)
 
     @classmethod
     # transformers lists each keyword; all are passed on here.
@@ -177,14 +147,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
             `list[str]`: The settings file and the files of the face mesh, where there are any.
         """
         saved = list(super().save_pretrained(save_directory, **kwargs))
-        for name in (WEIGHTS_NAME, *NOTICE_NAMES):
-            ours, copy = os.path.join(os.path.dirname(self._mesh_weights), name), os.path.join(save_directory, name)
-            if not os.path.isfile(ours):
-                continue
-            if not os.path.exists(copy) or not os.path.samefile(ours, copy):
-                # Copies contents without mode, because files of a cache may be read-only.
-                shutil.copyfile(ours, copy)
-            saved.append(copy)
+        saved += copy_weights(self._mesh_weights, save_directory)
         if push_to_hub:
             self.push_to_hub(kwargs.pop("repo_id", os.path.basename(os.path.normpath(save_directory))), **kwargs)
         return saved
@@ -196,7 +159,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
         return settings
 
     @staticmethod
-    def _check_known(given: dict[str, Any], known: Any) -> None:
+    def _check_known(given: Iterable[str], known: Iterable[str]) -> None:
         unknown = sorted(set(given) - set(known))
         if unknown:
             raise ValueError(
@@ -254,14 +217,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
                 f"0 <= onset <= apex <= offset < {total} must hold, but got {first}, {apex}, {last}; "
                 "check the coding sheet"
             )
-        if apex is None or count < 3 or not first < apex < last:
-            if count == 1 and apex is not None:
-                return np.array([apex], dtype=np.int64)
-            return spread_over_times(np.linspace(first, last, count), times)
-        middle = min(max(round((apex - first) / (last - first) * (count - 1)), 1), count - 2)
-        rising = spread_over_times(np.linspace(first, apex, middle + 1), times)
-        falling = spread_over_times(np.linspace(apex, last, count - middle), times)
-        return np.concatenate([rising, falling[1:]])
+        return spread_frames(first, apex, last, count, times)
 
     def sample_frames(
         self, metadata: VideoMetadata, num_frames: int | None = None, fps: float | None = None, **_: Any
@@ -316,11 +272,12 @@ class FDPVideoProcessor(BaseVideoProcessor):
         levels = even_light(frames) if (self.even_light if even is None else even) else frames.to(torch.float32)
         return levels / 127.5 - 1.0
 
-    def align_clip(self, source: Any, **request: Any) -> AlignedClip:
+    def align_clip(self, source: ClipSource | ClipRequest, **request: Any) -> AlignedClip:
         """Read, align and resize all frames of one clip, rounded once to uint8.
 
         Args:
-            source (`Any`): What to read, or a whole [`ClipRequest`].
+            source (`str`, `os.PathLike`, `list`, `np.ndarray`, `PIL.Image.Image`, `torch.Tensor` or `ClipRequest`):
+                What to read, or a whole [`ClipRequest`].
             request: The other fields of [`ClipRequest`]: `frame_numbers`, `landmarks`, `clip_id`, `input_data_format`,
                 `device`. Key frames are ignored here.
 
@@ -334,14 +291,15 @@ class FDPVideoProcessor(BaseVideoProcessor):
         """
         clip = source if isinstance(source, ClipRequest) else ClipRequest(source, **request)
         settings = self.call_settings()
-        with _open(clip, settings) as frames:
-            return _align(frames, clip, settings)
+        with settings.open(clip) as frames:
+            return settings.align(frames, clip)
 
-    def follow_face(self, source: Any, **request: Any) -> FaceTrack:
+    def follow_face(self, source: ClipSource | ClipRequest, **request: Any) -> FaceTrack:
         """Track the face through all frames of a clip with the face mesh, independent of `alignment`.
 
         Args:
-            source (`Any`): What to read, or a whole [`ClipRequest`].
+            source (`str`, `os.PathLike`, `list`, `np.ndarray`, `PIL.Image.Image`, `torch.Tensor` or `ClipRequest`):
+                What to read, or a whole [`ClipRequest`].
             request: The other fields of [`ClipRequest`]; see `align_clip`.
 
         Returns:
@@ -352,14 +310,14 @@ class FDPVideoProcessor(BaseVideoProcessor):
         """
         clip = source if isinstance(source, ClipRequest) else ClipRequest(source, **request)
         settings = self.call_settings()
-        with _open(clip, settings) as frames:
+        with settings.open(clip) as frames:
             return follow_face(frames, settings.alignment)
 
-    def preprocess(self, videos: Any, **kwargs: Any) -> BatchFeature:
+    def preprocess(self, videos: ClipBatch, **kwargs: Any) -> BatchFeature:
         """Prepare one clip or a batch of clips for the model.
 
         Args:
-            videos (`Any`):
+            videos (`str`, `os.PathLike`, `list`, `np.ndarray`, `PIL.Image.Image` or `torch.Tensor`):
                 One clip or a list of clips, each a frame folder, a video file, a list of frame paths, PIL images or
                 frames, or an array or tensor (T, H, W), (T, H, W, C) or (T, C, H, W), uint8 or float. A list of paths
                 is a batch, unless all of them are single images: those are the frames of one clip. A list of 2-D or
@@ -391,7 +349,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
         call = {key: kwargs.pop(key, None) for key in _CALL_KEYS}
         settings = self.call_settings(**kwargs)
         clips = split_batch(videos, call["input_data_format"])
-        per_clip = {key: _per_clip(key, call[key], len(clips)) for key in _PER_CLIP_KEYS}
+        per_clip = {key: spread_argument(key, call[key], len(clips)) for key in _PER_CLIP_KEYS}
         per_clip["video_metadata"] = spread_metadata(call["video_metadata"], len(clips))
         pixel_values, metadata = [], []
         for row, source in enumerate(clips):
@@ -416,11 +374,11 @@ class FDPVideoProcessor(BaseVideoProcessor):
         self,
         clip: ClipRequest,
         settings: CallSettings,
-        known: Mapping[str, Any] | None,
+        known: Mapping[str, object] | None,
         num_frames: int | None,
         fps: float | None,
     ) -> tuple[torch.Tensor, ClipMetadata]:
-        with _open(clip, settings) as frames:
+        with settings.open(clip) as frames:
             count = frames.frame_count
             times = read_times(known, count, frames.frames_per_second, clip.clip_id or frames.name)
             if settings.do_sample_frames:
@@ -438,23 +396,19 @@ class FDPVideoProcessor(BaseVideoProcessor):
                 indices = np.arange(count)
             unique, inverse = np.unique(indices, return_inverse=True)
             # The alignment may set later frames to be decoded smaller.
-            height, width = frames.size_hw
-            aligned = _align(frames, clip, settings, unique)
+            size_hw = frames.size_hw
+            aligned = settings.align(frames, clip, unique)
             prepared = aligned.frames[torch.from_numpy(inverse)]
-            rate, numbers = times.frames_per_second, times.recording_indices
-            total = times.recording_length or (count if numbers is None else int(numbers[-1]) + 1)
-            metadata = ClipMetadata(
-                total_num_frames=total,
-                fps=rate,
-                width=width,
-                height=height,
-                duration=total / rate if rate else None,
+            metadata = ClipMetadata.of(
+                times,
+                count,
+                indices,
+                size_hw=size_hw,
                 video_backend=frames.backend,
-                frames_indices=(indices if numbers is None else numbers[indices]).tolist(),
                 face=aligned.report,
                 warnings=[
                     *frames.notes,
-                    *clip_warnings(count, times, (height, width), settings.alignment.size_hw),
+                    *clip_warnings(count, times, size_hw, settings.alignment.size_hw),
                     *aligned.report.warnings(),
                 ],
             )
@@ -464,89 +418,6 @@ class FDPVideoProcessor(BaseVideoProcessor):
 
 _PER_CLIP_KEYS = ("onset_index", "apex_index", "offset_index", "frame_numbers", "landmarks", "clip_id")
 _CALL_KEYS = (*_PER_CLIP_KEYS, "video_metadata", "fps", "input_data_format", "device", "return_tensors")
-
-
-def _checked(settings: dict[str, Any]) -> dict[str, Any]:
-    """Check the type of each setting; a size of one number becomes two sides."""
-    settings = {key: checked_setting(key, value) for key, value in settings.items()}
-    if isinstance(settings.get("size"), int):
-        settings["size"] = {"height": settings["size"], "width": settings["size"]}
-    return settings
-
-
-def _open(clip: ClipRequest, settings: CallSettings) -> FrameSource:
-    return open_frames(
-        clip.source,
-        frame_numbers=clip.frame_numbers,
-        backend=settings.video_backend,
-        allow_truncated=settings.allow_truncated,
-        fast_jpeg=settings.fast_jpeg,
-        input_data_format=clip.input_data_format,
-        name=clip.clip_id,
-    )
-
-
-def _align(
-    frames: FrameSource, clip: ClipRequest, settings: CallSettings, indices: np.ndarray | None = None
-) -> AlignedClip:
-    return align_clip(
-        frames, settings.alignment, indices, landmarks=clip.landmarks, clip_id=clip.clip_id, device=clip.device
-    )
-
-
-def _per_clip(key: str, value: Any, count: int) -> list[Any]:
-    """Distribute a call argument over the clips of a batch: one value each, or one for all."""
-    if isinstance(value, str) or not hasattr(value, "__len__") or getattr(value, "ndim", None) == 0:
-        return [value] * count
-    depth = np.ndim(next(iter(value))) if len(value) else 0
-    # A list of numbers selects frames, an array (5, 2) is one face; (num_frames, 5, 2) is that of the only clip, but
-    # (1, 5, 2) is one face per clip, like (2, 5, 2) for two.
-    one_clip = count == 1 and isinstance(value, np.ndarray | torch.Tensor) and value.ndim == 3 and len(value) > 1
-    if (key == "frame_numbers" and depth == 0) or (key == "landmarks" and (depth == 1 or one_clip)):
-        return [value] * count
-    if len(value) != count:
-        raise ValueError(f"{key} takes one value per clip, but got {len(value)} for {count} clips; give one for each")
-    return list(value)
-
-
-def split_batch(videos: Any, input_data_format: str | None = None) -> list[Any]:
-    """Split a batch into clips.
-
-    Args:
-        videos (`Any`): As `FDPVideoProcessor.preprocess` describes.
-        input_data_format (`str`, *optional*): "channels_first" or "channels_last", for lists of 3-D arrays.
-
-    Returns:
-        `list`: One entry per clip.
-    """
-    if isinstance(videos, np.ndarray | torch.Tensor):
-        return list(videos) if videos.ndim == 5 else [videos]
-    if not isinstance(videos, list | tuple):
-        return [videos]
-    if not videos:
-        raise ValueError("a batch needs at least one clip, but an empty list was given; give paths or frames")
-    if all(isinstance(item, str | os.PathLike) for item in videos):
-        # Files of many pictures are clips of a batch, like videos.
-        return [list(videos)] if all(map(is_image_path, videos)) and not is_sequence_path(videos[0]) else list(videos)
-    if all(isinstance(item, Image.Image) for item in videos):
-        return [list(videos)]
-    if all(isinstance(item, np.ndarray | torch.Tensor) for item in videos) and _are_frames(videos, input_data_format):
-        return [list(videos)]
-    return [clip for item in videos for clip in (list(item) if getattr(item, "ndim", 0) == 5 else [item])]
-
-
-def _are_frames(arrays: Sequence[Any], input_data_format: str | None) -> bool:
-    """Whether a list of arrays holds the frames of one clip: all (H, W), (H, W, C) or, in one shape, (C, H, W)."""
-    dimensions = {array.ndim for array in arrays}
-    if dimensions == {2}:
-        return True
-    if dimensions != {3}:
-        return False
-    if input_data_format is not None:
-        return True
-    if all(array.shape[2] in (1, 3, 4) for array in arrays):
-        return True
-    return len({tuple(array.shape) for array in arrays}) == 1 and arrays[0].shape[0] in (1, 3, 4)
 
 
 FDPVideoProcessor.register_for_auto_class("AutoVideoProcessor")  # type: ignore[no-untyped-call]

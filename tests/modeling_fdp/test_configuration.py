@@ -11,7 +11,7 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedConfig
 
 from modeling_fdp import FDPConfig
-from modeling_fdp.configuration_fdp import TEMPORAL_POOLINGS
+from modeling_fdp.configuration_heads_fdp import TEMPORAL_POOLINGS
 from modeling_fdp.temporal_pooling_fdp import POOLING_KERNELS, POOLING_WEIGHTS
 
 PRESETS = ("tiny", "small", "base", "paper", "paper_tiny", "released")

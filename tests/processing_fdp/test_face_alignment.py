@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from processing_fdp.clip_alignment_fdp import AlignmentSettings, align_clip
+from processing_fdp.alignment_settings_fdp import AlignmentSettings
+from processing_fdp.clip_alignment_fdp import align_clip
 from processing_fdp.clip_reading_fdp import open_frames
 from processing_fdp.crop_geometry_fdp import (
     BORDER_VALUE,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from processing_fdp.clip_alignment_fdp import MissingFaceWarning
+from processing_fdp.clip_landmarks_fdp import MissingFaceWarning
 from processing_fdp.crop_geometry_fdp import AlignmentError, FaceNotFoundError
 from processing_fdp.face_detectors_fdp import POINTS_OF_68
 from processing_fdp.face_mesh_fdp import FaceMeshDetector, FaceSquare, five_of_mesh

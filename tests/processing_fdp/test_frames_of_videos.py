@@ -10,7 +10,8 @@ from processing_fdp import video_probe_fdp
 from processing_fdp.clip_reading_fdp import open_frames
 from processing_fdp.frame_source_fdp import VideoReadError, to_gray
 from processing_fdp.video_files_fdp import probe_clip_file, read_through
-from processing_fdp.video_probe_fdp import Orientation, TruncatedVideoWarning, UnshownFramesWarning, probe_video
+from processing_fdp.video_orientation_fdp import Orientation
+from processing_fdp.video_probe_fdp import TruncatedVideoWarning, UnshownFramesWarning, probe_video
 
 from . import video_table as table
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from processing_fdp.clip_alignment_fdp import MissingFaceWarning
+from processing_fdp.clip_landmarks_fdp import MissingFaceWarning
 from processing_fdp.crop_geometry_fdp import (
     AlignmentError,
     FaceNotFoundError,
     centre_transform,
     crop_transform,
 )
-from processing_fdp.face_detectors_fdp import make_detector
+from processing_fdp.face_detectors_fdp import FaceDetector, make_detector
 from processing_fdp.landmark_tables_fdp import LANDMARK_COLUMNS, find_landmark_file, load_landmarks
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 
@@ -266,6 +266,14 @@ def test_missing_module_or_model_says_what_to_do(backend, module, stand_ins, mon
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(AlignmentError, match="pip install"):
         make_detector(backend, stand_ins.model, 0.4)
+
+
+def test_a_detector_without_a_module_is_refused_by_name():
+    class Nameless(FaceDetector):
+        name = "nameless"
+
+    with pytest.raises(AlignmentError, match="Nameless leaves `module` empty; set it"):
+        Nameless()
 
 
 def test_real_opencv_refuses_a_file_that_is_no_model(tmp_path):

@@ -14,8 +14,9 @@ from PIL import Image
 from transformers import AutoVideoProcessor
 from transformers.video_utils import VideoMetadata
 
+from processing_fdp.clip_batches_fdp import split_batch
 from processing_fdp.clip_reading_fdp import VideoReadError
-from processing_fdp.video_processing_fdp import FDPVideoProcessor, split_batch
+from processing_fdp.video_processing_fdp import FDPVideoProcessor
 
 
 @pytest.fixture(scope="module")

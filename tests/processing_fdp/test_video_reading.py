@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from processing_fdp import frame_files_fdp, frame_source_fdp, video_decoders_fdp, video_probe_fdp
+from processing_fdp import frame_files_fdp, frame_source_fdp, video_decoders_fdp, video_pictures_fdp
 from processing_fdp.clip_reading_fdp import VideoReadError, open_frames
 from processing_fdp.frame_arrays_fdp import FrameArray
 from processing_fdp.frame_listing_fdp import list_frames
@@ -346,7 +346,7 @@ def test_unknown_backend_and_missing_module_say_what_to_do(videos, monkeypatch):
     monkeypatch.setitem(sys.modules, "decord", None)
     with pytest.raises(VideoReadError, match="pip install decord"):
         open_decoder(videos["mjpeg.avi"], backend="decord")
-    monkeypatch.setattr(video_probe_fdp, "av", None)
+    monkeypatch.setattr(video_pictures_fdp, "av", None)
     with pytest.raises(VideoReadError, match="pip install av"):
         open_decoder(videos["mjpeg.avi"])
 
