@@ -1,7 +1,8 @@
-"""The FDP network in Hugging Face form; importing it registers the network with the auto classes of transformers."""
+"""The FDP network in Hugging Face form; importing it registers it with auto classes and pipelines."""
 
 from transformers import AutoConfig, AutoModel, AutoModelForVideoClassification
 
+from .answer_fdp import MicroExpressionAnswer
 from .configuration_fdp import FDPConfig
 from .dynamic_image_fdp import dynamic_image, dynamic_image_phases, rank_pooling_weights
 from .modeling_fdp import (
@@ -12,12 +13,14 @@ from .modeling_fdp import (
     FDPVideoClassifierOutput,
 )
 from .motion_cnn_fdp import MotionCNNConfig, MotionCNNForVideoClassification
+from .pipeline_fdp import FDPVideoClassificationPipeline, MicroExpressionPipeline, register_pipelines
 
 AutoConfig.register(FDPConfig.model_type, FDPConfig)
 AutoModel.register(FDPConfig, FDPModel)
 AutoModelForVideoClassification.register(FDPConfig, FDPForVideoClassification)
 AutoConfig.register(MotionCNNConfig.model_type, MotionCNNConfig)
 AutoModelForVideoClassification.register(MotionCNNConfig, MotionCNNForVideoClassification)
+register_pipelines()
 
 __all__ = [
     "FDPConfig",
@@ -25,7 +28,10 @@ __all__ = [
     "FDPModel",
     "FDPModelOutput",
     "FDPPreTrainedModel",
+    "FDPVideoClassificationPipeline",
     "FDPVideoClassifierOutput",
+    "MicroExpressionAnswer",
+    "MicroExpressionPipeline",
     "MotionCNNConfig",
     "MotionCNNForVideoClassification",
     "dynamic_image",

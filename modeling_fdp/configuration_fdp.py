@@ -18,6 +18,19 @@ AUTO_MAP = {
     "AutoModelForVideoClassification": "modeling_fdp.FDPForVideoClassification",
     "AutoVideoProcessor": "video_processing_fdp.FDPVideoProcessor",
 }
+# Read by `transformers.pipeline`; `pt` names the auto class that loads the network.
+CUSTOM_PIPELINES = {
+    "micro-expression-recognition": {
+        "impl": "pipeline_fdp.MicroExpressionPipeline",
+        "pt": ["AutoModelForVideoClassification"],
+        "type": "video",
+    },
+    "video-classification": {
+        "impl": "pipeline_fdp.FDPVideoClassificationPipeline",
+        "pt": ["AutoModelForVideoClassification"],
+        "type": "video",
+    },
+}
 
 
 @strict
@@ -266,6 +279,8 @@ class FDPConfig(HeadSettings, PreTrainedConfig):
             self.label2id = {str(name): int(index) for index, name in self.id2label.items()}
         # Saving writes only the entries of the class that is saved; a folder must serve every auto class.
         self.auto_map = {**AUTO_MAP, **(getattr(self, "auto_map", None) or {})}
+        # The code of the pipelines is in every checkpoint, so these names hold wherever it is copied to.
+        self.custom_pipelines = copy.deepcopy(CUSTOM_PIPELINES)
 
     @classmethod
     def from_preset(cls, name: str, **overrides: Any) -> "FDPConfig":

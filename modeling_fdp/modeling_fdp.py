@@ -414,6 +414,22 @@ class FDPForVideoClassification(FDPPreTrainedModel):
             attentions=outputs.attentions,
         )
 
+    def as_pipeline(self, video_processor: Any, **kwargs: Any) -> Any:
+        """Makes a pipeline of this network, without a checkpoint on disk and without remote code.
+
+        Args:
+            video_processor (`FDPVideoProcessor`): prepares the clips.
+            **kwargs: of `transformers.Pipeline`: `device`, `batch_size` and others.
+
+        Returns:
+            `MicroExpressionPipeline`: clips to answers.
+        """
+        # By this import transformers copies the pipelines into every checkpoint. Here, because importing all of
+        # transformers' pipelines takes as long as importing the network.
+        from .pipeline_fdp import TASK, MicroExpressionPipeline
+
+        return MicroExpressionPipeline(self, video_processor=video_processor, task=TASK, **kwargs)
+
     def _classification_loss(
         self, logits: torch.Tensor, labels: torch.Tensor, class_weights: torch.Tensor | None
     ) -> torch.Tensor:

@@ -81,16 +81,31 @@ def stabilize(frames: torch.Tensor, anchor: int = 0) -> torch.Tensor:
     # In single precision, also under autocast: half precision would round a motion of one gray level away.
     with torch.autocast(frames.device.type, enabled=False):
         planes = frames.float().mean(2)
-        # Half the resolution suffices for the affine motion of the head.
-        small = F.avg_pool2d(planes, STRIDE)
-        fixed, others = small[:, anchor : anchor + 1], _without(small, anchor)
-        texture = texture_of(fixed, HEAD_MOTION_WINDOW)
-        motion = planes.new_zeros(*others.shape[:2], 2, 3)
-        for iteration in range(HEAD_ITERATIONS):
-            moved = others if iteration == 0 else resample(others, affine_field(motion, small.shape[-1]))
-            motion = motion + affine_motion(displacement(texture, fixed - moved))
-        still = resample(_without(planes, anchor), affine_field(motion * STRIDE, planes.shape[-1]))
+        motion = head_motion(planes, anchor)
+        still = resample(_without(planes, anchor), affine_field(motion, planes.shape[-1]))
         return torch.cat([still[:, :anchor], planes[:, anchor : anchor + 1], still[:, anchor:]], dim=1).unsqueeze(2)
+
+
+def head_motion(planes: torch.Tensor, anchor: int) -> torch.Tensor:
+    """Fits the head's affine motion from one frame to each of the others.
+
+    Args:
+        planes (`torch.FloatTensor` of shape `(batch_size, num_frames, height, width)`): square, in [-1, 1].
+        anchor (`int`): 0-based number of that frame.
+
+    Returns:
+        `torch.FloatTensor` of shape `(batch_size, num_frames - 1, 2, 3)`: as from `affine_motion`, in pixels of the
+        frames.
+    """
+    # Half the resolution suffices for the affine motion of the head.
+    small = F.avg_pool2d(planes, STRIDE)
+    fixed, others = small[:, anchor : anchor + 1], _without(small, anchor)
+    texture = texture_of(fixed, HEAD_MOTION_WINDOW)
+    motion = planes.new_zeros(*others.shape[:2], 2, 3)
+    for iteration in range(HEAD_ITERATIONS):
+        moved = others if iteration == 0 else resample(others, affine_field(motion, small.shape[-1]))
+        motion = motion + affine_motion(displacement(texture, fixed - moved))
+    return motion * STRIDE
 
 
 def motion_channels(frames: torch.Tensor, difference_gain: float, num_moments: int) -> torch.Tensor:

@@ -216,9 +216,10 @@ def clip_warnings(
             "corpus: cut it from onset to offset"
         )
     if rate is not None and rate < LOWEST_FRAME_RATE:
+        half, fifth = (max(1, round(rate / parts)) for parts in (2, 5))
         warnings.append(
-            f"the clip has {rate:.3g} frames per second, too few to follow a micro-expression of half a second: "
-            f"record at {LOWEST_FRAME_RATE:g} or more"
+            f"the clip has {rate:.3g} frames per second, too few for a micro-expression: of one that lasts half a "
+            f"second they are {half}, of a fifth {fifth}; record at {LOWEST_FRAME_RATE:g} or more"
         )
     if size_hw[0] < crop_hw[0] // 2 or size_hw[1] < crop_hw[1] // 2:
         warnings.append(

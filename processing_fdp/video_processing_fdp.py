@@ -313,6 +313,18 @@ class FDPVideoProcessor(BaseVideoProcessor):
         with settings.open(clip) as frames:
             return follow_face(frames, settings.alignment)
 
+    def split_clips(self, videos: ClipBatch, input_data_format: str | None = None) -> list[Any]:
+        """Split what a call takes into its clips.
+
+        Args:
+            videos (`Any`): As `preprocess` describes.
+            input_data_format (`str`, *optional*): "channels_first" or "channels_last", for lists of 3-D arrays.
+
+        Returns:
+            `list`: One entry per clip, each of which is one clip when given alone.
+        """
+        return split_batch(videos, input_data_format)
+
     def preprocess(self, videos: ClipBatch, **kwargs: Any) -> BatchFeature:
         """Prepare one clip or a batch of clips for the model.
 
@@ -348,7 +360,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
         self._check_known(kwargs, {**FDPVideoProcessorKwargs.__annotations__, **dict.fromkeys(_CALL_KEYS)})
         call = {key: kwargs.pop(key, None) for key in _CALL_KEYS}
         settings = self.call_settings(**kwargs)
-        clips = split_batch(videos, call["input_data_format"])
+        clips = self.split_clips(videos, call["input_data_format"])
         per_clip = {key: spread_argument(key, call[key], len(clips)) for key in _PER_CLIP_KEYS}
         per_clip["video_metadata"] = spread_metadata(call["video_metadata"], len(clips))
         pixel_values, metadata = [], []

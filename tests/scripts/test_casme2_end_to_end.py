@@ -97,7 +97,7 @@ def test_a_checkpoint_answers_for_the_frames_on_disk_as_it_did_in_evaluation(run
     predictor = Predictor(str(run[0] / "OUT" / "folds" / row["fold"]))
     answer = predictor.predict(str(run[0] / "CASME II" / "Cropped" / "Cropped" / subject / recording))
     expected = {name: float(row[f"prob_{name}"]) for name in results["class_names"]}
-    assert answer.scores == pytest.approx(expected, abs=1e-5)
+    assert answer.probabilities == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_checkpoint_of_a_run_can_be_published(run, results):

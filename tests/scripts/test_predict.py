@@ -1,12 +1,12 @@
 """predict.py: one answer per clip, equal for equal pixels, and one sentence for what cannot be read."""
 
-import importlib.util
+import csv
 import json
 import shutil
-from pathlib import Path
 from types import SimpleNamespace
 
 import av
+import jsonschema
 import numpy as np
 import pytest
 import torch
@@ -15,12 +15,11 @@ from safetensors.numpy import load_file, save_file
 
 from processing_fdp.clip_reading_fdp import VideoReadError
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
+from training_fdp.commands.predict import face_line
 from training_fdp.errors import ConfigError
-from training_fdp.hub.prediction import Predictor, write_predictions
-
-_specification = importlib.util.spec_from_file_location("predict", Path(__file__).parents[2] / "predict.py")
-predict = importlib.util.module_from_spec(_specification)
-_specification.loader.exec_module(predict)
+from training_fdp.hub import answer_files, prediction
+from training_fdp.hub.answer_files import write_answers
+from training_fdp.hub.prediction import Predictor
 
 
 @pytest.fixture(scope="module")
@@ -50,46 +49,102 @@ def predictor(model_folder):
 
 def test_a_video_and_its_frames_get_one_answer(predictor, clips):
     of_frames, of_video = predictor.predict(str(clips.frames)), predictor.predict(str(clips.video))
-    assert of_frames.scores == of_video.scores
+    assert of_frames.probabilities == of_video.probabilities
     assert of_frames.curves == of_video.curves
     assert np.array_equal(of_frames.images["dynamic_image"], of_video.images["dynamic_image"])
-    assert of_frames.num_frames_in_clip == of_video.num_frames_in_clip == 12
+    assert of_frames.clip.num_frames == of_video.clip.num_frames == 12
+    assert of_video.clip.frames_per_second == 200 and of_frames.clip.frames_per_second is None
+    timed = predictor.predict(str(clips.frames), frames_per_second=200)
+    assert [frame.time_s for frame in timed.frames] == [frame.time_s for frame in of_video.frames]
 
 
-def test_scores_are_those_of_the_model(predictor, clips):
-    prediction = predictor.predict(str(clips.frames))
-    assert sum(prediction.scores.values()) == pytest.approx(1, abs=1e-6)
-    assert prediction.score == max(prediction.scores.values()) == prediction.scores[prediction.label]
+def test_probabilities_are_those_of_the_model_and_of_the_pipeline(predictor, clips):
+    answer = predictor.predict(str(clips.frames))
+    assert sum(answer.probabilities.values()) == pytest.approx(1, abs=1e-6)
+    assert answer.probability == max(answer.probabilities.values()) == answer.probabilities[answer.label]
     pixel_values = predictor.processor(str(clips.frames), return_tensors="pt")["pixel_values"]
     with torch.inference_mode():
         output = predictor.model(pixel_values=pixel_values.to(predictor.device))
-    assert list(prediction.scores.values()) == pytest.approx(output.logits[0].softmax(-1).tolist(), abs=1e-6)
-    assert prediction.curves["rank_scores"] == pytest.approx(output.rank_scores[0].tolist(), abs=1e-6)
-    assert len(prediction.frame_indices) == predictor.model.config.num_frames
-    assert prediction.frame_indices[0] == 0 and prediction.frame_indices[-1] == 11
+    assert list(answer.probabilities.values()) == pytest.approx(output.logits[0].softmax(-1).tolist(), abs=1e-6)
+    assert answer.curves["rank_scores"] == pytest.approx(output.rank_scores[0].tolist(), abs=1e-6)
+    assert len(answer.frames) == predictor.model.config.num_frames
+    assert answer.frames[0].index == 0 and answer.frames[-1].index == 11
+    of_pipeline = predictor.model.as_pipeline(predictor.processor, device=predictor.device)(str(clips.frames))
+    # The method adds its own figures.
+    assert answer.numbers.pop("ordered_pairs") >= 0
+    assert of_pipeline.to_dict() == answer.to_dict()
+
+
+def test_importance_is_what_the_class_loses_where_the_motion_is_held_still(predictor, clips):
+    """A network that looks at one quarter of the face alone: no other part matters."""
+
+    class Corner(torch.nn.Module):
+        def forward(self, pixel_values):
+            change = (pixel_values[:, -1] - pixel_values[:, 0]).abs()[:, 0, :16, :16].mean((1, 2))
+            return SimpleNamespace(logits=torch.stack([10 * change, torch.zeros_like(change)], 1))
+
+    asked = prediction.prepare_clip(predictor.processor, str(clips.frames), 16)
+    looking = Predictor.__new__(Predictor)
+    looking.model, looking.method, looking.device = Corner(), predictor.method, torch.device("cpu")
+    looking.model.dtype = torch.float32
+    importance = looking.importance(asked, 0)
+    assert importance.shape == (64, 64) and importance[:8, :8].min() > 0.05
+    assert not importance[33:].any() and not importance[:, 33:].any()
+    assert np.array_equal(looking.importance(asked, 1)[:8, :8] < 0, np.ones((8, 8), bool))
 
 
 def test_the_output_folder_holds_what_predictions_json_names(predictor, clips, tmp_path):
-    predictions = [predictor.predict(str(clips.frames)), predictor.predict(str(clips.video))]
+    answers = [predictor.predict(str(path), explain=True) for path in (clips.frames, clips.video)]
     out = tmp_path / "new folder" / "OUT"
-    write_predictions(predictions, predictor.name, out)
+    write_answers(answers, predictor.name, out)
     document = json.loads((out / "predictions.json").read_text())
+    jsonschema.validate(document, answer_files.schema())
     named = {name for item in document["predictions"] for name in item["files"].values()}
-    assert {path.name for path in out.iterdir()} == named | {"predictions.json"}
-    assert len(named) == 4
-    picture = np.asarray(Image.open(out / document["predictions"][0]["files"]["dynamic_image"]))
-    assert picture.shape == predictions[0].images["dynamic_image"].shape
-    assert np.abs(picture / 255 - predictions[0].images["dynamic_image"]).max() <= 0.5 / 255 + 1e-6
+    assert {path.name for path in out.iterdir()} == named | {"predictions.json", "summary.csv"}
+    assert len(named) == 2
+    with Image.open(out / document["predictions"][0]["files"]["picture"]) as picture:
+        assert picture.format == "PNG" and picture.width > 1000
+    with (out / "summary.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["input"] for row in rows] == [str(clips.frames), str(clips.video)]
+    assert float(rows[0]["probability"]) == answers[0].probability and rows[1]["frames_per_second"] == "200.0"
     assert not [path for path in out.parent.iterdir() if path != out]
 
 
-def test_a_second_run_replaces_its_own_files_and_keeps_others(predictor, clips, tmp_path):
+def test_a_second_run_replaces_its_own_files_and_keeps_others(predictor, clips, tmp_path, monkeypatch):
+    monkeypatch.setattr("training_fdp.hub.answer_picture.draw_answer", lambda answer: b"drawn elsewhere")
     (tmp_path / "notes.txt").write_text("mine")
-    prediction = predictor.predict(str(clips.frames))
-    write_predictions([prediction], "first", tmp_path)
-    write_predictions([prediction], "second", tmp_path)
+    answer = predictor.predict(str(clips.frames))
+    write_answers([answer], "first", tmp_path)
+    write_answers([answer], "second", tmp_path)
     assert json.loads((tmp_path / "predictions.json").read_text())["model"] == "second"
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_action_units_get_curves_of_their_own(clips, tmp_path, monkeypatch):
+    from modeling_fdp import FDPConfig, FDPForVideoClassification
+
+    monkeypatch.setattr("training_fdp.hub.answer_picture.draw_answer", lambda answer: b"drawn elsewhere")
+    config = FDPConfig.from_preset("tiny", num_labels=2, action_units=["4", "12"])
+    FDPForVideoClassification(config).save_pretrained(tmp_path / "model")
+    FDPVideoProcessor(alignment="none").save_pretrained(tmp_path / "model")
+    answer = Predictor(str(tmp_path / "model")).predict(str(clips.video))
+    write_answers([answer], "model", tmp_path / "OUT")
+    with (tmp_path / "OUT" / answer.files["action_units"]).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["frame", "time", "AU04", "AU12"] and len(rows) == 12
+    assert [float(row["time"]) for row in rows] == pytest.approx([index / 200 for index in range(12)])
+
+
+def test_without_model_the_shipped_checkpoint_answers(model_folder, tmp_path, monkeypatch):
+    empty, shipped = tmp_path / "empty", tmp_path / "shipped"
+    monkeypatch.setattr(prediction, "SHIPPED_FOLDERS", (empty, shipped))
+    with pytest.raises(ConfigError, match="checkpoint fdp-tiny of this package answers, but this copy has none"):
+        Predictor()
+    shipped.mkdir()
+    copy_checkpoint(model_folder, shipped / "fdp-tiny")
+    found = Predictor()
+    assert found.name == "fdp-tiny" and found.model.config.num_labels == 3
 
 
 def write_bad_input(kind, folder):
@@ -167,7 +222,7 @@ def test_the_command_prints_one_json_document_and_writes_the_folder(run_script, 
     assert completed.returncode == 0, completed.stderr
     document = json.loads(completed.stdout)
     assert [item["input"] for item in document["predictions"]] == [str(clips.video), str(clips.frames)]
-    assert document["predictions"][0]["scores"] == document["predictions"][1]["scores"]
+    assert document["predictions"][0]["probabilities"] == document["predictions"][1]["probabilities"]
     assert document == json.loads((out / "predictions.json").read_text())
 
 
@@ -181,7 +236,9 @@ def test_the_command_replaces_settings_of_the_processor(run_script, model_folder
     completed = run_script("predict.py", clips.frames, "--model", trained, "--json", *given)
     assert completed.returncode == 0, completed.stderr
     expected = Predictor(str(model_folder)).predict(str(clips.frames))
-    assert json.loads(completed.stdout)["predictions"][0]["scores"] == pytest.approx(expected.scores, abs=1e-6)
+    assert json.loads(completed.stdout)["predictions"][0]["probabilities"] == pytest.approx(
+        expected.probabilities, abs=1e-6
+    )
 
 
 @pytest.mark.parametrize(
@@ -225,7 +282,7 @@ def test_without_any_answer_nothing_is_written(run_script, model_folder, tmp_pat
 def test_pictures_of_inputs_with_long_names_get_names_that_fit(predictor, clips, tmp_path, name):
     folder = tmp_path / name
     shutil.copytree(clips.frames, folder)
-    write_predictions([predictor.predict(str(folder))], "model", tmp_path / "OUT")
+    write_answers([predictor.predict(str(folder))], "model", tmp_path / "OUT")
     written = [path.name for path in (tmp_path / "OUT").iterdir()]
     assert len(written) == 3 and all(len(name.encode()) < 150 for name in written)
 
@@ -242,14 +299,14 @@ def test_the_answer_says_how_the_face_was_found(model_folder, tmp_path):
         for number, frame in enumerate(pixels):
             Image.fromarray(frame).save(tmp_path / name / f"img{number + 1}.png")
     finder = Predictor(str(model_folder), ["alignment=auto"])
-    answer = finder.predict(str(tmp_path / "clip")).to_dict()
-    assert answer["face"]["source"] == "mesh" and answer["face"]["num_faces"] == 1 and answer["blinks"] == []
-    line = predict.face_line(answer["face"], answer["blinks"])
+    answer = finder.predict(str(tmp_path / "clip"))
+    assert answer.face.source == "mesh" and answer.face.num_faces == 1 and answer.face.blinks == []
+    assert answer.face.share_seen == 1
+    line = face_line(answer)
     assert "seen in 5 of 5" in line and "pixels between the eyes" in line and "0 blinks" in line
-    json.dumps(answer)
     with pytest.warns(UserWarning, match="whole frames are taken"):
         dark = finder.predict(str(tmp_path / "dark"))
-    assert dark.face["source"] == "unseen" and any("meaningless unless" in text for text in dark.warnings)
+    assert dark.face.source == "unseen" and any("meaningless unless" in text for text in dark.warnings)
     with pytest.raises(FaceNotFoundError, match="shows none in the 8 frames"):
         Predictor(str(model_folder), ["alignment=mesh"]).predict(str(tmp_path / "dark"))
     centre = Predictor(str(model_folder), ["alignment=auto", "missing_face=center"])

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedConfig, PreTrainedModel
 
+    from modeling_fdp.pipeline_fdp import AnswerSettings
     from training_fdp.data.augmentation import AugmentationConfig
     from training_fdp.data.clips import Clip
     from training_fdp.data.followers import Follower
@@ -284,6 +285,12 @@ class Method:
     ) -> list[Shown]:
         """Return the outputs to display of each clip beside the class; targets only where the batch is given."""
         return [Shown() for _ in output.logits]
+
+    def answer_settings(self, config: PreTrainedConfig) -> AnswerSettings:
+        """Return the settings that answers of `predict.py` depend on: classes, action units, least movement."""
+        from modeling_fdp.pipeline_fdp import AnswerSettings
+
+        return AnswerSettings(config.id2label or {})
 
     def check_start(self, start: PreTrainedConfig, name: str, asked: Mapping[str, Any]) -> None:
         """Refuse a checkpoint whose network differs from the requested one.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from modeling_fdp import FDPConfig
+    from modeling_fdp.pipeline_fdp import AnswerSettings
     from training_fdp.data.augmentation import AugmentationConfig
     from training_fdp.data.clips import Clip
     from training_fdp.data.followers import Follower
@@ -271,6 +272,12 @@ class FDPMethod(Method):
             )
             for clip, curve in enumerate(scores)
         ]
+
+    def answer_settings(self, config: Any) -> AnswerSettings:
+        """Return classes, action units and the least movement of the calibration."""
+        from modeling_fdp.pipeline_fdp import AnswerSettings
+
+        return AnswerSettings.of(config)
 
 
 class ReleasedFDPMethod(FDPMethod):

@@ -171,7 +171,7 @@ def test_it_predicts_and_is_pushed(trained, tmp_path, monkeypatch):
     pixels = predictor.processor(str(tmp_path / "clip"), return_tensors="pt")["pixel_values"]
     with torch.no_grad():
         scores = loaded(pixel_values=pixels).logits.softmax(-1)[0]
-    assert list(answer.scores.values()) == pytest.approx(scores.tolist(), abs=1e-6)
+    assert list(answer.probabilities.values()) == pytest.approx(scores.tolist(), abs=1e-6)
 
 
 @pytest.fixture
