@@ -232,7 +232,7 @@ def test_the_command_replaces_settings_of_the_processor(run_script, model_folder
     FDPVideoProcessor.from_pretrained(model_folder, alignment="precomputed").save_pretrained(trained)
     refused = run_script("predict.py", clips.frames, "--model", trained)
     assert refused.returncode == 2 and "needs a landmark table" in refused.stderr
-    given = ["--processor_overrides", "alignment=none", "missing_face=center"]
+    given = ["--processor_overrides", "alignment=auto"]
     completed = run_script("predict.py", clips.frames, "--model", trained, "--json", *given)
     assert completed.returncode == 0, completed.stderr
     expected = Predictor(str(model_folder)).predict(str(clips.frames))
@@ -248,6 +248,7 @@ def test_the_command_replaces_settings_of_the_processor(run_script, model_folder
         ("alinement=none", "alinement"),
         ("alignment=yolo", "alignment is one of"),
         ("num_frames=4", "num_frames is fixed by the network"),
+        ("crop_scale=1.5", "crop_scale is 2.5 there, 1.5 was asked for"),
     ],
 )
 def test_settings_that_the_processor_cannot_take_are_named(model_folder, pair, message):

@@ -10,6 +10,40 @@ from training_fdp.errors import ConfigError
 
 # Frames this much wider than high are whole recordings (4 to 3 and wider); crops of faces are square or upright.
 RECORDING_ASPECT = 1.3
+# Settings that decide what a face looks like to the network; a network answers at random for another crop.
+LEARNT_SETTINGS = ("alignment_mode", "crop_scale", "even_light", "registration")
+
+
+def learnt_settings(processor: Any, asked: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Take over the settings with which a checkpoint learnt, and refuse others.
+
+    Args:
+        processor (`FDPVideoProcessor`): The one saved with the checkpoint.
+        asked (`Mapping[str, Any]`): Settings by name that were asked for. How faces are found may differ, unless one
+            of the two crops no face at all.
+        name (`str`): Option and name of the checkpoint, for the message.
+
+    Returns:
+        `dict`: `LEARNT_SETTINGS` of the checkpoint; `alignment` as well if it learnt from frames as they are.
+
+    Raises:
+        ConfigError: a setting that was asked for differs.
+    """
+    learnt = {setting: getattr(processor, setting) for setting in LEARNT_SETTINGS}
+    alignment = asked.get("alignment", processor.alignment)
+    if processor.alignment == "none" or alignment == "none":
+        learnt["alignment"] = processor.alignment
+    differences = [
+        f"{setting} is {value} there, {asked[setting]} was asked for"
+        for setting, value in sorted(learnt.items())
+        if asked.get(setting, value) != value
+    ]
+    if differences:
+        raise ConfigError(
+            f"{name} learnt from other crops than asked for ({'; '.join(differences)}), and would see other faces; "
+            "leave these --processor_overrides out, or take a checkpoint that has them"
+        )
+    return learnt
 
 
 def build_processor(overrides: Mapping[str, Any], num_frames: int | None, image_size: int) -> Any:

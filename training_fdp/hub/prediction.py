@@ -16,6 +16,7 @@ from modeling_fdp import MicroExpressionAnswer
 from modeling_fdp.pipeline_fdp import PreparedClip, make_answer, prepare_clip
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.cli import read_pairs
+from training_fdp.data.processor import learnt_settings
 from training_fdp.errors import ConfigError
 from training_fdp.methods.pretrained import checkpoint_source, load_pretrained, loading_refused
 
@@ -60,8 +61,8 @@ def shipped_model() -> str:
     )
 
 
-def _overridden(processor: FDPVideoProcessor, pairs: Sequence[str]) -> FDPVideoProcessor:
-    """Replace settings of a checkpoint's video processor."""
+def _overridden(processor: FDPVideoProcessor, pairs: Sequence[str], model: str) -> FDPVideoProcessor:
+    """Replace settings of a checkpoint's video processor, but none that decides what a face looks like."""
     overrides = read_pairs("processor_overrides", pairs)
     if fixed := sorted(overrides.keys() & SETTINGS_OF_THE_MODEL):
         raise ConfigError(
@@ -69,9 +70,11 @@ def _overridden(processor: FDPVideoProcessor, pairs: Sequence[str]) -> FDPVideoP
             "network of --model; leave it out"
         )
     try:
-        return FDPVideoProcessor(**{**processor.to_dict(), **overrides})
+        replaced = FDPVideoProcessor(**{**processor.to_dict(), **overrides})
     except (ValueError, TypeError) as error:
         raise ConfigError(f"the video processor cannot be built with {overrides}: {error}") from None
+    learnt_settings(processor, overrides, f"--model {model}")
+    return replaced
 
 
 class Predictor:
@@ -95,7 +98,7 @@ class Predictor:
         self.method = method(method.options_class())
         with loading_refused(model, "--model"):
             processor = FDPVideoProcessor.from_pretrained(checkpoint_source(model, "--model"))
-        self.processor = _overridden(processor, processor_overrides)
+        self.processor = _overridden(processor, processor_overrides, model)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model.to(self.device).eval()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers.utils import cached_file
+from transformers.utils import VIDEO_PROCESSOR_NAME, cached_file
 
 from evaluation_fdp.atomic_files import file_digest, read_json
 from evaluation_fdp.fold_records import RECORD_NAME
@@ -32,6 +32,8 @@ class Initialization:
         weights (`dict[str, torch.Tensor]`): Its parameters and buffers, on the CPU.
         seen_subjects (`dict[str, list[str]]`, *optional*): Its training subjects by corpus (see
             `training_fdp.data.people`); `None` where unknown.
+        processor (`FDPVideoProcessor`, *optional*): The video processor saved with it; `None` where there is none of
+            this package.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Initialization:
     config: Any
     weights: Mapping[str, torch.Tensor]
     seen_subjects: Subjects | None
+    processor: Any = None
 
     @property
     def class_names(self) -> list[str]:
@@ -97,7 +100,20 @@ def read_initialization(name: str) -> Initialization:
     model, _ = load_pretrained(name, OPTION)
     folder = Path(name)
     shown = folder.resolve().name if folder.is_dir() else name
-    return Initialization(shown, digest, model.config, model.state_dict(), _seen_subjects(folder, model.config))
+    with loading_refused(name, OPTION):
+        processor = _saved_processor(source)
+    seen = _seen_subjects(folder, model.config)
+    return Initialization(shown, digest, model.config, model.state_dict(), seen, processor)
+
+
+def _saved_processor(source: str) -> Any:
+    """The video processor of a checkpoint; `None` where it has none of this package."""
+    from processing_fdp.video_processing_fdp import FDPVideoProcessor
+
+    settings = cached_file(source, VIDEO_PROCESSOR_NAME, _raise_exceptions_for_missing_entries=False)
+    if settings is None or read_json(Path(settings)).get("video_processor_type") != FDPVideoProcessor.__name__:
+        return None
+    return FDPVideoProcessor.from_pretrained(source)
 
 
 def _seen_subjects(folder: Path, config: Any) -> Subjects | None:

@@ -12,7 +12,12 @@ from training_fdp.data.aligned_clips import prepare_clips
 from training_fdp.data.augmentation import AugmentationConfig, parse_augmentation
 from training_fdp.data.corpora import Corpora, clip_cache_folder, load_corpora, without_lost_clips
 from training_fdp.data.people import check_unseen
-from training_fdp.data.processor import build_processor, departures_from_the_processor, uncropped_recordings
+from training_fdp.data.processor import (
+    build_processor,
+    departures_from_the_processor,
+    learnt_settings,
+    uncropped_recordings,
+)
 from training_fdp.data.recordings import whole_recordings
 from training_fdp.errors import ConfigError, ProtocolError
 from training_fdp.methods.base import Method, NetworkRequest
@@ -101,10 +106,10 @@ def prepare_run(config: TrainConfig, accelerator: Any) -> PreparedRun:
             )
     network = build_network_settings(method, config.network, corpora, start)
     method.check(network, augmentation)
-    overrides = {
-        **method.processor_settings(network),
-        **read_pairs("processor_overrides", config.data.processor_overrides),
-    }
+    asked = read_pairs("processor_overrides", config.data.processor_overrides)
+    overrides = {**method.processor_settings(network), **asked}
+    if start is not None and start.processor is not None:
+        overrides |= learnt_settings(start.processor, asked, f"{INIT_FROM} {start.name}")
     processor = build_processor(overrides, network.num_frames, network.image_size)
     # Splits and training subjects are checked before hours of alignment; lost clips may change the splits.
     folds, _ = split_clips(config, corpora.table)
