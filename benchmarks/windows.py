@@ -13,15 +13,16 @@ model of one face family on the other as well (`--face_model`), and speech on a 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from benchmarks.disturbances import CROPS, DISTURBANCES, NOTHING_MOVES, SHORT, Frames, Recording
+from evaluation_fdp.calibration import Probabilities, expected_calibration_error
 from evaluation_fdp.intervals import SeedAnswers, SubjectCounts, paired_intervals
 from evaluation_fdp.metrics import classification_metrics
 from hub_datasets import get_builder_class
@@ -41,7 +42,20 @@ OWN_RECORDINGS: dict[str, Any] = {
 }
 OWN_RECORDINGS |= {"fps": 60.0, "neutral_s": 0.355}
 
-Answer = Callable[[Sequence[Frames]], NDArray[np.float64]]
+Answer = Callable[[Sequence[Frames]], Probabilities]
+
+
+class Seen(NamedTuple):
+    """Answers of a network for clips.
+
+    Args:
+        probabilities (`np.ndarray` of shape `(num_clips, num_labels)`): rows sum to 1.
+        movement_size (`np.ndarray` of shape `(num_clips,)`, *optional*): in pixels of the aligned frame; `None` where
+            the network reports none.
+    """
+
+    probabilities: Probabilities
+    movement_size: NDArray[np.float64] | None
 
 
 def judge(
@@ -58,50 +72,82 @@ def judge(
         seed (`int`, *optional*, defaults to 0): seed of all random draws, per row and recording.
 
     Returns:
-        `dict[str, dict]`: per row `confidence`; except in `NOTHING_MOVES`, `uf1` and `accuracy`; and, but for the
-        trimmed row, the `change` of UF1 against it and the 95% `interval` of that.
+        `dict[str, dict]`: see `figures`.
+    """
+    shown = {name: answer(clips) for name, clips in disturbed(recordings, names, seed)}
+    return figures(shown, recordings, num_labels)
+
+
+def disturbed(
+    recordings: Sequence[Recording], names: Sequence[str] = (), seed: int = 0
+) -> Iterator[tuple[str, list[Frames]]]:
+    """Yield the name of each row and its clips; the trimmed row comes first."""
+    for name in [TRIMMED, *(name for name in names or DISTURBANCES if name != TRIMMED)]:
+        disturb, number = DISTURBANCES[name], list(DISTURBANCES).index(name)
+        yield name, [disturb(rec, np.random.default_rng([seed, number, item])) for item, rec in enumerate(recordings)]
+
+
+def figures(
+    shown: Mapping[str, Probabilities], recordings: Sequence[Recording], num_labels: int
+) -> dict[str, dict[str, Any]]:
+    """Compute the metrics of every row.
+
+    Args:
+        shown (`Mapping[str, np.ndarray]`): probabilities of the clips of each row, the trimmed one first.
+        recordings (`Sequence[Recording]`): as they were shown.
+        num_labels (`int`): classes.
+
+    Returns:
+        `dict[str, dict]`: per row `confidence`; except in `NOTHING_MOVES`, `uf1`, `accuracy` and `calibration_error`;
+        and, but for the trimmed row, the `change` of UF1 against it and the 95% `interval` of that.
     """
     labels = [recording.label for recording in recordings]
     people = [recording.subject for recording in recordings]
     rows: dict[str, dict[str, Any]] = {}
     trimmed: SubjectCounts | None = None
-    for name in [TRIMMED, *(name for name in names or DISTURBANCES if name != TRIMMED)]:
-        disturb, number = DISTURBANCES[name], list(DISTURBANCES).index(name)
-        clips = [disturb(rec, np.random.default_rng([seed, number, item])) for item, rec in enumerate(recordings)]
-        probabilities = answer(clips)
+    for name, probabilities in shown.items():
         rows[name] = {"confidence": float(probabilities.max(1).mean())}
         if name in NOTHING_MOVES:
             continue
         predictions = probabilities.argmax(1).tolist()
-        figures = classification_metrics(predictions, labels, num_labels)
+        found = classification_metrics(predictions, labels, num_labels)
         counts = SubjectCounts.of([SeedAnswers(people, labels, predictions)], num_labels)
-        rows[name] |= {"uf1": figures["uf1"], "accuracy": figures["accuracy"]}
+        rows[name] |= {"uf1": found["uf1"], "accuracy": found["accuracy"]}
+        rows[name]["calibration_error"] = expected_calibration_error(probabilities, labels)
         if trimmed is None:
             trimmed = counts
             continue
         rows[name] |= {
-            "change": figures["uf1"] - rows[TRIMMED]["uf1"],
+            "change": found["uf1"] - rows[TRIMMED]["uf1"],
             "interval": list(paired_intervals(counts, trimmed)["uf1"]),
         }
     return rows
 
 
 def network_answer(model: Any, processor: FDPVideoProcessor) -> Answer:
-    """Return a function from clips to probabilities, with the frame sampling of the checkpoint's processor."""
+    """Return a function from clips to probabilities; see `network_view`."""
+    view = network_view(model, processor)
+    return lambda clips: view(clips).probabilities
+
+
+def network_view(model: Any, processor: FDPVideoProcessor) -> Callable[[Sequence[Frames]], Seen]:
+    """Return a function from clips to answers, with the frame sampling of the checkpoint's processor."""
     # One processor for all clips, because building it takes longer than a clip; without alignment, which is done.
     sampler = FDPVideoProcessor(**{**processor.to_dict(), "alignment": "none", "num_frames": model.config.num_frames})
 
     @torch.inference_mode()
-    def answer(clips: Sequence[Frames]) -> NDArray[np.float64]:
-        probabilities = []
+    def view(clips: Sequence[Frames]) -> Seen:
+        probabilities, sizes = [], []
         for start in range(0, len(clips), BATCH_SIZE):
             # With a channel axis, because four gray frames could be one frame of four channels.
             batch = sampler([clip[..., None] for clip in clips[start : start + BATCH_SIZE]], return_tensors="pt")
-            logits = model(pixel_values=batch["pixel_values"].to(model.device, model.dtype)).logits
-            probabilities.append(logits.double().softmax(-1).cpu().numpy())
-        return np.concatenate(probabilities)
+            output = model(pixel_values=batch["pixel_values"].to(model.device, model.dtype))
+            probabilities.append(output.logits.double().softmax(-1).cpu().numpy())
+            size = getattr(output, "movement_size", None)
+            sizes += [] if size is None else [size.double().cpu().numpy()]
+        return Seen(np.concatenate(probabilities), np.concatenate(sizes) if sizes else None)
 
-    return answer
+    return view
 
 
 def read_recordings(rows: Sequence[Mapping[str, Any]], processor: FDPVideoProcessor) -> list[Recording]:

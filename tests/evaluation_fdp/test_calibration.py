@@ -1,0 +1,48 @@
+"""Calibration: by hand, and what a temperature must do."""
+
+import numpy as np
+import pytest
+
+from evaluation_fdp.calibration import at_temperature, best_temperature, expected_calibration_error, least_size
+
+
+def test_the_error_by_hand():
+    """Two clips at 0.9, one of them right, and two at 0.6, both right: |1.8 - 1| and |1.2 - 2| over four clips."""
+    probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
+    assert expected_calibration_error(probabilities, [0, 1, 0, 0]) == pytest.approx((0.8 + 0.8) / 4)
+
+
+def test_certain_and_right_is_no_error_and_certain_and_wrong_is_all():
+    certain = np.eye(3)
+    assert expected_calibration_error(certain, [0, 1, 2]) == 0
+    assert expected_calibration_error(certain, [1, 2, 0]) == 1
+
+
+@pytest.mark.parametrize("true_temperature", [0.5, 1.0, 3.0])
+def test_the_temperature_is_found_that_made_the_answers_too_sure(true_temperature):
+    rng = np.random.default_rng(0)
+    honest = rng.dirichlet([0.6] * 4, 20_000)
+    labels = [int(rng.choice(4, p=row)) for row in honest]
+    shown = at_temperature(honest, 1 / true_temperature)
+    assert best_temperature(shown, labels) == pytest.approx(true_temperature, rel=0.05)
+    after = expected_calibration_error(at_temperature(shown, true_temperature), labels)
+    assert after < 0.02 and after <= expected_calibration_error(shown, labels) + 1e-9
+
+
+def test_a_temperature_divides_scores_and_keeps_the_order():
+    scores = np.random.default_rng(1).normal(size=(5, 4))
+    softmax = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    divided = np.exp(scores / 1.7) / np.exp(scores / 1.7).sum(1, keepdims=True)
+    assert np.allclose(at_temperature(softmax, 1.7), divided)
+    assert np.array_equal(divided.argmax(1), softmax.argmax(1))
+
+
+def test_few_movements_lie_below_the_least_size():
+    sizes = np.random.default_rng(2).gamma(2, size=1000)
+    assert np.mean(sizes < least_size(sizes, 0.05)) == pytest.approx(0.05, abs=0.002)
+
+
+@pytest.mark.parametrize("labels", [[], [0]])
+def test_clips_without_labels_are_refused(labels):
+    with pytest.raises(ValueError, match="one label per row"):
+        expected_calibration_error(np.full((2, 2), 0.5), labels)
