@@ -163,7 +163,7 @@ class MicroExpressionAnswer:
     files: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but pixels: dicts, lists, text and finite numbers, as `training_fdp/hub/answer.schema.json` says."""
+        """Everything but pixels, in dicts and lists, as `training_fdp/hub/answer.schema.json` says."""
         content: dict[str, Any] = _without_tuples(asdict(replace(self, images={})))
         del content["images"]
         return content

@@ -25,7 +25,7 @@ FACE_WIDTH, FACE_HEIGHT = 0.7, 0.8
 # A movement lasts while it is above this share of its peak (our choice).
 REST_SHARE = 0.25
 # A cut: two frames in a row are less alike than this, and their difference is this many times the usual one. Within
-# rendered clips with blinks, speech and head turns the likeness stays above 0.83; between two people it is 0.6 at most.
+# rendered clips with blinks, speech and head turns the likeness stays above 0.83; between two people it is below 0.61.
 LEAST_LIKENESS, UNUSUAL = 0.75, 4.0
 
 

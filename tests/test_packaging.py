@@ -21,7 +21,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SCRIPTS = PROJECT["project"]["scripts"]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 # Console scripts beside the scripts of the root, by the script's name.
-COMMANDS = {"train": "fdp-train", "push_to_hub": "fdp-push"}
+COMMANDS = {"train": "fdp-train", "push_to_hub": "fdp-push", "predict": "fdp-predict"}
 
 
 @pytest.fixture(scope="module")
