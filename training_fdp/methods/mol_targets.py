@@ -236,10 +236,10 @@ def exact_flow(truth: ClipTruth, transforms: NDArray[np.float64], size_hw: tuple
     return np.stack(flows).astype(np.float32)
 
 
-def to_crop(points: NDArray[Any], transforms: NDArray[np.float64]) -> NDArray[np.float64]:
+def to_crop(points: NDArray[np.floating[Any]], transforms: NDArray[np.float64]) -> NDArray[np.floating[Any]]:
     """Map places (x, y) of the frame to the crop by the inverse of `(..., 2, 3)` crop-to-frame transforms."""
     offsets = points - transforms[..., 2]
-    answer: NDArray[np.float64] = np.linalg.solve(transforms[..., :2], offsets[..., None])[..., 0]
+    answer: NDArray[np.floating[Any]] = np.linalg.solve(transforms[..., :2], offsets[..., None])[..., 0]
     return answer
 
 
