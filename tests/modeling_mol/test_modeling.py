@@ -81,9 +81,9 @@ def test_each_task_can_be_left_out(small_mol, frames):
     targets = targets_of()
     assert without_flow(frames()).flow is None and without_points(frames()).landmarks is None
     assert without_flow(frames()).landmarks is not None and without_points(frames()).flow is not None
-    with pytest.raises(ValueError, match="`flow_targets` must fit .* no such targets"):
+    with pytest.raises(ValueError, match=r"`flow_targets` must fit .* no such targets"):
         without_flow(frames(), flow_targets=targets["flow_targets"])
-    with pytest.raises(ValueError, match="`landmark_targets` must fit .* no such targets"):
+    with pytest.raises(ValueError, match=r"`landmark_targets` must fit .* no such targets"):
         without_points(frames(), landmark_targets=targets["landmark_targets"])
 
 
