@@ -71,9 +71,10 @@ class MOLConfig(PreTrainedConfig):
         flow_decoder (`str`, *optional*, defaults to `"unet"`):
             `"unet"`: from the features, the stem's maps and the frames; `"flownet_c"`: FlowNetC (arXiv 1504.06852),
             nine tenths of the released weights; `"none"`: no flow.
-        flow_inputs (`str`, *optional*, defaults to `"frames"`):
-            What the last layer of `"unet"` sees: `"frames"`, both frames of the pair; `"derivatives"`, the earlier
-            frame, the difference and the gradient along x and y.
+        flow_inputs (`str`, *optional*, defaults to `"derivatives"`):
+            What the layers of `"unet"` see: `"derivatives"`, the earlier frame's maps and the difference of the later
+            one's, and at last the gradient of the earlier frame, all normalised; `"frames"`, maps and pixels of both
+            frames (figure of the paper).
         flow_hidden_size (`int`, *optional*, defaults to 64):
             Channels of the coarsest layer of `"unet"`; halved at each larger map, 16 at least.
         num_landmarks (`int`, *optional*, defaults to 68):
@@ -119,7 +120,7 @@ class MOLConfig(PreTrainedConfig):
     separate_roles: bool = False
     flow_reference: Literal["first", "previous"] = "first"
     flow_decoder: Literal["unet", "flownet_c", "none"] = "unet"
-    flow_inputs: Literal["frames", "derivatives"] = "frames"
+    flow_inputs: Literal["derivatives", "frames"] = "derivatives"
     flow_hidden_size: int = 64
     num_landmarks: int = 68
     landmark_stride: int = 2

@@ -28,6 +28,9 @@ class MOLFlowUNet(nn.Module):
     It has no correlation volume: the frames of a micro-expression differ by tenths of a pixel, less than a cell of any
     map, where the brightness is linear in the motion.
 
+    With `flow_inputs="derivatives"` each layer sees the earlier frame's map and the difference of the later one's, both
+    normalised, because the difference is a hundredth of the maps and training would hardly see it.
+
     Args:
         config ([`MOLConfig`]): Sizes and widths.
     """
@@ -45,14 +48,18 @@ class MOLFlowUNet(nn.Module):
         ]
         width = config.flow_hidden_size
         self.input = convolution_norm_relu(2 * config.hidden_size, width)
-        layers = []
+        layers, seen = [], [2 * config.hidden_size]
         for index in self.levels:
             following = max(width // 2, LEAST_CHANNELS)
-            layers.append(convolution_norm_relu(width + 2 * config.stem_channels[index], following))
+            seen.append(2 * config.stem_channels[index])
+            layers.append(convolution_norm_relu(width + seen[-1], following))
             width = following
         self.layers = nn.ModuleList(layers)
         following = max(width // 2, LEAST_CHANNELS)
         pixels = (4 if self.takes_derivatives else 2) * config.num_channels
+        norms = [nn.BatchNorm2d(channels) for channels in (*seen, pixels)]
+        # CODEPATH: `small`; with `flow_inputs="frames"` maps are joined as they are.
+        self.norms = nn.ModuleList(norms) if self.takes_derivatives else None
         self.fine = nn.Sequential(nn.Conv2d(width + pixels, following, 3, padding=1), nn.ReLU())
         self.output = MOLFlowOutput(following, 2, 3, padding=1)
 
@@ -79,14 +86,24 @@ class MOLFlowUNet(nn.Module):
         Returns:
             `torch.FloatTensor` of shape `(num_pairs, 2, height, width)`: displacement (x, y) in units of `flow_scale`.
         """
-        hidden = self.input(torch.cat([earlier_features, later_features], dim=1))
-        for index, layer in zip(self.levels, self.layers, strict=True):
+        hidden = self.input(self._joined(0, earlier_features, later_features))
+        for level, (index, layer) in enumerate(zip(self.levels, self.layers, strict=True), start=1):
             hidden = resize(hidden, earlier_maps[index].shape[-1])
-            hidden = layer(torch.cat([hidden, earlier_maps[index], later_maps[index]], dim=1))
+            hidden = layer(torch.cat([hidden, self._joined(level, earlier_maps[index], later_maps[index])], dim=1))
+        # In the pixels' own precision: half precision would round a motion of one gray level away.
         pixels = derivatives(earlier, later) if self.takes_derivatives else torch.cat([earlier, later], dim=1)
-        hidden = self.fine(torch.cat([resize(hidden, self.image_size), pixels.to(hidden.dtype)], dim=1))
+        pixels = pixels.to(hidden.dtype)
+        if self.norms is not None:
+            pixels = self.norms[-1](pixels)
+        hidden = self.fine(torch.cat([resize(hidden, self.image_size), pixels], dim=1))
         flow: torch.Tensor = self.output(hidden)
         return flow
+
+    def _joined(self, level: int, earlier: torch.Tensor, later: torch.Tensor) -> torch.Tensor:
+        if self.norms is None:
+            return torch.cat([earlier, later], dim=1)
+        joined: torch.Tensor = self.norms[level](torch.cat([earlier, later - earlier], dim=1))
+        return joined
 
 
 class MOLFlowNetC(nn.Module):

@@ -87,11 +87,25 @@ def test_each_task_can_be_left_out(small_mol, frames):
         without_points(frames(), landmark_targets=targets["landmark_targets"])
 
 
-def test_derivatives_reach_the_last_layer_of_the_decoder(small_mol):
-    assert [small_mol(flow_inputs=kind).flow_decoder.fine[0].in_channels for kind in ("frames", "derivatives")] == [
-        18,
-        20,
-    ]
+def test_the_decoder_sees_differences_or_both_frames(small_mol, frames):
+    clip = frames()
+    still = clip[:, :1].expand(-1, 4, -1, -1, -1)
+    with torch.no_grad():
+        seen = {kind: [] for kind in ("derivatives", "frames")}
+        for kind, inputs in seen.items():
+            decoder = small_mol(flow_inputs=kind).flow_decoder
+            handle = decoder.fine.register_forward_pre_hook(lambda module, given, inputs=inputs: inputs.append(given))
+            earlier, later = clip[:, 0], clip[:, 2]
+            maps = [torch.randn(2, channels, size, size) for channels, size in ((8, 16), (16, 8), (16, 8))]
+            decoder(earlier, later, maps[-1], maps[-1], maps, maps)
+            handle.remove()
+    pixels = {kind: inputs[0][0][:, 16:] for kind, inputs in seen.items()}
+    torch.testing.assert_close(pixels["frames"], torch.cat([clip[:, 0], clip[:, 2]], dim=1))
+    # In evaluation mode the norms divide by sqrt(1 + 1e-5), as they start.
+    torch.testing.assert_close(pixels["derivatives"][:, 1:2], clip[:, 2] - clip[:, 0], atol=1e-4, rtol=1e-4)
+    assert pixels["derivatives"].shape[1] == 4
+    flow = small_mol()(still).flow
+    torch.testing.assert_close(flow, flow[:, :, :1].expand_as(flow))
 
 
 def test_losses_are_those_of_the_definition(small_mol, frames):
@@ -159,7 +173,7 @@ def test_the_initial_flow_is_almost_none(small_mol, frames):
     [
         {},
         {"separate_roles": True, "flow_reference": "previous", "graph_nodes": "positions", "released_graph": True},
-        {"flow_inputs": "derivatives", "stem_normalization": False, "flow_loss": "squared"},
+        {"flow_inputs": "frames", "stem_normalization": False, "flow_loss": "squared"},
     ],
 )
 def test_gradient_reaches_every_weight(changes, small_mol, frames):
