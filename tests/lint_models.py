@@ -1,4 +1,4 @@
-"""transformers' own linter for models (`transformers-mlinter`) over the two rooms that go to the Hub.
+"""transformers' own linter for models (`transformers-mlinter`) over the rooms that go to the Hub.
 
     python tests/lint_models.py
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import mlinter
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("modeling_fdp", "processing_fdp")
+ROOMS = ("modeling_fdp", "modeling_mol", "processing_fdp")
 SUPPRESSED = {
     "TRF028": "the licence of this package stands in LICENSE and on every model card, not in each file",
     "TRF057": "@auto_docstring writes texts for models inside transformers; here shapes and ranges are written out",

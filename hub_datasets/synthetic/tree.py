@@ -201,8 +201,8 @@ def _use_one_thread() -> None:
 
 
 @lru_cache(maxsize=4)
-def _face(settings: CorpusSettings, face_seed: int) -> Face:
-    # Recordings come subject by subject: a face is built once and used for all of its clips.
+def built_face(settings: CorpusSettings, face_seed: int) -> Face:
+    """Return a subject's face (`Face`); recordings come subject by subject, so it is built once for all of them."""
     return settings.family().face(face_seed, settings.size_hw, settings.switches)
 
 
@@ -212,7 +212,7 @@ def render_recording(settings: CorpusSettings, layout: TreeLayout, root: Path, f
     if truth.is_file():
         # Another process has rendered it.
         return
-    face = _face(settings, filed.plan.face_seed)
+    face = built_face(settings, filed.plan.face_seed)
     performance = settings.performance(filed.plan)
     folder = root / filed.folder
     temporary = _temporary_path(folder)

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import huggingface_hub
 import numpy as np
@@ -101,8 +102,8 @@ with open(answers, "w") as file:
 def network_of(name):
     """A small network of a method, with random weights."""
     method_class = get_method(name)
-    sizes = {entry.name for entry in dataclasses.fields(method_class.options_class)} & {"preset"}
-    method = method_class(method_class.options_class(**dict.fromkeys(sizes, "tiny")))
+    presets = get_args(get_type_hints(method_class.options_class).get("preset"))
+    method = method_class(method_class.options_class(**({"preset": "tiny"} if "tiny" in presets else {})))
     method.register_auto_classes()
     overrides = {"num_frames": NUM_FRAMES, "image_size": IMAGE_SIZE}
     config = method.configure(NetworkRequest(("happiness", "disgust", "surprise"), overrides))

@@ -37,7 +37,10 @@ UNUSABLE = (VideoReadError, FaceNotFoundError)
 # Increase when the same inputs and settings give other pixels than before.
 CACHE_VERSION = 1
 # Columns of a clip beside its pixels.
-_CLIP_COLUMNS = ("clip_id", "subject", "label", "onset_index", "apex_index", "offset_index", "action_units")
+_CLIP_COLUMNS = (
+    *("clip_id", "subject", "label", "onset_index", "apex_index", "offset_index", "action_units"),
+    "frames",
+)
 _STALE_SECONDS = 24 * 3600
 # Settings that do not change prepared frames: they select among them, even their light or only describe them.
 _SETTINGS_AFTER_PREPARATION = frozenset(
@@ -73,8 +76,8 @@ def _clip_digest(settings_digest: str, row: dict[str, Any], has_table_beside: bo
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _write_array(path: Path, values: np.ndarray) -> None:
-    """Write all or nothing: a killed run leaves no half clip under the final name."""
+def write_array(path: Path, values: np.ndarray) -> None:
+    """Write all or nothing: a killed run leaves no half array under the final name."""
     with _replacing(path) as temporary, open(temporary, "wb") as file:
         np.save(file, values)
 
@@ -112,8 +115,8 @@ def _prepare_one(processor: Any, row: dict[str, Any], path: Path) -> None:
     if clip.track is not None:
         # (count, 1 + 10): frame_index, then x and y of the five points.
         points = clip.track.points.reshape(len(clip.track.points), 10)
-        _write_array(_landmarks_path(path), np.column_stack([clip.track.frame_indices, points]))
-    _write_array(path, clip.frames.cpu().numpy())
+        write_array(_landmarks_path(path), np.column_stack([clip.track.frame_indices, points]))
+    write_array(path, clip.frames.cpu().numpy())
 
 
 _worker_processor: Any = None
@@ -163,6 +166,7 @@ class AlignedClips:
             apex=row["apex_index"],
             offset=row["offset_index"],
             action_units=tuple(row.get("action_units") or ()),
+            frame_files=tuple(row.get("frames") or ()),
         )
 
     def write_landmarks(self, path: str | os.PathLike[str]) -> int:

@@ -27,6 +27,7 @@ class Clip:
         action_units (`tuple[Mapping, ...]`, *optional*): Coded units with `code`, `side` and `alternative`.
         moves (`bool`, *optional*, defaults to `True`): Whether the movement is among the frames that are shown; if
             not, no class is right and no unit moved.
+        frame_files (`tuple[str, ...]`, *optional*): Paths of the frames before alignment, where they are files.
     """
 
     clip_id: str
@@ -38,6 +39,7 @@ class Clip:
     offset: int | None = None
     action_units: tuple[Mapping[str, Any], ...] = ()
     moves: bool = True
+    frame_files: tuple[str, ...] = ()
 
     @property
     def frames(self) -> torch.Tensor:

@@ -7,6 +7,20 @@ clip. A new kind of target is a subclass here or in another package.
 import torch
 import torch.nn.functional as F
 
+# The point that each becomes in the mirror image, by the number of points: those of the alignment, and of 300-W: jaw,
+# brows, bridge and wings of the nose, eyes, outer and inner lips.
+MIRRORED_POINTS: dict[int, tuple[int, ...]] = {
+    5: (1, 0, 2, 4, 3),
+    68: (
+        *range(16, -1, -1),
+        *range(26, 16, -1),
+        *(27, 28, 29, 30, 35, 34, 33, 32, 31),
+        *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),
+        *(54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55),
+        *(64, 63, 62, 61, 60, 67, 66, 65),
+    ),
+}
+
 
 class Follower:
     """A tensor that no augmentation changes; the base of all others."""
@@ -97,6 +111,27 @@ class FlowField(Mixed):
         """Halve the displacements inside the masks, to first order."""
         masks = masks.reshape(len(masks), *[1] * (values.ndim - 3), *masks.shape[1:])
         return torch.where(masks, values / 2, values)
+
+
+class Points(Mixed):
+    """Places (x, y) in pixels from the middle of the picture: `(batch_size, num_frames, num_points, 2)`.
+
+    5 points in the order of the alignment or 68 in that of 300-W; NaN where unknown.
+    """
+
+    def mirror(self, values: torch.Tensor) -> torch.Tensor:
+        """Mirror the places, and swap the points of left and right."""
+        order = torch.tensor(MIRRORED_POINTS[values.shape[-2]], device=values.device)
+        return values[..., order, :] * values.new_tensor([-1.0, 1.0])
+
+    def warp(self, values: torch.Tensor, grid: torch.Tensor, affine: torch.Tensor) -> torch.Tensor:
+        """Move the points by the inverse of the map from new to old positions."""
+        linear, offset = affine[:, :, :2].to(values.dtype), affine[:, :, 2].to(values.dtype)
+        return torch.einsum("bij,btpj->btpi", torch.linalg.inv(linear), values - offset[:, None, None])
+
+    def scale_motion(self, values: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+        """Scale the displacements from the first frame, to first order."""
+        return values[:, :1] + per_clip(factor, values) * (values - values[:, :1])
 
 
 def per_clip(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

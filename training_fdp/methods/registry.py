@@ -9,6 +9,7 @@ from training_fdp.methods.base import Method
 BUILT_IN = {
     "fdp": "training_fdp.methods.fdp:FDPMethod",
     "fdp_released": "training_fdp.methods.fdp:ReleasedFDPMethod",
+    "mol": "training_fdp.methods.mol:MOLMethod",
     "appearance_cnn": "training_fdp.methods.baselines:AppearanceCNN",
     "raw_cnn": "training_fdp.methods.baselines:RawCNN",
     "difference_cnn": "training_fdp.methods.baselines:DifferenceCNN",

@@ -11,6 +11,7 @@ from PIL import Image
 from hub_datasets import load_corpus
 from hub_datasets.__main__ import main
 from hub_datasets.synthetic.landmark_tables import POINTS, TABLE
+from hub_datasets.synthetic.truth import RenderedTree, find_rendered_root
 from processing_fdp.crop_geometry_fdp import LANDMARK_NAMES
 from processing_fdp.landmark_tables_fdp import LANDMARK_FILE_NAMES
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
@@ -95,3 +96,18 @@ def test_tables_are_named_as_they_are_looked_up(generated):
     assert TABLE in LANDMARK_FILE_NAMES
     assert POINTS == LANDMARK_NAMES
     assert json.loads((root / "synthetic_corpus.json").read_text())["landmark_tables"] == 1
+
+
+def test_a_tree_of_any_layout_moves_its_faces_again(generated):
+    root, rows = generated
+    tree = RenderedTree(root)
+    for row in rows.select(range(2)):
+        assert find_rendered_root(row["frames"][0]) == root
+        truth = tree.clip(row["frames"])
+        np.testing.assert_allclose(truth.five_points, five_points_of(root, row), atol=1e-5)
+        assert not truth.flow(1, 1).any()
+        flow = truth.flow(0, len(row["frames"]) - 1)
+        # The tip of the nose, which no gap opens beside, moves as its pixel does.
+        start, end = truth.five_points[0, 2], truth.five_points[-1, 2]
+        column, line = np.rint(start).astype(int)
+        np.testing.assert_allclose(flow[line, column], end - start, atol=0.05)

@@ -1,0 +1,176 @@
+"""MOL's features of a frame: a stem, a convolution that covers the whole map, and a graph over feature maps."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .configuration_mol import MOLConfig
+
+
+class MOLStem(nn.Module):
+    """Convolutions over one frame, shared by all frames.
+
+    Args:
+        config ([`MOLConfig`]): Channels, kernels, strides, paddings and normalisation.
+    """
+
+    def __init__(self, config: MOLConfig) -> None:
+        super().__init__()
+        widths = [config.num_channels, *config.stem_channels]
+        layers: list[nn.Module] = []
+        for index, channels in enumerate(config.stem_channels):
+            is_normalized = config.stem_normalization and index + 1 < len(config.stem_channels)
+            convolution = nn.Conv2d(
+                widths[index],
+                channels,
+                config.stem_kernel_sizes[index],
+                stride=config.stem_strides[index],
+                padding=config.stem_paddings[index],
+                bias=not is_normalized,
+            )
+            # CODEPATH: `small` normalises; the stem of `released` is linear.
+            after = [nn.BatchNorm2d(channels), nn.ReLU()] if is_normalized else []
+            layers.append(nn.Sequential(convolution, *after))
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, frames: torch.Tensor) -> list[torch.Tensor]:
+        """Maps frames `(num_images, num_channels, height, width)` to the map of each convolution, largest first."""
+        maps = []
+        for layer in self.layers:
+            frames = layer(frames)
+            maps.append(frames)
+        return maps
+
+
+class MOLCircularConvolution(nn.Module):
+    """Position code, batch norm and a circular depthwise convolution along one axis, with a kernel as long as it.
+
+    Args:
+        num_channels (`int`): Channels.
+        size (`int`): Cells along a side of the map.
+        axis (`int`): Axis of `(num_images, num_channels, height, width)`: 2 or 3.
+    """
+
+    def __init__(self, num_channels: int, size: int, axis: int) -> None:
+        super().__init__()
+        self.axis = axis
+        self.position = nn.Parameter(torch.zeros(num_channels, size))
+        self.norm = nn.BatchNorm2d(num_channels)
+        self.weight = nn.Parameter(torch.zeros(num_channels, size))
+        self.bias = nn.Parameter(torch.zeros(num_channels))
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Convolves `(num_images, num_channels, height, width)`."""
+        size = self.weight.shape[1]
+        position = self.position[:, :, None] if self.axis == 2 else self.position[:, None, :]
+        maps = self.norm(maps + position)
+        cells = torch.arange(size, device=maps.device)
+        # Circular convolution as a product with one matrix per channel: (num_channels, output cell, input cell).
+        matrix = self.weight[:, (cells[None] - cells[:, None]) % size]
+        equation = "coi,nciw->ncow" if self.axis == 2 else "coi,nchi->ncho"
+        return torch.einsum(equation, matrix, maps) + self.bias[:, None, None]
+
+
+class MOLFullyConnectedConvolution(nn.Module):
+    """FCC of the paper: convolution with a receptive field of the whole map; residual.
+
+    One half of the channels is convolved along the height and then the width, the other half the other way round.
+
+    Args:
+        config ([`MOLConfig`]): Channels and size of the map.
+    """
+
+    def __init__(self, config: MOLConfig) -> None:
+        super().__init__()
+        half, size = config.hidden_size // 2, config.map_size
+        self.height_first = nn.Sequential(*(MOLCircularConvolution(half, size, axis) for axis in (2, 3)))
+        self.width_first = nn.Sequential(*(MOLCircularConvolution(half, size, axis) for axis in (3, 2)))
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Maps `(num_images, hidden_size, map_size, map_size)` to the same shape."""
+        first, second = maps.chunk(2, dim=1)
+        return maps + torch.cat([self.height_first(first), self.width_first(second)], dim=1)
+
+
+class MOLChannelCorrespondence(nn.Module):
+    """CCC of the paper: each node of a graph gathers from the nodes that are most like it; residual.
+
+    Nodes are feature maps with one feature per cell (paper), or cells with one feature per channel (released code).
+    The feature of an edge from node i to j is ReLU(A x_i + B (x_j - x_i)); the node takes the maximum over j.
+
+    Args:
+        config ([`MOLConfig`]): Nodes and neighbours.
+    """
+
+    def __init__(self, config: MOLConfig) -> None:
+        super().__init__()
+        self.num_neighbors = config.num_neighbors
+        self.connects_channels = config.graph_nodes == "channels"
+        self.is_released = config.released_graph
+        num_features = config.map_size**2 if self.connects_channels else config.hidden_size
+        self.own = nn.Linear(num_features, num_features)
+        # Without a bias, which a difference removes.
+        self.other = nn.Linear(num_features, num_features, bias=False)
+        # CODEPATH: the figure has it, so `small` has; `released` lacks it.
+        self.output = None if config.released_graph else nn.Conv2d(config.hidden_size, config.hidden_size, 1)
+
+    def neighbors(self, nodes: torch.Tensor) -> torch.Tensor:
+        """Finds the neighbours of each node.
+
+        Args:
+            nodes (`torch.FloatTensor` of shape `(num_images, num_nodes, num_features)`): Features of the nodes.
+
+        Returns:
+            `torch.LongTensor` of shape `(num_images, num_nodes, num_neighbors)`: the most similar first, by the cosine
+            of their features.
+        """
+        directions = F.normalize(nodes.detach().float(), dim=-1)
+        similarity = directions @ directions.transpose(1, 2)
+        # CODEPATH: in `released` a node is its own first neighbour.
+        if not self.is_released:
+            own = torch.eye(similarity.shape[1], dtype=torch.bool, device=similarity.device)
+            similarity = similarity.masked_fill(own, float("-inf"))
+        return similarity.topk(self.num_neighbors, dim=-1).indices
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Maps `(num_images, hidden_size, map_size, map_size)` to the same shape."""
+        nodes = maps.flatten(2)
+        if not self.connects_channels:
+            nodes = nodes.transpose(1, 2)
+        own, other = self.own(nodes), self.other(nodes)
+        neighbors = self.neighbors(nodes)
+        # (num_images, num_nodes, num_neighbors) -> features of the neighbours, (..., num_neighbors, num_features)
+        chosen = neighbors.flatten(1)[..., None].expand(-1, -1, other.shape[-1])
+        gathered = other.gather(1, chosen).unflatten(1, neighbors.shape[1:])
+        # The maximum over the neighbours comes first, because all else in an edge is the same for each of them.
+        times = 2 if self.is_released else 1
+        edges = F.relu(own - times * other + gathered.amax(dim=2))
+        if not self.connects_channels:
+            edges = edges.transpose(1, 2)
+        edges = edges.reshape(maps.shape)
+        # CODEPATH: `small`; `released` lacks it.
+        if self.output is not None:
+            edges = self.output(edges)
+        return maps + edges
+
+
+class MOLBlock(nn.Module):
+    """F5C of the paper: the fully connected convolution, then the channel correspondence.
+
+    Args:
+        config ([`MOLConfig`]): Which of the two there are.
+    """
+
+    def __init__(self, config: MOLConfig) -> None:
+        super().__init__()
+        # CODEPATH: every preset has both; each can be left out to measure it.
+        self.fully_connected = (
+            MOLFullyConnectedConvolution(config) if config.use_fully_connected_convolution else nn.Identity()
+        )
+        # CODEPATH: as above.
+        self.correspondence = MOLChannelCorrespondence(config) if config.use_channel_correspondence else nn.Identity()
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Maps `(num_images, hidden_size, map_size, map_size)` to the same shape."""
+        features: torch.Tensor = self.correspondence(self.fully_connected(maps))
+        return features
