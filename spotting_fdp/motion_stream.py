@@ -79,7 +79,7 @@ class MotionStream:
         found = [] if part.continues else self.finish()
         if not part.continues:
             self._begin(part.first)
-        raw = part.crops.float()
+        raw = part.crops[0].float()
         raw = torch.cat([self._raw, raw]) if len(self._raw) else raw
         whole = len(raw) - len(raw) % self._stride
         self._raw = raw[whole:]
