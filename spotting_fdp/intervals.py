@@ -25,7 +25,7 @@ SMOOTHING, SIZE_SMOOTHING, DIRECTION_SMOOTHING = 1.2, 3.0, 2.0
 LEVEL, FARTHEST = 0.15, 2.2
 # Of two intervals that share more than this part of the shorter one, that of the lower score is left out.
 MOST_SHARED = 0.1
-# Moments that are judged together, and around them on both sides: enough for what is usual and for the longest reach.
+# Moments that are judged together; so many before them, and up to `MARGIN` after, tell what is usual.
 WINDOW, MARGIN = 60 * RATE, 6 * RATE
 # Least spread of what is usual, so that a perfectly still recording does not turn its noise into movement: a fifth of
 # that of rendered people at rest (4 to 7).
@@ -112,13 +112,14 @@ class IntervalFinder:
     def _judge(self, until: int) -> tuple[list[FoundInterval], list[Activity]]:
         """Judge the moments up to `until` by all that is held, and let go of what no later window needs."""
         since, self._judged_to = self._judged_to, until
-        judged = judge_runs(self._runs)
+        judged = judge_runs([_between(run, 0, until + MARGIN) for run in self._runs])
         found = [one for run in judged for one in run.intervals(self.least_score) if since <= one.apex < until]
         # An interval on the border of two windows may be found in both.
         new = sorted(without_overlap(found, self._last), key=lambda one: one.onset)
         self._last = new[-3:] or self._last
         activities = [run.activity(since, until) for run in judged]
-        self._runs = [run for run in (_from(run, until - MARGIN) for run in self._runs) if len(run.whole)]
+        kept = (_between(run, until - WINDOW, run.first + len(run.whole)) for run in self._runs)
+        self._runs = [run for run in kept if len(run.whole)]
         return new, [activity for activity in activities if len(activity.scores)]
 
 
@@ -192,27 +193,35 @@ def _judge_region(curves: list[Curves], counted: list[NDArray[np.bool_]]) -> lis
     for reach in REACHES:
         longer = reach / REACHES[0]
         bumps = [bump(one, reach) for one in curves]
-        sizes = [_smooth(np.linalg.norm(one, axis=1), SIZE_SMOOTHING * longer) for one in bumps]
-        middle, spread = _usual(np.concatenate([size[mask] for size, mask in zip(sizes, counted, strict=True)]))
-        for region, one, size in zip(regions, bumps, sizes, strict=True):
+        # Nothing is known at the ends, which are left out.
+        inner = [slice(reach, max(len(one) - reach, reach)) for one in curves]
+        sizes = [
+            _smooth(np.linalg.norm(one[part], axis=1), SIZE_SMOOTHING * longer)
+            for one, part in zip(bumps, inner, strict=True)
+        ]
+        usual = [size[mask[part]] for size, mask, part in zip(sizes, counted, inner, strict=True)]
+        middle, spread = _usual(np.concatenate(usual))
+        for region, one, size, part in zip(regions, bumps, sizes, inner, strict=True):
             region.bumps.append(_smooth(one, DIRECTION_SMOOTHING * longer))
-            region.scores.append((size - middle) / spread)
+            region.scores.append(np.zeros(len(one), np.float32))
+            region.scores[-1][part] = (size - middle) / spread
     return regions
 
 
 def bump(curves: Curves, reach: int) -> Curves:
-    """What a moment has that the moments `reach` before and after it have not; the ends are repeated outside.
+    """What a moment has that the moments `reach` before and after it have not.
 
     Args:
         curves (`np.ndarray` of shape `(num_moments, num_curves)`): float32.
         reach (`int`): Moments.
 
     Returns:
-        `np.ndarray` of the same shape: a straight line gives 0.
+        `np.ndarray` of the same shape: 0 for a straight line, and where there is no moment so long before or after.
     """
-    at = np.arange(len(curves))
-    before, after = curves[np.maximum(at - reach, 0)], curves[np.minimum(at + reach, len(curves) - 1)]
-    return curves - (before + after) / 2
+    answer = np.zeros_like(curves)
+    if len(curves) > 2 * reach:
+        answer[reach:-reach] = curves[reach:-reach] - (curves[: -2 * reach] + curves[2 * reach :]) / 2
+    return answer
 
 
 def without_overlap(
@@ -278,7 +287,7 @@ def _smooth(values: Curves, deviation: float) -> Curves:
     return answer
 
 
-def _from(run: Motion, moment: int) -> Motion:
-    """The run without what lies before a moment."""
-    skipped = max(0, min(moment - run.first, len(run.whole)))
-    return Motion(run.first + skipped, run.whole[skipped:], run.upper[skipped:], run.continues)
+def _between(run: Motion, since: int, until: int) -> Motion:
+    """The moments of a run from `since` to before `until`."""
+    start, end = (min(max(moment - run.first, 0), len(run.whole)) for moment in (since, until))
+    return Motion(run.first + start, run.whole[start:end], run.upper[start:end], run.continues)
