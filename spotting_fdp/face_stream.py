@@ -18,15 +18,16 @@ from processing_fdp.face_mesh_fdp import FaceMeshDetector, FaceSquare, load_mesh
 from processing_fdp.face_track_fdp import FaceFollower
 from processing_fdp.frame_source_fdp import FrameSource, to_gray
 
-# The face is tracked in so many frames a second, because its crop only moves with the head, and the crop follows it
-# within so many seconds (our choice).
-TRACKING_FPS, FOLLOWING_S = 15.0, 2.0
+# The face is tracked in so many frames a second, because its crop only moves with the head. The crop follows within so
+# many seconds a head that is where the crop has it, up to the noise of the points, and the faster the farther it is off
+# (our choice).
+TRACKING_FPS, FOLLOWING_S = 5.0, 2.0
 # Colour pixels in memory, and frames in one part at most (our choice).
 PART_BYTES, PART_FRAMES = 64_000_000, 120
 # A head has jumped when it differs from its crop by this share of the side, this factor or this angle (our choice).
 FAR_SHIFT, FAR_SCALE, FAR_TURN = 0.1, 1.2, math.radians(12)
 # Frames whose correlation with the one before is lower belong to another scene; thumbnails have this side (our choice).
-LEAST_CORRELATION, THUMBNAIL_SIDE = 0.6, 48
+LEAST_CORRELATION, THUMBNAIL_SIDE = 0.85, 48
 # Why a part ended.
 CUT, LOST, PEOPLE, JUMP = "cut", "face lost", "number of people changed", "head jumped"
 
@@ -157,11 +158,9 @@ class FaceStream:
             if not seen:
                 continue
             if self._anchor is None:
-                later = track.found[index:]
-                known = len(later) if later.all() else int(later.argmin())
-                self._anchor = np.median(five_points[index : index + known], axis=0)
+                self._anchor = five_points[index]
             end = min(at + self._step, len(rgb))
-            points.append(self._follow(five_points[index], end - at))
+            points.append(self._follow(self._anchor, five_points[index], end - at))
             for cut in (cut for cut in cuts if at <= cut < end):
                 points[-1] = points[-1][: cut - at]
                 yield from stretch(cut)
@@ -170,13 +169,12 @@ class FaceStream:
                 break
         yield from stretch(len(rgb))
 
-    def _follow(self, seen: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    def _follow(self, before: NDArray[np.float64], seen: NDArray[np.float64], count: int) -> NDArray[np.float64]:
         """Points of the crop of `count` frames from a tracked one on: `(count, 5, 2)`, on the way to what was seen."""
-        if self._anchor is None:
-            raise RuntimeError("a crop follows the face from a known place, but there is none.")
-        before, self._anchor = self._anchor, self._anchor + self._share * (seen - self._anchor)
-        share = np.arange(count)[:, None, None] / self._step
-        return before + share * (self._anchor - before)
+        off = float(np.linalg.norm(seen - before, axis=-1).mean()) / (FAR_SHIFT * _square_of(before).side)
+        share = self._share + (1 - self._share) * min(off, 1.0) ** 2
+        self._anchor = before + share * (seen - before)
+        return before + np.arange(count)[:, None, None] / self._step * (self._anchor - before)
 
     def _interruption(self, points: NDArray[np.float64], seen: bool, changed: bool) -> str | None:
         """Why the frames before do not go on in this tracked frame; `None` if they do, or if nothing went on."""
