@@ -1,11 +1,13 @@
-"""Recognition metrics of micro-expression benchmarks as an `evaluate.Metric`."""
+"""Recognition and spotting metrics of micro-expression benchmarks as `evaluate.Metric`s."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import datasets
 import evaluate
 
 from evaluation_fdp.metrics import classification_metrics
+from evaluation_fdp.spotting import LEAST_IOU, Expression, spotting_metrics
 
 
 class MicroExpressionMetrics(evaluate.Metric):  # type: ignore[misc] # evaluate has no types
@@ -44,3 +46,64 @@ class MicroExpressionMetrics(evaluate.Metric):  # type: ignore[misc] # evaluate 
                 "num_labels is required and was not given; call compute(num_labels=<classes of the label set>)."
             )
         return classification_metrics(predictions, references, num_labels).to_dict()
+
+
+class SpottingMetrics(evaluate.Metric):  # type: ignore[misc] # evaluate has no types
+    """MEGC scores of spotting over long recordings; each row of `add_batch` is one recording.
+
+    Predictions and references of a recording are lists of intervals `{"onset", "offset", "kind", "label"}`: first and
+    last frame, `"micro"` or `"macro"`, and the class, `""` where there is none.
+
+    Example:
+    ```python
+    >>> from evaluation_fdp.hub_metric import SpottingMetrics
+
+    >>> true = {"onset": 100, "offset": 109, "kind": "micro", "label": "positive"}
+    >>> found = {"onset": 102, "offset": 110, "kind": "micro", "label": "positive"}
+    >>> metric = SpottingMetrics()
+    >>> scores = metric.compute(predictions=[[found], []], references=[[true], []], class_names=["positive"])
+    >>> scores["micro"]["f1"], scores["micro"]["strs"]
+    (1.0, 1.0)
+
+    ```
+    """
+
+    def _info(self) -> evaluate.MetricInfo:
+        interval = {
+            "onset": datasets.Value("int64"),
+            "offset": datasets.Value("int64"),
+            "kind": datasets.Value("string"),
+            "label": datasets.Value("string"),
+        }
+        return evaluate.MetricInfo(
+            description="Spotting metrics of the Micro-Expression Grand Challenge.",
+            citation="",
+            inputs_description="predictions, references: intervals of each recording; class_names, minutes, least_iou.",
+            features=datasets.Features({"predictions": [interval], "references": [interval]}),
+        )
+
+    def _compute(
+        self,
+        predictions: Any = None,
+        references: Any = None,
+        class_names: Sequence[str] | None = None,
+        minutes: float | None = None,
+        least_iou: float = LEAST_IOU,
+    ) -> dict[str, Any]:
+        """Compute the metrics; see [`evaluation_fdp.spotting.spotting_metrics`] for the arguments."""
+        return spotting_metrics(
+            _expressions(predictions),
+            _expressions(references),
+            recordings=[str(row) for row in range(len(predictions))],
+            class_names=class_names,
+            minutes=minutes,
+            least_iou=least_iou,
+        ).to_dict()
+
+
+def _expressions(rows: Sequence[Sequence[Mapping[str, Any]]]) -> list[Expression]:
+    return [
+        Expression(str(row), one["onset"], one["offset"], one["kind"], one["label"] or None)
+        for row, intervals in enumerate(rows)
+        for one in intervals
+    ]

@@ -1,0 +1,95 @@
+"""Spotting in rendered recordings: one row of docs/results/spotting.md, or the rates of false alarms of a threshold.
+
+    python -m hub_datasets generate --output_dir TREE --events_per_recording 8 --neutral_s 2.5 ...
+    python -m benchmarks spotting --data_dir TREE --output_dir OUT
+    python -m benchmarks spotting --data_dir QUIET_TREE --output_dir OUT --rates
+
+A tree's ground truth has all expressions, macro-expressions and recordings without any as well, which its sheet has not.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from evaluation_fdp.spotting import Expression, iou_of_intervals
+from spotting_fdp.protocol import LongRecording, SpottedRecording, score_recordings, spot_recordings
+from spotting_fdp.recognition import CheckpointRecognizer, coarse_class
+from spotting_fdp.thresholds import FALSE_ALARMS_PER_MINUTE, least_score
+from training_fdp.cli import run_main
+
+# Thresholds of the table of rates.
+SCORES = (4, 4.5, 5, 5.5, 6, 7, 8, 9, 10, 12, 14, 17, 20)
+
+
+def rendered_recordings(root: Path) -> list[LongRecording]:
+    """All recordings of a rendered tree with their ground truth."""
+    recordings = []
+    for path in sorted((root / "ground_truth").glob("*.npz")):
+        subject, recording = path.stem.split("_")
+        folder = root / "recordings" / subject / recording
+        frames = sorted(map(str, folder.glob("*.jpg")))
+        name = f"{subject}/{recording}"
+        with np.load(path) as truth:
+            annotated = [
+                Expression(name, int(onset), int(offset), kind, coarse_class(str(emotion)))
+                for column, kind in (("event", "micro"), ("macro", "macro"))
+                for (onset, _, offset), emotion in zip(
+                    truth[f"{column}_frames"], truth[f"{column}_emotions"], strict=True
+                )
+            ]
+            recordings.append(
+                LongRecording(name, subject, frames, float(truth["fps"]), len(frames), annotated)
+            )
+    return recordings
+
+
+def false_alarms(spotted: list[SpottedRecording]) -> list[float]:
+    """Scores of all intervals that touch no annotated expression."""
+    return [
+        score
+        for one in spotted
+        for found, score in one.found
+        if not any(iou_of_intervals(found, true) > 0 for true in one.recording.annotated)
+    ]
+
+
+def main() -> None:
+    """Spot the recordings of a tree, then print its row or its rates."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks spotting", description=__doc__)
+    parser.add_argument("--data_dir", type=Path, required=True, help="a rendered tree")
+    parser.add_argument("--output_dir", type=Path, required=True, help="results; finished recordings are kept")
+    parser.add_argument("--model", help="checkpoint that names what is found; none by default")
+    parser.add_argument("--false_alarms_per_minute", type=float, default=FALSE_ALARMS_PER_MINUTE)
+    parser.add_argument("--rates", action="store_true", help="print false alarms a minute by threshold instead")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    recognizer = None if options.model is None else CheckpointRecognizer(options.model)
+    recordings = rendered_recordings(options.data_dir)
+    started = time.perf_counter()
+    spotted = spot_recordings(recordings, options.output_dir, recognizer, options.model)
+    seconds = time.perf_counter() - started
+    minutes = sum(one.minutes for one in spotted)
+    if options.rates:
+        alarms = np.array(false_alarms(spotted))
+        rates = ", ".join(f"({score:g}, {(alarms >= score).sum() / minutes:.3f})" for score in SCORES)
+        print(f"{minutes:.1f} minutes, (least score, false alarms a minute): {rates}")
+        return
+    least = least_score(options.false_alarms_per_minute)
+    figures, strict = (score_recordings(spotted, least, iou, options.model is not None) for iou in (0.5, 0.7))
+    print("| set | expressions | minutes | P | R | F1 | F1, IoU 0.7 | F1 micro | F1 macro | false alarms/min | STRS |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    total, both = figures.any_kind, figures.together
+    strs = "" if both.strs is None else f"{both.strs:.2f}"
+    print(
+        f"| {options.data_dir.name} | {total.true_positives + total.false_negatives} | {minutes:.1f} "
+        f"| {total.precision:.2f} | {total.recall:.2f} | {total.f1:.2f} | {strict.any_kind.f1:.2f} "
+        f"| {figures.micro.f1:.2f} | {figures.macro.f1:.2f} | {figures.false_alarms_per_minute:.2f} | {strs} |"
+    )
+    print(f"read and spotted in {seconds:.0f} s of one thread: {60 * minutes / seconds:.1f} times real time")
+
+
+if __name__ == "__main__":
+    run_main(main)

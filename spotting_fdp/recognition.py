@@ -1,0 +1,69 @@
+"""Names what the spotter found, with a checkpoint."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spotting_fdp.face_stream import CropSettings
+from spotting_fdp.spotter import Recognition
+from training_fdp.hub.prediction import Predictor
+
+# While the mouth talks a class is named only from this probability on, and only by a network that learnt from talking
+# faces: on rendered talking people one that did not was right in 19 to 35% of the intervals (docs/results/spotting.md).
+SURE = 0.8
+# An action unit is reported from this probability on.
+LIKELY = 0.5
+# The coarse classes of MEGC (positive, negative, surprise, others) of the words that label sets use.
+COARSE = {
+    **dict.fromkeys(("positive", "happiness"), "positive"),
+    **dict.fromkeys(
+        ("negative", "anger", "contempt", "disgust", "fear", "repression", "sadness"), "negative"
+    ),
+    "surprise": "surprise",
+    "others": "others",
+}
+
+
+def coarse_class(label: str | None) -> str | None:
+    """Return the coarse class of a label; `None` for one of another vocabulary."""
+    return None if label is None else COARSE.get(label.lower())
+
+
+def fine_class(label: str | None) -> str | None:
+    """Return the label where it names an emotion; `None` where it is a coarse class only."""
+    return None if label is None or label.lower() in ("positive", "negative") else label
+
+
+class CheckpointRecognizer:
+    """Names expressions with a checkpoint, from the crops that the spotter has cut already.
+
+    Args:
+        model (`str`, *optional*): Folder in Hub format, or a repository `namespace/name`; the shipped checkpoint by
+            default.
+        learnt_speech (`bool`, *optional*, defaults to `False`): Whether it was trained on talking faces too.
+
+    Raises:
+        ConfigError: If there is no such checkpoint.
+    """
+
+    def __init__(self, model: str | None = None, learnt_speech: bool = False) -> None:
+        # Crops come as the processor would cut them, so it does not look for a face again.
+        self._predictor = Predictor(model, ["alignment=none"])
+        self.name = self._predictor.name
+        processor = self._predictor.processor
+        self.crop = CropSettings(processor.size_hw, float(processor.crop_scale))
+        self._learnt_speech = learnt_speech
+
+    def recognize(self, crops: NDArray[np.uint8], fps: float, talking: bool) -> Recognition:
+        """Name the expression in the crops of an interval; see [`spotting_fdp.spotter.Recognizer`]."""
+        answer = self._predictor.predict(crops, fps)
+        units = {unit.code: unit.probability for unit in answer.action_units}
+        reason = ""
+        if answer.probability is None:
+            reason = "nothing moves by the checkpoint's measure"
+        elif talking and not self._learnt_speech:
+            reason = "the mouth talks, and the checkpoint has not learnt from talking faces"
+        elif talking and answer.probability < SURE:
+            reason = f"the mouth talks, and no class reaches {SURE:g}"
+        if reason:
+            return Recognition(None, None, answer.probabilities, units, reason)
+        return Recognition(answer.label, answer.probability, answer.probabilities, units)

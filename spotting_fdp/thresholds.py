@@ -1,0 +1,38 @@
+"""The threshold of the spotter as a rate of false alarms.
+
+How often people at rest set off each threshold was measured on rendered people whom no figure is about, by the commands
+in docs/results/spotting.md. Real people at rest, who swallow, sniff and nod, set it off more often.
+"""
+
+import math
+
+import numpy as np
+
+from training_fdp.errors import ConfigError
+
+# Least score, and false alarms a minute of rendered people at rest (difficulty `medium`, 60 frames per second).
+RATES = ((3.5, 8.0), (4.0, 5.0), (4.5, 3.0), (5.0, 2.0), (6.0, 1.0), (7.0, 0.5), (8.0, 0.25), (10.0, 0.1))
+FALSE_ALARMS_PER_MINUTE = 1.0
+# The range in which rates were measured.
+FEWEST_FALSE_ALARMS, MOST_FALSE_ALARMS = RATES[-1][1], RATES[0][1]
+
+
+def least_score(false_alarms_per_minute: float) -> float:
+    """Return the threshold that people at rest set off at this rate.
+
+    Args:
+        false_alarms_per_minute (`float`): From `FEWEST_FALSE_ALARMS` to `MOST_FALSE_ALARMS`.
+
+    Returns:
+        `float`: Least score of an expression; between measured rates linear in the logarithm of the rate.
+
+    Raises:
+        ConfigError: If the rate lies outside.
+    """
+    if not FEWEST_FALSE_ALARMS <= false_alarms_per_minute <= MOST_FALSE_ALARMS:
+        raise ConfigError(
+            f"false alarms a minute are given from {FEWEST_FALSE_ALARMS:g} to {MOST_FALSE_ALARMS:g}, where they were "
+            f"measured, but {false_alarms_per_minute} was given; choose a rate in between."
+        )
+    scores, rates = zip(*reversed(RATES), strict=True)
+    return float(np.interp(math.log(false_alarms_per_minute), np.log(rates), scores))

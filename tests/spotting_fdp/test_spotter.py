@@ -1,0 +1,140 @@
+"""The spotter on rendered recordings, and its memory."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluation_fdp.spotting import Expression, iou_of_intervals
+from processing_fdp.frame_source_fdp import VideoReadError
+from rendered_faces.film import render_clip
+from spotting_fdp import Recognition, Spotter
+from spotting_fdp.face_stream import CropSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class EchoRecognizer:
+    """Remembers what it was shown."""
+
+    crop = CropSettings((48, 48), 2.5)
+
+    def __init__(self):
+        self.calls = []
+
+    def recognize(self, crops, fps, talking):
+        self.calls.append((crops.shape, crops.dtype, fps, talking))
+        return Recognition("surprise", 0.9, {"surprise": 0.9}, {"1": 0.8})
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return render_clip(1, "surprise", seed=3, fps=60, neutral_s=3.0, difficulty="medium")
+
+
+@pytest.fixture(scope="module")
+def result(clip):
+    recognizer = EchoRecognizer()
+    done = []
+    spotter = Spotter(1.0, recognizer)
+    result = spotter.spot(clip.frames, fps=60.0, progress=lambda frame, total: done.append((frame, total)))
+    return result, recognizer, done
+
+
+def test_the_expression_of_a_rendered_recording_is_found_and_named(clip, result):
+    event = clip.truth.events[0]
+    (found,) = result[0].expressions
+    true, spotted = Expression("", event.onset, event.offset), Expression("", found.onset, found.offset)
+    assert iou_of_intervals(true, spotted) >= 0.5
+    assert abs(found.apex - event.apex) <= 4
+    assert found.kind == "micro" and not found.talking
+    assert found.onset_s == pytest.approx(found.onset / 60)
+    assert found.recognition.label == "surprise"
+    assert (result[0].count(), result[0].count("micro"), result[0].count("macro")) == (1, 1, 0)
+
+
+def test_the_recogniser_sees_the_interval_and_a_fifth_around_it_in_its_own_crop(result):
+    (found,) = result[0].expressions
+    (call,) = result[1].calls
+    around = round(0.2 * (found.offset - found.onset))
+    assert call == ((found.offset - found.onset + 1 + 2 * around, 48, 48), np.uint8, 60.0, False)
+
+
+def test_progress_ends_with_all_frames(clip, result):
+    assert result[2][-1] == (len(clip.frames), len(clip.frames))
+
+
+def test_a_slow_camera_finds_the_same_expression(clip):
+    (found,) = Spotter().spot(clip.frames[::2], fps=30.0).expressions
+    event = clip.truth.events[0]
+    true, spotted = Expression("", event.onset, event.offset), Expression("", 2 * found.onset, 2 * found.offset)
+    assert iou_of_intervals(true, spotted) >= 0.5
+
+
+def test_a_person_at_rest_has_no_expression(clip):
+    quiet = clip.frames[: clip.truth.events[0].onset - 10]
+    assert Spotter(0.5).spot(quiet, fps=60.0).expressions == []
+
+
+def test_one_frozen_frame_has_no_expression(clip):
+    result = Spotter().spot(clip.frames[:1].repeat(200, 0), fps=60.0)
+    assert result.expressions == []
+    assert max(score for _, score, _ in result.activity) < 1
+
+
+def test_no_face_is_a_warning_and_no_error():
+    result = Spotter().spot(np.full((40, 96, 96), 90, np.uint8), fps=30.0)
+    assert (result.expressions, result.share_seen, result.activity) == ([], 0.0, [])
+    assert "no face in 40 frames" in result.warnings[0]
+
+
+def test_a_slow_rate_and_a_short_recording_are_warnings(clip):
+    warnings = Spotter().spot(clip.frames[::6], fps=10.0).warnings
+    assert any("10 frames per second show a micro-expression of a third of a second in 3 frames" in one for one in warnings)
+
+
+@pytest.mark.parametrize("fps", [None, 0.0, -25.0])
+def test_a_recording_without_a_rate_is_refused_with_the_remedy(fps):
+    with pytest.raises(VideoReadError, match="give fps="):
+        Spotter().spot(np.zeros((10, 64, 64), np.uint8), fps=fps)
+
+
+_MEASURE = """
+import resource, sys
+import numpy as np, torch
+from spotting_fdp import spotter
+from spotting_fdp.face_stream import FacePart
+torch.set_num_threads(1)
+minutes = int(sys.argv[1])
+rough = torch.rand(1, 1, 90, 90, generator=torch.Generator().manual_seed(0))
+texture = (torch.nn.functional.avg_pool2d(rough, 11, 1)[0, 0] * 900 - 320).clamp(0, 255).to(torch.uint8)
+
+class Stream:
+    frames_seen, most_faces, interruptions = 1, 1, []
+    def __init__(self, *_, **__): pass
+    def parts(self):
+        for first in range(0, minutes * 60 * 15, 120):
+            shifts = [8 + (number % 97 == 0) for number in range(first, first + 120)]
+            yield FacePart(first, (torch.stack([texture[at : at + 64, 8:72] for at in shifts]),), first > 0)
+
+class Frames:
+    name, notes, frames_per_second, frame_count = "generated", [], 15.0, minutes * 60 * 15
+
+spotter.FaceStream = Stream
+result = spotter.Spotter().spot_frames(Frames())
+assert abs(result.activity[-1][0] / 60 - minutes) < 0.1
+assert len(result.activity) <= 2 * spotter.ACTIVITY_POINTS
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux only")
+def test_twenty_minutes_need_no_more_memory_than_two():
+    def peak(minutes):
+        command = [sys.executable, "-c", _MEASURE, str(minutes)]
+        return float(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+
+    assert peak(20) - peak(2) < 15
