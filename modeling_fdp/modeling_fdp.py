@@ -57,12 +57,12 @@ class FDPModelOutput(ModelOutput):
             with `reference="movement_patterns"`, whose patterns have no order in time.
         stabilized_frames (`torch.FloatTensor` of shape `(batch_size, num_frames, 1, height, width)`, *optional*):
             The frames with the head stabilised, with `reference="first_frame_motion"` and `"movement_patterns"`.
-        movement_features (`torch.FloatTensor` of shape `(batch_size, movement_size)`, *optional*):
+        movement_features (`torch.FloatTensor` of shape `(batch_size, num_features)`, *optional*):
             Further input of the classifier, with `reference="movement_patterns"`; see
             `FDPMovement`.
         movement_size (`torch.FloatTensor` of shape `(batch_size,)`, *optional*):
-            How far the face moves along the clip's curve, from rest to peak, in pixels of the frames: root mean square
-            over the strongest 5% of cells, float32. With `reference="movement_patterns"`.
+            How far the face moves, in pixels of the frames, float32; head, light and blinks count little. With
+            `reference="movement_patterns"`; see `movement_size` in `movement_patterns_fdp`.
         hidden_states (`tuple[torch.FloatTensor]`, *optional*):
             The stem's map and the map of each stage, `(batch_size * num_encoder_frames, channels, height, width)`.
         attentions (`tuple[torch.FloatTensor]`, *optional*):

@@ -1,0 +1,398 @@
+"""The checkpoint that the repository ships, from seeds alone: `make checkpoint FACES=FOLDER`.
+
+    python -m tools.make_checkpoint --faces FACES    # render, train, calibrate, judge, write checkpoints/fdp-tiny
+
+FACES is the folder of an ICT-FaceKit clone; `--built_in_faces` does without. Whatever is finished in the work folder
+is taken as it is, so the same command goes on after an interruption. `--short` takes seconds: two steps on a few clips.
+"""
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from benchmarks.disturbances import DISTURBANCES, NOTHING_MOVES, SHORT, Recording
+from benchmarks.windows import TRIMMED, Seen, disturbed, figures, network_view, read_recordings
+from evaluation_fdp.atomic_files import file_digest, read_json, write_json
+from evaluation_fdp.calibration import at_temperature, best_temperature, expected_calibration_error, least_size
+from evaluation_fdp.run_folder import WEIGHTS_NAME
+from hub_datasets import get_builder_class
+from hub_datasets.synthetic.layouts import LAYOUTS
+from hub_datasets.synthetic.settings import CorpusSettings
+from hub_datasets.synthetic.tree import write_tree
+from modeling_fdp import FDPForVideoClassification
+from processing_fdp.face_networks_fdp import packaged_weights
+from processing_fdp.video_processing_fdp import FDPVideoProcessor
+from rendered_faces.variations import switches_of
+from training_fdp.cli import run_main, say
+from training_fdp.commands.train import main as train
+from training_fdp.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[1]
+CARD = Path(__file__).with_name("checkpoint_card.md")
+LABEL_SET = "4class"
+# Faces and difficulty of the training corpora, in turn. Recordings of `wild` keep one frame rate, because windows draw
+# slower cameras themselves.
+KINDS = (("built_in", "wild"), ("morphable", "wild"), ("built_in", "medium"), ("morphable", "medium"))
+# First seeds: no other corpus of this repository has them.
+TRAINING_SEED, CALIBRATION_SEED, JUDGED_SEED = 71_001, 72_001, 73_001
+# The crop to which the directions of the movement belong.
+CROP = ("alignment=precomputed", "crop_scale=2.0")
+# Rows of the ruler on which the temperature is found: what moves in them is the movement, to be read or not.
+CALIBRATION_ROWS = SHORT
+# Rows whose sizes say which movement is the least, and the share of them that may be called still.
+MOVING_ROWS, SHARE_LOST = (TRIMMED, "whole recording", "onset to apex", "50% neutral on both sides"), 0.05
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is rendered, trained and judged.
+
+    Args:
+        shards (`int`): training corpora, of the kinds in turn.
+        people, clips (`int`): of each training corpus.
+        steps, batch_size (`int`): of the training.
+        calibration_people, calibration_clips (`int`): of each corpus that calibrates.
+        judged_people, judged_clips (`int`): of each corpus that judges.
+        rows (`tuple[str, ...]`): rows of the ruler; all when empty.
+    """
+
+    shards: int = 4
+    people: int = 100
+    clips: int = 500
+    steps: int = 1800
+    batch_size: int = 16
+    calibration_people: int = 24
+    calibration_clips: int = 120
+    judged_people: int = 26
+    judged_clips: int = 130
+    rows: tuple[str, ...] = ()
+
+
+SHORT_PLAN = Plan(
+    shards=1,
+    people=2,
+    clips=6,
+    steps=2,
+    batch_size=4,
+    calibration_people=1,
+    calibration_clips=4,
+    judged_people=2,
+    judged_clips=4,
+    rows=(TRIMMED, "quiet stretch"),
+)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A rendered corpus: its folder in the work folder and its settings."""
+
+    folder: Path
+    settings: CorpusSettings
+
+    def render(self, num_proc: int) -> None:
+        """Render what is missing."""
+        write_tree(self.settings, LAYOUTS["synthetic"](), self.folder, num_proc=num_proc)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was found on the people kept for it.
+
+    Args:
+        temperature (`float`): of the least negative log-likelihood.
+        least_movement (`float`): pixels below which a clip is called still.
+        lost, found (`float`): shares of moving and of quiet clips that are called still.
+    """
+
+    temperature: float
+    least_movement: float
+    lost: float
+    found: float
+
+
+def corpora(
+    root: Path, first_seed: int, count: int, people: int, clips: int, faces: Path | None, kinds: Sequence[Any] = KINDS
+) -> list[Corpus]:
+    """Name corpora by seed and kind; without a morphable model, of the built-in faces alone."""
+    kinds = [kind for kind in kinds if faces is not None or kind[0] == "built_in"]
+    found = []
+    for number in range(count):
+        family, difficulty = kinds[number % len(kinds)]
+        switches = switches_of(difficulty)
+        settings = CorpusSettings(
+            num_subjects=people,
+            num_clips=clips,
+            seed=first_seed + number,
+            difficulty=difficulty,
+            fps=60.0,
+            neutral_s=0.355,
+            mix=LABEL_SET,
+            face_model=str(faces.resolve()) if faces is not None and family == "morphable" else None,
+            variations=switches.without("frame_rate") if difficulty == "wild" else switches,
+        )
+        found.append(Corpus(root / "rendered" / f"{first_seed + number}_{family}_{difficulty}", settings))
+    return found
+
+
+def training_arguments(plan: Plan, trained_on: Sequence[Corpus], root: Path) -> list[str]:
+    """Return the command line of `train.py` (`list[str]`)."""
+    folders = [str(corpus.folder) for corpus in trained_on]
+    return [
+        *("--recipe", "any_window", "--corpus", *["synthetic"] * len(folders), "--data_dir", *folders),
+        *("--label_set", LABEL_SET, "--processor_overrides", *CROP, "--protocol", "none", "--final_model"),
+        *("--batch_size", str(plan.batch_size), "--max_steps", str(plan.steps)),
+        *("--cache_dir", str(root / "aligned"), "--output_dir", str(root / "training"), "--num_proc", "1"),
+    ]
+
+
+def recordings_of(some: Sequence[Corpus], processor: FDPVideoProcessor, class_names: Sequence[str]) -> list[Recording]:
+    """Read whole recordings of several corpora, whose people get the seed before their name."""
+    found: list[Recording] = []
+    for corpus in some:
+        rows = get_builder_class("synthetic")(data_dir=corpus.folder, config_name=LABEL_SET).prepare()
+        rows = rows.align_labels_with_mapping({name: number for number, name in enumerate(class_names)}, "label")
+        for recording in read_recordings(rows, processor):
+            recording = Recording(**{**vars(recording), "subject": f"{corpus.settings.seed}-{recording.subject}"})
+            found.append(recording)
+    return found
+
+
+def calibrate(shown: Mapping[str, Seen], labels: Sequence[int], rows: Sequence[str]) -> Calibration:
+    """Find temperature and least movement.
+
+    Args:
+        shown (`Mapping[str, Seen]`): answers of the uncalibrated network, by row of the ruler.
+        labels (`Sequence[int]`): class of every recording.
+        rows (`Sequence[str]`): rows on which the temperature is found.
+    """
+    probabilities = np.concatenate([shown[row].probabilities for row in rows])
+    moving = np.concatenate([_sizes(shown[row]) for row in MOVING_ROWS if row in shown])
+    still = np.concatenate([_sizes(shown[row]) for row in NOTHING_MOVES if row in shown])
+    least = round(least_size(moving, SHARE_LOST), 4)
+    return Calibration(
+        temperature=round(best_temperature(probabilities, list(labels) * len(rows)), 4),
+        least_movement=least,
+        lost=float(np.mean(moving < least)),
+        found=float(np.mean(still < least)),
+    )
+
+
+def _sizes(seen: Seen) -> Any:
+    if seen.movement_size is None:
+        raise ConfigError("calibration needs a network that reports movement_size; train with movement_patterns.")
+    return seen.movement_size
+
+
+def judge(shown: Mapping[str, Seen], recordings: Sequence[Recording], calibration: Calibration) -> dict[str, Any]:
+    """Compute the rows of the card from answers of the uncalibrated network.
+
+    Returns:
+        `dict[str, dict]`: per row those of `benchmarks.windows.figures` at the temperature, `uf1_by_seed`, the error
+        of calibration `before`, and the share `called_still`.
+    """
+    labels = np.array([recording.label for recording in recordings])
+    seeds = np.array([recording.subject.split("-")[0] for recording in recordings])
+    num_labels = next(iter(shown.values())).probabilities.shape[1]
+    after = {name: at_temperature(seen.probabilities, calibration.temperature) for name, seen in shown.items()}
+    rows = figures(after, recordings, num_labels)
+    by_seed = {
+        seed: figures(
+            {name: probabilities[seeds == seed] for name, probabilities in after.items()},
+            [recording for recording in recordings if recording.subject.startswith(f"{seed}-")],
+            num_labels,
+        )
+        for seed in sorted(set(seeds))
+    }
+    for name, seen in shown.items():
+        rows[name]["called_still"] = float(np.mean(_sizes(seen) < calibration.least_movement))
+        rows[name]["uf1_by_seed"] = {seed: own[name].get("uf1") for seed, own in by_seed.items()}
+        if name not in NOTHING_MOVES:
+            rows[name]["before"] = expected_calibration_error(seen.probabilities, labels.tolist())
+    return rows
+
+
+def windows_table(rows: Mapping[str, Mapping[str, Any]], families: Mapping[str, str]) -> str:
+    """Return the rows of the ruler as Markdown, the families of faces beside each other."""
+    names = [families[seed] for seed in next(iter(rows.values()))["uf1_by_seed"]]
+    lines = [
+        f"| what is shown | {' | '.join(names)} | all | change (95%) | confidence | called still |",
+        f"|---|{'---|' * (len(names) + 4)}",
+    ]
+    for name, row in rows.items():
+        own = [f"{uf1:.2f}" if uf1 is not None else "" for uf1 in row["uf1_by_seed"].values()]
+        both = f"{row['uf1']:.2f}" if "uf1" in row else ""
+        change = ""
+        if "change" in row:
+            low, high = row["interval"]
+            change = f"{row['change']:+.2f} ({low:+.2f} to {high:+.2f})"
+        cells = [name, *own, both, change, f"{row['confidence']:.2f}", f"{100 * row['called_still']:.0f}%"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def calibration_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the error of calibration before and after, per row of the ruler, as Markdown."""
+    lines = ["| what is shown | before | after |", "|---|---|---|"]
+    for name, row in rows.items():
+        if "before" in row:
+            lines.append(f"| {name} | {row['before']:.3f} | {row['calibration_error']:.3f} |")
+    return "\n".join(lines)
+
+
+def write_checkpoint(source: Path, target: Path, calibration: Calibration, card: str) -> str:
+    """Write a calibrated checkpoint in half precision beside the package, whose face mesh it links to.
+
+    Args:
+        source (`Path`): trained checkpoint.
+        target (`Path`): folder; files of the same names are replaced.
+        calibration (`Calibration`): put into its configuration.
+        card (`str`): README.md, with `SHA256` where the digest of the weights belongs.
+
+    Returns:
+        `str`: the digest.
+    """
+    model = FDPForVideoClassification.from_pretrained(source)
+    model.config.temperature, model.config.least_movement = calibration.temperature, calibration.least_movement
+    model.save_pretrained(target)
+    weights = load_file(target / WEIGHTS_NAME)
+    # Statistics and biases are few and may be large; they keep their precision. config.json says float32, so that
+    # from_pretrained computes in it.
+    halves = {name: value.half() if value.ndim > 1 else value for name, value in weights.items()}
+    save_file(halves, target / WEIGHTS_NAME, metadata={"format": "pt"})
+    FDPVideoProcessor.from_pretrained(source, alignment="auto").save_pretrained(target)
+    mesh = Path(packaged_weights())
+    (target / mesh.name).unlink()
+    (target / mesh.name).symlink_to(os.path.relpath(mesh, target.resolve()))
+    digest = file_digest(target / WEIGHTS_NAME)
+    (target / "README.md").write_text(card.replace("SHA256", digest), encoding="utf-8")
+    return digest
+
+
+def _view(model: Any, processor: FDPVideoProcessor, recordings: Sequence[Recording], rows: Sequence[str]) -> Any:
+    view = network_view(model, processor)
+    return {name: view(clips) for name, clips in disturbed(recordings, rows)}
+
+
+def _kept(path: Path, weights: Path, make: Any) -> Any:
+    """Read a result of these weights, or make it and keep it: JSON."""
+    digest = file_digest(weights)
+    if path.is_file() and (kept := read_json(path))["weights"] == digest:
+        return kept["result"]
+    result = make()
+    write_json(path, {"weights": digest, "result": result})
+    return result
+
+
+def make_checkpoint(plan: Plan, root: Path, target: Path, faces: Path | None, num_proc: int, command: str) -> str:
+    """Do everything that is not done yet; return the digest of the weights (`str`)."""
+    trained_on = corpora(root, TRAINING_SEED, plan.shards, plan.people, plan.clips, faces)
+    families = 1 if faces is None else 2
+    calibrated_on = corpora(
+        root, CALIBRATION_SEED, families, plan.calibration_people, plan.calibration_clips, faces, KINDS[:2]
+    )
+    judged_on = corpora(root, JUDGED_SEED, families, plan.judged_people, plan.judged_clips, faces, KINDS[2:])
+    for corpus in (*trained_on, *calibrated_on, *judged_on):
+        corpus.render(num_proc)
+    arguments = training_arguments(plan, trained_on, root)
+    if code := train(arguments):
+        raise ConfigError(f"the training must finish, but ended with code {code}; its message says why.")
+    source = root / "training" / "final"
+    model = FDPForVideoClassification.from_pretrained(source).eval().use_channels_last()
+    processor = FDPVideoProcessor.from_pretrained(source)
+    names = [model.config.id2label[number] for number in range(model.config.num_labels)]
+    rows = plan.rows or tuple(DISTURBANCES)
+
+    def find() -> dict[str, float]:
+        people = recordings_of(calibrated_on, processor, names)
+        chosen = [row for row in CALIBRATION_ROWS if not plan.rows or row in plan.rows]
+        wanted = [*chosen, *(row for row in (*MOVING_ROWS, *NOTHING_MOVES) if row not in chosen and row in rows)]
+        labels = [recording.label for recording in people]
+        return asdict(calibrate(_view(model, processor, people, wanted), labels, chosen))
+
+    calibration = Calibration(**_kept(root / "calibration.json", source / WEIGHTS_NAME, find))
+
+    def look() -> dict[str, Any]:
+        people = recordings_of(judged_on, processor, names)
+        return judge(_view(model, processor, people, rows), people, calibration)
+
+    judged = _kept(root / "judged.json", source / WEIGHTS_NAME, look)
+    family_of = {
+        str(corpus.settings.seed): "built-in" if corpus.settings.face_model is None else "morphable"
+        for corpus in judged_on
+    }
+    fields = {
+        "classes": ", ".join(names),
+        "families": "built-in faces alone" if faces is None else "built-in faces and those of ICT-FaceKit",
+        "command": command,
+        "training": "\n".join(_described(corpus) for corpus in trained_on)
+        + f"\n- {plan.steps} steps of {plan.batch_size} windows of their recordings (recipe `any_window`), seed 0.\n",
+        "sha256": "SHA256",
+        "judged": " ".join(_sentence(corpus) for corpus in judged_on),
+        "windows_table": windows_table(judged, family_of),
+        "temperature": f"{calibration.temperature:g}",
+        "calibrated": " and ".join(_people(corpus) for corpus in calibrated_on),
+        "calibration_rows": f"{len(CALIBRATION_ROWS)} rows of `benchmarks windows --short`",
+        "calibration_table": calibration_table(judged),
+        "least_movement": f"{calibration.least_movement:g}",
+        "lost": f"{100 * calibration.lost:.0f}%",
+        "found": f"{100 * calibration.found:.0f}%",
+    }
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    card = environment.from_string(CARD.read_text(encoding="utf-8")).render(fields)
+    return write_checkpoint(source, target, calibration, card)
+
+
+def _people(corpus: Corpus) -> str:
+    settings = corpus.settings
+    kind = "built-in faces" if settings.face_model is None else "faces of ICT-FaceKit"
+    return (
+        f"{settings.num_clips} recordings of {settings.num_subjects} people ({kind}, `{settings.difficulty}`, seed "
+        f"{settings.seed})"
+    )
+
+
+def _described(corpus: Corpus) -> str:
+    return f"- {_people(corpus)};"
+
+
+def _sentence(corpus: Corpus) -> str:
+    return f"{_people(corpus).capitalize()}."
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line and make the checkpoint."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work_dir", type=Path, default=ROOT / "build" / "checkpoint", help="rendered people and run")
+    parser.add_argument("--output_dir", type=Path, default=ROOT / "checkpoints" / "fdp-tiny", help="the checkpoint")
+    parser.add_argument("--faces", type=Path, help="folder of an ICT-FaceKit clone")
+    parser.add_argument("--built_in_faces", action="store_true", help="render no morphable faces; the card says so")
+    parser.add_argument("--num_proc", type=int, default=1, help="processes that render (1)")
+    parser.add_argument("--shards", type=int, default=Plan.shards, help=f"training corpora ({Plan.shards})")
+    parser.add_argument("--steps", type=int, default=Plan.steps, help=f"steps of the training ({Plan.steps})")
+    parser.add_argument("--short", action="store_true", help="a few clips and two steps, for tests")
+    options = parser.parse_args(arguments)
+    if options.faces is None and not options.built_in_faces:
+        raise ConfigError(
+            "the checkpoint learns built-in and morphable faces, but --faces is missing; give the folder of an "
+            "ICT-FaceKit clone (make checkpoint FACES=FOLDER), or --built_in_faces to do without"
+        )
+    plan = SHORT_PLAN if options.short else Plan(shards=options.shards, steps=options.steps)
+    torch.set_num_threads(1)
+    faces = None if options.built_in_faces else options.faces
+    chosen = "" if plan == Plan() else f" --shards {plan.shards} --steps {plan.steps}"
+    command = f"python -m tools.make_checkpoint {'--built_in_faces' if faces is None else '--faces FACES'}{chosen}"
+    digest = make_checkpoint(plan, options.work_dir.resolve(), options.output_dir, faces, options.num_proc, command)
+    say(f"{options.output_dir}: weights sha256 {digest}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)
