@@ -1,4 +1,4 @@
-# Seven verbs: demo, test, transformers-suite, quality, style, docs, mutants. Everything runs inside .venv; paths may hold
+# Eight verbs: checkpoint, demo, test, transformers-suite, quality, style, docs, mutants. Everything runs inside .venv; paths may hold
 # spaces.
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +11,7 @@ endif
 # One thread pool per process: the tests run two at a time.
 TEST_JOBS ?= 2
 
-.PHONY: demo test transformers-suite quality style docs mutants
+.PHONY: checkpoint demo test transformers-suite quality style docs mutants
 
 demo: $(VENV)/.installed
 	@$(BIN)/python examples/demo.py
@@ -37,6 +37,11 @@ docs: $(VENV)/.installed-dev
 mutants: $(VENV)/.installed-dev
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m mutmut run --max-children $(TEST_JOBS) $(MUTANTS)
 	$(BIN)/python -m mutmut results
+
+# checkpoints/fdp-tiny from seeds alone: hours, interruptible. FACES is the folder of an ICT-FaceKit clone; without it
+# the command says what it can do instead.
+checkpoint: $(VENV)/.installed-dev
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tools.make_checkpoint $(if $(FACES),--faces "$(FACES)") $(OPTIONS)
 
 style: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff check --fix .

@@ -3,7 +3,7 @@
     python -m tools.make_checkpoint --faces FACES    # render, train, calibrate, judge, write checkpoints/fdp-tiny
 
 FACES is the folder of an ICT-FaceKit clone; `--built_in_faces` does without. Whatever is finished in the work folder
-is taken as it is, so the same command goes on after an interruption. `--short` takes seconds: two steps on a few clips.
+is taken as it is, so the same command goes on after an interruption. `--short` takes seconds: few clips, few steps.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np
@@ -51,23 +51,36 @@ CALIBRATION_ROWS = SHORT
 MOVING_ROWS, SHARE_LOST = (TRIMMED, "whole recording", "onset to apex", "50% neutral on both sides"), 0.05
 
 
+class Stage(NamedTuple):
+    """A training on the first corpora, from the weights of the stage before.
+
+    Args:
+        shards (`int`): corpora, of the kinds in turn.
+        steps (`int`): optimiser steps.
+        learning_rate (`float`): the highest.
+    """
+
+    shards: int
+    steps: int
+    learning_rate: float
+
+
 @dataclass(frozen=True)
 class Plan:
     """How much is rendered, trained and judged.
 
     Args:
-        shards (`int`): training corpora, of the kinds in turn.
+        stages (`tuple[Stage, ...]`): of the training. Two, because a first checkpoint was wanted early.
         people, clips (`int`): of each training corpus.
-        steps, batch_size (`int`): of the training.
+        batch_size (`int`): windows per step.
         calibration_people, calibration_clips (`int`): of each corpus that calibrates.
         judged_people, judged_clips (`int`): of each corpus that judges.
         rows (`tuple[str, ...]`): rows of the ruler; all when empty.
     """
 
-    shards: int = 4
+    stages: tuple[Stage, ...] = (Stage(4, 1800, 1e-3), Stage(6, 2600, 5e-4))
     people: int = 100
     clips: int = 500
-    steps: int = 1800
     batch_size: int = 16
     calibration_people: int = 24
     calibration_clips: int = 120
@@ -77,10 +90,9 @@ class Plan:
 
 
 SHORT_PLAN = Plan(
-    shards=1,
+    stages=(Stage(1, 2, 1e-3), Stage(1, 1, 5e-4)),
     people=2,
     clips=6,
-    steps=2,
     batch_size=4,
     calibration_people=1,
     calibration_clips=4,
@@ -142,15 +154,22 @@ def corpora(
     return found
 
 
-def training_arguments(plan: Plan, trained_on: Sequence[Corpus], root: Path) -> list[str]:
-    """Return the command line of `train.py` (`list[str]`)."""
-    folders = [str(corpus.folder) for corpus in trained_on]
+def training_arguments(plan: Plan, number: int, trained_on: Sequence[Corpus], root: Path) -> list[str]:
+    """Return the command line of `train.py` for a stage (`list[str]`)."""
+    stage = plan.stages[number]
+    folders = [str(corpus.folder) for corpus in trained_on[: stage.shards]]
+    before = ("--init_from", str(_stage_folder(root, number - 1) / "final")) if number else ()
     return [
         *("--recipe", "any_window", "--corpus", *["synthetic"] * len(folders), "--data_dir", *folders),
         *("--label_set", LABEL_SET, "--processor_overrides", *CROP, "--protocol", "none", "--final_model"),
-        *("--batch_size", str(plan.batch_size), "--max_steps", str(plan.steps)),
-        *("--cache_dir", str(root / "aligned"), "--output_dir", str(root / "training"), "--num_proc", "1"),
+        *("--batch_size", str(plan.batch_size), "--max_steps", str(stage.steps)),
+        *("--learning_rate", str(stage.learning_rate), *before),
+        *("--cache_dir", str(root / "aligned"), "--output_dir", str(_stage_folder(root, number)), "--num_proc", "1"),
     ]
+
+
+def _stage_folder(root: Path, number: int) -> Path:
+    return root / f"training_{number + 1}"
 
 
 def recordings_of(some: Sequence[Corpus], processor: FDPVideoProcessor, class_names: Sequence[str]) -> list[Recording]:
@@ -293,7 +312,8 @@ def _kept(path: Path, weights: Path, make: Any) -> Any:
 
 def make_checkpoint(plan: Plan, root: Path, target: Path, faces: Path | None, num_proc: int, command: str) -> str:
     """Do everything that is not done yet; return the digest of the weights (`str`)."""
-    trained_on = corpora(root, TRAINING_SEED, plan.shards, plan.people, plan.clips, faces)
+    shards = max(stage.shards for stage in plan.stages)
+    trained_on = corpora(root, TRAINING_SEED, shards, plan.people, plan.clips, faces)
     families = 1 if faces is None else 2
     calibrated_on = corpora(
         root, CALIBRATION_SEED, families, plan.calibration_people, plan.calibration_clips, faces, KINDS[:2]
@@ -301,10 +321,10 @@ def make_checkpoint(plan: Plan, root: Path, target: Path, faces: Path | None, nu
     judged_on = corpora(root, JUDGED_SEED, families, plan.judged_people, plan.judged_clips, faces, KINDS[2:])
     for corpus in (*trained_on, *calibrated_on, *judged_on):
         corpus.render(num_proc)
-    arguments = training_arguments(plan, trained_on, root)
-    if code := train(arguments):
-        raise ConfigError(f"the training must finish, but ended with code {code}; its message says why.")
-    source = root / "training" / "final"
+    for number in range(len(plan.stages)):
+        if code := train(training_arguments(plan, number, trained_on, root)):
+            raise ConfigError(f"every stage must finish, but stage {number + 1} ended with code {code}; see above.")
+    source = _stage_folder(root, len(plan.stages) - 1) / "final"
     model = FDPForVideoClassification.from_pretrained(source).eval().use_channels_last()
     processor = FDPVideoProcessor.from_pretrained(source)
     names = [model.config.id2label[number] for number in range(model.config.num_labels)]
@@ -332,8 +352,7 @@ def make_checkpoint(plan: Plan, root: Path, target: Path, faces: Path | None, nu
         "classes": ", ".join(names),
         "families": "built-in faces alone" if faces is None else "built-in faces and those of ICT-FaceKit",
         "command": command,
-        "training": "\n".join(_described(corpus) for corpus in trained_on)
-        + f"\n- {plan.steps} steps of {plan.batch_size} windows of their recordings (recipe `any_window`), seed 0.\n",
+        "training": "\n".join([*(f"- {_people(corpus)};" for corpus in trained_on), *_stages(plan)]),
         "sha256": "SHA256",
         "judged": " ".join(_sentence(corpus) for corpus in judged_on),
         "windows_table": windows_table(judged, family_of),
@@ -359,12 +378,25 @@ def _people(corpus: Corpus) -> str:
     )
 
 
-def _described(corpus: Corpus) -> str:
-    return f"- {_people(corpus)};"
+def _stages(plan: Plan) -> list[str]:
+    return [
+        f"- stage {number}: {stage.steps} steps of {plan.batch_size} windows of the first {stage.shards} corpora, "
+        f"learning rate {stage.learning_rate:g}, recipe `any_window`, seed 0."
+        for number, stage in enumerate(plan.stages, 1)
+    ]
 
 
 def _sentence(corpus: Corpus) -> str:
     return f"{_people(corpus).capitalize()}."
+
+
+def _stage(text: str) -> Stage:
+    shards, steps, rate = text.split(":")
+    return Stage(int(shards), int(steps), float(rate))
+
+
+def _words(stages: Sequence[Stage]) -> str:
+    return " ".join(f"{stage.shards}:{stage.steps}:{stage.learning_rate:g}" for stage in stages)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -375,8 +407,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--faces", type=Path, help="folder of an ICT-FaceKit clone")
     parser.add_argument("--built_in_faces", action="store_true", help="render no morphable faces; the card says so")
     parser.add_argument("--num_proc", type=int, default=1, help="processes that render (1)")
-    parser.add_argument("--shards", type=int, default=Plan.shards, help=f"training corpora ({Plan.shards})")
-    parser.add_argument("--steps", type=int, default=Plan.steps, help=f"steps of the training ({Plan.steps})")
+    parser.add_argument(
+        "--stages",
+        nargs="+",
+        type=_stage,
+        default=list(Plan.stages),
+        metavar="SHARDS:STEPS:RATE",
+        help="corpora, steps and learning rate of each stage of the training",
+    )
     parser.add_argument("--short", action="store_true", help="a few clips and two steps, for tests")
     options = parser.parse_args(arguments)
     if options.faces is None and not options.built_in_faces:
@@ -384,10 +422,10 @@ def main(arguments: list[str] | None = None) -> int:
             "the checkpoint learns built-in and morphable faces, but --faces is missing; give the folder of an "
             "ICT-FaceKit clone (make checkpoint FACES=FOLDER), or --built_in_faces to do without"
         )
-    plan = SHORT_PLAN if options.short else Plan(shards=options.shards, steps=options.steps)
+    plan = SHORT_PLAN if options.short else Plan(stages=tuple(options.stages))
     torch.set_num_threads(1)
     faces = None if options.built_in_faces else options.faces
-    chosen = "" if plan == Plan() else f" --shards {plan.shards} --steps {plan.steps}"
+    chosen = "" if plan == Plan() else " --short" if options.short else f" --stages {_words(plan.stages)}"
     command = f"python -m tools.make_checkpoint {'--built_in_faces' if faces is None else '--faces FACES'}{chosen}"
     digest = make_checkpoint(plan, options.work_dir.resolve(), options.output_dir, faces, options.num_proc, command)
     say(f"{options.output_dir}: weights sha256 {digest}")

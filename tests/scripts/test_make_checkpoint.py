@@ -1,0 +1,69 @@
+"""`make checkpoint` on a few clips: what it writes, and that seeds alone decide the weights."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from modeling_fdp import FDPForVideoClassification
+from processing_fdp.video_processing_fdp import FDPVideoProcessor
+from tools.make_checkpoint import main
+from training_fdp.errors import ConfigError
+
+LARGEST = 3_000_000
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A short build and one of the same rendered people in another place."""
+    root = tmp_path_factory.mktemp("checkpoint")
+    for name in ("first", "again"):
+        if name == "again":
+            shutil.copytree(root / "first" / "work" / "rendered", root / "again" / "work" / "rendered")
+        options = ["--short", "--work_dir", str(root / name / "work"), "--output_dir", str(root / name / "fdp-tiny")]
+        assert main(["--built_in_faces", *options]) == 0
+    return root
+
+
+def test_the_same_seeds_give_the_same_logits(built):
+    clip = torch.rand(2, 32, 1, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    models = [
+        FDPForVideoClassification.from_pretrained(built / name / "fdp-tiny").eval() for name in ("first", "again")
+    ]
+    with torch.no_grad():
+        first, again = (model(clip) for model in models)
+    assert torch.equal(first.logits, again.logits) and torch.equal(first.movement_size, again.movement_size)
+    assert (built / "first/fdp-tiny/README.md").read_text() == (built / "again/fdp-tiny/README.md").read_text()
+
+
+def test_the_folder_is_small_complete_and_calibrated(built):
+    folder = built / "first" / "fdp-tiny"
+    assert sum(path.lstat().st_size for path in folder.iterdir()) < LARGEST
+    model = FDPForVideoClassification.from_pretrained(folder)
+    assert model.dtype == torch.float32 and model.config.temperature != 1 and model.config.least_movement > 0
+    assert sorted(model.config.id2label.values()) == ["negative", "others", "positive", "surprise"]
+    processor = FDPVideoProcessor.from_pretrained(folder)
+    assert processor.alignment == "auto" and processor.crop_scale == 2.0 and processor.even_light
+    assert (folder / "face_mesh.safetensors").resolve().is_file()
+    settings = json.loads((folder / "config.json").read_text())
+    assert settings["auto_map"]["AutoModelForVideoClassification"] == "modeling_fdp.FDPForVideoClassification"
+    card = (folder / "README.md").read_text()
+    assert "Rendered faces only" in card and "| quiet stretch |" in card and "built-in faces alone" in card
+
+
+def test_half_precision_changes_the_scores_by_less_than_a_hundredth(built):
+    trained = FDPForVideoClassification.from_pretrained(built / "first/work/training_2/final").eval()
+    shipped = FDPForVideoClassification.from_pretrained(built / "first/fdp-tiny").eval()
+    clip = torch.rand(1, 32, 1, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    with torch.no_grad():
+        expected = trained(clip).logits / shipped.config.temperature
+        assert torch.allclose(shipped(clip).logits, expected, atol=0.01)
+    stored = load_file(built / "first/fdp-tiny/model.safetensors")
+    assert {value.dtype for value in stored.values() if value.ndim > 1} == {torch.float16}
+
+
+def test_without_morphable_faces_somebody_must_say_so(tmp_path):
+    with pytest.raises(ConfigError, match="give the folder of an ICT-FaceKit clone"):
+        main(["--work_dir", str(tmp_path / "work")])
