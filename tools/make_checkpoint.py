@@ -78,7 +78,7 @@ class Plan:
         rows (`tuple[str, ...]`): rows of the ruler; all when empty.
     """
 
-    stages: tuple[Stage, ...] = (Stage(4, 1800, 1e-3), Stage(6, 2600, 5e-4))
+    stages: tuple[Stage, ...] = (Stage(4, 1800, 1e-3), Stage(6, 2800, 5e-4))
     people: int = 100
     clips: int = 500
     batch_size: int = 16
