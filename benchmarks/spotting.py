@@ -40,7 +40,9 @@ def rendered_recordings(root: Path) -> list[LongRecording]:
                     truth[f"{column}_frames"], truth[f"{column}_emotions"], strict=True
                 )
             ]
-            recordings.append(LongRecording(name, subject, frames, float(truth["fps"]), len(frames), annotated))
+            recordings.append(
+                LongRecording(name, subject, frames, float(truth["fps"]), len(frames), annotated)
+            )
     return recordings
 
 
