@@ -32,13 +32,13 @@ LONGEST_QUEUE = 8
 EXAMPLES = (("happiness", 1003, 2), ("surprise", 1004, 5), ("disgust", 1005, 1))
 INTRODUCTION = f"""# Micro-expressions in a face video
 
-Upload one movement of one face, up to {LONGEST_CLIP_S:g} seconds and {LARGEST_UPLOAD_MB} MB, or take a rendered example.
+Upload one movement of one face, {LONGEST_CLIP_S:g} seconds and {LARGEST_UPLOAD_MB} MB at most, or take an example.
 The network learnt from rendered faces; its label is a guess about a movement, not a fact about a person or a feeling.
 Do not upload anybody without their consent. An upload is deleted once it is answered, and its picture, or an upload
 that is never answered, {2 * KEPT_S // 60} minutes later.
 
-**What your camera can show.** A micro-expression lasts a fifth to half a second: 6 to 15 frames at 30 per second, 40 to
-100 at 200. Below 24 frames per second there is nothing to see; at 30 onset and offset are coarse.
+**What your camera can show.** A micro-expression lasts a fifth to half a second: 6 to 15 frames at 30 per second, 40
+to 100 at 200. Below 24 frames per second there is nothing to see; at 30 onset and offset are coarse.
 """
 
 
@@ -66,8 +66,8 @@ def check_upload(path: Path) -> None:
     if count > MOST_FRAMES or (rate and count / rate > LONGEST_CLIP_S):
         length = f"{count} frames" + (f" in {count / rate:.0f} s" if rate else "")
         raise UploadRefusedError(
-            f"a clip has {MOST_FRAMES} frames in {LONGEST_CLIP_S:g} s at most, but {path.name} has {length}; cut it to "
-            "the movement"
+            f"a clip has {MOST_FRAMES} frames in {LONGEST_CLIP_S:g} s at most, but {path.name} has {length}; cut it "
+            "to the movement"
         )
 
 

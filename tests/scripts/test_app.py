@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("gradio", reason="the extra [app] is not installed")
-from gradio_client import Client, handle_file  # noqa: E402 - part of that extra
-from gradio_client.exceptions import AppError  # noqa: E402 - part of that extra
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
 
-from training_fdp.hub.prediction import Predictor  # noqa: E402 - after the skip
+from training_fdp.hub.prediction import Predictor
 
 ROOT = Path(__file__).resolve().parents[2]
 
