@@ -116,7 +116,9 @@ def likeness(frames: torch.Tensor) -> np.ndarray:
 
 
 def find_cut(frames: torch.Tensor) -> int | None:
-    """Position of the frame after which the picture changes as no face does, 0-based (`int`); `None` without one.
+    """Position of the frame after which the picture becomes another one, 0-based (`int`); `None` without one.
+
+    A cut, a face that is lost, or, between frames that are far apart in time, a large turn of the head.
 
     Args:
         frames (`torch.FloatTensor` of shape `(num_frames, height, width)`): gray.

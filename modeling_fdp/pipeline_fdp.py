@@ -246,8 +246,8 @@ def _warnings_of(prepared: PreparedClip, movement: Movement, skin: float, cut: i
     if cut is not None:
         before, after = prepared.frames[cut].index, prepared.frames[cut + 1].index
         warnings.append(
-            f"the picture changes between frames {before} and {after} as no face does, by a cut or a lost face: give "
-            "one side of it"
+            f"the picture becomes another one between frames {before} and {after}, by a cut, a lost face or a large "
+            "turn of the head: give one side of it"
         )
     return warnings
 

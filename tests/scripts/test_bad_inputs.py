@@ -5,6 +5,7 @@ Faces are rendered. The network is untrained: what is judged is what stands besi
 
 import re
 import warnings
+from pathlib import Path
 
 import av
 import jsonschema
@@ -20,7 +21,7 @@ from training_fdp.hub.prediction import Predictor
 HEIGHT, WIDTH, LEFT, TOP = 180, 240, 50, 26
 UNCLEAR = r"no clear movement: \d\.\d\d pixels, below the 0\.35 of noise"
 NO_FACE = r"no face in the \d+ frames that were searched"
-CUT = r"the picture changes between frames \d+ and \d+ as no face does"
+CUT = r"the picture becomes another one between frames \d+ and \d+, by a cut"
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +160,17 @@ def test_every_doubtful_clip_gets_its_warning(predictor, name):
     assert bool(answer.warnings) is bool(expected), answer.warnings
     assert (answer.label == "neutral") is (UNCLEAR in expected)
     jsonschema.validate(answer_files.answers_document([answer], "model"), answer_files.schema())
+
+
+@pytest.mark.parametrize("name", ["liveportrait_d0.mp4", "pyfeat_single_face.mp4"])
+def test_a_real_face_is_found_and_followed(predictor, name):
+    path = Path(__file__).parents[3] / "shared" / "real_faces" / name
+    if not path.is_file():
+        pytest.skip("the recordings of real faces are on the machines of the developers only")
+    answer = predictor.predict(str(path))
+    assert answer.face.source == "mesh" and answer.face.num_faces == 1 and answer.face.share_seen == 1
+    assert not answer.movement.is_still and len(answer.face.blinks) == 1
+    assert not any(re.search(f"{NO_FACE}|{CUT}|lost|too few", text) for text in answer.warnings)
 
 
 def test_a_mirrored_clip_moves_as_much(predictor):

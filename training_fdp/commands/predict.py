@@ -164,6 +164,8 @@ def main() -> int:
 
 def print_answers(answers: list["MicroExpressionAnswer"]) -> None:
     """Print each answer as text: classes, movement, action units, curves, clip and face."""
+    from processing_fdp.clip_metadata_fdp import LONGEST_CLIP_SECONDS
+
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # question marks where the terminal lacks the block characters
     for answer in answers:
@@ -173,6 +175,8 @@ def print_answers(answers: list["MicroExpressionAnswer"]) -> None:
         say(f"{answer.input}: {answer.label} ({sure})")
         for warning in answer.warnings:
             say(f"  warning: {warning}")
+        if (answer.clip.duration_s or 0) > LONGEST_CLIP_SECONDS:
+            say("  spot.py (fdp-spot) finds and names the movements of a long recording")
         for name, share in sorted(answer.probabilities.items(), key=lambda item: -item[1]):
             say(f"  {name:<16} {share:.3f} {'#' * round(share * 40)}")
         say(f"  {movement_line(answer)}")

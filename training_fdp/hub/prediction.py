@@ -7,6 +7,7 @@ import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -104,12 +105,12 @@ class Predictor:
 
     @torch.inference_mode()
     def predict(
-        self, source: str, frames_per_second: float | None = None, explain: bool = False
+        self, source: Any, frames_per_second: float | None = None, explain: bool = False
     ) -> MicroExpressionAnswer:
         """Answer one clip.
 
         Args:
-            source (`str`): A video file or a folder of frames.
+            source (`Any`): A video file, a folder of frames or another form that the video processor takes.
             frames_per_second (`float`, *optional*): Of the recording, where its file does not tell or is wrong.
             explain (`bool`, *optional*, defaults to `False`): Add `images["importance"]`, see [`importance`].
 

@@ -1,0 +1,81 @@
+"""The page: an upload is answered and deleted, an example stays, and what is no clip gets one sentence."""
+
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("gradio", reason="the extra [app] is not installed")
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+from training_fdp.hub.prediction import Predictor
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def page(model_folder, tmp_path_factory):
+    """The page in this process, its examples and the folder of its uploads."""
+    patch = pytest.MonkeyPatch()
+    uploads = tmp_path_factory.mktemp("uploads")
+    patch.setenv("GRADIO_TEMP_DIR", str(uploads))
+    specification = importlib.util.spec_from_file_location("app", ROOT / "app.py")
+    app = importlib.util.module_from_spec(specification)
+    patch.setitem(sys.modules, "app", app)
+    specification.loader.exec_module(app)
+    examples = app.write_examples(tmp_path_factory.mktemp("examples"))
+    built = app.build(Predictor(str(model_folder)), examples)
+    _, address, _ = built.launch(prevent_thread_lock=True, quiet=True)
+    yield app, Client(address, verbose=False), [Path(path) for path in examples], uploads
+    built.close()
+    patch.undo()
+
+
+def ask(client, path):
+    return client.predict(handle_file(str(path)), api_name="/answer")
+
+
+def test_an_upload_is_answered_and_deleted(page, tmp_path):
+    _, client, examples, uploads = page
+    mine = tmp_path / "mine.mp4"
+    shutil.copy(examples[0], mine)
+    classes, text, picture, document = ask(client, mine)
+    assert classes["label"] in ("happiness", "disgust", "surprise")
+    assert sum(entry["confidence"] for entry in classes["confidences"]) == pytest.approx(1, abs=1e-5)
+    assert text.startswith(f"## {classes['label']}") and "60 per second" in text
+    assert document["input"] == "mine.mp4" and document["label"] == classes["label"]
+    with Image.open(picture) as drawn:
+        assert drawn.width > 1000 and np.asarray(drawn.convert("L")).std() > 20
+    assert mine.exists() and not list(uploads.rglob("mine.mp4"))
+
+
+def test_an_example_is_answered_more_than_once(page):
+    _, client, examples, _ = page
+    first, second = (ask(client, examples[1])[3] for _ in range(2))
+    assert first == second
+
+
+def test_what_is_no_clip_gets_one_sentence_without_a_path(page, tmp_path, monkeypatch):
+    app, client, examples, uploads = page
+    (tmp_path / "bad.mp4").write_text("no video")
+    with pytest.raises(AppError, match=r"a video must be readable, but 'bad\.mp4' is not") as caught:
+        ask(client, tmp_path / "bad.mp4")
+    assert str(uploads) not in str(caught.value) and not list(uploads.rglob("bad.mp4"))
+    with pytest.raises(AppError, match="choose a video first"):
+        client.predict(None, api_name="/answer")
+    (tmp_path / "notes.txt").write_text("no video")
+    with pytest.raises(app.UploadRefusedError, match=r"one of \.mp4, .* but notes\.txt is none"):
+        app.check_upload(tmp_path / "notes.txt")
+    monkeypatch.setattr(app, "LONGEST_CLIP_S", 0.5)
+    with pytest.raises(
+        app.UploadRefusedError, match=r"in 0\.5 s at most, but rendered_happiness\.mp4 has \d+ frames in 1 s"
+    ):
+        app.check_upload(examples[0])
+    monkeypatch.setattr(app, "LARGEST_UPLOAD_MB", 0.001)
+    with pytest.raises(app.UploadRefusedError, match=r"0\.001 MB at most"):
+        app.check_upload(examples[0])
