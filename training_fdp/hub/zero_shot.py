@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from modeling_fdp.modeling_alignment_fdp import LARGEST_SCALE
 from training_fdp.errors import ConfigError
 from training_fdp.hub.prediction import Predictor
 from training_fdp.methods.mer_clip import MERCLIPMethod
@@ -54,7 +55,7 @@ class ActionUnitMatcher:
             VideoReadError: a clip cannot be read.
         """
         similarities = self._similarities(sources, candidate_labels)
-        scale = self.model.logit_scale.exp().clamp(max=100.0)
+        scale = float(self.model.logit_scale.detach().exp().clamp(max=LARGEST_SCALE))
         answers = []
         for row in (scale * similarities).softmax(-1).tolist():
             found = [{"label": label, "score": score} for label, score in zip(candidate_labels, row, strict=True)]
