@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import initialization as init
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TransformersKwargs
 from transformers.utils.generic import can_return_tuple
@@ -18,7 +19,7 @@ from .classification_fdp import FDPConvolutionalClassifier, FDPFullyConnectedCla
 from .configuration_alignment_fdp import FDPAlignmentConfig
 from .emotion_inference_fdp import FDPEmotionInference
 from .modeling_fdp import FDPModel, FDPPreTrainedModel
-from .text_towers_fdp import TEXT_TOWERS, FDPTextTransformer, phrase_tokenizer
+from .text_towers_fdp import TEXT_TOWERS, FDPPhraseVectors, FDPTextTransformer, phrase_tokenizer
 
 # CLIP's bound of the inverse temperature.
 LARGEST_SCALE = 100.0
@@ -91,6 +92,9 @@ class FDPForVideoTextAlignment(FDPPreTrainedModel):
         super()._init_weights(module)
         if isinstance(module, FDPForVideoTextAlignment):
             init.constant_(module.logit_scale, module.config.logit_scale_init)
+            init.zeros_(module.text_table)
+        elif isinstance(module, FDPPhraseVectors):
+            init.zeros_(module.vectors)
         elif isinstance(module, FDPEmotionInference):
             init.normal_(module.place_in_time, std=self.config.initializer_range)
             init.normal_(module.place_in_face, std=self.config.initializer_range)
@@ -151,12 +155,14 @@ class FDPForVideoTextAlignment(FDPPreTrainedModel):
         sets = parse_sets(texts, self.config.action_units, self.config.action_unit_phrases)
         return sets.to(self.logit_scale.device)
 
+    @can_return_tuple
     def get_text_features(
         self,
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         action_unit_sets: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> BaseModelOutputWithPooling:
         """Encodes sets of action units, or sentences about them.
 
         Args:
@@ -165,9 +171,11 @@ class FDPForVideoTextAlignment(FDPPreTrainedModel):
             attention_mask (`torch.LongTensor` of the same shape, *optional*): 0 at padding.
             action_unit_sets (`torch.FloatTensor` of shape `(num_sets, num_action_units, 2)`, *optional*):
                 Sets, of `action_unit_sets`; every tower takes them.
+            **kwargs: `output_hidden_states`, `output_attentions`, `return_dict`.
 
         Returns:
-            `torch.FloatTensor` of shape `(num_texts, projection_size)`: unit vectors.
+            `BaseModelOutputWithPooling`: `pooler_output` `(num_texts, projection_size)`, vectors whose direction is
+            compared; of tokens also `last_hidden_state`.
 
         Raises:
             ValueError: neither or both of the inputs, tokens for a tower that reads none, or a set without a vector
@@ -175,18 +183,26 @@ class FDPForVideoTextAlignment(FDPPreTrainedModel):
         """
         if (input_ids is None) == (action_unit_sets is None):
             raise ValueError("Texts must be given as `input_ids` or as `action_unit_sets`, but not both; choose one.")
-        if input_ids is not None:
-            if not isinstance(self.text_tower, FDPTextTransformer):
-                raise ValueError(
-                    f"`input_ids` must be for text_tower='transformer', but this model has "
-                    f"{self.config.text_tower!r}; give `action_unit_sets`."
-                )
-            return F.normalize(self.text_tower.encode(input_ids, attention_mask), dim=-1)
-        if self.text_tower is None:
-            return self._known_text_features(action_unit_sets)
-        return F.normalize(self.text_tower(action_unit_sets), dim=-1)
+        if input_ids is None:
+            return BaseModelOutputWithPooling(pooler_output=self._text_vectors(action_unit_sets))
+        if not isinstance(self.text_tower, FDPTextTransformer):
+            raise ValueError(
+                f"`input_ids` must be for text_tower='transformer', but this model has {self.config.text_tower!r}; "
+                "give `action_unit_sets`."
+            )
+        outputs = self.text_tower.model(input_ids, attention_mask, **kwargs)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=outputs.last_hidden_state,
+            pooler_output=outputs.text_embeds,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
 
-    def _known_text_features(self, sets: Any) -> torch.Tensor:
+    def _text_vectors(self, sets: Any) -> torch.Tensor:
+        # CODEPATH: `None` in checkpoints whose text tower was dropped.
+        if self.text_tower is not None:
+            vectors: torch.Tensor = self.text_tower(sets)
+            return vectors
         names = [spelled(units, self.config.action_units) for units in sets]
         if unknown := sorted(set(names) - set(self.config.action_unit_sets)):
             raise ValueError(
@@ -195,17 +211,28 @@ class FDPForVideoTextAlignment(FDPPreTrainedModel):
             )
         return self.text_table[[self.config.action_unit_sets.index(name) for name in names]]
 
-    def get_video_features(self, pixel_values: torch.Tensor) -> torch.Tensor:
+    @can_return_tuple
+    def get_video_features(
+        self, pixel_values: torch.Tensor, **kwargs: Unpack[TransformersKwargs]
+    ) -> BaseModelOutputWithPooling:
         """Encodes clips.
 
         Args:
             pixel_values (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`):
                 Gray aligned frames in time order, in [-1, 1].
+            **kwargs: `output_hidden_states`, `output_attentions`, `return_dict`.
 
         Returns:
-            `torch.FloatTensor` of shape `(batch_size, projection_size)`: unit vectors.
+            `BaseModelOutputWithPooling`: `pooler_output` `(batch_size, projection_size)`, vectors whose direction is
+            compared; the rest is that of `FDPModelOutput`.
         """
-        return F.normalize(self._clip_vectors(self.fdp(pixel_values)), dim=-1)
+        outputs = self.fdp(pixel_values, **kwargs)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=outputs.last_hidden_state,
+            pooler_output=self._clip_vectors(outputs),
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
 
     def _clip_vectors(self, outputs: Any) -> torch.Tensor:
         vectors: torch.Tensor = self.video_norm(
@@ -277,12 +304,11 @@ class FDPForVideoTextAlignment(FDPPreTrainedModel):
         )
 
     def _texts(self, sets: torch.Tensor | None) -> torch.Tensor:
-        """Vectors of the given sets, or of the known ones: from the table in evaluation, afresh in training."""
-        if sets is not None:
-            return self.get_text_features(action_unit_sets=sets)
-        if self.training and self.text_tower is not None:
-            return self.get_text_features(action_unit_sets=self.action_unit_sets(self.config.action_unit_sets))
-        return self.text_table
+        """Unit vectors of the given sets, or of the known ones: from the table in evaluation, afresh in training."""
+        # CODEPATH: `None` in checkpoints whose text tower was dropped.
+        if sets is None and self.training and self.text_tower is not None:
+            sets = self.action_unit_sets(self.config.action_unit_sets)
+        return self.text_table if sets is None else F.normalize(self._text_vectors(sets), dim=-1)
 
 
 def jaccard_targets(units: torch.Tensor, sets: torch.Tensor) -> torch.Tensor:

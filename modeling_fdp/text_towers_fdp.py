@@ -101,14 +101,8 @@ class FDPTextTransformer(nn.Module):
         texts = [phrase_of(units, self.phrases) for units in sets]
         if not texts:
             return self.model.text_projection.weight.new_zeros(0, self.model.config.projection_dim)
-        tokens = self.tokenizer(texts, padding=True, return_tensors="pt")
-        return self.encode(tokens["input_ids"], tokens["attention_mask"])
-
-    def encode(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
-        """Token ids (num_texts, num_tokens) -> (num_texts, projection_size)."""
-        device = self.model.text_projection.weight.device
-        mask = None if attention_mask is None else attention_mask.to(device)
-        vectors: torch.Tensor = self.model(input_ids=input_ids.to(device), attention_mask=mask).text_embeds
+        tokens = self.tokenizer(texts, padding=True, return_tensors="pt").to(self.model.device)
+        vectors: torch.Tensor = self.model(tokens["input_ids"], tokens["attention_mask"]).text_embeds
         return vectors
 
 

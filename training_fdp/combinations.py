@@ -113,8 +113,7 @@ def set_scores(model: Any, pixel_values: torch.Tensor, sided: Sequence[str], nam
         these units, on either side; or the logarithm of the likelihood that these units moved and no other.
     """
     if hasattr(model, "get_text_features"):
-        texts = model.get_text_features(action_unit_sets=model.action_unit_sets(sided))
-        similarity = model.get_video_features(pixel_values) @ texts.T
+        similarity = model(pixel_values, action_unit_sets=model.action_unit_sets(sided)).logits_per_video
         groups = [[at for at, text in enumerate(sided) if unsided(text) == name] for name in names]
         return torch.stack([similarity[:, group].amax(1) for group in groups], dim=1)
     logits = model(pixel_values).action_unit_logits.float()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassError
+from torch.nn.functional import normalize
 from transformers import AutoModelForVideoClassification, AutoTokenizer
 
 from modeling_fdp import FDPAlignmentConfig, FDPForVideoTextAlignment
@@ -48,6 +49,10 @@ def build(text_tower="table", **changes):
     if text_tower == "pretrained":
         model.text_tower.vectors.normal_()
     return model.eval()
+
+
+def text_vectors(model, texts):
+    return normalize(model.get_text_features(action_unit_sets=model.action_unit_sets(texts)).pooler_output, dim=-1)
 
 
 def clips(count=2):
@@ -135,7 +140,7 @@ def test_the_table_survives_saving_and_equals_vectors_made_afresh(tower, tmp_pat
             parameter.add_(0.01 * torch.randn_like(parameter))
     model.save_pretrained(tmp_path)
     loaded = AutoModelForVideoClassification.from_pretrained(tmp_path)
-    fresh = loaded.get_text_features(action_unit_sets=loaded.action_unit_sets(SETS))
+    fresh = text_vectors(loaded, SETS)
     torch.testing.assert_close(loaded.text_table, fresh, atol=1e-6, rtol=0)
     torch.testing.assert_close(loaded(clips()).logits_per_video, model.eval()(clips()).logits_per_video)
     assert (tmp_path / "tokenizer.json").exists() == (tower == "transformer")
@@ -152,10 +157,19 @@ def test_without_its_text_tower_a_model_says_the_same(tower, tmp_path):
     output = after(clips())
     torch.testing.assert_close(output.logits, before.logits)
     torch.testing.assert_close(output.logits_per_video, before.logits_per_video)
-    known = after.get_text_features(action_unit_sets=after.action_unit_sets(["1+4"]))
-    assert torch.equal(known[0], after.text_table[1])
+    torch.testing.assert_close(text_vectors(after, ["1+4"])[0], after.text_table[1])
     with pytest.raises(ValueError, match=r"must be one of `config.action_unit_sets`, but \['12'\]"):
-        after.get_text_features(action_unit_sets=after.action_unit_sets(["12"]))
+        text_vectors(after, ["12"])
+
+
+def test_features_are_those_that_are_compared():
+    model = build()
+    output, features = model(clips()), model.get_video_features(clips(), output_hidden_states=True)
+    torch.testing.assert_close(normalize(features.pooler_output, dim=-1), output.video_embeds)
+    similarity = output.video_embeds @ text_vectors(model, SETS).T
+    torch.testing.assert_close(similarity / 0.07, output.logits_per_video, atol=1e-4, rtol=1e-4)
+    assert torch.equal(output.logits_per_text, output.logits_per_video.T)
+    assert features.last_hidden_state.shape[:2] == (2, 4) and len(features.hidden_states) == 3
 
 
 def test_texts_play_no_part_in_the_emotion():
@@ -169,7 +183,7 @@ def test_a_set_of_the_table_is_the_sum_of_its_units():
     model = build()
     vectors = model.text_tower.units.weight
     expected = model.text_tower.norm(vectors[3 * 0 + 2] + vectors[3 * 2 + 0])
-    found = model.get_text_features(action_unit_sets=model.action_unit_sets(["left lip corner puller, 1"]))[0]
+    found = text_vectors(model, ["left lip corner puller, 1"])[0]
     torch.testing.assert_close(found, expected / expected.norm())
 
 
@@ -182,8 +196,10 @@ def test_the_tokenizer_of_a_checkpoint_leads_to_the_same_vectors(tmp_path):
     )
     assert tokenizer.unk_token_id not in tokens["input_ids"] and tokenizer.eos_token_id == len(tokenizer) - 1
     by_tokens = model.get_text_features(tokens["input_ids"], tokens["attention_mask"])
-    by_sets = model.get_text_features(action_unit_sets=model.action_unit_sets(["1+L12", "0"]))
-    torch.testing.assert_close(by_tokens, by_sets)
+    torch.testing.assert_close(normalize(by_tokens.pooler_output, dim=-1), text_vectors(model, ["1+L12", "0"]))
+    assert by_tokens.last_hidden_state.shape == (2, tokens["input_ids"].shape[1], 16)
+    as_tuple = model.get_text_features(tokens["input_ids"], tokens["attention_mask"], return_dict=False)
+    assert torch.equal(as_tuple[1], by_tokens.pooler_output)
     with pytest.raises(ValueError, match="`input_ids` must be for text_tower='transformer'"):
         build().get_text_features(tokens["input_ids"])
     with pytest.raises(ValueError, match="but not both"):
@@ -194,7 +210,7 @@ def test_the_transformer_takes_the_set_of_all_units():
     model = build("transformer")
     everything = torch.ones(1, 3, 2)
     everything[..., 1] = 0  # a side each, which takes most words
-    assert torch.isfinite(model.get_text_features(action_unit_sets=everything)).all()
+    assert torch.isfinite(model.get_text_features(action_unit_sets=everything).pooler_output).all()
 
 
 @pytest.mark.parametrize("tower", TOWERS)

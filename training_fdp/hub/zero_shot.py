@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.nn.functional import normalize
 
 from modeling_fdp.modeling_alignment_fdp import LARGEST_SCALE
 from training_fdp.errors import ConfigError
@@ -86,7 +87,8 @@ class ActionUnitMatcher:
         if not texts or isinstance(texts, str):
             raise ConfigError(f"candidates are a list of one or more sets of action units, but {texts!r} was given")
         try:
-            vectors = self.model.get_text_features(action_unit_sets=self.model.action_unit_sets(texts))
+            texts_as_sets = self.model.action_unit_sets(texts)
+            vectors = normalize(self.model.get_text_features(action_unit_sets=texts_as_sets).pooler_output, dim=-1)
         except ValueError as error:
             raise ConfigError(str(error)) from None
         if isinstance(sources, str):
@@ -97,5 +99,6 @@ class ActionUnitMatcher:
                 source, num_frames=self.model.config.num_frames, do_sample_frames=True, return_tensors="pt"
             )
             pixels = inputs["pixel_values"].to(self.device, self.model.dtype)
-            rows.append(self.model.get_video_features(pixels)[0] @ vectors.T)
+            clip = normalize(self.model.get_video_features(pixels).pooler_output, dim=-1)
+            rows.append(clip[0] @ vectors.T)
         return torch.stack(rows) if rows else vectors.new_zeros(0, len(texts))
