@@ -54,7 +54,7 @@ class FDPEmotionInference(nn.Module):
         cells = average_over_grid(maps.flatten(0, 1), self.grid_size).flatten(2).transpose(1, 2)
         tokens = self.tokens(cells.unflatten(0, maps.shape[:2]))
         # Without a kernel over time a clip may have another number of frames than the configuration.
-        moments = self.place_in_time
+        moments: torch.Tensor = self.place_in_time
         if len(moments) != maps.shape[1]:
             moments = nn.functional.interpolate(moments.permute(1, 2, 0), maps.shape[1], mode="linear").permute(
                 2, 0, 1

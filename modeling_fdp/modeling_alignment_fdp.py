@@ -83,8 +83,7 @@ class FDPForVideoTextAlignment(FDPPreTrainedModel):
         self.text_tower = tower
         self.emotion = FDPEmotionInference(config, self.num_labels)
         self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale_init)))
-        self.text_table: torch.Tensor
-        self.register_buffer("text_table", torch.zeros(len(config.action_unit_sets), config.projection_size))
+        self.text_table = nn.Buffer(torch.zeros(len(config.action_unit_sets), config.projection_size))
         self.post_init()
 
     @torch.no_grad()
@@ -130,9 +129,10 @@ class FDPForVideoTextAlignment(FDPPreTrainedModel):
     @torch.no_grad()
     def update_text_table(self) -> None:
         """Encodes `config.action_unit_sets` into `text_table`; without a text tower the table stays as it is."""
-        if self.text_tower is not None:
+        # A model on the meta device has no numbers yet.
+        if self.text_tower is not None and not self.text_table.is_meta:
             known = self.action_unit_sets(self.config.action_unit_sets)
-            self.text_table = F.normalize(self.text_tower(known), dim=-1).to(self.text_table)
+            self.text_table.copy_(F.normalize(self.text_tower(known), dim=-1))
 
     def drop_text_tower(self) -> None:
         """Leaves out the text tower for good; emotions and similarities with the known sets stay as they are."""

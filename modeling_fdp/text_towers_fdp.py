@@ -1,5 +1,7 @@
 """Text towers: from sets of action units to vectors in the space of the clips."""
 
+from typing import Any
+
 import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -51,7 +53,8 @@ class FDPTextTable(nn.Module):
     def forward(self, sets: torch.Tensor) -> torch.Tensor:
         """(num_sets, num_action_units, 2) -> (num_sets, projection_size)."""
         vectors = self.units.weight
-        return self.norm(unit_texts(sets.to(vectors)) @ vectors)
+        summed: torch.Tensor = self.norm(unit_texts(sets.to(vectors)) @ vectors)
+        return summed
 
 
 class FDPPhraseVectors(nn.Module):
@@ -63,15 +66,16 @@ class FDPPhraseVectors(nn.Module):
     def __init__(self, config: FDPAlignmentConfig) -> None:
         super().__init__()
         shape = (SIDES_PER_UNIT * len(config.action_units) + 1, config.phrase_vector_size)
-        self.vectors: torch.Tensor
-        self.register_buffer("vectors", torch.zeros(shape))
+        self.vectors = nn.Buffer(torch.zeros(shape))
         self.projection = nn.Linear(config.phrase_vector_size, config.projection_size)
         self.norm = nn.LayerNorm(config.projection_size)
 
     def forward(self, sets: torch.Tensor) -> torch.Tensor:
         """(num_sets, num_action_units, 2) -> (num_sets, projection_size)."""
         parts = unit_texts(sets.to(self.vectors))
-        return self.norm(self.projection(parts @ self.vectors / parts.sum(1, keepdim=True)))
+        mean = parts @ self.vectors / parts.sum(1, keepdim=True)
+        projected: torch.Tensor = self.norm(self.projection(mean))
+        return projected
 
 
 class FDPTextTransformer(nn.Module):
@@ -81,6 +85,8 @@ class FDPTextTransformer(nn.Module):
         super().__init__()
         self.phrases = list(config.action_unit_phrases)
         self.tokenizer = phrase_tokenizer(config)
+        # As of the whole model; transformers' type hints do not name it.
+        attention: dict[str, Any] = {"attn_implementation": config._attn_implementation}
         self.model = CLIPTextModelWithProjection(
             CLIPTextConfig(
                 vocab_size=len(self.tokenizer),
@@ -93,6 +99,7 @@ class FDPTextTransformer(nn.Module):
                 pad_token_id=self.tokenizer.pad_token_id,
                 bos_token_id=self.tokenizer.bos_token_id,
                 eos_token_id=self.tokenizer.eos_token_id,
+                **attention,
             )
         )
 
@@ -100,7 +107,7 @@ class FDPTextTransformer(nn.Module):
         """(num_sets, num_action_units, 2) -> (num_sets, projection_size)."""
         texts = [phrase_of(units, self.phrases) for units in sets]
         if not texts:
-            return self.model.text_projection.weight.new_zeros(0, self.model.config.projection_dim)
+            return self.model.text_projection.weight.new_zeros(0, self.model.text_projection.out_features)
         tokens = self.tokenizer(texts, padding=True, return_tensors="pt").to(self.model.device)
         vectors: torch.Tensor = self.model(tokens["input_ids"], tokens["attention_mask"]).text_embeds
         return vectors

@@ -74,7 +74,8 @@ def choose_combinations(sets: Sequence[str | None], count: int, seed: int) -> li
     """
     clips = Counter(text for text in sets if text is not None)
     candidates = sorted(text for text, number in clips.items() if "+" in text and number >= LEAST_CLIPS)
-    kept, chosen = set(clips), []
+    kept = set(clips)
+    chosen: list[str] = []
     for place in np.random.default_rng(seed).permutation(len(candidates)):
         text = candidates[place]
         units = set(text.split("+"))

@@ -1,4 +1,4 @@
-"""transformers' `ModelTesterMixin` on the alignment of clips with sets of action units, one text tower after the other."""
+"""transformers' `ModelTesterMixin` on the alignment of clips with sets of action units, for each text tower."""
 
 import unittest
 import unittest.mock

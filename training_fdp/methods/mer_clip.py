@@ -186,7 +186,7 @@ class MERCLIPMethod(Method):
         self.register_auto_classes()
         config = copy.deepcopy(config)
         config.action_unit_sets = list(fold or [])
-        model = super().build(config)
+        model: Any = super().build(config)
         if config.text_tower == "pretrained" and self.options.text_model is not None:
             model.text_tower.vectors.copy_(self._vectors(config.action_unit_phrases))
         return model
