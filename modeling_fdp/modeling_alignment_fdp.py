@@ -33,7 +33,7 @@ class FDPVideoTextAlignmentOutput(ModelOutput):
         loss (`torch.FloatTensor` of shape `()`, *optional*):
             Weighted sum of `losses`; `None` without any.
         logits (`torch.FloatTensor` of shape `(batch_size, num_labels)`):
-            Scores of the emotions before the softmax; texts play no part in them.
+            Scores of the emotions before the softmax, divided by `config.temperature`; texts play no part in them.
         logits_per_video (`torch.FloatTensor` of shape `(batch_size, num_sets)`, *optional*):
             Scaled cosine similarity of each clip with each set; `None` without any set.
         logits_per_text (`torch.FloatTensor` of shape `(num_sets, batch_size)`, *optional*): its transpose.
@@ -273,7 +273,8 @@ class FDPForVideoTextAlignment(FDPPreTrainedModel):
         """
         outputs = self.fdp(pixel_values, **kwargs)
         clips = self._clip_vectors(outputs)
-        logits = self.emotion(outputs.last_hidden_state, clips)
+        # As of `FDPForVideoClassification`.
+        logits = self.emotion(outputs.last_hidden_state, clips) / self.config.temperature
         videos = F.normalize(clips, dim=-1)
         texts = self._texts(action_unit_sets)
         similarities = None

@@ -26,7 +26,7 @@ TOLERANCE = 2e-4
 def seeded_alignment(form: str) -> dict[str, list[float]]:
     """A few numbers per output of one form, for two clips given by a formula."""
     from modeling_fdp import FDPAlignmentConfig, FDPForVideoTextAlignment
-    from modeling_fdp.action_unit_phrases_fdp import FACS_PHRASES
+    from modeling_fdp.answer_fdp import ACTION_UNIT_NAMES
 
     preset, tower = FORMS[form]
     torch.manual_seed(0)
@@ -34,8 +34,8 @@ def seeded_alignment(form: str) -> dict[str, list[float]]:
         preset,
         text_tower=tower,
         phrase_vector_size=8 if tower == "pretrained" else 0,
-        action_units=list(FACS_PHRASES),
-        action_unit_phrases=list(FACS_PHRASES.values()),
+        action_units=list(ACTION_UNIT_NAMES),
+        action_unit_phrases=list(ACTION_UNIT_NAMES.values()),
         action_unit_sets=["1+2", "L12", "4+7"],
         num_labels=3,
     )

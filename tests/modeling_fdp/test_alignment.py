@@ -11,7 +11,6 @@ from transformers import AutoModelForVideoClassification, AutoTokenizer
 
 from modeling_fdp import FDPAlignmentConfig, FDPForVideoTextAlignment
 from modeling_fdp.action_unit_phrases_fdp import (
-    FACS_PHRASES,
     all_phrases,
     parse_sets,
     parse_units,
@@ -20,6 +19,7 @@ from modeling_fdp.action_unit_phrases_fdp import (
     spelled,
     unit_texts,
 )
+from modeling_fdp.answer_fdp import ACTION_UNIT_NAMES
 from modeling_fdp.modeling_alignment_fdp import alignment_loss, jaccard_targets
 from tests.artifacts.make_seeded_alignment import FILE, moved, seeded_alignment
 from training_fdp.methods.mer_clip import MERCLIPMethod
@@ -88,7 +88,7 @@ def test_an_unknown_unit_or_phrase_is_named_with_those_that_exist(text):
 def test_every_unit_that_a_run_knows_has_a_phrase_of_its_own():
     from training_fdp.methods.action_units import FACS_CODES
 
-    assert tuple(FACS_PHRASES) == FACS_CODES and len(set(FACS_PHRASES.values())) == len(FACS_CODES)
+    assert tuple(ACTION_UNIT_NAMES) == FACS_CODES and len(set(ACTION_UNIT_NAMES.values())) == len(FACS_CODES)
 
 
 def test_texts_of_a_set_by_hand():

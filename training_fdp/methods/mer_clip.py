@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from training_fdp.errors import ConfigError, TrainingError
-from training_fdp.methods.base import Answers, LossContext, Losses, Method, NetworkRequest
+from training_fdp.methods.base import Answers, LossContext, Losses, Method, NetworkRequest, PublishedWork
 from training_fdp.methods.fdp import ALL_DEFAULTS, FDPMethod, network_settings
 from training_fdp.methods.fdp_options import PRETRAINED
 from training_fdp.methods.mer_clip_options import MERCLIPOptions
@@ -23,12 +23,36 @@ if TYPE_CHECKING:
     from training_fdp.data.clips import Clip
     from training_fdp.data.followers import Follower
 
+_CITATION = """\
+@article{merclip2025,
+  title   = {MER-CLIP},
+  author  = {Liu and Mao and Zhao and Li and Xu and Chen},
+  journal = {IEEE Transactions on Affective Computing},
+  year    = {2025},
+  doi     = {10.1109/TAFFC.2025.3572931},
+  note    = {arXiv:2505.05937}
+}"""
+
 
 class MERCLIPMethod(Method):
     """An emotion from tokens of the video, and clips and sets of action units in one space."""
 
     name: ClassVar[str] = "mer_clip"
     title: ClassVar[str] = "MER-CLIP's alignment on FDP's video tower"
+    summary: ClassVar[str] = (
+        "reads a short face video, compares it with sets of action units that are named in words, and answers with a "
+        "micro-expression label"
+    )
+    work: ClassVar[PublishedWork | None] = PublishedWork(
+        _CITATION,
+        differences=(
+            "Only the abstract and the released code were available; what docs/design/methods.md lists is our choice.",
+            "The video tower is FDP's, where MER-CLIP takes UniFormerV2 pretrained on Something-Something-v2, and the "
+            "text tower is trained or composed of phrases, where it takes a frozen one of ViCLIP.",
+            "A clip is compared with the sets of all training clips by Jaccard similarity, where MER-CLIP knows one "
+            "right text among those of the batch (`--alignment diagonal`).",
+        ),
+    )
     # Also raised with FDP's version, because the video tower is FDP's.
     version: ClassVar[int] = 10 * FDPMethod.version + 1
     model_type: ClassVar[str] = "fdp_alignment"
@@ -98,7 +122,7 @@ class MERCLIPMethod(Method):
         from huggingface_hub.errors import StrictDataclassError
 
         from modeling_fdp import FDPAlignmentConfig
-        from modeling_fdp.action_unit_phrases_fdp import FACS_PHRASES
+        from modeling_fdp.answer_fdp import ACTION_UNIT_NAMES
         from training_fdp.methods.action_units import FACS_CODES, is_coded
 
         if not is_coded(request.action_units):
@@ -108,7 +132,7 @@ class MERCLIPMethod(Method):
             )
         preset: str = self.options.preset
         known: dict[str, Any] = {"text_tower": self.options.text_tower, "action_units": list(FACS_CODES)}
-        known["action_unit_phrases"] = [FACS_PHRASES[code] for code in FACS_CODES]
+        known["action_unit_phrases"] = [ACTION_UNIT_NAMES[code] for code in FACS_CODES]
         if request.start is not None:
             asked = dict(request.overrides)
             if preset != PRETRAINED:
