@@ -1,6 +1,7 @@
 """An image network on the dynamic images of the phases of a movement (arXiv 2510.15466)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -56,7 +57,7 @@ class PhaseImagesForVideoClassification(PreTrainedModel):
 
     def __init__(self, config: PhaseImagesConfig) -> None:
         super().__init__(config)
-        self.num_labels = config.num_labels
+        self.num_labels: int = len(config.id2label or {})
         self.network = _image_network(config)
         self.post_init()
 
@@ -145,18 +146,20 @@ def _log_mean_softmax(scores: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def _image_network(config: PhaseImagesConfig) -> nn.Module:
+    num_labels = len(config.id2label or {})
     if config.image_network == "resnet18":
-        network = resnet18(weights=None, num_classes=config.num_labels)
+        network = resnet18(weights=None, num_classes=num_labels)
         network.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
         return network
     if config.image_network == "vit":
+        settings: dict[str, Any] = {"num_labels": num_labels}
         return ViTForImageClassification(
             ViTConfig(
                 image_size=config.image_size, patch_size=VIT_PATCH_SIZE, num_channels=1, hidden_size=128,
-                num_hidden_layers=4, num_attention_heads=4, intermediate_size=512, num_labels=config.num_labels,
+                num_hidden_layers=4, num_attention_heads=4, intermediate_size=512, **settings,
             )
         )  # fmt: skip
-    return PlainConvNet(1, config.num_labels)
+    return PlainConvNet(1, num_labels)
 
 
 PhaseImagesForVideoClassification.register_for_auto_class("AutoModelForVideoClassification")

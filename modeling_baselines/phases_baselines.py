@@ -16,9 +16,9 @@ def estimate_apex(frames: torch.Tensor) -> torch.Tensor:
     """Estimate the apex as the frame that differs most from rest.
 
     Rest is taken to change linearly from the first frame to the last, so that a slow turn of the head does not count
-    as the movement; differences are averaged over five frames. Our choice, since the paper's rule is unknown: the frame
-    that differs most from the first one was 44% of the clip away from the apex of rendered faces, this one 10%. That is
-    no better than the middle of the clip (`python -m benchmarks apex`), so a coded apex is worth having.
+    as the movement; differences are averaged over five frames. Our choice, since the paper's rule is unknown: the
+    frame that differs most from the first one was 44% of the clip away from the apex of rendered faces, this one 10%.
+    That is no better than the middle of the clip (`python -m benchmarks apex`), so a coded apex is worth having.
 
     Args:
         frames (`torch.FloatTensor` of shape `(batch_size, num_frames, height, width)`): Clips from onset to offset.

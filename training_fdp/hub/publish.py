@@ -43,6 +43,8 @@ UPLOADED = (
     "preprocessor_config.json",
     "processor_config.json",
     "face_mesh.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
     "FACE_MESH_NOTICE.md",
     "FACE_MESH_LICENSE.txt",
     "*.py",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from evaluation_fdp.options import option
 from training_fdp.errors import ConfigError
-from training_fdp.methods.base import Answers, LossContext, Losses, Method, NetworkRequest
+from training_fdp.methods.base import Answers, LossContext, Losses, Method, NetworkRequest, PublishedWork
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from training_fdp.data.clips import Clip
     from training_fdp.data.followers import Follower
 
+_CITATION = """\
+@misc{phaseaware2025,
+  title  = {Phase-aware temporal augmentation},
+  author = {Khuong and Nguyen, Luu Tu and Le, Thanh Ha and Ngo, Thi Duyen},
+  year   = {2025},
+  eprint = {2510.15466},
+  archivePrefix = {arXiv}
+}"""
 _IMAGE_TITLES = {"rise": "onset to apex", "fall": "apex to offset", "full": "the whole clip"}
 
 
@@ -49,6 +57,13 @@ class PhaseImages(Method):
 
     name: ClassVar[str] = "phase_images"
     title: ClassVar[str] = "dynamic images of both phases + CNN (told the apex)"
+    work: ClassVar[PublishedWork | None] = PublishedWork(
+        _CITATION,
+        differences=(
+            "Only the abstract and summaries were available: coefficients, sizes, the direction of the second image "
+            "and the rule for held-out clips are our choice.",
+        ),
+    )
     model_type: ClassVar[str] = "micro_expression_phase_images"
     options_class: ClassVar[type] = PhaseImagesOptions
     recipe: ClassVar[str] = "baseline"

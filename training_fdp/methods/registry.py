@@ -10,6 +10,7 @@ BUILT_IN = {
     "fdp": "training_fdp.methods.fdp:FDPMethod",
     "fdp_released": "training_fdp.methods.fdp:ReleasedFDPMethod",
     "mol": "training_fdp.methods.mol:MOLMethod",
+    "mer_clip": "training_fdp.methods.mer_clip:MERCLIPMethod",
     "appearance_cnn": "training_fdp.methods.baselines:AppearanceCNN",
     "raw_cnn": "training_fdp.methods.baselines:RawCNN",
     "difference_cnn": "training_fdp.methods.baselines:DifferenceCNN",

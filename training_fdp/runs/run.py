@@ -1,7 +1,7 @@
 """A run: all folds of a protocol over all seeds, on one process or many; finished folds are never run again."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,7 +151,13 @@ def run_jobs(prepared: PreparedRun, store: RunStore, jobs: Sequence[Job], tracke
         _share_of(prepared, todo) as mine,
         _Progress(mine, not accelerator.is_main_process) as progress,
     ):
-        context = _fold_context(prepared, identity, progress, tracker, interruption)
+
+        def report(key: str, step: int, planned: int, scalars: dict[str, float]) -> None:
+            progress.show(key, step, planned, scalars.get("loss"))
+            if scalars:
+                tracker.log(key, step, scalars)
+
+        context = fold_context(prepared, identity, report, interruption)
         for job in mine:
             try:
                 _run_job(context, prepared, store, job)
@@ -240,14 +246,20 @@ def _start_facts(prepared: PreparedRun) -> dict[str, Any] | None:
     return prepared.start.facts(prepared.corpora.table.class_names, prepared.method)
 
 
-def _fold_context(
-    prepared: PreparedRun, identity: str, progress: "_Progress", tracker: RunTracker, interruption: Interruption
+def fold_context(
+    prepared: PreparedRun,
+    identity: str,
+    report: Callable[[str, int, int, dict[str, float]], None],
+    interruption: Interruption | None = None,
 ) -> FoldContext:
-    def report(key: str, step: int, planned: int, scalars: dict[str, float]) -> None:
-        progress.show(key, step, planned, scalars.get("loss"))
-        if scalars:
-            tracker.log(key, step, scalars)
+    """Return what all folds of a run share (`FoldContext`).
 
+    Args:
+        prepared (`PreparedRun`): Clips, network and settings.
+        identity (`str`): Digest of everything that decides the figures; stored in checkpoints.
+        report (`Callable`): See [`FoldContext`].
+        interruption (`Interruption`, *optional*): Records that the run was asked to stop.
+    """
     method, network, config = prepared.method, prepared.network, prepared.config
     table = prepared.corpora.table
     augmentation = None
@@ -280,7 +292,7 @@ def _fold_context(
         augmentation=augmentation,
         identity=identity,
         report=report,
-        interruption=interruption,
+        interruption=Interruption() if interruption is None else interruption,
     )
 
 

@@ -1,0 +1,93 @@
+"""Losses of MER-CLIP's alignment on an augmented batch, and its answers beyond the class."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from modeling_fdp.action_unit_phrases_fdp import parse_sets, set_similarity
+from modeling_fdp.modeling_alignment_fdp import jaccard_targets
+from training_fdp.methods.base import Answers, LossContext, Losses
+from training_fdp.methods.mer_clip_options import MERCLIPOptions
+
+
+def alignment_losses(
+    model: Any, batch: Mapping[str, torch.Tensor], context: LossContext, options: MERCLIPOptions
+) -> Losses:
+    """Return the loss under `loss` and its unweighted parts by name (`dict` of 0-d tensors).
+
+    Args:
+        model (`nn.Module`): The network, possibly wrapped for several processes.
+        batch (`Mapping`): `pixel_values`, `labels` and `action_units` `(batch_size, num_action_units, 2)`.
+        context (`LossContext`): Settings, weights of the classes, the fold's sets and the progress of training.
+        options (`MERCLIPOptions`): Which alignment, and its schedule.
+    """
+    config, units = context.config, batch["action_units"]
+    inputs = {name: batch[name] for name in ("pixel_values", "labels")} | {"class_weights": context.class_weights}
+    if options.alignment == "diagonal":
+        output = model(**inputs, action_unit_sets=units.nan_to_num())
+        alignment = diagonal_loss(output.logits_per_video, ~units.isnan().flatten(1).all(1))
+    else:
+        sets = parse_sets(context.fold, config.action_units, config.action_unit_phrases).to(units)
+        targets = jaccard_targets(units, sets)
+        output = model(**inputs, action_unit_sets=sets, alignment_targets=targets)
+        alignment = output.losses["alignment"]
+    classification = output.losses["classification"]
+    # MER-CLIP's ramp: the weight of alignment falls from 2 to 1 while that of classification rises from 0 to 1.
+    weight = 2 - context.progress if options.alignment_schedule == "linear" else 1.0
+    loss = (
+        config.alignment_loss_weight * weight * alignment
+        + config.classification_loss_weight * (2 - weight) * classification
+    )
+    return {"loss": loss, "classification": classification, "alignment": alignment}
+
+
+def diagonal_loss(logits_per_video: torch.Tensor, coded: torch.Tensor) -> torch.Tensor:
+    """CLIP's symmetric loss: of all clips and texts in the batch only the pairs of one clip are right.
+
+    Args:
+        logits_per_video (`torch.FloatTensor` of shape `(batch_size, batch_size)`): Clips against the texts of clips.
+        coded (`torch.BoolTensor` of shape `(batch_size,)`): Clips whose action units were coded; the others are left
+            out, also as texts.
+
+    Returns:
+        `torch.FloatTensor` of shape `()`: The mean of both directions; 0 without a coded clip.
+    """
+    logits = logits_per_video.float()[coded][:, coded]
+    if not len(logits):
+        return logits_per_video.float().sum() * 0
+    right = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, right) + F.cross_entropy(logits.T, right)) / 2
+
+
+def set_answers(logits_per_video: torch.Tensor | None, units: torch.Tensor, config: Any) -> list[Answers]:
+    """Return what the similarities say about the action units of each clip.
+
+    Args:
+        logits_per_video (`torch.FloatTensor` of shape `(batch_size, num_sets)`, *optional*): Similarities with the
+            sets of the training clips.
+        units (`torch.FloatTensor` of shape `(batch_size, num_action_units, 2)`): Coded units of the clips.
+        config (`FDPAlignmentConfig`): Names the sets.
+
+    Returns:
+        `list[dict[str, float]]`: Of coded clips `action_unit_f1` of the nearest set; where a clip's own set is among
+            the sets, its `retrieval_rank`, 1 for the nearest, and `retrieval_rank_chance`.
+    """
+    if logits_per_video is None:
+        return [{} for _ in units]
+    sets = parse_sets(config.action_unit_sets, config.action_units, config.action_unit_phrases).to(units)
+    similarity = set_similarity(units, sets)
+    answers: list[Answers] = []
+    for scores, alike in zip(logits_per_video.float(), similarity, strict=True):
+        if alike.isnan().any():
+            answers.append({})
+            continue
+        # F1 of two sets from their Jaccard similarity J: 2J / (1 + J).
+        nearest = float(alike[scores.argmax()])
+        found = {"action_unit_f1": 2 * nearest / (1 + nearest)}
+        if bool((alike == 1).any()):
+            found["retrieval_rank"] = float((scores > scores[alike == 1].max()).sum() + 1)
+            found["retrieval_rank_chance"] = (len(sets) + 1) / 2
+        answers.append(found)
+    return answers
