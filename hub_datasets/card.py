@@ -25,6 +25,8 @@ _ADVICE = (
 _DOWNLOAD = """
 ## Download it
 
+{rendered}
+
 ```python
 from datasets import load_dataset
 
@@ -56,13 +58,16 @@ SOURCES = {
 }
 
 
-def corpus_card(builder_class: type[CorpusBuilder], repo_id: str | None = None, label_set: str | None = None) -> str:
+def corpus_card(
+    builder_class: type[CorpusBuilder], repo_id: str | None = None, label_set: str | None = None, rendered: str = ""
+) -> str:
     """Write the card of a corpus.
 
     Args:
         builder_class (`type[CorpusBuilder]`): Its builder; it needs no download.
         repo_id (`str`, *optional*): Dataset repository of the card, where a rendered corpus is published with it.
         label_set (`str`, *optional*): Label set of the example; the corpus's first one when omitted.
+        rendered (`str`, *optional*): Sentence about the settings that a published corpus was rendered with.
 
     Returns:
         `str`: Markdown with a YAML header, as the Hub reads it.
@@ -78,7 +83,9 @@ def corpus_card(builder_class: type[CorpusBuilder], repo_id: str | None = None, 
         summary=f"{summary[:1].upper()}{summary[1:]}." if summary else builder_class.LICENSE,
         terms=builder_class.TERMS or _LICENSED.format(page=builder_class.ACCESS_PAGE),
         data_sheet=_data_sheet(builder_class),
-        download="" if repo_id is None else _DOWNLOAD.format(repo_id=repo_id, arguments=f'label_set="{label_set}"'),
+        download=""
+        if repo_id is None
+        else _DOWNLOAD.format(repo_id=repo_id, rendered=rendered, arguments=f'label_set="{label_set}"'),
         name=builder_class.NAME,
         arguments=f'{data_dir}label_set="{label_set}"',
         folder=f" --data_dir {folder}" if folder else "",

@@ -78,8 +78,8 @@ class MotionCNNForVideoClassification(PreTrainedModel):
 
     def __init__(self, config: MotionCNNConfig) -> None:
         super().__init__(config)
-        self.num_labels = config.num_labels
-        self.network = MotionConvNet(MOTION_CHANNELS * FDPConfig.num_moments, config.num_labels)
+        self.num_labels = len(config.id2label or {})
+        self.network = MotionConvNet(MOTION_CHANNELS * FDPConfig.num_moments, self.num_labels)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:

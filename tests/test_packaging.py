@@ -14,14 +14,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.test_repository import ARROWS, tracked_files
+from tests.test_repository import tracked_files
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SCRIPTS = PROJECT["project"]["scripts"]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-# Console scripts beside the scripts of the root, by the script's name.
-COMMANDS = {"train": "fdp-train", "push_to_hub": "fdp-push", "predict": "fdp-predict"}
+# Scripts of the root by the console script beside them.
+COMMANDS = {"fdp-train": "train", "fdp-predict": "predict", "fdp-push": "push_to_hub", "fdp-spot": "spot"}
+ROOMS = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "benchmarks"}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def test_the_wheel_holds_every_tracked_file_of_the_rooms_and_nothing_else(wheel)
     found = {path.relative_to(wheel).as_posix() for path in wheel.rglob("*") if path.is_file()}
     found = {name for name in found if ".dist-info/" not in name and ".data/" not in name}
     tracked = {path.relative_to(ROOT).as_posix() for path in tracked_files()}
-    assert found == {name for name in tracked if name.split("/")[0] in ARROWS}
+    assert found == {name for name in tracked if name.split("/")[0] in ROOMS}
     assert not {name for name in found if name.endswith((".npz", ".png", ".jpg", ".csv")) or name.startswith("test")}
 
 
@@ -65,8 +66,8 @@ def test_every_command_runs_from_the_wheel_alone(wheel, tmp_path):
         [sys.executable, "-c", program, str(wheel)], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    for name in SCRIPTS:
-        assert f"{name} {wheel}/training_fdp/" in done.stdout
+    for name, target in SCRIPTS.items():
+        assert f"{name} {wheel}/{target.partition('.')[0]}/" in done.stdout
     assert "usage: fdp-push" in done.stdout
     launched = subprocess.run(
         [sys.executable, "-m", "training_fdp"], cwd=tmp_path, env=environment, capture_output=True, text=True
@@ -74,10 +75,10 @@ def test_every_command_runs_from_the_wheel_alone(wheel, tmp_path):
     assert launched.returncode == 2 and launched.stderr.startswith("error: --corpus is missing"), launched.stderr
 
 
-@pytest.mark.parametrize(("script", "command"), COMMANDS.items())
-def test_a_script_of_the_root_only_calls_its_command(script, command):
+@pytest.mark.parametrize("command", SCRIPTS)
+def test_a_script_of_the_root_only_calls_its_command(command):
     module, function = SCRIPTS[command].split(":")
-    tree = ast.parse((ROOT / f"{script}.py").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / f"{COMMANDS[command]}.py").read_text(encoding="utf-8"))
     imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
     assert [node.module for node in imports] == [module] and function in {name.name for name in imports[0].names}
     assert ast.unparse(tree.body[-1]) == f"if __name__ == '__main__':\n    {function}()"

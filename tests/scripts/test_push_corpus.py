@@ -110,6 +110,8 @@ def test_the_card_says_how_to_load_it_and_that_it_is_rendered(download):
     assert config["config_name"] == "default" and config["data_files"][0]["split"] == "test"
     assert f'load_dataset("{REPO_ID}", split="test")' in body and f'snapshot_download("{REPO_ID}"' in body
     assert "must be labelled synthetic" in body
+    told = " ".join(body.split())
+    assert "holds 3 clips of 2 subjects: built-in faces of seed 0, frames of 32 x 32 pixels, difficulty `mild`" in told
 
 
 @pytest.mark.parametrize("name", [name for name in CORPUS_NAMES if not get_builder_class(name).faces_may_be_published])

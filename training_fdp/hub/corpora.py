@@ -17,7 +17,9 @@ from evaluation_fdp.metrics import METRICS
 from hub_datasets import get_builder_class, load_corpus
 from hub_datasets.card import corpus_card
 from hub_datasets.errors import CorpusError
+from hub_datasets.records import RENDERED_MANIFEST
 from hub_datasets.synthetic.listing import rendered_files, rendered_settings
+from hub_datasets.synthetic.settings import GENERATOR_VERSION, CorpusSettings
 from training_fdp.errors import PublishError
 from training_fdp.hub.push import MAIN, OutgoingFile, Publication, check_repo_id
 from training_fdp.hub.scanner import why_refused
@@ -69,7 +71,7 @@ def prepare_corpus(name: str, data_dir: Path, repo_id: str, revision: str = MAIN
         rows = load_corpus(name, data_dir=data_dir, label_set=label_set)
     except CorpusError as error:
         raise PublishError(f"{data_dir} cannot be read as a corpus: {error}") from error
-    card = corpus_card(builder_class, repo_id=repo_id, label_set=label_set)
+    card = corpus_card(builder_class, repo_id=repo_id, label_set=label_set, rendered=_rendered(settings))
     made = {
         CARD_NAME: card.encode(),
         METADATA_NAME: metadata_table(rows, data_dir.resolve()),
@@ -125,6 +127,16 @@ def evaluation_description(title: str, label_set: str, repo_id: str) -> bytes:
         "tasks": [{"id": name, "config": CONFIG, "split": SPLIT} for name in METRICS],
     }
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110).encode()
+
+
+def _rendered(settings: CorpusSettings) -> str:
+    height, width = settings.size_hw
+    faces = "built-in faces" if settings.face_model is None else "faces of a morphable model (ICT-FaceKit)"
+    return (
+        f"This repository holds {settings.num_clips} clips of {settings.num_subjects} subjects: {faces} of seed "
+        f"{settings.seed}, frames of {height} x {width} pixels, difficulty `{settings.difficulty}`, emotions "
+        f"`{settings.mix}`, version {GENERATOR_VERSION} of the renderer. `{RENDERED_MANIFEST}` has every setting."
+    )
 
 
 def _check_tree(root: Path, names: set[str], left_behind: set[str]) -> None:

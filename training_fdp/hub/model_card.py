@@ -291,7 +291,7 @@ def _card_data(subject: CardSubject, results: Results | None) -> ModelCardData:
     if results is not None and results.benchmark is not None:
         evaluations = [_evaluation(name, metric, results, results.benchmark) for name, metric in METRICS.items()]
     start = None if results is None else base_model(results.init_from)
-    lineage = {} if start is None else {"base_model_relation": "finetune"}
+    lineage: dict[str, Any] = {} if start is None else {"base_model_relation": "finetune"}
     return ModelCardData(
         license="apache-2.0" if open_weights else "other",
         license_name=None if open_weights else "corpus-terms-research-only",
@@ -307,7 +307,9 @@ def _card_data(subject: CardSubject, results: Results | None) -> ModelCardData:
 
 def _evaluation(name: str, metric: Metric, results: Results, benchmark: Benchmark) -> EvalResult:
     """Entry of the model-index: the figure, and what it takes to compare it with another."""
-    uncertainty = {"interval_95_over_subjects": list(benchmark.interval[name])} if name in benchmark.interval else {}
+    uncertainty: dict[str, Any] = (
+        {"interval_95_over_subjects": list(benchmark.interval[name])} if name in benchmark.interval else {}
+    )
     if len(benchmark.per_seed) > 1:
         uncertainty["deviation_over_seeds"] = benchmark.deviation[name]
     return EvalResult(
