@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,7 +14,7 @@ DOTS_PER_INCH = 110
 CURVE_ALPHA = 0.35
 
 
-def read_samples(folder: Path, count: int) -> list[dict[str, Any]]:
+def read_samples(folder: Path, count: int) -> list[dict[str, np.ndarray]]:
     """Read the samples from which pictures of single clips are drawn.
 
     Args:
@@ -39,7 +38,7 @@ def draw_confusion_matrix(path: Path, matrix: Sequence[Sequence[int]], class_nam
     counts = np.asarray(matrix)
     recall = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
-    def draw(figure: Any) -> None:
+    def draw(figure: Figure) -> None:
         axes = figure.subplots()
         image = axes.imshow(recall, cmap="Blues", vmin=0, vmax=1)
         for row, column in np.ndindex(counts.shape):
@@ -59,7 +58,7 @@ def draw_subject_accuracy(path: Path, correct: Mapping[str, tuple[int, int]]) ->
     subjects = sorted(correct, key=lambda subject: (-correct[subject][0] / correct[subject][1], subject))
     shares = [correct[subject][0] / correct[subject][1] for subject in subjects]
 
-    def draw(figure: Any) -> None:
+    def draw(figure: Figure) -> None:
         axes = figure.subplots()
         axes.bar(range(len(subjects)), shares, color="#4472a8")
         for position, subject in enumerate(subjects):
@@ -75,7 +74,7 @@ def draw_training_curves(path: Path, curves: Mapping[str, Mapping[str, Sequence[
     # A checkpoint evaluated without training has no steps: its panel stays empty.
     names = [name for name in next(iter(curves.values())) if name != "learning_rate"] or ["loss"]
 
-    def draw(figure: Any) -> None:
+    def draw(figure: Figure) -> None:
         panels = figure.subplots(1, len(names), squeeze=False)[0]
         for axes, name in zip(panels, names, strict=True):
             lines = [np.asarray(curve.get(name, [])) for curve in curves.values()]
@@ -91,7 +90,7 @@ def draw_training_curves(path: Path, curves: Mapping[str, Mapping[str, Sequence[
     _save(path, (3.4 * len(names), 3.0), draw)
 
 
-def draw_clips(path: Path, clips: Sequence[Mapping[str, Any]]) -> None:
+def draw_clips(path: Path, clips: Sequence[Mapping[str, np.ndarray]]) -> None:
     """Draw the pictures and curves that a method returns for a few clips, one row each.
 
     Args:
@@ -101,7 +100,7 @@ def draw_clips(path: Path, clips: Sequence[Mapping[str, Any]]) -> None:
     """
     panels = sorted({name for clip in clips for name in clip if name.startswith(("image ", "curve "))}, reverse=True)
 
-    def draw(figure: Any) -> None:
+    def draw(figure: Figure) -> None:
         grid = figure.subplots(len(clips), len(panels), squeeze=False)
         for row, clip in zip(grid, clips, strict=True):
             for axes, panel in zip(row, panels, strict=True):
@@ -125,7 +124,7 @@ def _positive(curves: Mapping[str, Mapping[str, Sequence[float]]], name: str) ->
     return all(min(curve.get(name, [1.0]), default=1.0) > 0 for curve in curves.values())
 
 
-def _save(path: Path, size: tuple[float, float], draw: Callable[[Any], None]) -> None:
+def _save(path: Path, size: tuple[float, float], draw: Callable[[Figure], None]) -> None:
     # Not pyplot's: its figures stay in memory until they are closed, and it looks for a display.
     figure = Figure(figsize=size, layout="constrained")
     draw(figure)

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation_fdp.atomic_files import fresh_folder, publish_folder, read_json, write_json
 from evaluation_fdp.protocols import ClipTable
+from evaluation_fdp.run_info import StartingWeights
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +85,24 @@ class ClipPrediction:
     answers: dict[str, float]
 
 
+class Selection(TypedDict, total=False):
+    """How the number of optimiser steps of a fold was chosen.
+
+    Args:
+        method (`str`): `fixed` or `inner`.
+        inner_subjects (`list[str]`): With `inner`, training subjects that were held out for it.
+        steps (`int`): With `inner`, the chosen number.
+        planned_steps (`int`): With `inner`, the number for which the learning rate was scheduled.
+        looks (`list[dict[str, float]]`): With `inner`, figures of each evaluation on the inner subjects.
+    """
+
+    method: str
+    inner_subjects: list[str]
+    steps: int
+    planned_steps: int
+    looks: list[dict[str, float]]
+
+
 @dataclass(frozen=True)
 class LiteratureSelection:
     """The epoch of a fold that scored best on its own held-out clips, as much of the literature selects. Not a result.
@@ -112,12 +131,12 @@ class FoldRecord:
         num_train_clips (`int`): Clips that were trained on.
         num_test_clips (`int`): Clips that were held out.
         steps (`int`): Optimiser steps behind the model.
-        selection (`dict`): How the number of steps was chosen.
+        selection (`Selection`): How the number of steps was chosen.
         predictions (`list[ClipPrediction]`): One per held-out clip.
         seconds (`float`): Wall time.
         device (`str`): Type of the device.
         settings (`dict`): Settings that decide the numbers.
-        init_from (`dict`, *optional*): The checkpoint that training started from.
+        init_from (`StartingWeights`, *optional*): The checkpoint that training started from.
         seen_subjects (`dict[str, list[str]]`, *optional*): Subjects that the model was trained on, by its starting
             checkpoints too, by corpus.
         input_statistics (`list[float]`, *optional*): Normalisation by the training clips: mean and maximum.
@@ -134,12 +153,12 @@ class FoldRecord:
     num_train_clips: int
     num_test_clips: int
     steps: int
-    selection: dict[str, Any]
+    selection: Selection
     predictions: list[ClipPrediction]
     seconds: float
     device: str
-    settings: dict[str, Any]
-    init_from: dict[str, Any] | None = None
+    settings: Mapping[str, object]
+    init_from: StartingWeights | None = None
     seen_subjects: dict[str, list[str]] | None = None
     input_statistics: list[float] | None = None
     forward_batch_size: int | None = None
@@ -156,7 +175,7 @@ class FoldRecord:
         """Note on a model without held-out figures (`str`, *optional*)."""
         return None if self.benchmarked else "trained on every subject: no held-out figure exists for this model"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the content of `fold.json` (`dict`)."""
         content = dataclasses.asdict(self)
         return {"record_version": RECORD_VERSION, "benchmarked": self.benchmarked, "note": self.note, **content}
@@ -167,8 +186,9 @@ class FoldRecord:
         names = {field.name for field in dataclasses.fields(cls)}
         values = {name: value for name, value in content.items() if name in names}
         values["predictions"] = [ClipPrediction(**row) for row in values["predictions"]]
-        chosen = values["best_on_test_subject"]
+        chosen, start = values["best_on_test_subject"], values["init_from"]
         values["best_on_test_subject"] = None if chosen is None else LiteratureSelection(**chosen)
+        values["init_from"] = None if start is None else StartingWeights(**start)
         return cls(**values)
 
 

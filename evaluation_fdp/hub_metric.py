@@ -5,6 +5,7 @@ from typing import Any
 
 import datasets
 import evaluate
+from numpy.typing import ArrayLike
 
 from evaluation_fdp.metrics import classification_metrics
 from evaluation_fdp.spotting import LEAST_IOU, Expression, spotting_metrics
@@ -36,10 +37,10 @@ class MicroExpressionMetrics(evaluate.Metric):  # type: ignore[misc] # evaluate 
 
     def _compute(
         self,
-        predictions: Any = None,
-        references: Any = None,
+        predictions: ArrayLike = (),
+        references: ArrayLike = (),
         num_labels: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         """Compute the metrics; `num_labels` is required, because the clips may lack a class."""
         if num_labels is None:
             raise ValueError(

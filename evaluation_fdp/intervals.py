@@ -11,7 +11,7 @@ percentiles' in 92 to 93%; of accuracy both in 91 to 93%.
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,7 +142,6 @@ def _intervals(score: Callable[[Counts], Counts], num_subjects: int, confidence:
         # The spread over subjects cannot be estimated from one.
         point = score(np.ones((1, 1)))[:, 0]
         return {name: (float(value), float(value)) for name, value in zip(METRICS, point, strict=True)}
-    settings: dict[str, Any] = {"confidence_level": confidence, "n_resamples": NUM_RESAMPLES, "batch": _BATCH}
     with warnings.catch_warnings(), np.errstate(invalid="ignore"):
         # BCa is undefined where all subjects score alike; percentiles, below, are not.
         warnings.simplefilter("ignore", DegenerateDataWarning)
@@ -153,7 +152,9 @@ def _intervals(score: Callable[[Counts], Counts], num_subjects: int, confidence:
             vectorized=True,
             axis=-1,
             rng=np.random.default_rng(_SEED),
-            **settings,
+            confidence_level=confidence,
+            n_resamples=NUM_RESAMPLES,
+            batch=_BATCH,
         )
     tail = (1 - confidence) / 2
     percentiles = np.quantile(result.bootstrap_distribution, (tail, 1 - tail), axis=-1)

@@ -139,7 +139,7 @@ class Figures:
     def __getitem__(self, name: str) -> float:
         return self.values[name]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return all figures by name (`dict`)."""
         return {
             **self.values,

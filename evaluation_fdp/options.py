@@ -4,37 +4,45 @@ An option is a field of a dataclass in the module that uses it. Its metadata hol
 Options that decide results are part of a run's identity: two runs of one identity may share a folder.
 """
 
+import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.protocols import NO_PROTOCOL, PROTOCOL_PATTERN
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Value = TypeVar("Value")
 
 # `nothing`: how a run is carried out; may change between two runs into one folder. `clips`: which clips there are, how
 # they are prepared and who is held out; decides the figures of every method. `learning`: how a model is trained.
 Decides = Literal["nothing", "clips", "learning"]
 
 
-def option(default: Any, text: str, decides: Decides = "learning") -> Any:
+def option(default: Value, text: str, decides: Decides = "learning") -> Value:
     """Return a dataclass field (`dataclasses.Field`) that is an option of the command line.
 
     Args:
-        default (`Any`): Its default; a list is copied for each instance.
+        default: Its default; a list is copied for each instance.
         text (`str`): Help text.
         decides (`str`, *optional*, defaults to `"learning"`): `nothing`, `clips` or `learning`.
     """
     metadata = {"help": text, "decides": decides}
     if isinstance(default, list):
-        return field(default_factory=lambda: list(default), metadata=metadata)
+        return field(default_factory=lambda: copy.copy(default), metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
-def decisive_settings(options: Any, decides: Iterable[Decides] = ("clips", "learning")) -> dict[str, Any]:
+def decisive_settings(
+    options: "DataclassInstance", decides: Iterable[Decides] = ("clips", "learning")
+) -> dict[str, object]:
     """Return the options of one dataclass that decide numbers (`dict`), by name.
 
     Args:
-        options (`Any`): An instance of a dataclass whose fields are options.
+        options: An instance of a dataclass whose fields are options.
         decides (`Iterable[str]`, *optional*): Kinds of options to return.
     """
     wanted = set(decides)
@@ -45,7 +53,7 @@ def decisive_settings(options: Any, decides: Iterable[Decides] = ("clips", "lear
     }
 
 
-def require(options: Any, name: str, holds: object, rule: str) -> None:
+def require(options: object, name: str, holds: object, rule: str) -> None:
     """Check one option.
 
     Raises:
@@ -61,8 +69,8 @@ class ProtocolOptions:
 
     protocol: str = option(
         "loso",
-        "loso, kfold5 (any number), holdout, megc2019 or cross_corpus; `none` holds nobody out: it trains final/ on "
-        "all subjects, as a starting checkpoint, and benchmarks nothing.",
+        "loso, kfold5 (any number), holdout, megc2019 or cross_corpus; `none` leaves no subject out: it trains final/ "
+        "on all subjects, as a starting checkpoint, and benchmarks nothing.",
         decides="clips",
     )
     folds: str = option(

@@ -9,8 +9,9 @@ from evaluation_fdp.markdown import aligned_table
 from evaluation_fdp.metrics import METRICS, Figures
 from evaluation_fdp.pooled_results import PREDICTIONS_NAME, pool_records, predictions_csv
 from evaluation_fdp.protocols import FINAL_FOLD
-from evaluation_fdp.results import RESULTS_NAME, Benchmark, FinalModel, Results, StartingWeights
+from evaluation_fdp.results import RESULTS_NAME, Benchmark, FinalModel, Results
 from evaluation_fdp.run_folder import SAMPLES_FOLDER, RunStore
+from evaluation_fdp.run_info import StartingWeights
 
 REPORT_NAME = "report.md"
 CLIPS_SHOWN = 4
@@ -39,30 +40,29 @@ def write_report(
     Returns:
         `Results`: the content of results.json.
     """
-    run_info = store.read()
+    run = store.read()
     missing = [key for keys in keys_by_seed.values() for key in keys if not (store.place(key) / RECORD_NAME).exists()]
-    initial_checkpoint = run_info["init_from"]
     results = Results(
-        command=run_info["command"],
-        corpus=run_info["corpus"],
-        test_corpus=run_info["test_corpus"],
-        label_set=run_info["label_set"],
-        class_names=run_info["class_names"],
-        preset=run_info["preset"],
-        protocol=run_info["protocol"],
-        selection=run_info["selection"],
-        seeds=run_info["seeds"],
-        synthetic=run_info["synthetic"],
-        warnings=run_info["warnings"],
-        versions=run_info["versions"],
-        settings=run_info["identity"]["settings"],
+        command=run.command,
+        corpus=run.corpus,
+        test_corpus=run.test_corpus,
+        label_set=run.label_set,
+        class_names=run.identity.class_names,
+        preset=run.preset,
+        protocol=run.protocol,
+        selection=run.selection,
+        seeds=run.seeds,
+        synthetic=run.synthetic,
+        warnings=run.warnings,
+        versions=run.versions,
+        settings=run.identity.settings,
         missing_folds={key: failures.get(key, "not run") for key in missing},
-        lost_clips=run_info.get("lost_clips", {}),
-        init_from=None if initial_checkpoint is None else StartingWeights(**initial_checkpoint),
-        benchmark=pool_records(records, run_info["class_names"], run_info["answers"]) if records else None,
+        lost_clips=run.lost_clips,
+        init_from=run.init_from,
+        benchmark=pool_records(records, run.identity.class_names, run.answers) if records else None,
         final_model=_final_model(store),
     )
-    figures = _figure_names(store.root, results, show_faces=run_info["faces"])
+    figures = _figure_names(store.root, results, show_faces=run.faces)
     tables = [PREDICTIONS_NAME] if records else []
     if _is_written(store.root, results, [*tables, *figures, REPORT_NAME]):
         return results

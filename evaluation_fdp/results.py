@@ -17,26 +17,12 @@ import numpy as np
 from evaluation_fdp.errors import ResultsError
 from evaluation_fdp.intervals import Interval
 from evaluation_fdp.metrics import METRICS, Figures, chance_level
+from evaluation_fdp.run_info import StartingWeights
 
 RESULTS_NAME = "results.json"
 SCHEMA_PATH = Path(__file__).parent / "results.schema.json"
 # Version of results.schema.json; raise it with every change that older files do not keep.
 SCHEMA_VERSION = 2
-
-
-@dataclass(frozen=True)
-class StartingWeights:
-    """The checkpoint that every fold started from.
-
-    Args:
-        name (`str`): Name without folders.
-        sha256 (`str`): Digest of its weights.
-        new_parameters (`list[str]`): Parameters that started untrained, because the checkpoint has other classes.
-    """
-
-    name: str
-    sha256: str
-    new_parameters: list[str]
 
 
 @dataclass(frozen=True)
@@ -149,11 +135,11 @@ class Benchmark:
         """The most frequent class (`int`), of equal ones the first."""
         return int(np.argmax(self.class_counts))
 
-    def to_dict(self, class_names: list[str]) -> dict[str, Any]:
+    def to_dict(self, class_names: list[str]) -> dict[str, object]:
         """Return its part of results.json (`dict`)."""
         figures = self.figures.to_dict()
         matrix = figures.pop("confusion_matrix")
-        content: dict[str, Any] = {
+        content: dict[str, object] = {
             "num_clips": self.num_clips,
             "num_subjects": self.num_subjects,
             "metrics": figures,
@@ -226,7 +212,7 @@ class Results:
     synthetic: bool
     warnings: list[str]
     versions: dict[str, str]
-    settings: dict[str, Any]
+    settings: Mapping[str, object]
     missing_folds: dict[str, str] = field(default_factory=dict)
     lost_clips: dict[str, str] = field(default_factory=dict)
     init_from: StartingWeights | None = None
@@ -243,7 +229,7 @@ class Results:
         """All corpora of the run (`list[str]`), those trained on first."""
         return [*self.corpus, *self.test_corpus]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the content of results.json (`dict`)."""
         run = {name: getattr(self, name) for name in _RUN_FIELDS}
         pooled = {} if self.benchmark is None else self.benchmark.to_dict(self.class_names)

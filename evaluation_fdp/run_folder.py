@@ -1,38 +1,20 @@
 """The OUT folder of a run: run.json, finished folds, and working folders of unfinished ones."""
 
-import hashlib
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from evaluation_fdp.atomic_files import read_json, write_json
 from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.fold_records import FoldRecord, read_record
 from evaluation_fdp.protocols import FINAL_FOLD
+from evaluation_fdp.run_info import RunIdentity, RunInfo
 
 RUN_NAME = "run.json"
 SAMPLES_FOLDER = "samples"
 WEIGHTS_NAME = "model.safetensors"
 # Most differences that an error lists.
 SHOWN_DIFFERENCES = 4
-
-
-def identity_digest(identity: Mapping[str, Any]) -> str:
-    """Return the digest (`str`) of the clips and settings that decide the numbers of a run."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def keys_by_seed(run_info: Mapping[str, Any]) -> dict[int, list[str]]:
-    """Return the folder names of all folds of a run (`dict` of `list[str]`), by seed."""
-    main_seed = run_info["identity"]["settings"]["seed"]
-    return {seed: [fold_key(fold, seed, main_seed) for fold in run_info["folds"]] for seed in run_info["seeds"]}
-
-
-def fold_key(fold_id: str, seed: int, main_seed: int) -> str:
-    """Return the folder name (`str`) of a fold; every seed but the run's `--seed` is part of it."""
-    return fold_id if seed == main_seed else f"{fold_id}_seed{seed}"
 
 
 class RunStore:
@@ -45,12 +27,11 @@ class RunStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def open(self, identity: Mapping[str, Any], run_info: Mapping[str, Any]) -> None:
+    def open(self, run: RunInfo) -> None:
         """Start a run in this folder, or resume the run in it.
 
         Args:
-            identity (`Mapping`): Clips and settings that decide the numbers.
-            run_info (`Mapping`): What reports need about the run; see `training_fdp.runs.run`.
+            run (`RunInfo`): The run.
 
         Raises:
             ConfigError: the folder holds other files, or a run with other settings.
@@ -60,26 +41,31 @@ class RunStore:
                 f"{self.root} holds files that are not a run's; give --output_dir a new or an empty folder"
             )
         if (self.root / RUN_NAME).exists():
-            differences = _differences(self.read()["identity"], dict(identity))
+            differences = _differences(self.read().identity, run.identity)
             if differences:
                 raise ConfigError(
                     f"{self.root} holds a run with other settings ({'; '.join(differences)}); give another "
                     "--output_dir or repeat the old settings"
                 )
         self.root.mkdir(parents=True, exist_ok=True)
-        write_json(self.root / RUN_NAME, {"identity": identity, **run_info})
+        write_json(self.root / RUN_NAME, run.to_dict())
 
-    def read(self) -> dict[str, Any]:
-        """Read run.json.
+    def read(self) -> RunInfo:
+        """Read run.json (`RunInfo`).
 
         Raises:
-            ConfigError: the folder holds no run.
+            ConfigError: the folder holds no run, or one of another version of this package.
         """
         path = self.root / RUN_NAME
         if not path.exists():
             raise ConfigError(f"{self.root} holds no run ({RUN_NAME} is missing); give the --output_dir of a training")
-        content: dict[str, Any] = read_json(path)
-        return content
+        try:
+            return RunInfo.from_dict(read_json(path))
+        except (KeyError, TypeError) as error:
+            raise ConfigError(
+                f"{path} is of another version of this package ({error}); give a new --output_dir, or collect it with "
+                "the version that wrote it"
+            ) from error
 
     def place(self, key: str) -> Path:
         """Return the folder (`Path`) of a fold's record; that of the final model is beside `folds/`."""
@@ -101,7 +87,7 @@ class RunStore:
 
         Seeds without a finished fold are left out.
         """
-        identity = identity_digest(self.read()["identity"])
+        identity = self.read().identity.digest
         records = {
             seed: [record for key in keys if (record := read_record(self.place(key), identity)) is not None]
             for seed, keys in keys_by_seed.items()
@@ -114,13 +100,15 @@ class RunStore:
         return self.root.is_dir() and not (self.root / RUN_NAME).exists() and any(self.root.iterdir())
 
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def _differences(old: RunIdentity, new: RunIdentity) -> list[str]:
     """List the differences between two identities, settings one by one."""
-    pairs = {f"--{name}": (value, new["settings"].get(name)) for name, value in old["settings"].items()}
-    pairs |= {f"--{name}": (None, value) for name, value in new["settings"].items() if name not in old["settings"]}
-    pairs |= {f"download of {name}": (old["sources"].get(name), variant) for name, variant in new["sources"].items()}
-    pairs["clips"] = (old["clips"][:8], new["clips"][:8])
-    pairs["classes"] = (old["class_names"], new["class_names"])
+    pairs: dict[str, tuple[object, object]] = {
+        f"--{name}": (value, new.settings.get(name)) for name, value in old.settings.items()
+    }
+    pairs |= {f"--{name}": (None, value) for name, value in new.settings.items() if name not in old.settings}
+    pairs |= {f"download of {name}": (old.sources.get(name), variant) for name, variant in new.sources.items()}
+    pairs["clips"] = (old.clips[:8], new.clips[:8])
+    pairs["classes"] = (old.class_names, new.class_names)
     changes = [f"{name} was {was}, now {now}" for name, (was, now) in pairs.items() if was != now]
     shown = changes[:SHOWN_DIFFERENCES]
     return [*shown, f"and {len(changes) - len(shown)} more"] if len(changes) > len(shown) else shown

@@ -225,11 +225,11 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
         """Cut a clip out of a video file."""
         return cut_video(record, path, label, self.VIDEO_FIRST_FRAME)
 
-    def extra_features(self) -> dict[str, Any]:
+    def extra_features(self) -> dict[str, object]:
         """Columns that only this corpus has; `to_row` fills them."""
         return {}
 
-    def to_row(self, clip: ResolvedClip) -> dict[str, Any]:
+    def to_row(self, clip: ResolvedClip) -> dict[str, object]:
         """Row of a clip, as [`clip_features`] describes it."""
         return clip_row(clip, self.NAME, self.FPS)
 
@@ -447,7 +447,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
         # A list, because datasets shards list arguments over num_proc.
         return [datasets.SplitGenerator(name=datasets.Split.TRAIN, gen_kwargs={"clips": self.scan.clips})]
 
-    def _generate_examples(self, clips: list[ResolvedClip]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(self, clips: list[ResolvedClip]) -> Iterator[tuple[str, dict[str, object]]]:
         for clip in clips:
             yield clip.record.clip_id, self.to_row(clip)
 

@@ -4,7 +4,6 @@ import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
-from typing import Any
 
 import yaml
 
@@ -117,8 +116,8 @@ def label_set_rows(label_set: LabelSet) -> list[tuple[str, str, str, str, str]]:
     ]
 
 
-def _header(builder_class: type[CorpusBuilder], title: str, repo_id: str | None) -> dict[str, Any]:
-    header: dict[str, Any] = {"pretty_name": title}
+def _header(builder_class: type[CorpusBuilder], title: str, repo_id: str | None) -> dict[str, object]:
+    header: dict[str, object] = {"pretty_name": title}
     if builder_class.faces_may_be_published:
         header |= {"license": "apache-2.0"}
     else:
@@ -154,7 +153,7 @@ def _errata_section(errata: tuple[Erratum, ...]) -> str:
         return ""
     rows = []
     for erratum in errata:
-        value = "..".join(map(str, erratum.right)) if erratum.field == "interval" else str(erratum.right)
+        value = "..".join(map(str, erratum.interval)) if erratum.field == "interval" else str(erratum.right)
         rows.append((erratum.clip, erratum.field, value, erratum.reason, erratum.source))
     named = " ".join(erratum.source for erratum in errata).replace(",", " ").replace(":", " ").split()
     legend = "; ".join(f"{key}: {title}" for key, title in SOURCES.items() if key in named)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from datasets import List, Value
 
@@ -274,11 +274,11 @@ part_C/RGB_Depth/part_C/part_C/01/a/color/123.jpg"""
             )
         return records
 
-    def extra_features(self) -> dict[str, Any]:
+    def extra_features(self) -> dict[str, object]:
         """Depth images beside the frames."""
         return {"depth_frames": List(Value("string"))}
 
-    def to_row(self, clip: ResolvedClip) -> dict[str, Any]:
+    def to_row(self, clip: ResolvedClip) -> dict[str, object]:
         """Row of a clip with its depth images."""
         folder = clip.location
         if self._depth_listing is None or self._depth_listing[0] != folder:  # clips of one video follow each other

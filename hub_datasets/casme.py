@@ -147,7 +147,7 @@ CASME/RAW/CASME_B/Section B/sub08/EP12_2/EP12_2-047.jpg"""
                 erratum,
                 field="interval",
                 wrong=as_written,
-                right=(record.onset, erratum.right) if erratum.field == "offset" else erratum.right,
+                right=(record.onset, erratum.right) if isinstance(erratum.right, int) else erratum.right,
             )
             for erratum in errata
             if erratum.field != "apex"

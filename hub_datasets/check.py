@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from hub_datasets.base import CorpusBuilder
 from hub_datasets.scanning.cutting import LostClip, ResolvedClip
@@ -89,7 +88,7 @@ class CheckReport:
             return EXIT_UNUSABLE
         return EXIT_LOSSES if self.has_losses else EXIT_USABLE
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """The findings under the documented keys."""
         values = asdict(self)
         return {key: values[key] for key in self._JSON_KEYS}

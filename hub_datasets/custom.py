@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from hub_datasets.base import ANY, CorpusBuilder, Layout
 from hub_datasets.errors import CorpusOptionError, SheetError
@@ -165,7 +165,7 @@ recordings/p01_a.mp4"""
         return super().cut_video(record, path, label)
 
 
-def _find_columns(given: list[Any], path: Path) -> dict[str, Any]:
+def _find_columns(given: list[object], path: Path) -> dict[str, object]:
     by_name = {str(column).casefold().replace("_", "").replace(" ", ""): column for column in given}
     columns = {
         name: by_name[next(spelling for spelling in spellings if spelling in by_name)]
@@ -180,7 +180,7 @@ def _find_columns(given: list[Any], path: Path) -> dict[str, Any]:
     return columns
 
 
-def _record(index: int, cells: dict[str, Any]) -> ClipRecord:
+def _record(index: int, cells: dict[str, object]) -> ClipRecord:
     text = {name: as_text(cell) for name, cell in cells.items()}
     path = text["path"].replace("\\", "/")
     problem = _path_problem(text["path"])

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from datasets import Value
 
@@ -126,11 +126,11 @@ test_data_B/test_data_B/sub0011_01/00000.png"""
         folders = (layout.tree.find_folder(root, record.folder_parts) for root in roots or unmarked)
         return next((folder for folder in folders if folder is not None), None)
 
-    def extra_features(self) -> dict[str, Any]:
+    def extra_features(self) -> dict[str, object]:
         """The split of the challenge."""
         return {"split": Value("string")}
 
-    def to_row(self, clip: ResolvedClip) -> dict[str, Any]:
+    def to_row(self, clip: ResolvedClip) -> dict[str, object]:
         """Row of a clip with its split."""
         return {**super().to_row(clip), "split": clip.record.attributes["split"]}
 

@@ -1,7 +1,6 @@
 """The row of a clip: the contract between corpora, training and the Hub."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from datasets import ClassLabel, Features, List, Value
 
@@ -52,7 +51,7 @@ def clip_features(names: Sequence[str]) -> Features:
     )
 
 
-def clip_row(clip: ResolvedClip, corpus: str, fps: float) -> dict[str, Any]:
+def clip_row(clip: ResolvedClip, corpus: str, fps: float) -> dict[str, object]:
     """Row of a clip, as [`clip_features`] describes it.
 
     Args:
@@ -61,7 +60,7 @@ def clip_row(clip: ResolvedClip, corpus: str, fps: float) -> dict[str, Any]:
         fps (`float`): Frames per second, unless the clip's record has its own.
 
     Returns:
-        `dict[str, Any]`: values by column.
+        `dict[str, object]`: values by column.
     """
     record = clip.record
     location = str(clip.location)

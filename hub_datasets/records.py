@@ -78,8 +78,9 @@ class Erratum:
         clip (`str`): `ClipRecord.key`.
         field (`str`): `onset`, `apex`, `offset`, `emotion`, `action_units`, or `interval` for the pair (onset,
             offset).
-        wrong (`Any`): Value in the sheet; `None` for a missing value, a [`Wrong`] where the value is not known.
-        right (`Any`): Correct value.
+        wrong (`str`, `int`, `tuple[int, int]` or `Wrong`, *optional*): Value in the sheet; `None` for a missing value,
+            a [`Wrong`] where the value is not known.
+        right (`str`, `int` or `tuple[int, int]`, *optional*): Correct value.
         reason (`str`): Why it is known to be wrong.
         source (`str`): Who found it: a key of docs/sources.md, or a sheet or paper by name.
         if_frames_agree (`bool`): Apply `right` only where it fits the frames on disk better than the sheet's value
@@ -89,11 +90,18 @@ class Erratum:
 
     clip: str
     field: str
-    wrong: Any
-    right: Any
+    wrong: str | int | tuple[int, int] | Wrong | None
+    right: str | int | tuple[int, int] | None
     reason: str
     source: str
     if_frames_agree: bool = False
+
+    @property
+    def interval(self) -> tuple[int, int]:
+        """The right onset and offset (`tuple[int, int]`) of an erratum of the field `interval`."""
+        if not isinstance(self.right, tuple):
+            raise TypeError(f"the right value of an interval is (onset, offset), but {self.clip} has {self.right!r}")
+        return self.right
 
 
 @dataclass(frozen=True)

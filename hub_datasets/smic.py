@@ -3,7 +3,7 @@
 import re
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from hub_datasets.base import CorpusBuilder, Layout
 from hub_datasets.records import ClipRecord, Erratum, LabelSet, Package, SheetFile
@@ -181,7 +181,7 @@ SMIC-HS-E_annotation.xlsx                                              (only for
         return records + [record for record in further if record.key not in keys]
 
     def _further_records(
-        self, camera: str, main: ClipRecord, row: dict[Hashable, Any], first: int | None
+        self, camera: str, main: ClipRecord, row: dict[Hashable, object], first: int | None
     ) -> list[ClipRecord]:
         """Second and third expressions of a row; intervals before the previous one (broken formulas) are skipped."""
         records: list[ClipRecord] = []

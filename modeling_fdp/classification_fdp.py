@@ -26,7 +26,7 @@ class FDPConvolutionalClassifier(nn.Module):
         self.grid_size = config.classifier_grid_size
         self.dropout = nn.Dropout(config.classifier_dropout)
         self.movement = FDPMovementReadout(config) if config.has_patterns else None
-        self.hidden_size = size * self.grid_size**2 + (0 if self.movement is None else self.movement.seen_size)
+        self.hidden_size = size * self.grid_size**2 + (0 if self.movement is None else self.movement.hidden_size)
         self.output = nn.Linear(self.hidden_size, num_labels)
 
     def forward(

@@ -128,7 +128,7 @@ class FDPMovementReadout(nn.Module):
     It lets the loss of the class reach the scorer without passing the curves, and says when nothing moved.
     """
 
-    seen_size = READOUT_SIZE + NUM_PATTERNS + 4
+    hidden_size = READOUT_SIZE + NUM_PATTERNS + 4
 
     def __init__(self, config: FDPConfig) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ class FDPMovementReadout(nn.Module):
         self.mix = nn.Linear(self.count, READOUT_SIZE)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """`features` of `FDPMovement` -> (batch_size, seen_size)."""
+        """`features` of `FDPMovement` -> (batch_size, hidden_size)."""
         features = features.to(self.mix.weight.dtype)
         mixed = F.relu(self.mix(self.norm(features[:, : self.count])))
         return torch.cat([mixed, features[:, self.count :].to(mixed.dtype)], 1)

@@ -4,7 +4,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import SupportsFloat, SupportsIndex
 
 OBJECTIVE_CLASSES = ("I", "II", "III", "IV", "V", "VI", "VII")
 
@@ -16,7 +16,7 @@ _INVISIBLE = "\ufeff\u200b\u200e\u200f\u2060"
 _SUBJECT_WORDS = frozenset({"s", "sub", "subj", "subject"})
 
 
-def as_text(cell: Any) -> str:
+def as_text(cell: object) -> str:
     """Text of a sheet cell, stripped and in composed letters (NFC).
 
     Args:
@@ -32,11 +32,11 @@ def as_text(cell: Any) -> str:
     return unicodedata.normalize("NFC", str(cell)).strip().strip(_INVISIBLE).strip()
 
 
-def as_frame_number(cell: Any) -> int | None:
+def as_frame_number(cell: object) -> int | None:
     """Read a frame number out of a sheet cell.
 
     Args:
-        cell (`Any`): int, float, text or blank; '/' and 'MISSING <-426679' occur in real sheets.
+        cell (`object`): int, float, text or blank; '/' and 'MISSING <-426679' occur in real sheets.
 
     Returns:
         `int` or `None`: the whole number, or `None` where the cell holds none.
@@ -48,6 +48,8 @@ def as_frame_number(cell: Any) -> int | None:
         if not re.fullmatch(r"-?\d{1,9}(\.0+)?", text):
             return None
         return int(float(text))
+    if not isinstance(cell, SupportsFloat | SupportsIndex):
+        return None
     try:
         value = float(cell)
     except (TypeError, ValueError):
@@ -55,7 +57,7 @@ def as_frame_number(cell: Any) -> int | None:
     return int(value) if math.isfinite(value) and abs(value) < 2**31 else None
 
 
-def as_subject_number(cell: Any) -> int | None:
+def as_subject_number(cell: object) -> int | None:
     """Read the digits of a subject cell: 1, 1.0, '01', 'sub01' and 's1' are all subject 1."""
     number = as_frame_number(cell)
     if number is not None:
@@ -64,7 +66,7 @@ def as_subject_number(cell: Any) -> int | None:
     return int(digits.group()) if digits else None
 
 
-def as_objective_class(cell: Any) -> str:
+def as_objective_class(cell: object) -> str:
     """Roman numeral of an objective (action unit) class, from 1 to 7 or I to VII; '' for anything else."""
     number = as_frame_number(cell)
     if number is not None:
@@ -73,7 +75,7 @@ def as_objective_class(cell: Any) -> str:
     return text if text in OBJECTIVE_CLASSES else ""
 
 
-def normalise_emotion(cell: Any) -> str:
+def normalise_emotion(cell: object) -> str:
     """Lower-case an emotion cell, collapse its white space and unify the spellings of 'others' and 'contempt'."""
     word = " ".join(unicodedata.normalize("NFC", str(cell)).strip().lower().split())
     return _SAME_EMOTION.get(word, word)

@@ -1,7 +1,7 @@
 """From records of a sheet to frames on disk: errata, subjects, intervals, missing frames; repairs add notes."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -112,7 +112,7 @@ def correct(record: ClipRecord, erratum: Erratum) -> None:
     """Write the right value of an erratum, and a note."""
     before = read_field(record, erratum.field)
     if erratum.field == "interval":
-        record.onset, record.offset = erratum.right
+        record.onset, record.offset = erratum.interval
     else:
         setattr(record, erratum.field, erratum.right)
     record.notes.append(f"{erratum.field} {before} -> {erratum.right}: {erratum.reason} ({erratum.source})")
@@ -132,6 +132,15 @@ def unify_subjects(records: Sequence[ClipRecord]) -> list[str]:
         if (right := chosen[record.subject]) != record.subject:
             record.notes.append(f"subject {record.subject!r} -> {right!r}: two spellings of one subject")
             record.subject = right
+    return describe_spellings(chosen)
+
+
+def describe_spellings(chosen: Mapping[str, str]) -> list[str]:
+    """Describe the subjects with several spellings (`list[str]`), in one sentence each.
+
+    Args:
+        chosen (`Mapping[str, str]`): The spelling that is kept, by spelling; see [`first_spellings`].
+    """
     spellings: dict[str, list[str]] = {}
     for text, right in chosen.items():
         spellings.setdefault(right, []).append(repr(text))
@@ -158,13 +167,13 @@ def choose_interval(record: ClipRecord, listing: FrameListing, errata: Sequence[
         if not erratum.if_frames_agree:
             continue
         if (record.onset, record.offset) == erratum.wrong and (
-            misfit := _misfit(listing.numbers, *erratum.right)
+            misfit := _misfit(listing.numbers, *erratum.interval)
         ) < fewest:
             best, fewest = erratum, misfit
     if best is None:
         return
     correct(record, best)
-    interval = range(best.right[0], best.right[1] + 1)
+    interval = range(best.interval[0], best.interval[1] + 1)
     if record.apex not in interval:
         # The apex belongs to the discarded interval.
         apexes = (erratum for erratum in errata if erratum.field == "apex" and erratum.right in interval)

@@ -24,7 +24,7 @@ class SheetRow:
         written_onset (`str`): The onset cell as text, part of public clip names.
         emotion (`str`): The corpus's own word, lower case.
         action_units (`str`): The AU cell as written.
-        cells (`Mapping[str, Any]`): Every requested cell, by role.
+        cells (`Mapping[str, object]`): Every requested cell, by role.
     """
 
     position: int
@@ -36,7 +36,7 @@ class SheetRow:
     written_onset: str
     emotion: str
     action_units: str
-    cells: Mapping[str, Any] = field(default_factory=dict)
+    cells: Mapping[str, object] = field(default_factory=dict)
 
     def record(
         self, *, key: str, clip_id: str, subject: str, recording: str, folder_parts: tuple[Any, ...], **others: Any
@@ -77,7 +77,7 @@ def clip_rows(
     """
     present = {role: column for role, column in columns.items() if column in frame.columns}
     for position, *values in frame[list(present.values())].itertuples():
-        cells: dict[str, Any] = dict.fromkeys(columns) | dict(zip(present, values, strict=True))
+        cells: dict[str, object] = dict.fromkeys(columns) | dict(zip(present, values, strict=True))
         subject, clip = as_subject_number(cells.get("subject")), as_text(cells.get("clip"))
         if (subject is None and "subject" in needed) or (not clip and "clip" in needed):
             continue

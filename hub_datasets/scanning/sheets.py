@@ -18,7 +18,6 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import openpyxl
 import pandas as pd
@@ -29,7 +28,7 @@ from hub_datasets.errors import SheetError
 from hub_datasets.scanning.cells import as_text
 from hub_datasets.scanning.encodings import decode_sheet
 
-Row = list[Any]
+Row = list[object]
 HeaderTest = Callable[[Row], bool]
 
 # The largest sheet of any corpus has 4206 rows and 19 columns (CAS(ME)^3 part A); the bounds refuse archive bombs.
@@ -103,7 +102,7 @@ def read_sheet(
         [None if cell is _NO_VALUE else cell for cell in row] + [None] * (width - len(row)) for row in body.values()
     ]
     frame = pd.DataFrame(cells, index=list(body), columns=range(width), dtype=object)
-    names: dict[int, Any] = {column: column for column in range(width)}
+    names: dict[int, int] | dict[int, str] = {column: column for column in range(width)}
     if position is not None:
         names = _unique({column: _clean_header(cell) for column, cell in enumerate(rows[position])})
         frame = frame[list(names)].set_axis(list(names.values()), axis="columns")
@@ -168,7 +167,7 @@ def _read_rows(path: Path, sheet: int | str, maximum_rows: int, encoding: str | 
         ) from error
 
 
-def _bounded(path: Path, cells: Iterator[Sequence[Any]], maximum_rows: int) -> dict[int, Row]:
+def _bounded(path: Path, cells: Iterator[Sequence[object]], maximum_rows: int) -> dict[int, Row]:
     """Keep the non-blank rows with clean cells; raise beyond the bounds."""
     rows: dict[int, Row] = {}
     last = -1
@@ -192,7 +191,7 @@ def _too_large(path: Path, given: str, allowed: str) -> str:
     return f"The sheet {path} has {given}, but at most {allowed} are read: delete what is not part of the table."
 
 
-def _xlsx_rows(path: Path, sheet: int | str) -> Iterator[Sequence[Any]]:
+def _xlsx_rows(path: Path, sheet: int | str) -> Iterator[Sequence[object]]:
     """Yield the rows of an ``.xlsx`` worksheet; a formula without a stored result becomes `_NO_VALUE`."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
@@ -212,7 +211,7 @@ def _xlsx_rows(path: Path, sheet: int | str) -> Iterator[Sequence[Any]]:
         ]
 
 
-def _worksheet_rows(path: Path, sheet: int | str, data_only: bool) -> Iterator[Sequence[Any]]:
+def _worksheet_rows(path: Path, sheet: int | str, data_only: bool) -> Iterator[Sequence[object]]:
     with path.open("rb") as stream:  # openpyxl refuses a path by its suffix
         workbook = openpyxl.load_workbook(stream, read_only=True, data_only=data_only)
         worksheet = workbook.worksheets[_sheet_position(path, sheet, workbook.sheetnames)]
@@ -220,14 +219,14 @@ def _worksheet_rows(path: Path, sheet: int | str, data_only: bool) -> Iterator[S
         yield from worksheet.iter_rows(values_only=True)
 
 
-def _xls_rows(path: Path, sheet: int | str) -> Iterator[Sequence[Any]]:
+def _xls_rows(path: Path, sheet: int | str) -> Iterator[Sequence[object]]:
     with xlrd.open_workbook(path, logfile=io.StringIO(), on_demand=True, ragged_rows=True) as workbook:
         worksheet = workbook.sheet_by_index(_sheet_position(path, sheet, workbook.sheet_names()))
         for index in range(worksheet.nrows):
             yield worksheet.row_values(index)
 
 
-def _csv_rows(path: Path, encoding: str | None) -> Iterator[Sequence[Any]]:
+def _csv_rows(path: Path, encoding: str | None) -> Iterator[Sequence[object]]:
     text = decode_sheet(path, path.read_bytes(), encoding)
     separator = _SEPARATOR_LINE.match(text)  # spreadsheet programs write it before the header
     if separator is not None:
@@ -266,7 +265,7 @@ def _find_header(rows: dict[int, Row], header_row: int | HeaderTest | None, path
     return position
 
 
-def _clean_cell(value: Any) -> Any:
+def _clean_cell(value: object) -> object:
     """Unify the cells of the three readers: blank is `None`, whole floats are integers, numbers in text stay text."""
     if isinstance(value, str):
         return value if value.strip() else None
@@ -296,7 +295,7 @@ def _unique(names: dict[int, str]) -> dict[int, str]:
     return unique
 
 
-def write_workbook(path: Path, sheets: Mapping[str, Sequence[Sequence[Any]]]) -> None:
+def write_workbook(path: Path, sheets: Mapping[str, Sequence[Sequence[object]]]) -> None:
     """Write an xlsx workbook; the rows of a worksheet include its header and its notes, if it has any."""
     workbook = openpyxl.Workbook(write_only=True)
     for title, rows in sheets.items():

@@ -192,7 +192,7 @@ class Synthetic(CorpusBuilder):
                     subject=subject,
                     recording=f"{subject}/{row.clip}",
                     folder_parts=(subject, row.clip),
-                    fps=float(row.cells["fps"]),
+                    fps=float(as_text(row.cells["fps"])),
                 )
             )
         return records

@@ -8,7 +8,8 @@ import pytest
 from evaluation_fdp.errors import ResultsError
 from evaluation_fdp.metrics import METRICS
 from evaluation_fdp.pooled_results import pool_predictions, pool_records, predictions_csv, read_predictions
-from evaluation_fdp.results import FinalModel, Results, StartingWeights, read_results, results_schema
+from evaluation_fdp.results import FinalModel, Results, read_results, results_schema
+from evaluation_fdp.run_info import StartingWeights
 from tests.fakes.results import fold_record, run_results
 
 NAMES = ["no", "yes"]

@@ -3,6 +3,7 @@
 A finished fold is never run again, and results.json, predictions.csv and report.md have the same form.
 """
 
+import dataclasses
 import os
 import shlex
 import time
@@ -15,7 +16,7 @@ from tqdm import tqdm
 from evaluation_fdp.fold_records import FoldRecord, Predictions, read_record, write_record
 from evaluation_fdp.protocols import NO_PROTOCOL
 from evaluation_fdp.results import RESULTS_NAME, Results, read_results
-from evaluation_fdp.run_folder import RunStore, identity_digest
+from evaluation_fdp.run_folder import RunStore
 from training_fdp.baselines.registry import BASELINES, FIXED, RELEASED
 from training_fdp.config import parse_train_config
 from training_fdp.errors import ConfigError, TrainingError
@@ -23,7 +24,7 @@ from training_fdp.runs.engine import build_accelerator
 from training_fdp.runs.finish import finish, report_if_finished
 from training_fdp.runs.identity import computing_versions
 from training_fdp.runs.prepare import PreparedRun, prepare_run
-from training_fdp.runs.run import make_jobs, run, run_facts
+from training_fdp.runs.run import describe_run, make_jobs, run
 
 
 def run_baselines(arguments: Sequence[str], names: Sequence[str]) -> dict[str, Results]:
@@ -85,22 +86,21 @@ def _run_fixed(prepared: PreparedRun, name: str, folder: Path, arguments: Sequen
         "num_frames": prepared.network.num_frames,
         "image_size": prepared.network.image_size,
     }
-    identity = {**prepared.identity(), "settings": settings}
+    identity = dataclasses.replace(prepared.identity, settings=settings)
     told = baseline.privileged_annotation
     store = RunStore(folder)
-    store.open(
-        identity,
-        run_facts(prepared, arguments)
-        | {
-            "command": f"python -m training_fdp.baselines --baselines {name} {shlex.join(arguments)}",
-            "preset": name,
-            "init_from": None,
-            "selection": "fixed",
-            "answers": {},
-            "warnings": prepared.warnings + ([f"{name} is told the {told} of every clip"] if told else []),
-        },
+    described = dataclasses.replace(
+        describe_run(prepared, arguments),
+        identity=identity,
+        command=f"python -m training_fdp.baselines --baselines {name} {shlex.join(arguments)}",
+        preset=name,
+        init_from=None,
+        selection="fixed",
+        answers={},
+        warnings=prepared.warnings + ([f"{name} is told the {told} of every clip"] if told else []),
     )
-    digest = identity_digest(identity)
+    store.open(described)
+    digest = identity.digest
     jobs = [job for job in make_jobs(prepared) if job.fold.test_indices]
     missing = [job for job in jobs if read_record(store.place(job.key), digest) is None]
     if missing:

@@ -20,9 +20,27 @@ from training_fdp.errors import ConfigError
 
 Batch = dict[str, torch.Tensor]
 
-_PROBABILITIES = ("flip", "phase", "static_face_mix", "mixup", "windows")
-# An option that is named in neither has no upper bound. A speed or scale of 1 or more could leave no frame or no face.
-_UPPER_BOUNDS = {"shift": 0.5, "scale": 0.5, "rotation": 45.0, "brightness": 1.0, "time_jitter": 0.5, "speed": 0.9}
+
+def _up_to(bound: float, default: float = 0.0) -> float:
+    """Declare an option in [0, bound]; a speed or scale of 1 or more could leave no frame or no face."""
+    return dataclasses.field(default=default, metadata={"bound": bound})
+
+
+def bounds_of(options: type) -> dict[str, float]:
+    """Return the largest value of each option that is no switch (`dict[str, float]`).
+
+    Args:
+        options (`type`): A dataclass of options.
+
+    Raises:
+        TypeError: an option was declared without one, so that any value would be accepted.
+    """
+    numbers = [entry for entry in dataclasses.fields(options) if entry.type is not bool]
+    if unbounded := [entry.name for entry in numbers if "bound" not in entry.metadata]:
+        raise TypeError(
+            f"an augmentation has a largest value, but {', '.join(unbounded)} has none; declare it by _up_to"
+        )
+    return {entry.name: entry.metadata["bound"] for entry in numbers}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,31 +80,27 @@ class AugmentationConfig:
         ValueError: If an option lies outside its range.
     """
 
-    flip: float = 0.0
-    shift: float = 0.0
-    scale: float = 0.0
-    rotation: float = 0.0
-    gamma: float = 0.0
-    brightness: float = 0.0
-    motion_scale: float = 0.0
-    time_jitter: float = 0.0
-    speed: float = 0.0
-    phase: float = 0.0
+    flip: float = _up_to(1.0)
+    shift: float = _up_to(0.5)
+    scale: float = _up_to(0.5)
+    rotation: float = _up_to(45.0)
+    gamma: float = _up_to(math.inf)
+    brightness: float = _up_to(1.0)
+    motion_scale: float = _up_to(math.inf)
+    time_jitter: float = _up_to(0.5)
+    speed: float = _up_to(0.9)
+    phase: float = _up_to(1.0)
     reverse_offset_phase: bool = False
-    static_face_mix: float = 0.0
-    mixup: float = 0.0
-    mixup_alpha: float = 0.4
-    windows: float = 0.0
+    static_face_mix: float = _up_to(1.0)
+    mixup: float = _up_to(1.0)
+    mixup_alpha: float = _up_to(math.inf, default=0.4)
+    windows: float = _up_to(1.0)
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            if field.name == "reverse_offset_phase":
-                continue
-            value = getattr(self, field.name)
-            upper = 1.0 if field.name in _PROBABILITIES else _UPPER_BOUNDS.get(field.name, math.inf)
-            if not 0 <= value <= upper:
+        for name, bound in bounds_of(type(self)).items():
+            if not 0 <= getattr(self, name) <= bound:
                 raise ValueError(
-                    f"augmentation.{field.name} must lie in [0, {upper}], but is {value}; 0 turns it off."
+                    f"augmentation.{name} must lie in [0, {bound}], but is {getattr(self, name)}; 0 turns it off."
                 )
         if self.mixup_alpha == 0:
             raise ValueError("augmentation.mixup_alpha must be above 0, but is 0; set mixup to 0 to turn mixup off.")

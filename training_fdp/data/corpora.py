@@ -16,7 +16,7 @@ from evaluation_fdp.protocols import ClipTable
 from hub_datasets import get_builder_class
 from training_fdp.cli import read_pairs
 from training_fdp.data.options import DataOptions
-from training_fdp.data.people import check_other_faces, rendered_people
+from training_fdp.data.people import check_other_faces, rendered_people, unify_spellings
 from training_fdp.errors import ConfigError
 
 # Columns that decide a clip's input and targets, beside its name, subject and label. Of files only the names count, so
@@ -95,7 +95,7 @@ def load_corpora(options: DataOptions) -> Corpora:
     lost_clips: dict[str, str] = {}
     repeated: dict[str, str] = {}
     for position, (name, folder) in enumerate([*train, *test]):
-        # Several folders of one corpus have names of their own, because their subjects are other people.
+        # Several folders of one corpus have names of their own, because those of a rendered one show other people.
         again = [earlier for earlier, _ in [*train, *test][:position]].count(name)
         key = f"{name}_{again + 1}" if again else name
         builder = get_builder_class(name)(data_dir=folder, config_name=options.label_set, **builder_options[name])
@@ -113,8 +113,9 @@ def load_corpora(options: DataOptions) -> Corpora:
             lost_clips |= {clip.clip_id: clip.reason for clip in lost}
         rendered = {corpus: rendered_people(corpus, root) for corpus, root in builder.rendered_roots.items()}
         people |= {key if corpus == name else corpus: faces for corpus, faces in rendered.items()}
-        if builder.PEOPLE and name not in rendered:
-            people[key] = prefixes[key] = builder.PEOPLE
+        if (builder.PEOPLE or again) and name not in rendered:
+            # Two folders of one corpus may show the same people, who then are one subject.
+            people[key] = prefixes[key] = builder.PEOPLE or name
         parts.append(rows.filter(lambda label: label is not None, input_columns="label"))
     check_other_faces(people.values())
     class_names = parts[0].features["label"].names
@@ -134,9 +135,10 @@ def load_corpora(options: DataOptions) -> Corpora:
     subjects = list(dataset["subject"])
     if len(set(corpora)) > 1:
         # Two corpora may both have a subject 1, so the corpus that filmed them is put before the subject.
-        subjects = [
-            f"{prefixes.get(corpus, corpus)}-{subject}" for corpus, subject in zip(corpora, subjects, strict=True)
-        ]
+        filmed_by = [prefixes.get(corpus, corpus) for corpus in corpora]
+        subjects, respelled = unify_spellings(filmed_by, subjects)
+        warnings += respelled
+        subjects = [f"{corpus}-{subject}" for corpus, subject in zip(filmed_by, subjects, strict=True)]
     # In the rows a clip keeps its name, by which its landmarks are found.
     clip_ids = [
         f"{corpus}/{clip_id.removeprefix(repeated[corpus] + '/')}" if corpus in repeated else clip_id

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from evaluation_fdp.protocols import ClipTable, Fold
 from hub_datasets.records import RENDERED_MANIFEST
+from hub_datasets.scanning.cells import first_spellings, subject_key
+from hub_datasets.scanning.cutting import describe_spellings
 from training_fdp.errors import ConfigError, ProtocolError
 
 Subjects = Mapping[str, Sequence[str]]
@@ -40,6 +42,28 @@ def check_other_faces(people: Iterable[str]) -> None:
                 f"corpora of one run must show other people, but {rendered} has the faces of {other}; render one of "
                 "them with another --seed"
             )
+
+
+def unify_spellings(corpora: Sequence[str], subjects: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Write every subject in one spelling, the first one, because a fold would train on the other one.
+
+    The sheets of one folder are unified as they are read; this is for several folders of the same people.
+
+    Args:
+        corpora (`Sequence[str]`): Corpus that filmed the subject of each clip.
+        subjects (`Sequence[str]`): Subject of each clip.
+
+    Returns:
+        `tuple`: the subjects in one spelling, and one sentence for each subject with several.
+    """
+    chosen = {
+        corpus: first_spellings(
+            (subject for name, subject in zip(corpora, subjects, strict=True) if name == corpus), subject_key
+        )
+        for corpus in dict.fromkeys(corpora)
+    }
+    sentences = [f"{corpus}: {text}" for corpus, spelled in chosen.items() for text in describe_spellings(spelled)]
+    return [chosen[corpus][subject] for corpus, subject in zip(corpora, subjects, strict=True)], sentences
 
 
 def subjects_by_corpus(table: ClipTable, people: Mapping[str, str], rows: Sequence[int]) -> dict[str, list[str]]:
@@ -103,7 +127,8 @@ def check_unseen(
     for fold in folds:
         tested = subjects_by_corpus(table, people, fold.test_indices)
         for corpus, subjects in tested.items():
-            if shared := sorted(set(subjects) & set(seen.get(corpus, ()))):
+            known = {subject_key(subject) for subject in seen.get(corpus, ())}
+            if shared := sorted(subject for subject in subjects if subject_key(subject) in known):
                 raise ProtocolError(
                     f"--init_from {start_name} was trained on {corpus}, subject {shared[0]}, whom fold {fold.fold_id} "
                     "holds out; start from a checkpoint of other subjects"

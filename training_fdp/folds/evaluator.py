@@ -1,16 +1,17 @@
 """Predictions of one model on held-out clips, and the quality of its other outputs."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from numpy.typing import NDArray
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from evaluation_fdp.fold_records import Predictions
 from training_fdp.data.augmentation import Batch
 from training_fdp.data.batches import ClipBatches, Statistics, chunks
-from training_fdp.methods.base import Answers, Method
+from training_fdp.methods.base import Answers, Method, class_names_of
 
 # Largest number of training clips, evenly spaced, for `Method.reference`.
 REFERENCE_CLIPS = 512
@@ -26,7 +27,7 @@ class Evaluator:
         batch_size (`int`): Clips per forward pass.
     """
 
-    def __init__(self, method: Method, batches: ClipBatches, accelerator: Any, batch_size: int) -> None:
+    def __init__(self, method: Method, batches: ClipBatches, accelerator: Accelerator, batch_size: int) -> None:
         self.method = method
         self.batches = batches
         self.accelerator = accelerator
@@ -35,10 +36,10 @@ class Evaluator:
     @torch.no_grad()
     def predict(
         self,
-        model: Any,
+        model: PreTrainedModel,
         rows: Sequence[int],
         statistics: Statistics | None = None,
-        reference: Any = None,
+        reference: object = None,
         with_answers: bool = True,
     ) -> Predictions:
         """Predict clips in evaluation mode; the model's mode is restored afterwards.
@@ -47,7 +48,7 @@ class Evaluator:
             model (`PreTrainedModel`): Not wrapped.
             rows (`Sequence[int]`): Clips to predict.
             statistics (`tuple[float, float]`, *optional*): See [`ClipBatches.load`].
-            reference (`Any`, *optional*): What [`Evaluator.reference`] returned.
+            reference (*optional*): What [`Evaluator.reference`] returned.
             with_answers (`bool`, *optional*, defaults to `True`): Also measure the quality of its other outputs.
 
         Returns:
@@ -68,11 +69,11 @@ class Evaluator:
             else:
                 answers += [{} for _ in chunk]
         model.train(was_training)
-        stacked = np.concatenate(probabilities) if probabilities else np.zeros((0, model.config.num_labels))
+        stacked = np.concatenate(probabilities) if probabilities else np.zeros((0, len(class_names_of(model.config))))
         return Predictions(list(rows), stacked, answers)
 
     @torch.no_grad()
-    def reference(self, config: Any, rows: Sequence[int], statistics: Statistics | None = None) -> Any:
+    def reference(self, config: PreTrainedConfig, rows: Sequence[int], statistics: Statistics | None = None) -> object:
         """Return the baseline of the answers from training clips alone (see [`Method.reference`])."""
         sample = rows[:: -(-len(rows) // REFERENCE_CLIPS)] if rows else rows
 

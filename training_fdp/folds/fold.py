@@ -4,17 +4,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from accelerate.utils import broadcast, find_executable_batch_size
 from torch import nn
+from transformers import PreTrainedModel
 
-from evaluation_fdp.fold_records import Predictions
+from evaluation_fdp.fold_records import LiteratureSelection, Predictions, Selection
 from evaluation_fdp.metrics import Figures, classification_metrics
 from evaluation_fdp.protocols import Fold, inner_split
 from training_fdp.data.batches import Statistics
 from training_fdp.errors import TrainingError
-from training_fdp.folds.checkpoints import load_checkpoint
+from training_fdp.folds.checkpoints import FoldState, load_checkpoint
 from training_fdp.folds.evaluator import Evaluator
 from training_fdp.folds.loop import FoldContext, Stage, StageTrainer
 from training_fdp.folds.randomness import mixed_seed
@@ -30,19 +30,19 @@ class TrainedFold:
         model (`nn.Module`): The model that predicts (the moving average where there is one).
         steps (`int`): Optimiser steps of its training.
         curve (`dict[str, list[float]]`): Loss, its parts and the learning rate per step.
-        selection (`dict`): How the number of steps was chosen, with every evaluation on the inner subjects.
-        best_on_test_subject (`dict`, *optional*): Step and predictions of the literature's selection.
+        selection (`Selection`): How the number of steps was chosen, with every evaluation on the inner subjects.
+        best_on_test_subject (`LiteratureSelection`, *optional*): The epoch that the literature would select.
         predictions (`Predictions`): Of the held-out clips.
         statistics (`tuple[float, float]`, *optional*): Normalisation of the training clips.
         forward_batch_size (`int`): Clips per forward pass that fit into memory.
         seconds (`float`): Wall time of this process's share of the training.
     """
 
-    model: Any
+    model: PreTrainedModel
     steps: int
     curve: dict[str, list[float]]
-    selection: dict[str, Any]
-    best_on_test_subject: dict[str, Any] | None
+    selection: Selection
+    best_on_test_subject: LiteratureSelection | None
     predictions: Predictions
     statistics: Statistics | None
     forward_batch_size: int
@@ -72,7 +72,7 @@ class FoldTrainer:
         self.forward_batch_size = self.options.batch_size
         self.statistics: Statistics | None = None
         self.test_statistics: Statistics | None = None
-        self.selection: dict[str, Any] = {}
+        self.selection: Selection = {}
 
     def train(self) -> TrainedFold:
         """Train, resuming from the last checkpoint if there is one, and predict the held-out clips.
@@ -97,13 +97,12 @@ class FoldTrainer:
         if self.fold.test_indices:
             reference = self.evaluator.reference(model.config, self.fold.train_indices, self.statistics)
         predictions = self.evaluator.predict(model, self.fold.test_indices, self.test_statistics, reference)
-        literature = stage.best if self._validates_on_test_subject() else None
         return TrainedFold(
             model=model,
             steps=stage.step,
             curve=stage.curve,
             selection=self.selection,
-            best_on_test_subject=literature,
+            best_on_test_subject=self._literature_selection(stage),
             predictions=predictions,
             statistics=self.statistics,
             forward_batch_size=self.forward_batch_size,
@@ -148,7 +147,7 @@ class FoldTrainer:
             self.selection,
         )
 
-    def _select(self, saved: dict[str, Any] | None) -> Stage:
+    def _select(self, saved: FoldState | None) -> Stage:
         """Early stopping on an inner split of the training subjects; the held-out subject is not used."""
         training_rows, stopping_rows = inner_split(
             self.context.table, self.fold, self.options.inner_fraction, self.seed
@@ -183,6 +182,12 @@ class FoldTrainer:
             stage.step = steps
         return stage
 
+    def _literature_selection(self, stage: Stage) -> LiteratureSelection | None:
+        if stage.best is None or not self._validates_on_test_subject():
+            return None
+        best = stage.best
+        return LiteratureSelection(best["step"], best["accuracy"], best["predictions"])
+
     def _validates_on_test_subject(self) -> bool:
         return self.options.report_literature_selection and bool(self.fold.test_indices)
 
@@ -205,7 +210,7 @@ class FoldTrainer:
         return validate
 
     def _judge(
-        self, model: nn.Module, rows: Sequence[int], statistics: Statistics | None
+        self, model: PreTrainedModel, rows: Sequence[int], statistics: Statistics | None
     ) -> tuple[Figures, Predictions]:
         self._equalize(model)
         predictions = self.evaluator.predict(model, rows, statistics, with_answers=False)

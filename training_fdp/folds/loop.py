@@ -8,17 +8,20 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
+from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
 from torch import nn
+from transformers import PreTrainedConfig, PreTrainedModel
 
+from evaluation_fdp.fold_records import Selection
 from evaluation_fdp.protocols import ClipTable
 from training_fdp.data.augmentation import Batch, ClipAugmentation
 from training_fdp.data.batches import ClipBatches, Statistics, StepSampler, chunks, normalized
 from training_fdp.data.options import BatchOptions
 from training_fdp.errors import Interrupted, TrainingError
-from training_fdp.folds.checkpoints import save_checkpoint
+from training_fdp.folds.checkpoints import BestEvaluation, FoldState, save_checkpoint
 from training_fdp.folds.interruption import Interruption
 from training_fdp.folds.optimization import (
     MovingAverage,
@@ -47,8 +50,8 @@ class FoldContext:
         accelerator (`Accelerator`): Device, precision, processes.
         table (`ClipTable`): The clips' columns.
         batches (`ClipBatches`): The clips' pixels.
-        build_model (`Callable[[Any], nn.Module]`): Builds a model from torch's current random state, the fold's
-            `Method.fold_facts` and the initial checkpoint.
+        build_model (`Callable[[object], PreTrainedModel]`): Builds a model from torch's current random state, the
+            fold's `Method.fold_facts` and the initial checkpoint.
         augmentation (`ClipAugmentation`, *optional*): Augmentation of training clips.
         identity (`str`): Digest of everything that decides the figures; stored in checkpoints.
         report (`Callable[[str, int, int, dict], None]`): Called after each step with fold, steps done, steps planned,
@@ -57,13 +60,13 @@ class FoldContext:
     """
 
     method: Method
-    network: Any
+    network: PreTrainedConfig
     options: TrainingOptions
     batch_options: BatchOptions
-    accelerator: Any
+    accelerator: Accelerator
     table: ClipTable
     batches: ClipBatches
-    build_model: Callable[[Any], Any]
+    build_model: Callable[[object], PreTrainedModel]
     augmentation: ClipAugmentation | None
     identity: str
     report: Callable[[str, int, int, dict[str, float]], None]
@@ -81,27 +84,27 @@ class Stage:
 
     Args:
         name (`str`): `select` to choose the number of steps, `fit` for the final training.
-        model (`nn.Module`): The trained model.
-        optimizer (`torch.optim.Optimizer`): As the accelerator prepared it.
+        model (`PreTrainedModel`): The trained model.
+        optimizer (`AcceleratedOptimizer`): As the accelerator prepared it.
         average (`MovingAverage`, *optional*): Average of the weights.
         step (`int`, *optional*, defaults to 0): Steps done.
         curve (`dict`, *optional*): Loss, its parts and the learning rate per step.
         validations (`list[dict]`, *optional*): Figures of each evaluation during training.
-        best (`dict`, *optional*): The best of them.
+        best (`BestEvaluation`, *optional*): The best of them.
     """
 
     name: str
-    model: nn.Module
-    optimizer: Any
+    model: PreTrainedModel
+    optimizer: AcceleratedOptimizer
     average: MovingAverage | None
     step: int = 0
     curve: dict[str, list[float]] = field(default_factory=dict)
     validations: list[dict[str, float]] = field(default_factory=list)
-    best: dict[str, Any] | None = None
+    best: BestEvaluation | None = None
 
     @property
-    def predictor(self) -> nn.Module:
-        """The model that predicts (`nn.Module`): the average where there is one."""
+    def predictor(self) -> PreTrainedModel:
+        """The model that predicts (`PreTrainedModel`): the average where there is one."""
         return self.model if self.average is None else self.average.model
 
 
@@ -115,7 +118,7 @@ class StageTrainer:
         checkpoint_path (`Path`): The checkpoint.
         statistics (`tuple[float, float]`, *optional*): Normalisation of the training clips.
         forward_batch_size (`int`): Clips per forward pass at most.
-        selection (`dict`): How the number of steps is chosen; stored in the checkpoint.
+        selection (`Selection`): How the number of steps is chosen; stored in the checkpoint.
     """
 
     def __init__(
@@ -126,7 +129,7 @@ class StageTrainer:
         checkpoint_path: Path,
         statistics: Statistics | None,
         forward_batch_size: int,
-        selection: dict[str, Any],
+        selection: Selection,
     ) -> None:
         self.context = context
         self.options = context.options
@@ -143,7 +146,7 @@ class StageTrainer:
         name: str,
         rows: Sequence[int],
         validate: Callable[[Stage], bool] | None,
-        saved: dict[str, Any] | None,
+        saved: FoldState | None,
         num_steps: int | None = None,
         planned: int | None = None,
     ) -> Stage:
@@ -219,7 +222,7 @@ class StageTrainer:
         labels = [self.context.table.labels[row] for row in rows]
         return StepSampler(rows, labels, clips_per_step, self.seed, balanced=self.options.sampling == "balanced")
 
-    def _new_stage(self, name: str, fold_facts: Any) -> Stage:
+    def _new_stage(self, name: str, fold_facts: object) -> Stage:
         # The accelerator keeps references to prepared objects, so the last fold's weights would stay in memory.
         self.accelerator.free_memory()
         torch.manual_seed(self.seed)
@@ -280,7 +283,7 @@ class StageTrainer:
         batch["pixel_values"] = normalized(batch["pixel_values"], self.statistics)
         return batch
 
-    def _fold_facts(self, rows: Sequence[int]) -> Any:
+    def _fold_facts(self, rows: Sequence[int]) -> object:
         clips = self.context.batches.clips
         return self.context.method.fold_facts((clips[row] for row in rows), self.context.network)
 
@@ -307,7 +310,7 @@ class StageTrainer:
             return step % self.options.eval_steps == 0
         return sampler.epoch_of(step) != sampler.epoch_of(step - 1)
 
-    def _flush(self, stage: Stage, pending: list[dict[str, Any]], planned: int) -> None:
+    def _flush(self, stage: Stage, pending: list[dict[str, torch.Tensor | float]], planned: int) -> None:
         """Read the losses from the device, check and report them."""
         if not pending:
             return
@@ -351,10 +354,10 @@ class StageTrainer:
         if self.context.shares_fold:
             self.accelerator.wait_for_everyone()
 
-    def _restore(self, stage: Stage, saved: dict[str, Any]) -> None:
+    def _restore(self, stage: Stage, saved: FoldState) -> None:
         stage.model.load_state_dict(saved["model"])
         stage.optimizer.load_state_dict(saved["optimizer"])
-        if stage.average is not None:
+        if stage.average is not None and saved["average"] is not None:
             stage.average.load_state_dict(saved["average"])
         if saved["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(saved["scaler"])

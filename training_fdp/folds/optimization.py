@@ -3,11 +3,12 @@
 import copy
 import math
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
+from training_fdp.folds.checkpoints import TorchState
 from training_fdp.folds.options import TrainingOptions
 
 
@@ -77,14 +78,14 @@ class MovingAverage:
     `torch.optim.swa_utils.AveragedModel`, because its first update copies the weights.
 
     Args:
-        model (`nn.Module`): The trained model.
+        model (`PreTrainedModel`): The trained model.
         decay (`float`): Weight of the past, in [0, 1).
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: PreTrainedModel, decay: float) -> None:
         self.decay = decay
         self.updates = 0
-        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.model: PreTrainedModel = copy.deepcopy(model).eval().requires_grad_(False)
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
@@ -98,11 +99,11 @@ class MovingAverage:
             else:
                 average.copy_(current[name])
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> TorchState:
         """Return the state for resuming (`dict`)."""
         return {"updates": self.updates, "model": self.model.state_dict()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: TorchState) -> None:
         """Resume from a saved state."""
         self.updates = state["updates"]
         self.model.load_state_dict(state["model"])

@@ -16,7 +16,8 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from evaluation_fdp.metrics import METRICS, Metric
 from evaluation_fdp.protocols import FINAL_FOLD
-from evaluation_fdp.results import Benchmark, Results, StartingWeights
+from evaluation_fdp.results import Benchmark, Results
+from evaluation_fdp.run_info import StartingWeights
 from hub_datasets import get_builder_class
 from hub_datasets.errors import CorpusError
 from training_fdp.errors import PublishError
@@ -176,7 +177,7 @@ def _result_fields(subject: CardSubject, results: Results) -> dict[str, Any]:
     elif only_synthetic(results):
         weights_licence = "Apache-2.0, as the code; they were trained on rendered faces only."
         corpus_licence = "rendered by a program; no person was recorded."
-        if any("face_model=" in option for option in results.settings.get("corpus_options", [])):
+        if "face_model=" in str(results.settings.get("corpus_options")):
             corpus_licence += " The faces are those of a morphable model, ICT-FaceKit (ICT-VGL, MIT licence)."
     else:
         weights_licence = "research use, under the terms of the corpora that they were trained on."

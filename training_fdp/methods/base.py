@@ -31,6 +31,12 @@ Answers = dict[str, float]
 Losses = dict[str, "torch.Tensor"]
 
 
+def class_names_of(config: PreTrainedConfig) -> list[str]:
+    """Return the classes of a network in the order of its logits (`list[str]`)."""
+    names = {int(label): str(name) for label, name in (config.id2label or {}).items()}
+    return [names[label] for label in range(len(names))]
+
+
 @dataclass
 class NoOptions:
     """No options."""

@@ -3,18 +3,23 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import VIDEO_PROCESSOR_NAME, cached_file
 
 from evaluation_fdp.atomic_files import file_digest, read_json
 from evaluation_fdp.fold_records import RECORD_NAME
 from evaluation_fdp.run_folder import WEIGHTS_NAME
+from evaluation_fdp.run_info import StartingWeights
 from training_fdp.data.people import Subjects
 from training_fdp.errors import ConfigError
-from training_fdp.methods.base import Method
+from training_fdp.methods.base import Method, class_names_of
 from training_fdp.methods.pretrained import checkpoint_source, load_pretrained, loading_refused
+
+if TYPE_CHECKING:
+    from processing_fdp.video_processing_fdp import FDPVideoProcessor
 
 OPTION = "--init_from"
 # Field of config.json with the training subjects, because fold.json is not uploaded to the Hub.
@@ -38,17 +43,17 @@ class Initialization:
 
     name: str
     sha256: str
-    config: Any
+    config: PreTrainedConfig
     weights: Mapping[str, torch.Tensor]
     seen_subjects: Subjects | None
-    processor: Any = None
+    processor: "FDPVideoProcessor | None" = None
 
     @property
     def class_names(self) -> list[str]:
         """Its classes in the order of its logits (`list[str]`)."""
-        return [self.config.id2label[label] for label in range(self.config.num_labels)]
+        return class_names_of(self.config)
 
-    def fill(self, model: Any, method: Method) -> None:
+    def fill(self, model: PreTrainedModel, method: Method) -> None:
         """Load the weights into an untrained model of the same network.
 
         Rows of classes in another order are permuted; with other classes the last layer stays untrained.
@@ -56,7 +61,7 @@ class Initialization:
         Raises:
             ConfigError: other classes, and the method has no `class_parameters`.
         """
-        names = [model.config.id2label[label] for label in range(model.config.num_labels)]
+        names = class_names_of(model.config)
         reinitialised = self.new_parameters(names, method)
         kept = {name: value for name, value in self.weights.items() if name not in reinitialised}
         weights = dict(method.starting_weights(kept, model.config))
@@ -80,9 +85,9 @@ class Initialization:
             )
         return [] if sorted(self.class_names) == sorted(class_names) else list(method.class_parameters)
 
-    def facts(self, class_names: Sequence[str], method: Method) -> dict[str, Any]:
-        """Return its description for records and reports (`dict`)."""
-        return {"name": self.name, "sha256": self.sha256, "new_parameters": self.new_parameters(class_names, method)}
+    def described(self, class_names: Sequence[str], method: Method) -> StartingWeights:
+        """Return its description for records and reports (`StartingWeights`)."""
+        return StartingWeights(self.name, self.sha256, self.new_parameters(class_names, method))
 
 
 def read_initialization(name: str) -> Initialization:
@@ -106,7 +111,7 @@ def read_initialization(name: str) -> Initialization:
     return Initialization(shown, digest, model.config, model.state_dict(), seen, processor)
 
 
-def _saved_processor(source: str) -> Any:
+def _saved_processor(source: str) -> "FDPVideoProcessor | None":
     """The video processor of a checkpoint; `None` where it has none of this package."""
     from processing_fdp.video_processing_fdp import FDPVideoProcessor
 
@@ -116,7 +121,7 @@ def _saved_processor(source: str) -> Any:
     return FDPVideoProcessor.from_pretrained(source)
 
 
-def _seen_subjects(folder: Path, config: Any) -> Subjects | None:
+def _seen_subjects(folder: Path, config: PreTrainedConfig) -> Subjects | None:
     """Training subjects of a checkpoint, from its settings or from the record beside it in the folder of a run."""
     record = folder / RECORD_NAME
     if record.is_file():

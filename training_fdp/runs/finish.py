@@ -7,13 +7,14 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from evaluation_fdp.atomic_files import file_digest
 from evaluation_fdp.fold_records import RECORD_NAME, read_record
 from evaluation_fdp.protocols import FINAL_FOLD, NO_PROTOCOL
 from evaluation_fdp.report import summary, write_report
-from evaluation_fdp.run_folder import RUN_NAME, WEIGHTS_NAME, RunStore, identity_digest, keys_by_seed
+from evaluation_fdp.run_folder import RUN_NAME, WEIGHTS_NAME, RunStore
+from evaluation_fdp.run_info import RunIdentity, RunInfo
 from training_fdp.cli import say
 from training_fdp.config import TrainConfig
 from training_fdp.runs.identity import recorded_command, run_settings
@@ -44,21 +45,21 @@ def report_if_finished(config: TrainConfig, arguments: Sequence[str]) -> int | N
         return None
     if not (store.root / RUN_NAME).exists():
         return None
-    run_info = store.read()
-    if not _is_same_run(run_info, config, arguments):
+    started = store.read()
+    if not _is_same_run(started, config, arguments):
         return None
-    keys = [key for keys in keys_by_seed(run_info).values() for key in keys] + [FINAL_FOLD] * config.run.final_model
-    digest = identity_digest(run_info["identity"])
+    keys = [key for keys in started.keys_by_seed.values() for key in keys] + [FINAL_FOLD] * config.run.final_model
+    digest = started.identity.digest
     if any(read_record(store.place(key), digest) is None for key in keys):
         return None
     from training_fdp.data.corpora import load_corpora  # imported late, because most calls return earlier
 
-    if {"settings": run_info["identity"]["settings"], **load_corpora(config.data).identity} != run_info["identity"]:
+    if RunIdentity(started.identity.settings, **load_corpora(config.data).identity) != started.identity:
         return None
     return finish(store, keys, {})
 
 
-def _is_same_run(run_info: Mapping[str, Any], config: TrainConfig, arguments: Sequence[str]) -> bool:
+def _is_same_run(started: RunInfo, config: TrainConfig, arguments: Sequence[str]) -> bool:
     """Whether the run in OUT has these settings; clips are compared later."""
     start = None
     if config.network.init_from is not None:
@@ -68,9 +69,9 @@ def _is_same_run(run_info: Mapping[str, Any], config: TrainConfig, arguments: Se
         start = file_digest(weights)
     shared = 1 if config.training.parallelism == "ddp" else None
     return (
-        run_info["identity"]["settings"] == run_settings(config, start)
-        and run_info["seeds"] == config.protocol.all_seeds
-        and run_info["command"] == recorded_command(arguments, shared)
+        started.identity.settings == run_settings(config, start)
+        and started.seeds == config.protocol.all_seeds
+        and started.command == recorded_command(arguments, shared)
     )
 
 
@@ -81,7 +82,7 @@ def collect(folder: Path) -> int:
         ConfigError: the folder holds no run.
     """
     store = RunStore(folder)
-    keys = [key for keys in keys_by_seed(store.read()).values() for key in keys]
+    keys = [key for keys in store.read().keys_by_seed.values() for key in keys]
     return finish(store, keys or [FINAL_FOLD], {})
 
 
@@ -89,13 +90,13 @@ def finish(
     store: RunStore, wanted: Sequence[str], failures: Mapping[str, str], tracker: "RunTracker | None" = None
 ) -> int:
     """Pool, report and list missing folds; returns the exit code (`int`)."""
-    run_info = store.read()
-    keys = keys_by_seed(run_info)
+    started = store.read()
+    keys = started.keys_by_seed
     records = store.records(keys)
     missing = [key for key in wanted if not (store.place(key) / RECORD_NAME).exists()]
     for key in missing:
         say(f"missing: fold {key}: {failures.get(key, 'not run yet')}", sys.stderr)
-    if records or (run_info["protocol"] == NO_PROTOCOL and not missing):
+    if records or (started.protocol == NO_PROTOCOL and not missing):
         results = write_report(store, keys, records, failures)
         say(summary(results, store.root))
         if tracker is not None:

@@ -2,14 +2,13 @@
 
 import shlex
 from collections.abc import Sequence
-from typing import Any
 
 from evaluation_fdp.fold_records import versions
 from training_fdp.config import TrainConfig
 from training_fdp.methods.registry import get_method
 
 
-def run_settings(config: TrainConfig, start_digest: str | None) -> dict[str, Any]:
+def run_settings(config: TrainConfig, start_digest: str | None) -> dict[str, object]:
     """Return the settings that decide the figures (`dict`); a checkpoint is identified by its weights' digest."""
     settings = config.identity() | {"method_version": get_method(config.network.method).version}
     return settings if start_digest is None else settings | {"init_from": f"sha256 {start_digest}"}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaluation_fdp.protocols import ClipTable, Fold, make_folds, select_folds, untaught_classes
+from evaluation_fdp.run_info import RunIdentity
 from training_fdp.cli import read_pairs
 from training_fdp.config import TrainConfig
 from training_fdp.data.aligned_clips import prepare_clips
@@ -62,13 +63,14 @@ class PreparedRun:
     start: Initialization | None = None
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         """The settings that decide the numbers (`dict`)."""
         return run_settings(self.config, None if self.start is None else self.start.sha256)
 
-    def identity(self) -> dict[str, Any]:
-        """Return everything that decides the numbers (`dict`): settings, clips and classes."""
-        return {"settings": self.settings, **self.corpora.identity}
+    @property
+    def identity(self) -> RunIdentity:
+        """Everything that decides the numbers (`RunIdentity`): settings, clips and classes."""
+        return RunIdentity(self.settings, **self.corpora.identity)
 
 
 def prepare_run(config: TrainConfig, accelerator: Any) -> PreparedRun:

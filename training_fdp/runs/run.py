@@ -12,9 +12,10 @@ from accelerate.utils import broadcast_object_list, gather_object
 from tqdm import tqdm
 from transformers import CONFIG_NAME
 
-from evaluation_fdp.fold_records import FoldRecord, LiteratureSelection, read_record, write_record
+from evaluation_fdp.fold_records import FoldRecord, read_record, write_record
 from evaluation_fdp.protocols import FINAL_FOLD, Fold, final_fold, select_folds
-from evaluation_fdp.run_folder import RunStore, fold_key, identity_digest
+from evaluation_fdp.run_folder import RunStore
+from evaluation_fdp.run_info import RunInfo, StartingWeights, fold_key
 from training_fdp.cli import user_facing_errors
 from training_fdp.config import TrainConfig
 from training_fdp.data.augmentation import AugmentationConfig, build_augmentation
@@ -75,10 +76,8 @@ def run(config: TrainConfig, arguments: Sequence[str] = ()) -> int:
     jobs = make_jobs(prepared)
     if accelerator.is_main_process:
         logger.info("%d folds, %d clips", len(prepared.folds), len(prepared.corpora.table.clip_ids))
-    run_info = run_facts(prepared, arguments)
-    on_main_first(
-        accelerator, lambda: store.open(prepared.identity(), run_info) if accelerator.is_main_process else None
-    )
+    described = describe_run(prepared, arguments)
+    on_main_first(accelerator, lambda: store.open(described) if accelerator.is_main_process else None)
     tracker = RunTracker(accelerator, config.run.report_to, config.identity())
     failures = run_jobs(prepared, store, jobs, tracker)
     code = 0
@@ -91,29 +90,29 @@ def run(config: TrainConfig, arguments: Sequence[str] = ()) -> int:
     return code
 
 
-def run_facts(prepared: PreparedRun, arguments: Sequence[str]) -> dict[str, Any]:
-    """Return the description of a run (`dict`) that is stored in OUT for reports."""
-    config, table = prepared.config, prepared.corpora.table
+def describe_run(prepared: PreparedRun, arguments: Sequence[str]) -> RunInfo:
+    """Return the description of a run (`RunInfo`) that is stored in OUT for reports."""
+    config = prepared.config
     shares_folds = config.training.parallelism == "ddp"
-    return {
-        "command": recorded_command(arguments, prepared.accelerator.num_processes if shares_folds else None),
-        "corpus": config.data.corpus,
-        "test_corpus": config.data.test_corpus,
-        "label_set": config.data.label_set,
-        "class_names": list(table.class_names),
-        "preset": prepared.method.size_name,
-        "init_from": _start_facts(prepared),
-        "protocol": config.protocol.protocol,
-        "selection": config.training.selection,
-        "seeds": config.protocol.all_seeds,
-        "folds": [fold.fold_id for fold in prepared.folds],
-        "warnings": prepared.warnings,
-        "lost_clips": prepared.corpora.lost_clips,
-        "synthetic": prepared.corpora.is_rendered,
-        "faces": prepared.corpora.faces_may_be_published or config.run.allow_face_figures,
-        "answers": dict(prepared.method.answer_titles),
-        "versions": computing_versions(),
-    }
+    return RunInfo(
+        identity=prepared.identity,
+        command=recorded_command(arguments, prepared.accelerator.num_processes if shares_folds else None),
+        corpus=config.data.corpus,
+        test_corpus=config.data.test_corpus,
+        label_set=config.data.label_set,
+        preset=prepared.method.size_name,
+        init_from=_starting_weights(prepared),
+        protocol=config.protocol.protocol,
+        selection=config.training.selection,
+        seeds=config.protocol.all_seeds,
+        folds=[fold.fold_id for fold in prepared.folds],
+        warnings=prepared.warnings,
+        lost_clips=prepared.corpora.lost_clips,
+        synthetic=prepared.corpora.is_rendered,
+        faces=prepared.corpora.faces_may_be_published or config.run.allow_face_figures,
+        answers=dict(prepared.method.answer_titles),
+        versions=computing_versions(),
+    )
 
 
 def make_jobs(prepared: PreparedRun) -> list[Job]:
@@ -138,7 +137,7 @@ def run_jobs(prepared: PreparedRun, store: RunStore, jobs: Sequence[Job], tracke
         Interrupted: the run was stopped by a signal; its state is saved.
     """
     accelerator = prepared.accelerator
-    identity = identity_digest(prepared.identity())
+    identity = prepared.identity.digest
     # Decided by the main process, because a fold may finish between the checks of two processes.
     todo = [job for job in jobs if read_record(store.place(job.key), identity) is None]
     todo = broadcast_object_list([todo])[0]
@@ -181,7 +180,7 @@ def _run_job(context: FoldContext, prepared: PreparedRun, store: RunStore, job: 
     trained = trainer.train()
     if context.shares_fold and not prepared.accelerator.is_main_process:
         return
-    if store.read()["faces"]:
+    if store.read().faces:
         write_samples(store.root, job.key, trained, context)
     seen = _seen_subjects(prepared, job.fold)
 
@@ -189,7 +188,7 @@ def _run_job(context: FoldContext, prepared: PreparedRun, store: RunStore, job: 
         # In config.json, because fold.json is not published with a checkpoint.
         setattr(trained.model.config, SEEN_SUBJECTS, seen)
         # transformers writes on rank 0 alone; here every process saves the fold that it has trained by itself.
-        trained.model.should_save_on_this_rank = lambda is_main_process: is_main_process
+        trained.model.should_save_on_this_rank = lambda is_main_process: is_main_process  # type: ignore[method-assign]
         trained.model.save_pretrained(folder)
         # The processor is saved with the weights, so that inference prepares clips in the same way.
         prepared.processor.save_pretrained(folder)
@@ -206,7 +205,6 @@ def _run_job(context: FoldContext, prepared: PreparedRun, store: RunStore, job: 
 def _fold_record(
     context: FoldContext, prepared: PreparedRun, job: Job, trained: TrainedFold, seen: dict[str, list[str]] | None
 ) -> FoldRecord:
-    chosen = trained.best_on_test_subject
     return FoldRecord(
         identity=context.identity,
         fold=job.fold.fold_id,
@@ -221,13 +219,11 @@ def _fold_record(
         seconds=round(trained.seconds, 3),
         device=str(next(trained.model.parameters()).device.type),
         settings=prepared.settings,
-        init_from=_start_facts(prepared),
+        init_from=_starting_weights(prepared),
         seen_subjects=seen,
         input_statistics=None if trained.statistics is None else list(trained.statistics),
         forward_batch_size=trained.forward_batch_size,
-        best_on_test_subject=None
-        if chosen is None
-        else LiteratureSelection(chosen["step"], chosen["accuracy"], chosen["predictions"]),
+        best_on_test_subject=trained.best_on_test_subject,
         versions=computing_versions(),
     )
 
@@ -239,11 +235,11 @@ def _seen_subjects(prepared: PreparedRun, fold: Fold) -> dict[str, list[str]] | 
     return here if prepared.start is None else all_seen_subjects(here, prepared.start.seen_subjects)
 
 
-def _start_facts(prepared: PreparedRun) -> dict[str, Any] | None:
+def _starting_weights(prepared: PreparedRun) -> StartingWeights | None:
     """Description of the initial checkpoint for reports."""
     if prepared.start is None:
         return None
-    return prepared.start.facts(prepared.corpora.table.class_names, prepared.method)
+    return prepared.start.described(prepared.corpora.table.class_names, prepared.method)
 
 
 def fold_context(

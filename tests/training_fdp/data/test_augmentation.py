@@ -282,3 +282,20 @@ def test_angle_scale_and_shift_are_drawn_each_by_itself():
     assert torch.rad2deg(angle).abs().max() == pytest.approx(20, abs=0.5)
     assert (zoom.min(), zoom.max()) == (pytest.approx(1 / 1.2, abs=0.01), pytest.approx(1 / 0.8, abs=0.01))
     assert affine[:, :, 2].abs().max() == pytest.approx(0.8, abs=0.02)
+
+
+@pytest.mark.parametrize("name", augmentation.bounds_of(AugmentationConfig))
+def test_every_augmentation_has_a_largest_value(name):
+    bound = augmentation.bounds_of(AugmentationConfig)[name]
+    for value in (-0.1, float("nan"), *([bound + 0.1] if bound < float("inf") else [])):
+        with pytest.raises(ValueError, match=f"augmentation.{name} must lie in"):
+            AugmentationConfig(**{name: value})
+
+
+def test_an_augmentation_without_a_largest_value_is_refused():
+    @dataclasses.dataclass(frozen=True)
+    class More(AugmentationConfig):
+        blur: float = 0.0
+
+    with pytest.raises(TypeError, match="blur has none"):
+        More()

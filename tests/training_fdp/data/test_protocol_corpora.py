@@ -172,3 +172,32 @@ def test_a_corpus_error_passes_through():
 def test_where_aligned_clips_are_kept(tmp_path):
     assert clip_cache_folder(str(tmp_path)) == tmp_path
     assert clip_cache_folder(None).parent == tmp_path / "rows"
+
+
+def custom_folders(tmp_path, *people):
+    """One folder of the corpus `custom` for each list of subjects, whose clips belong to them in turn."""
+    folders = []
+    for number, subjects in enumerate(people):
+        folder = tmp_path / f"lab{number}"
+        make_fake_corpus("custom", folder, variant="minimal", frame_size=1)
+        frames = sorted(path.name for path in (folder / "recordings").iterdir())
+        rows = [
+            f"recordings/{name},{subjects[index % len(subjects)]},{('negative', 'positive')[index // 2 % 2]}"
+            for index, name in enumerate(frames)
+        ]
+        (folder / "clips.csv").write_text("\n".join(["path,subject,label", *rows]) + "\n", encoding="utf-8")
+        folders.append(str(folder))
+    return folders
+
+
+def test_a_person_in_two_folders_of_one_corpus_is_one_subject_however_it_is_spelled(tmp_path):
+    folders = custom_folders(tmp_path, ["S01", "S02"], ["s1", "sub03"])
+    corpora = load_corpora(DataOptions(corpus=["custom", "custom"], data_dir=folders))
+    assert sorted(set(corpora.table.subjects)) == ["custom-S01", "custom-S02", "custom-sub03"]
+    assert any("'S01', 's1' are taken for one person, 'S01'" in warning for warning in corpora.warnings)
+    for fold in make_folds(corpora.table, "loso"):
+        assert not {corpora.table.subjects[row] for row in fold.train_indices} & set(fold.test_subjects)
+    # Whoever trained on one folder has seen the person of the other one.
+    folds = make_folds(corpora.table, "loso")
+    with pytest.raises(ProtocolError, match="trained on custom, subject S01"):
+        check_unseen("start", {"custom": ["Subject 1"]}, corpora.table, corpora.people, folds)
