@@ -28,8 +28,8 @@ class MOLFlowUNet(nn.Module):
     It has no correlation volume: the frames of a micro-expression differ by tenths of a pixel, less than a cell of any
     map, where the brightness is linear in the motion.
 
-    With `flow_inputs="derivatives"` each layer sees the earlier frame's map and the difference of the later one's, both
-    normalised, because the difference is a hundredth of the maps and training would hardly see it.
+    With `flow_inputs="derivatives"` each layer sees the earlier frame's map and the difference of the later one's,
+    both normalised, because the difference is a hundredth of the maps and training would hardly see it.
 
     Args:
         config ([`MOLConfig`]): Sizes and widths.

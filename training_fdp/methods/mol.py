@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 ALL_DEFAULTS = "small"
 _CITATION = """\
 @article{shao2025mol,
-  title   = {MOL: Joint Estimation of Micro-Expression, Optical Flow, and Landmark via Transformer-Graph-Style Convolution},
+  title   = {{MOL}: Joint Estimation of Micro-Expression, Optical Flow, and Landmark via
+             Transformer-Graph-Style Convolution},
   author  = {Shao and Cheng and Li and Zhou and Lu and Xie and Ma},
   journal = {IEEE Transactions on Pattern Analysis and Machine Intelligence},
   year    = {2025},
@@ -54,8 +55,8 @@ class MOLMethod(Method):
     name: ClassVar[str] = "mol"
     title: ClassVar[str] = "MOL"
     summary: ClassVar[str] = (
-        "(micro-expression, optical flow, landmarks) reads a short face video, estimates the motion between its frames "
-        "and 68 or 5 points of each, and answers with a micro-expression label"
+        "(micro-expression, optical flow, landmarks) reads a short face video, estimates the motion between its "
+        "frames and the landmarks of each, and answers with a micro-expression label"
     )
     work: ClassVar[PublishedWork | None] = PublishedWork(
         _CITATION,
