@@ -14,9 +14,7 @@ NUM_BINS = 15
 TEMPERATURES = (0.05, 20.0)
 
 
-def expected_calibration_error(
-    probabilities: Probabilities, labels: Sequence[int], num_bins: int = NUM_BINS
-) -> float:
+def expected_calibration_error(probabilities: Probabilities, labels: Sequence[int], num_bins: int = NUM_BINS) -> float:
     """Return the mean distance between confidence and accuracy (`float` in [0, 1]; arXiv 1706.04599, eq. 3).
 
     Args:

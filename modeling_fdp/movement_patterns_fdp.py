@@ -110,7 +110,13 @@ class FDPMovementReference(nn.Module):
             motion = F.avg_pool2d(scaled[:, :, 1:].flatten(0, 1), scaled.shape[-1] // GRID_SIZE)
             along = self.scorer.directions(motion.flatten(1)).unflatten(0, size.shape)
             features = torch.cat([along.flatten(1), torch.log1p(size), found.shares], 1)
-            return FDPMovement(shown, at_frames(found.progress, frames.shape[1]), features, still, movement_size(found, still.shape[-1]))
+            return FDPMovement(
+                shown,
+                at_frames(found.progress, frames.shape[1]),
+                features,
+                still,
+                movement_size(found, still.shape[-1]),
+            )
 
     def _larger_or_smaller(self, patterns: torch.Tensor) -> torch.Tensor:
         """In training, stand for larger and smaller movements in a share of the clips."""
