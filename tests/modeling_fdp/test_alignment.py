@@ -246,7 +246,7 @@ def test_code_of_the_checkpoint_answers_alike(tmp_path):
     torch.testing.assert_close(loaded(clips()).logits, model(clips()).logits)
     assert json.loads((tmp_path / "config.json").read_text())["auto_map"]["AutoModel"].startswith("modeling_alignment")
     copied = {path.name for path in Path(tmp_path).glob("*.py")}
-    assert {"modeling_alignment_fdp.py", "text_towers_fdp.py", "modeling_fdp.py"} <= copied
+    assert {"modeling_alignment_fdp.py", "text_towers_fdp.py", "modeling_fdp.py", "pipeline_fdp.py"} <= copied
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ from training_fdp.data.clips import Clip
 from training_fdp.errors import ConfigError, Interrupted, TrainingError
 from training_fdp.folds.loop import StageTrainer
 from training_fdp.hub.prediction import Predictor
-from training_fdp.hub.publish import prepare_publication, push
+from training_fdp.hub.publish import prepare_publication
+from training_fdp.hub.push import push
 from training_fdp.hub.zero_shot import ActionUnitMatcher
 from training_fdp.methods.base import LossContext, NetworkRequest
 from training_fdp.methods.mer_clip import MERCLIPMethod
@@ -191,7 +192,7 @@ def test_it_trains_predicts_ranks_and_is_pushed(go, tmp_path, monkeypatch):
     assert set(json.loads((out / "folds" / "s00" / "training_curve.json").read_text())) >= {"alignment"}
     checkpoint = out / "folds" / "s00"
     source = write_frames(tmp_path / "clip")
-    assert Predictor(str(checkpoint)).predict(source).label in ("negative", "positive", "surprise")
+    assert set(Predictor(str(checkpoint)).predict(source).probabilities) == {"negative", "positive", "surprise"}
     matcher = ActionUnitMatcher(str(checkpoint))
     candidates = ["brow lowerer and lip corner puller", "1"]
     answers = matcher([source], candidate_labels=candidates)
