@@ -275,23 +275,16 @@ FETCHING = {
     "cached_file", "hf_hub_download", "snapshot_download", "urlopen", "urlretrieve", "load_state_dict_from_url",
     "download_url_to_file", "from_pretrained",
 }  # fmt: skip
-# The places that open, write or fetch a file.
+# What opens, writes or fetches a file, whichever file of the code it is in.
 OPENED = {
-    ("face_networks_fdp.py", "load_file(path)"),  # safetensors of the face mesh
-    ("frame_files_fdp.py", "Image.open(path)"),
-    ("landmark_tables_fdp.py", "open(path, newline='', encoding='utf-8-sig')"),
-    ("video_probe_fdp.py", "open(path, 'rb')"),
-    ("video_probe_fdp.py", "av.open(os.path.abspath(path), options={'format_whitelist': FORMAT_WHITELIST})"),
+    "load_file",  # safetensors of the face mesh
+    "Image.open",
+    "open",  # a table of landmarks, the header of a video
+    "av.open",
+    "settings.open",  # our own reader, which opens by those above
 }
-WRITTEN = {("video_processing_fdp.py", "shutil.copyfile(ours, copy)")}  # save_pretrained
-FETCHED = {
-    ("video_processing_fdp.py", "super().from_pretrained(pretrained_model_name_or_path, **kwargs)"),
-    # The face mesh, from the repository that the processor itself is loaded from.
-    (
-        "video_processing_fdp.py",
-        "cached_file(source, name, _raise_exceptions_for_missing_entries=False, **hub_arguments)",
-    ),
-}
+WRITTEN = {"shutil.copyfile"}  # save_pretrained: the face mesh
+FETCHED = {"super().from_pretrained", "cached_file"}  # the face mesh, from the processor's own repository
 
 
 @pytest.fixture(scope="module")
@@ -354,11 +347,13 @@ def test_files_that_travel_run_nothing_that_they_read(travelling):
     assert not found
 
 
-def test_files_that_travel_open_write_and_fetch_in_listed_places(travelling):
-    assert (
-        calls(travelling, {"open", "load_file", "safe_open", "fromfile", "memmap", "read_text", "read_bytes"})
-        == OPENED
-    )
+def functions(travelling, wanted):
+    """The functions, as they are written, of the calls that [`calls`] finds."""
+    return {ast.unparse(ast.parse(text).body[0].value.func) for _, text in calls(travelling, wanted)}
+
+
+def test_files_that_travel_open_write_and_fetch_by_listed_calls(travelling):
+    opening = {"open", "load_file", "safe_open", "fromfile", "memmap", "read_text", "read_bytes"}
     writing = {
         "copyfile",
         "copy2",
@@ -370,8 +365,18 @@ def test_files_that_travel_open_write_and_fetch_in_listed_places(travelling):
         "makedirs",
         "mkdir",
     }
-    assert calls(travelling, {*writing, "rename", "replace_file", "unlink", "rmtree", "remove"}) == WRITTEN
-    assert calls(travelling, FETCHING) == FETCHED
+    removing = {"rename", "unlink", "rmtree", "remove", "rmdir"}
+    assert functions(travelling, opening) == OPENED
+    assert functions(travelling, writing | removing) == WRITTEN
+    assert functions(travelling, FETCHING) == FETCHED
+    for name, text in calls(travelling, {"open"}):
+        call = ast.parse(text).body[0].value
+        if isinstance(call.func, ast.Name):
+            modes = [call.args[1]] if len(call.args) > 1 else [key.value for key in call.keywords if key.arg == "mode"]
+            assert [ast.unparse(mode) for mode in modes] in ([], ["'rb'"]), (name, text)
+    # Nothing is fetched from a place that the code itself names.
+    fetched = {ast.unparse(ast.parse(text).body[0].value.args[0]) for _, text in calls(travelling, FETCHING)}
+    assert fetched == {"pretrained_model_name_or_path", "source"}
 
 
 def test_weights_that_travel_are_safetensors(house):
