@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from modeling_fdp import MicroExpressionAnswer
+from modeling_fdp.answer_fdp import STILL_LABEL
 
 DOTS_PER_INCH = 110
 MOST_ACTION_UNITS = 10
@@ -15,6 +16,8 @@ INK, MUTED, MARK = "#1d3557", "#b8c4d6", "#d1495b"
 # The known curves in panels of their own, with units; those of other methods follow.
 CURVES = {"rank_scores": "rank score", "motion": "motion of the skin (pixels)"}
 IMAGES = {"target": "dynamic image,\ncomputed from the frames", "dynamic_image": "dynamic image,\nconstructed"}
+# Pixels and scores below which curves are drawn flat, because noise at full height looks like a movement.
+LEAST_MOTION_SHOWN, LEAST_RISE_SHOWN = 0.5, 1e-2
 # Loss of probability that becomes full colour; smaller ones are stretched to this at least.
 LEAST_IMPORTANCE = 0.05
 
@@ -77,7 +80,10 @@ def _draw_images(part: Any, answer: MicroExpressionAnswer) -> None:
     if has_units:
         units = answer.action_units[:MOST_ACTION_UNITS][::-1]
         titles = [f"{unit.name}  AU{int(unit.code):02d}" for unit in units]
-        _draw_bars(next(panels), titles, [unit.probability for unit in units], None, "probability of the action unit")
+        marked = STILL_LABEL if answer.movement.is_still else None
+        _draw_bars(
+            next(panels), titles, [unit.probability for unit in units], marked, "probability of the action unit"
+        )
 
 
 def _draw_importance(axes: Any, answer: MicroExpressionAnswer) -> None:
@@ -115,6 +121,10 @@ def _draw_curves(part: Any, answer: MicroExpressionAnswer) -> None:
     panels = part.subplots(1, len(curves), squeeze=False)[0]
     for axes, (name, curve) in zip(panels, curves.items(), strict=True):
         axes.plot(times, curve, marker="o", color=INK, markersize=4)
+        if name == "motion":
+            axes.set_ylim(0, 1.1 * max(*curve, LEAST_MOTION_SHOWN))
+        elif max(curve) - min(curve) < LEAST_RISE_SHOWN:
+            axes.set_ylim(min(curve) - LEAST_RISE_SHOWN, max(curve) + LEAST_RISE_SHOWN)
         axes.set_ylabel(CURVES.get(name, name.replace("_", " ")), fontsize=9)
         axes.set_xlabel("seconds" if timed else "frame", fontsize=9)
         if not timed:

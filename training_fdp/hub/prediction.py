@@ -24,10 +24,11 @@ from training_fdp.methods.pretrained import checkpoint_source, load_pretrained, 
 # Settings of the video processor that are fixed by the network or by `Predictor`.
 SETTINGS_OF_THE_MODEL = frozenset({"num_frames", "size", "do_sample_frames", "return_metadata"})
 SHIPPED_MODEL = "fdp-tiny"
-# Where it is: in the repository, and where the wheel puts it (`data-files` in pyproject.toml).
+# Where it is: in the repository, and where the wheel puts it (`data-files` in pyproject.toml), for all users or one.
 SHIPPED_FOLDERS = (
     Path(__file__).resolve().parents[2] / "checkpoints",
     Path(sysconfig.get_path("data")) / "share" / "fdp-micro-expression",
+    Path(sysconfig.get_path("data", sysconfig.get_preferred_scheme("user"))) / "share" / "fdp-micro-expression",
 )
 # Places along a side at which a part of the face is held still to see what the class rests on, the side of that part
 # as a share of the frame's, and clips per batch of these.
