@@ -407,11 +407,13 @@ class MicroExpressionPipeline(FDPVideoClassificationPipeline):
 
     def _forward(self, model_inputs: dict[str, Any]) -> dict[str, Any]:  # type: ignore[override]
         output = self.model(pixel_values=model_inputs["pixel_values"])
-        target = dynamic_image_target(
-            model_inputs["pixel_values"].float(), self.model.config, rank_scores=output.rank_scores.float()
-        )
         tensors = {name: value for name, value in output.items() if isinstance(value, torch.Tensor)}
-        return {**tensors, "target": target, "prepared": model_inputs["prepared"]}
+        # The aligned video tower of MER-CLIP ranks no frames and constructs no image.
+        if "rank_scores" in tensors:
+            tensors["target"] = dynamic_image_target(
+                model_inputs["pixel_values"].float(), self.model.config, rank_scores=tensors["rank_scores"].float()
+            )
+        return {**tensors, "prepared": model_inputs["prepared"]}
 
     def postprocess(  # type: ignore[override]
         self, model_outputs: dict[str, Any]

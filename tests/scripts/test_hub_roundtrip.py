@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoModelForVideoClassification
+from transformers import AutoModelForVideoClassification, pipeline
 
 from rendered_faces.film import render_clip
 from tests.scripts.fake_hub import FakeHub
@@ -48,7 +48,7 @@ sys.meta_path.insert(0, Absent())
 import numpy as np
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForVideoClassification, AutoVideoProcessor, pipeline
+from transformers import AutoModelForVideoClassification, AutoVideoProcessor, pipeline
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
@@ -56,34 +56,34 @@ torch.set_num_threads(1)
 pixel_values = torch.from_numpy(np.load(pixels))
 
 
-def logits_of(repository, **arguments):
-    model = AutoModelForVideoClassification.from_pretrained(repository, trust_remote_code=True, **arguments).eval()
+def logits_of(model):
     with torch.inference_mode():
-        return type(model).__module__, model(pixel_values=pixel_values).logits.tolist()
+        return model.eval()(pixel_values=pixel_values).logits.tolist()
 
 
 def visit(repository, old):
-    code, cold = logits_of(repository)
-    processor = AutoVideoProcessor.from_pretrained(repository, trust_remote_code=True)
-    own = pipeline("video-classification", model=repository, trust_remote_code=True)
-    config = AutoConfig.from_pretrained(repository, trust_remote_code=True)
-    classes = {}
-    for name in config.auto_map:
-        loaded = getattr(transformers, name).from_pretrained(repository, trust_remote_code=True)
+    arguments = {"trust_remote_code": True}
+    model = AutoModelForVideoClassification.from_pretrained(repository, **arguments).eval()
+    processor = AutoVideoProcessor.from_pretrained(repository, **arguments)
+    classes, again = {}, None
+    for name in model.config.auto_map:
+        loaded = getattr(transformers, name).from_pretrained(repository, **arguments)
         classes[name] = [type(loaded).__module__, type(loaded).__name__]
+        again = loaded if name == "AutoModelForVideoClassification" else again
+    own = pipeline("video-classification", model=repository, **arguments)
     tasks = {}
-    for task in getattr(config, "custom_pipelines", None) or {}:
-        tasks[task] = repr(pipeline(task, model=repository, trust_remote_code=True)(frames))
-    meshed = AutoVideoProcessor.from_pretrained(repository, trust_remote_code=True, alignment="mesh")
+    for task in getattr(model.config, "custom_pipelines", None) or {}:
+        tasks[task] = repr(pipeline(task, model=repository, **arguments)(frames))
+    earlier = AutoModelForVideoClassification.from_pretrained(repository, revision=old, **arguments)
     return {
-        "code": code,
-        "cold": cold,
-        "warm": logits_of(repository)[1],
-        "pinned": logits_of(repository, revision=old)[1],
+        "code": type(model).__module__,
+        "cold": logits_of(model),
+        "warm": logits_of(again),
+        "pinned": logits_of(earlier),
         "classes": classes,
         "tasks": tasks,
         "pixels": processor(frames, return_tensors="pt")["pixel_values"].tolist(),
-        "meshed": meshed(frames, return_tensors="pt")["pixel_values"].tolist(),
+        "meshed": processor(frames, return_tensors="pt", alignment="mesh")["pixel_values"].tolist(),
         "labels": {item["label"]: item["score"] for item in own(frames, top_k=3)},
     }
 
@@ -106,7 +106,8 @@ def network_of(name):
     method = method_class(method_class.options_class(**({"preset": "tiny"} if "tiny" in presets else {})))
     method.register_auto_classes()
     overrides = {"num_frames": NUM_FRAMES, "image_size": IMAGE_SIZE}
-    config = method.configure(NetworkRequest(("happiness", "disgust", "surprise"), overrides))
+    coded = [[{"code": code, "side": "", "intensity": None, "alternative": 0}] for code in ("4", "12")]
+    config = method.configure(NetworkRequest(("happiness", "disgust", "surprise"), overrides, action_units=coded))
     torch.manual_seed(0)
     processor = build_processor(
         {"alignment": "none", **method.processor_settings(config)}, config.num_frames, config.image_size
@@ -213,7 +214,11 @@ def test_every_class_and_pipeline_that_a_configuration_names_loads(house, visite
     for loaded, (module, class_name) in visited[name]["classes"].items():
         assert module.startswith("transformers_modules.")
         assert config["auto_map"][loaded].endswith(f".{class_name}")
-    assert set(visited[name]["tasks"]) == set(config.get("custom_pipelines") or {})
+    own = {
+        task: repr(pipeline(task, model=str(house.folders[name]), trust_remote_code=True)(str(house.frames)))
+        for task in config.get("custom_pipelines") or {}
+    }
+    assert visited[name]["tasks"] == own
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -255,6 +260,7 @@ def test_a_reader_without_the_token_is_told_nothing_of_a_private_repository(hous
 
 # What code in a checkpoint may import: libraries, and of the standard library what neither runs nor fetches anything.
 LIBRARIES = {"PIL", "av", "numpy", "safetensors", "torch", "torchvision", "transformers"}
+LIBRARIES |= {"tokenizers"}  # installed with transformers: the phrases of action units
 STANDARD = {
     "base64", "collections", "contextlib", "copy", "csv", "dataclasses", "enum", "functools", "importlib", "itertools",
     "logging", "math", "operator", "os", "re", "shutil", "struct", "time", "types", "typing", "warnings",

@@ -636,7 +636,12 @@ def test_the_lineage_of_a_checkpoint_from_the_hub_is_on_its_card(checkpoint, tmp
     [
         ("fdp", "fdp", ("FDP (fine-grained", "shao2025fdp", "## Differences from the paper"), ()),
         ("fdp_released", "fdp", ("as released", "Without the leaks"), ("`paper_tiny`",)),
-        ("motion_cnn", "fdp_motion_cnn", ("FDP's motion channels + CNN", "follows no publication"), ("shao2025fdp",)),
+        (
+            "motion_cnn",
+            "fdp_motion_cnn",
+            ("FDP's motion channels + CNN", "No publication is recorded"),
+            ("shao2025fdp",),
+        ),
         (None, "fdp_motion_cnn", ("FDP's motion channels + CNN",), ("shao2025fdp",)),
         ("somebody.else:Method", "unheard_of", ("A network of type `unheard_of`",), ("shao2025fdp", "Differences")),
     ],
@@ -689,3 +694,11 @@ def test_the_model_of_all_subjects_has_no_place_on_the_leaderboard(whole_run):
     entries = {publication.revision: ".eval_results/rendered.yaml" in [file.name for file in publication.files]
                for publication in publications}  # fmt: skip
     assert entries == {"main": False, "fold-3": True, "fold-4": True}
+
+
+def test_the_card_shows_the_pipelines_of_the_checkpoint(checkpoint):
+    assert prepare_publication(checkpoint, REPO_ID).card.count("pipeline(") == 1
+    tasks = {"video-classification": {}, "of-its-own": {}}
+    edit_json(checkpoint / "config.json", custom_pipelines=tasks)
+    card = prepare_publication(checkpoint, REPO_ID).card
+    assert card.count('pipeline("video-classification"') == 1 and card.count('pipeline("of-its-own"') == 1

@@ -62,6 +62,7 @@ class CardSubject:
         class_names (`tuple[str, ...]`): Classes of the checkpoint, in the order of its logits.
         model_type (`str`, *optional*): Type of its network.
         revision (`str`, *optional*, defaults to `"main"`): Branch of the card.
+        pipelines (`tuple[str, ...]`, *optional*): Tasks of its own pipelines beside `video-classification`.
         alignment (`str`, *optional*, defaults to `"none"`): How its video processor finds the face.
         landmark_model (`str`, *optional*): Name of the landmark model file.
     """
@@ -71,6 +72,7 @@ class CardSubject:
     class_names: tuple[str, ...]
     model_type: str = ""
     revision: str = "main"
+    pipelines: tuple[str, ...] = ()
     alignment: str = "none"
     landmark_model: str | None = None
 
@@ -106,6 +108,7 @@ def card_fields(subject: CardSubject, results: Results | None) -> dict[str, Any]
         "title": subject.repo_id.split("/")[-1],
         "repo_id": subject.repo_id,
         "revision": subject.revision,
+        "pipelines": subject.pipelines,
         "class_names": subject.class_names,
         "alignment": subject.alignment,
         "landmark_model": subject.landmark_model,

@@ -140,6 +140,7 @@ def prepare_publication(
         class_names=_class_names(config, checkpoint),
         model_type=str(config.get("model_type", "")),
         revision=revision,
+        pipelines=tuple(sorted(set(config.get("custom_pipelines") or {}) - {"video-classification"})),
         alignment=str(processor.get("alignment", "none")),
         landmark_model=processor.get("landmark_model_path"),
     )
