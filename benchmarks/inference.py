@@ -5,7 +5,7 @@
     python -m benchmarks inference --device cuda --batch_sizes 1 64
 
 Pixels are random, because the time of a convolution does not depend on them. Speed-ups are medians over rounds in
-which all ways are timed in turn; the peak is that of a matrix product of the same precision on this machine.
+which all ways are timed in turn; the peak is that of matrix products of the same precision on this machine.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.timing import Function, Row, gemm_peak, parse, parser, report, take_turns
+from benchmarks.timing import Function, Row, compute_peak, parse, parser, report, take_turns
 from modeling_fdp import FDPConfig, FDPForVideoClassification
 from training_fdp.methods.arithmetic import lay_out_channels_last
 
@@ -82,7 +82,7 @@ def ways(preset: str, batch_size: int, device: str) -> dict[str, Function]:
 @torch.inference_mode()
 def preset_rows(presets: list[str], batch_sizes: list[int], rounds: int, device: str) -> list[Row]:
     """Measure presets at batch sizes."""
-    peaks = {dtype: gemm_peak(dtype, device) for dtype in (torch.float32, torch.bfloat16)}
+    peaks = {dtype: compute_peak(dtype, device) for dtype in (torch.float32, torch.bfloat16)}
     rows = []
     for preset in presets:
         macs, parameters = macs_per_clip(preset), sum(value.numel() for value in build(preset).parameters())
@@ -106,7 +106,7 @@ def preset_rows(presets: list[str], batch_sizes: list[int], rounds: int, device:
                         "clips/s": batch_size / times.median(way),
                         "times the first way": times.speedup(way, first),
                         "by processor time": times.processor_speedup(way, first),
-                        "share of GEMM peak": 2 * macs * batch_size / spent / peak,
+                        "share of peak": 2 * macs * batch_size / spent / peak,
                     }
                 )
     return rows

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn import functional as F
 
 ROOT = Path(__file__).resolve().parents[1]
 Row = dict[str, Any]
 Function = Callable[[], object]
-# Side of the square matrices of `gemm_peak`: large enough for the peak, 0.1 s in single precision on one core.
+# Side of the square matrices of `compute_peak`: large enough for the peak, 0.1 s in single precision on one core.
 _GEMM_SIDE = 1024
 
 
@@ -115,16 +116,26 @@ def _wait_for(device: str) -> None:
         torch.accelerator.synchronize()
 
 
-def gemm_peak(dtype: torch.dtype, device: str = "cpu", rounds: int = 5) -> float:
-    """Floating-point operations per second of a matrix product (`float`): the best of a few, by processor time.
+def compute_peak(dtype: torch.dtype, device: str = "cpu", rounds: int = 3) -> float:
+    """Floating-point operations per second of the machine (`float`): a matrix product, or one inside a convolution.
 
-    Processor time over the threads of this process, because others may run on the same cores; on a card by the clock.
+    The best of both, because PyTorch's library for the first is slow in single precision on AMD's processors. By
+    processor time over the threads of this process, because others may run on the same cores; on a card by the clock.
     """
     left, right = (torch.rand(_GEMM_SIDE, _GEMM_SIDE, device=device).to(dtype) for _ in range(2))
-    times = take_turns({"product": lambda: left @ right}, rounds, device)
+    clips, channels, side = 4, 256, 32
+    maps = torch.rand(clips, channels, side, side, device=device).to(dtype, memory_format=torch.channels_last)
+    weight = torch.rand(channels, channels, 3, 3, device=device).to(dtype, memory_format=torch.channels_last)
+    operations = {"product": 2 * _GEMM_SIDE**3, "convolution": 2 * clips * side**2 * channels**2 * 9}
+    ways: dict[str, Function] = {
+        "product": lambda: left @ right,
+        "convolution": lambda: F.conv2d(maps, weight, padding=1),
+    }
+    with torch.inference_mode():
+        times = take_turns(ways, rounds, device)
     if device != "cpu":
-        return 2 * _GEMM_SIDE**3 / min(times.wall["product"])
-    return 2 * _GEMM_SIDE**3 * torch.get_num_threads() / min(times.processor["product"])
+        return max(count / min(times.wall[way]) for way, count in operations.items())
+    return max(count * torch.get_num_threads() / min(times.processor[way]) for way, count in operations.items())
 
 
 def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:

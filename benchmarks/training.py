@@ -23,7 +23,7 @@ from torch.distributed._tools.mem_tracker import MemTracker
 from torch.nn import functional as F
 
 from benchmarks.inference import PRESETS, build, frame_loop, macs_per_clip, random_clips
-from benchmarks.timing import Function, Row, gemm_peak, parse, parser, peak_resident_bytes, report, take_turns
+from benchmarks.timing import Function, Row, compute_peak, parse, parser, peak_resident_bytes, report, take_turns
 from modeling_fdp import FDPConfig, FDPForVideoClassification
 from modeling_fdp.dynamic_image_fdp import dynamic_image_target
 from training_fdp.data.clips import Clip
@@ -61,9 +61,10 @@ class StoredClips:
         return Clip(str(index), "s", self.paths[index], label, onset=0, apex=FRAMES_PER_CLIP // 2, offset=last)
 
 
-def build_trainer(clips: Any, folder: Path, preset: str, max_steps: int, on_cpu: bool = True) -> Any:
-    """Return the trainer of one fold on clips, nine tenths of them for training."""
+def build_trainer(clips: Any, folder: Path, preset: str, max_steps: int, mixed_precision: str = "no") -> Any:
+    """Return the trainer of one fold on clips, nine tenths of them for training, on the CPU."""
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
 
     from evaluation_fdp.protocols import ClipTable, make_folds
     from processing_fdp.video_processing_fdp import FDPVideoProcessor
@@ -85,11 +86,12 @@ def build_trainer(clips: Any, folder: Path, preset: str, max_steps: int, on_cpu:
     table = ClipTable([str(number) for number in range(count)], ["noise"] * count, subjects, labels, names)
     method = FDPMethod(FDPOptions(preset=preset))
     network = FDPConfig.from_preset(preset, num_labels=NUM_CLASSES)
-    accelerator = Accelerator(cpu=on_cpu or not torch.cuda.is_available())
+    AcceleratorState._reset_state()  # it refuses another precision in the same process
+    accelerator = Accelerator(cpu=True, mixed_precision=mixed_precision)
     context = FoldContext(
         method=method,
         network=network,
-        options=TrainingOptions(max_steps=max_steps, eval_batch_size=16),
+        options=TrainingOptions(max_steps=max_steps, eval_batch_size=16, mixed_precision=mixed_precision),
         batch_options=BatchOptions(),
         accelerator=accelerator,
         table=table,
@@ -151,7 +153,7 @@ class Step:
 
 def step_rows(presets: list[str], batch_size: int, rounds: int, device: str) -> list[Row]:
     """Measure the ways to make a training step."""
-    peaks = {dtype: gemm_peak(dtype, device) for dtype in (torch.float32, torch.bfloat16)}
+    peaks = {dtype: compute_peak(dtype, device) for dtype in (torch.float32, torch.bfloat16)}
     rows = []
     for preset in presets:
         functions: dict[str, Function] = {"batched, float32": Step(preset, batch_size, device)}
@@ -178,7 +180,7 @@ def step_rows(presets: list[str], batch_size: int, rounds: int, device: str) -> 
                     "clips/s": batch_size / times.median(way),
                     "times the first way": times.speedup(way, next(iter(functions))),
                     "by processor time": times.processor_speedup(way, next(iter(functions))),
-                    "share of GEMM peak": operations / spent / peak,
+                    "share of peak": operations / spent / peak,
                 }
             )
     return rows

@@ -11,7 +11,7 @@ def test_rows_of_a_preset():
     assert [row["way"].split(", ")[1] for row in rows] == ["float32", "float32", "bfloat16"]
     assert rows[0]["times the first way"] == 1.0 and rows[0]["clips/s"] == pytest.approx(2000 / rows[0]["ms"])
     assert rows[0]["M parameters"] < 2 and 0.01 < rows[0]["GMAC per clip"] < 0.5
-    assert all(0 < row["share of GEMM peak"] < 1 for row in rows)
+    assert all(0 < row["share of peak"] < 1.5 for row in rows)
 
 
 def test_released_network_costs_what_the_fact_sheet_says():

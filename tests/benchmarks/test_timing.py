@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from benchmarks.timing import Times, as_markdown, exponent, gemm_peak, take_turns
+from benchmarks.timing import Times, as_markdown, compute_peak, exponent, take_turns
 
 
 def test_all_ways_are_called_in_turn_after_their_warm_up():
@@ -32,7 +32,7 @@ def test_exponent_of_a_power_law():
 
 
 def test_peak_is_that_of_a_processor():
-    assert 1e8 < gemm_peak(torch.float32, rounds=1) < 1e14
+    assert 1e8 < compute_peak(torch.float32, rounds=1) < 1e14
 
 
 def test_tables_of_a_document():
