@@ -1,6 +1,6 @@
 """Several folds on one device at once: as processes, on CUDA streams of one process, or stacked by torch.func.
 
-`python benchmarks/training.py share --device cuda --preset tiny --folds 1 2 4 8` prints the table. All three train the
+`python -m benchmarks loso share --device cuda --preset tiny --at_once 1 2 4 8` prints the table. All three train the
 same networks on the same batches: forward, loss, backward, AdamW. Reading clips, augmentation, gradient clipping and
 the checks of the input, which synchronise the device, are left out.
 
@@ -10,11 +10,9 @@ over; the layer then updates each network's row of them in place. Drop path draw
 """
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -23,7 +21,7 @@ from torch import multiprocessing
 from torch.func import functional_call, stack_module_state
 from torch.nn import functional as F
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks.timing import Row
 
 NUM_CLASSES = 5
 LEARNING_RATE = 1e-3
@@ -145,7 +143,7 @@ def _train_alone(rank: int, options: Any, threads: int, barrier: Any, spans: Any
     device = torch.device(options.device)
     (model,) = build_models(options.preset, 1, device)
     batch = make_batch(model.config, options.batch_size, rank, device)
-    spans.put(timed(streamed_step([model], [batch], device), options.steps, device, barrier.wait))
+    spans.put(timed(streamed_step([model], [batch], device), options.rounds, device, barrier.wait))
 
 
 def measure_processes(options: Any, folds: int) -> float:
@@ -179,22 +177,21 @@ def measure_in_one_process(options: Any, folds: int, way: str) -> float:
         step = streamed_step(models, batches, device)
     else:
         step, _ = stacked_step(models, batches)
-    start, end = timed(step, options.steps, device, lambda: None)
+    start, end = timed(step, options.rounds, device, lambda: None)
     return end - start
 
 
-def measure_sharing(options: Any) -> None:
-    """Print steps and folds per second of each way, for each number of folds at once."""
+def sharing_rows(options: Any) -> list[Row]:
+    """Steps and folds per second of each way, for each number of folds at once."""
     options.threads = options.threads or os.cpu_count() or 1
-    print(f"{options.preset}, {options.batch_size} clips per step, {options.device}, {options.threads} threads in all")
-    print("| way | folds at once | steps/s of all | folds/s |")
-    print("|---|---|---|---|")
-    for folds in options.folds:
+    rows = []
+    for folds in options.at_once:
         for way in ("processes", "streams", "stacked"):
             if way == "processes":
                 seconds = measure_processes(options, folds)
             else:
                 seconds = measure_in_one_process(options, folds, way)
-            rate = folds * options.steps / seconds
+            rate = folds * options.rounds / seconds
             title = "one after the other" if way == "streams" and options.device == "cpu" else way
-            print(f"| {title} | {folds} | {rate:.2f} | {rate / STEPS_PER_FOLD:.4f} |", flush=True)
+            rows.append({"way": title, "folds at once": folds, "steps/s": rate, "folds/s": rate / STEPS_PER_FOLD})
+    return rows

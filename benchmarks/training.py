@@ -1,32 +1,40 @@
-"""Speed and memory of training: `python benchmarks/training.py {loading,memory,folds,share}` prints a table.
+"""Speed and memory of training steps.
 
-`loading`: share of a training step that reading clips takes, by torch's profiler. `memory`: peak resident memory of a
-run on 250 and on 2,500 clips. `folds`: wall time of leave-one-subject-out on a tree of CASME II's size, and of the
-same command once every fold is finished. `share`: folds per second when several share a device, as processes, on CUDA
-streams or stacked by torch.func. Clips are noise, because only their number and size matter.
+    python -m benchmarks training                                # the frame loop, batched, bfloat16, fused AdamW
+    python -m benchmarks training memory --preset tiny           # peak memory of the process, or of the card
+    python -m benchmarks training estimate --preset base         # the same without a device
+    python -m benchmarks training loading --preset small         # share of a step that reading clips takes
+
+A step is forward, loss, backward, gradient clipping, AdamW. Clips are noise, because only their number and size
+matter.
 """
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
-import time
+import unittest.mock
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
-from peak_memory import peak_resident_bytes
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.distributed._tools.mem_tracker import MemTracker
+from torch.nn import functional as F
 
+from benchmarks.inference import PRESETS, build, frame_loop, macs_per_clip, random_clips
+from benchmarks.timing import Function, Row, compute_peak, parse, parser, peak_resident_bytes, report, take_turns
+from modeling_fdp import FDPConfig, FDPForVideoClassification
+from modeling_fdp.dynamic_image_fdp import dynamic_image_target
 from training_fdp.data.clips import Clip
+from training_fdp.methods.arithmetic import lay_out_channels_last
 
-ROOT = Path(__file__).resolve().parents[1]
+GIB = 2**30
 # CASME II: 67 frames on average (Yan et al. 2014).
 FRAMES_PER_CLIP = 67
 IMAGE_SIZE = 64
 NUM_CLASSES = 5
+LOOP = "frame loop, float32"
 
 
 class StoredClips:
@@ -53,12 +61,12 @@ class StoredClips:
         return Clip(str(index), "s", self.paths[index], label, onset=0, apex=FRAMES_PER_CLIP // 2, offset=last)
 
 
-def build_trainer(folder: Path, num_clips: int, preset: str, max_steps: int, on_cpu: bool = False) -> Any:
-    """Return the trainer of one fold on stored clips, nine tenths of them for training."""
+def build_trainer(clips: Any, folder: Path, preset: str, max_steps: int, mixed_precision: str = "no") -> Any:
+    """Return the trainer of one fold on clips, nine tenths of them for training, on the CPU."""
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
 
     from evaluation_fdp.protocols import ClipTable, make_folds
-    from modeling_fdp import FDPConfig
     from processing_fdp.video_processing_fdp import FDPVideoProcessor
     from training_fdp.data.augmentation import AugmentationConfig, build_augmentation
     from training_fdp.data.batches import ClipBatches
@@ -69,18 +77,21 @@ def build_trainer(folder: Path, num_clips: int, preset: str, max_steps: int, on_
     from training_fdp.methods.fdp import FDPMethod
     from training_fdp.methods.fdp_options import FDPOptions
 
-    clips = StoredClips(folder / "clips", num_clips)
-    subjects = [f"s{number % 10}" for number in range(num_clips)]
-    labels = [number % NUM_CLASSES for number in range(num_clips)]
+    count = len(clips)
+    subjects, labels = (
+        [f"s{number % 10}" for number in range(count)],
+        [number % NUM_CLASSES for number in range(count)],
+    )
     names = [f"class {label}" for label in range(NUM_CLASSES)]
-    table = ClipTable([str(number) for number in range(num_clips)], ["noise"] * num_clips, subjects, labels, names)
+    table = ClipTable([str(number) for number in range(count)], ["noise"] * count, subjects, labels, names)
     method = FDPMethod(FDPOptions(preset=preset))
     network = FDPConfig.from_preset(preset, num_labels=NUM_CLASSES)
-    accelerator = Accelerator(cpu=on_cpu or not torch.cuda.is_available())
+    AcceleratorState._reset_state()  # it refuses another precision in the same process
+    accelerator = Accelerator(cpu=True, mixed_precision=mixed_precision)
     context = FoldContext(
         method=method,
         network=network,
-        options=TrainingOptions(max_steps=max_steps, eval_batch_size=16),
+        options=TrainingOptions(max_steps=max_steps, eval_batch_size=16, mixed_precision=mixed_precision),
         batch_options=BatchOptions(),
         accelerator=accelerator,
         table=table,
@@ -95,8 +106,155 @@ def build_trainer(folder: Path, num_clips: int, preset: str, max_steps: int, on_
     return FoldTrainer(context, make_folds(table, "loso")[0], 0, "s0", folder / "work")
 
 
-def measure_loading(preset: str, steps: int) -> None:
-    """Print the share of the steps' time that `ClipBatches.load` takes, on the CPU and from a warm page cache."""
+class Step:
+    """One way to train one network, called once per step.
+
+    Args:
+        preset (`str`): Its preset.
+        batch_size (`int`): Clips per step.
+        device (`str`): Where it is trained.
+        laid_out (`bool`): Weights channels last.
+        bfloat16 (`bool`): Forward pass under autocast.
+        fused (`bool`): AdamW's fused form.
+        loop (`bool`): The frame loop of the authors instead of a batch.
+    """
+
+    def __init__(
+        self,
+        preset: str,
+        batch_size: int,
+        device: str,
+        laid_out: bool = False,
+        bfloat16: bool = False,
+        fused: bool = False,
+        loop: bool = False,
+    ) -> None:
+        self.model = build(preset, device).train()
+        if laid_out:
+            lay_out_channels_last(self.model)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=fused)
+        self.clips, self.bfloat16, self.loop = random_clips(self.model, batch_size), bfloat16, loop
+        self.labels = torch.zeros(batch_size, dtype=torch.long, device=device)
+
+    def __call__(self) -> None:
+        """Train by one step."""
+        with torch.autocast(self.clips.device.type, torch.bfloat16, enabled=self.bfloat16):
+            loss = self._loop_loss() if self.loop else self.model(self.clips, labels=self.labels).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    def _loop_loss(self) -> torch.Tensor:
+        logits, images = frame_loop(self.model, self.clips)
+        target = dynamic_image_target(self.clips, self.model.config)
+        return F.cross_entropy(logits, self.labels) + F.mse_loss(images, target)
+
+
+def step_rows(presets: list[str], batch_size: int, rounds: int, device: str) -> list[Row]:
+    """Measure the ways to make a training step."""
+    peaks = {dtype: compute_peak(dtype, device) for dtype in (torch.float32, torch.bfloat16)}
+    rows = []
+    for preset in presets:
+        functions: dict[str, Function] = {"batched, float32": Step(preset, batch_size, device)}
+        if preset == "released":
+            functions = {LOOP: Step(preset, batch_size, device, loop=True), **functions}
+        functions |= {
+            "channels last, float32": Step(preset, batch_size, device, laid_out=True),
+            "channels last, fused AdamW": Step(preset, batch_size, device, laid_out=True, fused=True),
+            "channels last, bfloat16": Step(preset, batch_size, device, laid_out=True, bfloat16=True),
+        }
+        times = take_turns(functions, rounds, device)
+        # Backward costs two forward passes.
+        operations = 3 * 2 * macs_per_clip(preset) * batch_size
+        for way in functions:
+            peak = peaks[torch.bfloat16 if "bfloat16" in way else torch.float32]
+            spent = times.processor_median(way) / torch.get_num_threads() if device == "cpu" else times.median(way)
+            rows.append(
+                {
+                    "preset": preset,
+                    "clips": batch_size,
+                    "step": way,
+                    "ms": times.median(way) * 1e3,
+                    "processor ms": times.processor_median(way) * 1e3,
+                    "clips/s": batch_size / times.median(way),
+                    "times the first way": times.speedup(way, next(iter(functions))),
+                    "by processor time": times.processor_speedup(way, next(iter(functions))),
+                    "share of peak": operations / spent / peak,
+                }
+            )
+    return rows
+
+
+def checkpoint_activations(model: FDPForVideoClassification, settings: dict[str, bool]) -> None:
+    """Enable activation checkpointing, whose method transformers 5.23 has renamed."""
+    renamed = hasattr(model, "activation_checkpointing_enable")
+    enable = model.activation_checkpointing_enable if renamed else model.gradient_checkpointing_enable
+    enable(settings)
+
+
+def memory_row(preset: str, batch_size: int, rounds: int, device: str, checkpointing: bool) -> Row:
+    """Peak memory over the first full step in bfloat16, and clips per second of the following ones."""
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats()
+    step = Step(preset, batch_size, device, bfloat16=True)
+    if checkpointing:
+        checkpoint_activations(step.model, {"use_reentrant": False})
+    before = peak_resident_bytes()
+    step()
+    step()
+    on_card = device != "cpu"
+    peak = torch.cuda.max_memory_allocated() if on_card else peak_resident_bytes()
+    times = take_turns({"step": step}, rounds, device, warm_up=0)
+    return {
+        "preset": preset,
+        "clips": batch_size,
+        "checkpointing": checkpointing,
+        "peak GiB": round(peak / GIB, 2),
+        "before the first step": None if on_card else round(before / GIB, 2),
+        "clips/s": batch_size / times.median("step"),
+        "source": "torch.cuda.max_memory_allocated" if on_card else "peak resident set of the process",
+    }
+
+
+def estimated_row(preset: str, batch_size: int, checkpointing: bool) -> Row:
+    """Add up the memory of two training steps, on tensors without content.
+
+    PyTorch's tracker counts parameters, gradients, AdamW's state and activations under bfloat16 autocast exactly, but
+    not the additions of a device (context, convolution workspaces, fragmentation).
+    """
+    # Under `is_compiling` the model skips the check for NaN, which tensors without content cannot pass.
+    with FakeTensorMode(), unittest.mock.patch("torch.compiler.is_compiling", return_value=True):
+        model = FDPForVideoClassification(FDPConfig.from_preset(preset, num_labels=5)).train()
+        if checkpointing:
+            checkpoint_activations(model, {"use_reentrant": False, "preserve_rng_state": False})
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+        clips, labels = random_clips(model, batch_size), torch.zeros(batch_size, dtype=torch.long)
+        tracker = MemTracker()
+        tracker.track_external(model, optimizer)
+        with tracker:
+            for _ in range(2):
+                with torch.autocast("cpu", dtype=torch.bfloat16):
+                    loss = model(clips, labels=labels).loss
+                loss.backward()
+                optimizer.step()
+                optimizer.zero_grad()
+                tracker.reset_mod_stats()
+        (peak,) = tracker.get_tracker_snapshot("peak").values()
+    return {
+        "preset": preset,
+        "clips": batch_size,
+        "checkpointing": checkpointing,
+        "peak GiB": round(peak["Total"] / GIB, 2),
+        "source": "sizes added up by MemTracker, no device",
+    }
+
+
+def loading_row(preset: str, steps: int) -> Row:
+    """Share of the steps' time that `ClipBatches.load` takes, on the CPU and from a warm page cache.
+
+    On the CPU, because a card computes while clips are loaded, which would hide the time of loading.
+    """
     from torch.profiler import ProfilerActivity, profile, record_function
 
     from training_fdp.data.batches import ClipBatches
@@ -117,98 +275,48 @@ def measure_loading(preset: str, steps: int) -> None:
 
     with (
         tempfile.TemporaryDirectory() as folder,
-        patch.object(ClipBatches, "load", recorded_load),
-        patch.object(StageTrainer, "_step", recorded_step),
+        unittest.mock.patch.object(ClipBatches, "load", recorded_load),
+        unittest.mock.patch.object(StageTrainer, "_step", recorded_step),
         profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiler,
     ):
-        # On the CPU, because a card computes while clips are loaded, which would hide the time of loading.
-        trainer = build_trainer(Path(folder), 246, preset, steps + warm_up, on_cpu=True)
+        trainer = build_trainer(StoredClips(Path(folder) / "clips", 246), Path(folder), preset, steps + warm_up)
         trainer._train(trainer.options.batch_size)
     events = {event.key: event for event in profiler.key_averages()}
-    step_seconds = events["training step"].cpu_time_total / 1e6 / steps
-    load_seconds = events["load clips"].cpu_time_total / 1e6 / steps
-    print("| preset | clips per step | step (ms) | loading (ms) | share |")
-    print("|---|---|---|---|---|")
-    share = load_seconds / step_seconds
-    batch = trainer.options.batch_size
-    print(f"| {preset} | {batch} | {step_seconds * 1e3:.0f} | {load_seconds * 1e3:.2f} | {share:.2%} |")
+    step_s, load_s = (events[name].cpu_time_total / 1e6 / steps for name in ("training step", "load clips"))
+    return {
+        "preset": preset,
+        "clips": trainer.options.batch_size,
+        "step ms": step_s * 1e3,
+        "of which loading, ms": load_s * 1e3,
+        "share": load_s / step_s,
+    }
 
 
-def measure_memory(preset: str, steps: int) -> None:
-    """Print the peak resident memory of training on few and on many clips, each in its own process."""
-    print("| preset | clips | pixels on disk (MiB) | highest resident memory (MiB) |")
-    print("|---|---|---|---|")
-    for num_clips in (250, 2500):
-        command = [sys.executable, __file__, "memory-of", "--clips", str(num_clips), "--preset", preset]
-        done = subprocess.run([*command, "--steps", str(steps)], capture_output=True, text=True, check=True)
-        size = num_clips * FRAMES_PER_CLIP * IMAGE_SIZE**2 / 2**20
-        print(f"| {preset} | {num_clips} | {size:.0f} | {done.stdout.strip()} |")
-
-
-def train_and_print_memory(preset: str, num_clips: int, steps: int) -> None:
-    """Train and predict one fold, then print the peak resident memory of this process in MiB."""
-    with tempfile.TemporaryDirectory() as folder:
-        build_trainer(Path(folder), num_clips, preset, steps).train()
-    print(f"{peak_resident_bytes() / 2**20:.0f}")
-
-
-def measure_folds(preset: str, processes: int, epochs: int) -> None:
-    """Print the wall time of 26-fold leave-one-subject-out on 246 clips, and of the finished run once more."""
-    from tests.fakes.fake import make_fake_corpus
-
-    with tempfile.TemporaryDirectory() as folder:
-        data = make_fake_corpus("casme2", Path(folder) / "CASME II", full_size=True, frame_size=IMAGE_SIZE)
-        arguments = [
-            *("--corpus", "casme2", "--data_dir", str(data), "--label_set", "5class", "--protocol", "loso"),
-            *("--preset", preset, "--epochs", str(epochs), "--no_final_model", "--output_dir", f"{folder}/OUT"),
-            *("--cache_dir", f"{folder}/clips"),
-        ]
-        environment = {**os.environ, "HF_HOME": f"{folder}/home", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-        launch = [sys.executable, "-m", "accelerate.commands.launch", "--num_machines", "1", "--dynamo_backend", "no"]
-        launch += ["--mixed_precision", "no", "--num_processes", str(processes)]
-        if not torch.cuda.is_available():
-            environment["ACCELERATE_USE_CPU"] = "true"
-        if processes > 1:
-            launch.append("--multi_gpu")
-        print(f"| preset | processes | epochs | {'run':>12} | wall time (s) |")
-        print("|---|---|---|---|---|")
-        for name in ("all folds", "all finished"):
-            start = time.perf_counter()
-            subprocess.run(
-                [*launch, str(ROOT / "train.py"), *arguments], env=environment, check=True, stdout=sys.stderr
-            )
-            seconds = time.perf_counter() - start
-            print(f"| {preset} | {processes} | {epochs} | {name:>12} | {seconds:.1f} |", flush=True)
-
-
-def main() -> None:
-    """Read the command line and measure."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["loading", "memory", "memory-of", "folds", "share"])
-    parser.add_argument("--preset", default=None)
-    parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--clips", type=int, default=250)
-    parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--processes", type=int, default=os.cpu_count())
-    parser.add_argument("--folds", type=int, nargs="+", default=[1, 2, 4, 8], help="share: folds at once")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="share: cuda or cpu")
-    parser.add_argument("--batch_size", type=int, default=16, help="share: clips per step")
-    parser.add_argument("--threads", type=int, help="share: CPU threads of all folds together; default: the cores")
-    options = parser.parse_args()
-    if options.what == "loading":
-        measure_loading(options.preset or "small", options.steps)
+def main() -> int:
+    """Parse the command line, measure, print."""
+    made: argparse.ArgumentParser = parser(__doc__ or "", rounds=3)
+    made.add_argument("what", nargs="?", choices=["steps", "memory", "estimate", "loading"], default="steps")
+    made.add_argument("--preset", nargs="+", choices=PRESETS, default=["tiny", "released"])
+    made.add_argument("--batch_size", type=int, default=8)
+    made.add_argument("--no_checkpointing", action="store_true", help="memory and estimate")
+    options = parse(made)
+    size, checkpointing = options.batch_size, not options.no_checkpointing
+    if options.what == "memory" and options.device == "cpu" and len(options.preset) > 1:
+        raise SystemExit(
+            "on a CPU the peak is that of the process, which never falls: name one --preset, not "
+            f"{len(options.preset)}"
+        )
+    if options.what == "steps":
+        rows = step_rows(options.preset, size, options.rounds, options.device)
     elif options.what == "memory":
-        measure_memory(options.preset or "tiny", options.steps)
-    elif options.what == "memory-of":
-        train_and_print_memory(options.preset or "tiny", options.clips, options.steps)
-    elif options.what == "share":
-        from sharing import measure_sharing
-
-        options.preset = options.preset or "tiny"
-        measure_sharing(options)
+        rows = [memory_row(one, size, options.rounds, options.device, checkpointing) for one in options.preset]
+    elif options.what == "estimate":
+        rows = [estimated_row(preset, size, checkpointing) for preset in options.preset]
     else:
-        measure_folds(options.preset or "tiny", options.processes, options.epochs)
+        rows = [loading_row(preset, options.rounds) for preset in options.preset]
+    report("training", {f"Training, {options.what}": rows}, options)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -55,6 +55,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         metavar="NAME=VALUE",
         help="settings of the checkpoint's video processor to replace (`alignment=...`, as for train.py)",
     )
+    parser.add_argument(
+        "--mixed_precision",
+        choices=["no", "bf16", "auto"],
+        default="no",
+        help="arithmetic of the network; auto: bf16 where a short trial finds this machine faster with it (no)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
     return parser.parse_args(arguments)
 
@@ -138,7 +144,7 @@ def main() -> int:
         check_output_dir(arguments.output_dir)
     if arguments.fps is not None and not (math.isfinite(arguments.fps) and arguments.fps > 0):
         raise ConfigError(f"--fps must be a number above 0, but {arguments.fps} was given; correct it")
-    predictor = Predictor(arguments.model, arguments.processor_overrides)
+    predictor = Predictor(arguments.model, arguments.processor_overrides, arguments.mixed_precision)
     answers, refusals = [], []
     for source in tqdm(arguments.inputs, desc="clips", unit="clip", delay=2, file=sys.stderr):
         try:

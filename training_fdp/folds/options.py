@@ -30,7 +30,11 @@ class TrainingOptions:
     ema_decay: float | None = option(None, "Decay of the moving average of the weights that then predicts.")
     class_weighting: Literal["none", "balanced"] = option("none", "Weights of the classes in the cross-entropy.")
     sampling: Literal["shuffle", "balanced"] = option("shuffle", "`balanced` draws every class equally often.")
-    mixed_precision: Literal["no", "bf16", "fp16"] = option("no", "Arithmetic of the forward pass.")
+    mixed_precision: Literal["no", "bf16", "fp16", "auto"] = option(
+        "no",
+        "Arithmetic of the forward pass; `auto`: bf16 where a short trial finds the device faster with it, else no. "
+        "What it finds is recorded.",
+    )
     deterministic: bool = option(True, "Ask the libraries for kernels that give equal bits in every run.")
 
     # selection of the step

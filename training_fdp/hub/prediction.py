@@ -7,7 +7,7 @@ import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.cli import read_pairs
 from training_fdp.data.processor import learnt_settings
 from training_fdp.errors import ConfigError
+from training_fdp.methods.arithmetic import fastest_precision, lay_out_channels_last
 from training_fdp.methods.pretrained import checkpoint_source, load_pretrained, loading_refused
 
 # Settings of the video processor that are fixed by the network or by `Predictor`.
@@ -87,13 +88,20 @@ class Predictor:
             default.
         processor_overrides (`Sequence[str]`, *optional*): NAME=VALUE settings of its video processor to replace, read
             as `train.py` reads them.
+        mixed_precision (`str`, *optional*, defaults to `"no"`): Arithmetic of the network: `no`, `bf16`, or `auto`,
+            which is bf16 where a short trial finds the device faster with it.
 
     Raises:
         ConfigError: If there is no such checkpoint, no registered method has its `model_type`, or a setting is unknown
         to the processor or fixed by the network.
     """
 
-    def __init__(self, model: str | None = None, processor_overrides: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        model: str | None = None,
+        processor_overrides: Sequence[str] = (),
+        mixed_precision: Literal["no", "bf16", "auto"] = "no",
+    ) -> None:
         self.name = SHIPPED_MODEL if model is None else model
         model = shipped_model() if model is None else model
         self.model, method = load_pretrained(model, "--model")
@@ -103,6 +111,9 @@ class Predictor:
         self.processor = _overridden(processor, processor_overrides, model)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model.to(self.device).eval()
+        if self.device.type == "cpu":
+            lay_out_channels_last(self.model)
+        self.mixed_precision = fastest_precision(self.device) if mixed_precision == "auto" else mixed_precision
 
     @torch.inference_mode()
     def predict(
@@ -125,7 +136,7 @@ class Predictor:
         times = None if frames_per_second is None else {"fps": frames_per_second}
         prepared = prepare_clip(self.processor, source, config.num_frames, video_metadata=times)
         batch = {"pixel_values": prepared.pixel_values.to(self.device, self.model.dtype)}
-        output = self.model(**self.method.inputs(batch))
+        output = self._output(batch)
         shown = self.method.shown(output, config, batch)[0]
         settings = self.method.answer_settings(config)
         answer = make_answer(prepared, output, settings, shown.images, shown.curves, shown.numbers)
@@ -166,7 +177,11 @@ class Predictor:
                 count[rows, columns] += 1
         return (total / count).astype(np.float32)
 
+    def _output(self, batch: dict[str, torch.Tensor]) -> Any:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision == "bf16"):
+            return self.model(**self.method.inputs(batch))
+
     def _probability(self, pixel_values: torch.Tensor, class_index: int) -> NDArray[np.float64]:
-        logits = self.model(**self.method.inputs({"pixel_values": pixel_values})).logits
+        logits = self._output({"pixel_values": pixel_values}).logits
         probabilities: NDArray[np.float64] = logits.double().softmax(-1)[:, class_index].cpu().numpy()
         return probabilities

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -14,12 +15,27 @@ from training_fdp.config import RunOptions
 from training_fdp.errors import ConfigError
 from training_fdp.folds.options import TrainingOptions
 from training_fdp.folds.randomness import set_determinism
+from training_fdp.methods.arithmetic import fastest_precision
 from training_fdp.runs.trackers import check_tracker
 
 # A process that finishes early waits for the last one, and accelerate's timeout of ten minutes would end the run.
 PROCESS_GROUP_TIMEOUT = timedelta(days=7)
 
 Result = TypeVar("Result")
+
+
+def resolved(options: TrainingOptions) -> TrainingOptions:
+    """Return the options (`TrainingOptions`) with the precision that `auto` finds, so that records name it.
+
+    Raises:
+        ConfigError: `auto` in several launched processes, whose trials could disagree.
+    """
+    if options.mixed_precision != "auto":
+        return options
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise ConfigError("--mixed_precision auto is found by one process, but several were launched; give bf16 or no")
+    on_card = torch.cuda.is_available() and not parse_flag_from_env("ACCELERATE_USE_CPU")
+    return replace(options, mixed_precision=fastest_precision(torch.device("cuda" if on_card else "cpu")))
 
 
 def build_accelerator(options: TrainingOptions, run: RunOptions) -> Accelerator:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,9 @@ from training_fdp.folds.fold import FoldTrainer, TrainedFold
 from training_fdp.folds.interruption import Interruption
 from training_fdp.folds.loop import FoldContext
 from training_fdp.methods.starting_weights import SEEN_SUBJECTS
-from training_fdp.runs.engine import build_accelerator, on_main_first
+from training_fdp.runs.engine import build_accelerator, on_main_first, resolved
 from training_fdp.runs.finish import collect, finish
+from training_fdp.runs.folds_at_once import helpers, sharing
 from training_fdp.runs.identity import computing_versions, recorded_command
 from training_fdp.runs.prepare import PreparedRun, prepare_run
 from training_fdp.runs.samples import write_samples
@@ -70,6 +71,7 @@ def run(config: TrainConfig, arguments: Sequence[str] = ()) -> int:
     if config.run.collect is not None:
         return collect(Path(config.run.collect))
     transformers.utils.logging.disable_progress_bar()  # its short bars interrupt ours
+    config = replace(config, training=resolved(config.training))
     accelerator = build_accelerator(config.training, config.run)
     prepared = prepare_run(config, accelerator)
     store = RunStore(Path(str(config.run.output_dir)))
@@ -79,7 +81,14 @@ def run(config: TrainConfig, arguments: Sequence[str] = ()) -> int:
     described = describe_run(prepared, arguments)
     on_main_first(accelerator, lambda: store.open(described) if accelerator.is_main_process else None)
     tracker = RunTracker(accelerator, config.run.report_to, config.identity())
-    failures = run_jobs(prepared, store, jobs, tracker)
+    shared = sharing(config.run.folds_at_once, len(jobs), planned_steps(prepared, jobs), accelerator)
+    todo = [job for job in jobs if read_record(store.place(job.key), prepared.identity.digest) is None]
+    # Every N-th fold, because the first ones of a protocol are often those of the largest corpus.
+    shares = [todo[number :: shared.processes] for number in range(shared.processes)]
+    others = [[job.key for job in share] for share in shares[1:] if share]
+    with helpers(help_with_folds, config, others, shared.threads) as wait_for_helpers:
+        failures = run_jobs(prepared, store, shares[0] if others else jobs, tracker)
+        failures |= wait_for_helpers()
     code = 0
     if accelerator.is_main_process:
         code = finish(store, [job.key for job in jobs], failures, tracker)
@@ -88,6 +97,35 @@ def run(config: TrainConfig, arguments: Sequence[str] = ()) -> int:
     code = broadcast_object_list([code])[0]
     tracker.close()
     return code
+
+
+def help_with_folds(config: TrainConfig, keys: Sequence[str]) -> dict[str, str]:
+    """Train some folds of a run that another process has begun and will report.
+
+    Args:
+        config (`TrainConfig`): Settings of the run.
+        keys (`Sequence[str]`): Names of the folds.
+
+    Returns:
+        `dict`: the reasons of folds that failed, by name.
+    """
+    transformers.utils.logging.disable_progress_bar()
+    # The other process has warned of everything already.
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s: %(message)s")
+    accelerator = build_accelerator(config.training, replace(config.run, report_to="none"))
+    prepared = prepare_run(config, accelerator)
+    jobs = [job for job in make_jobs(prepared) if job.key in set(keys)]
+    tracker = RunTracker(accelerator, "none", {})
+    return run_jobs(prepared, RunStore(Path(str(config.run.output_dir))), jobs, tracker, shows_progress=False)
+
+
+def planned_steps(prepared: PreparedRun, jobs: Sequence[Job]) -> int:
+    """Return the optimiser steps of these folds together (`int`), refits after a selection not counted."""
+    options = prepared.config.training
+    if options.max_steps is not None:
+        return options.max_steps * len(jobs)
+    clips_per_step = options.batch_size * options.gradient_accumulation_steps
+    return sum(options.epochs * len(job.fold.train_indices) // clips_per_step for job in jobs)
 
 
 def describe_run(prepared: PreparedRun, arguments: Sequence[str]) -> RunInfo:
@@ -130,7 +168,9 @@ def make_jobs(prepared: PreparedRun) -> list[Job]:
     return jobs
 
 
-def run_jobs(prepared: PreparedRun, store: RunStore, jobs: Sequence[Job], tracker: RunTracker) -> dict[str, str]:
+def run_jobs(
+    prepared: PreparedRun, store: RunStore, jobs: Sequence[Job], tracker: RunTracker, shows_progress: bool = True
+) -> dict[str, str]:
     """Train what is not finished; returns the reasons (`dict`) of the folds that failed, on all processes.
 
     Raises:
@@ -148,7 +188,7 @@ def run_jobs(prepared: PreparedRun, store: RunStore, jobs: Sequence[Job], tracke
     with (
         Interruption() as interruption,
         _share_of(prepared, todo) as mine,
-        _Progress(mine, not accelerator.is_main_process) as progress,
+        _Progress(mine, not (accelerator.is_main_process and shows_progress)) as progress,
     ):
 
         def report(key: str, step: int, planned: int, scalars: dict[str, float]) -> None:

@@ -1,20 +1,20 @@
 """Frames per second of the rendered faces, on one core: rendering, camera and JPEG.
 
-python -m benchmarks.synthesis [--face_model DIR] [--frames 120] [--json]
+    python -m benchmarks render [--face_model DIR] [--frames 120]
 
 Processor time of short bursts. The median rate is lower where other programs on the core empty its caches; the best
 burst is close to that of an idle machine.
 """
 
-import argparse
-import json
 import statistics
+import sys
 import time
 from itertools import islice
 from pathlib import Path
 
 import torch
 
+from benchmarks.timing import parse, parser, report
 from rendered_faces.faces import FaceFamily
 from rendered_faces.film import film, jpeg_bytes, measure
 from rendered_faces.motion import plan_performance
@@ -62,34 +62,29 @@ def time_family(family: FaceFamily, size_hw: tuple[int, int], num_frames: int) -
     return {
         "faces": family.name,
         "size": f"{size_hw[0]}x{size_hw[1]}",
-        "frames_per_second": round(1 / statistics.median(bursts)),
-        "best_burst": round(1 / min(bursts)),
-        "truth_ms": round(1000 * (time.process_time() - start) / performance.num_frames, 2),
-        "identity_s": round(identity_s, 2),
+        "frames/s": round(1 / statistics.median(bursts)),
+        "best burst": round(1 / min(bursts)),
+        "truth, ms": round(1000 * (time.process_time() - start) / performance.num_frames, 2),
+        "new identity, s": round(identity_s, 2),
     }
 
 
-def main() -> None:
-    """Print one row for each kind of face and size."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--face_model", type=Path, help="folder of ICT-FaceKit")
-    parser.add_argument("--frames", type=int, default=120)
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
+def main() -> int:
+    """Measure each kind of face at each size, print."""
+    made = parser(__doc__ or "", rounds=1)
+    made.add_argument("--face_model", type=Path, help="folder of ICT-FaceKit")
+    made.add_argument("--frames", type=int, default=120)
+    options = parse(made)
     torch.set_num_threads(1)
     families: list[FaceFamily] = [ProceduralFaces()]
-    if args.face_model is not None:
+    if options.face_model is not None:
         from rendered_faces.morphable.face import MorphableFaces
 
-        families.append(MorphableFaces(args.face_model))
-    rows = [time_family(family, size_hw, args.frames) for family in families for size_hw in SIZES]
-    if args.json:
-        print(json.dumps(rows, indent=2))
-        return
-    print(" | ".join(rows[0]))
-    for row in rows:
-        print(" | ".join(str(value) for value in row.values()))
+        families.append(MorphableFaces(options.face_model))
+    rows = [time_family(family, size_hw, options.frames) for family in families for size_hw in SIZES]
+    report("render", {"Rendering, one core": rows}, options)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,10 +1,8 @@
 """The benchmark of folds that share a device compares ways that train the same networks."""
 
-import importlib.util
-from pathlib import Path
-
-import pytest
 import torch
+
+from benchmarks import sharing
 
 CPU = torch.device("cpu")
 TOY = {"stem_channels": [4, 8], "hidden_sizes": [8] * 3, "global_hidden_sizes": [32] * 3, "local_depths": [1, 1, 1]}
@@ -13,16 +11,7 @@ TOY |= {"feature_size": 8, "decoder_size": 8, "image_size": 32, "num_frames": 4,
 TOY |= {"classifier_dropout": 0.0, "reference": "first_frame_pixels"}
 
 
-@pytest.fixture(scope="module")
-def sharing():
-    path = Path(__file__).resolve().parents[2] / "benchmarks" / "sharing.py"
-    spec = importlib.util.spec_from_file_location("sharing", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_stacked_networks_learn_what_each_learns_alone(sharing):
+def test_stacked_networks_learn_what_each_learns_alone():
     """Parameters, running statistics and their counters, after three steps.
 
     In double precision: Adam turns the rounding of a gradient that should be 0 into steps; a step is 1e-3.
@@ -47,7 +36,7 @@ def test_stacked_networks_learn_what_each_learns_alone(sharing):
     assert not torch.equal(state["classifier.output.weight"][0], state["classifier.output.weight"][1])
 
 
-def test_the_loss_is_the_models_own(sharing):
+def test_the_loss_is_the_models_own():
     (model,) = sharing.build_models("tiny", 1, CPU, **TOY)
     batch = sharing.make_batch(model.config, 3, 0, CPU)
     own = model(pixel_values=batch[0], labels=batch[1]).loss

@@ -1,0 +1,36 @@
+"""What a fresh process loads before it can answer: nothing heavy beyond what transformers brings."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAVY = {"scipy", "sklearn", "pandas", "matplotlib", "datasets", "evaluate", "torchvision", "skimage", "sympy", "cv2"}
+# Of `-X importtime`: microseconds with all that a module imports, its depth as indentation, its name.
+LINE = re.compile(r"import time:\s+\d+ \|\s+(\d+) \| ( *)(\S+)$")
+OURS = (
+    "import modeling_fdp, processing_fdp.face_mesh_fdp, processing_fdp.face_track_fdp, training_fdp.hub.prediction, "
+)
+OURS += "training_fdp.methods.fdp_quality, training_fdp.data.aligned_clips, predict"
+
+
+def test_a_prediction_imports_nothing_heavy_of_its_own():
+    transformers = "from transformers import AutoModelForVideoClassification, PreTrainedModel\n"
+    transformers += "import transformers.video_processing_utils, transformers.modeling_utils"
+    mark = "import sys\nprint('transformers is loaded', file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", f"{transformers}\n{mark}\n{OURS}"],
+        cwd=ROOT,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    theirs, ours = ([LINE.match(line) for line in part.splitlines()] for part in done.stderr.split("transformers is"))
+    theirs_us, ours_us = (sum(int(line[1]) for line in part if line and not line[2]) for part in (theirs, ours))
+    names = {line[3].split(".")[0] for line in ours if line}
+    assert {"modeling_fdp", "training_fdp"} <= names and not names & HEAVY
+    # Half of what transformers takes is the bound; a tenth is usual.
+    assert ours_us < 0.5 * theirs_us
