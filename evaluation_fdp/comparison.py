@@ -35,7 +35,7 @@ def comparison_table(
         class shares comes first.
 
     Raises:
-        ConfigError: two methods differ in clips or protocol, or one held nobody out.
+        ConfigError: two methods differ in clips or protocol, or one has no held-out subject.
     """
     benchmarks = {name: _benchmark_of(name, run) for name, run in results.items()}
     _require_same_clips(results, benchmarks)
@@ -120,7 +120,9 @@ def _differences(
 
 def _benchmark_of(name: str, results: Results) -> Benchmark:
     if results.benchmark is None:
-        raise ConfigError(f"{name} held nobody out, so it has no figures to compare; leave it out of the table")
+        raise ConfigError(
+            f"{name} has no held-out subjects, so it has no figures to compare; leave it out of the table"
+        )
     return results.benchmark
 
 

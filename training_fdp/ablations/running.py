@@ -210,10 +210,10 @@ def _network(config: TrainConfig) -> Any:
 def _literature(benchmark: Benchmark) -> str:
     if benchmark.best_on_test_subject is None:
         return ""
-    honest, chosen = benchmark.figures["uf1"], benchmark.best_on_test_subject["uf1"]
+    reported, chosen = benchmark.figures["uf1"], benchmark.best_on_test_subject["uf1"]
     return (
-        f"`best_on_test_subject`: choosing each fold's epoch on its own test clips turns UF1 {honest:.3f} into "
-        f"{chosen:.3f} ({100 * (chosen - honest):+.1f} points) without any better model."
+        f"`best_on_test_subject`: choosing each fold's epoch on its own test clips turns UF1 {reported:.3f} into "
+        f"{chosen:.3f} ({100 * (chosen - reported):+.1f} points) without any better model."
     )
 
 
