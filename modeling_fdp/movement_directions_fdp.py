@@ -2,8 +2,8 @@
 
 Fitted numbers: `python -m training_fdp.methods.movement_directions` fits them and writes the two blocks below;
 docs/results/windows.md has its command. They are in the code, because an untrained network needs them where
-`training_fdp` is not installed; a checkpoint holds its own. Fitted on faces of both renderers, aligned by five points at
-`crop_scale=2.0`; another crop needs others.
+`training_fdp` is not installed; a checkpoint holds its own. Fitted on faces of both renderers, aligned by five points
+at `crop_scale=2.0`; another crop needs others.
 """
 
 import base64
