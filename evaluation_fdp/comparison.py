@@ -17,6 +17,7 @@ def comparison_table(
     reference: str | None = None,
     more_columns: Mapping[str, Mapping[str, str]] | None = None,
     differences: Mapping[str, Interval] | None = None,
+    shows_guessing: bool = True,
 ) -> str:
     """Lay out the pooled figures of several methods as Markdown.
 
@@ -29,13 +30,13 @@ def comparison_table(
             where there is none.
         differences (`Mapping[str, tuple[float, float]]`, *optional*): By name the 95% interval of the difference in
             UF1; see [`paired_differences`].
+        shows_guessing (`bool`, *optional*, defaults to `True`): Add the line of guessing by the class shares, first.
 
     Returns:
-        `str`: One line per method, mean and deviation over seeds, those with missing folds marked; guessing by the
-        class shares comes first.
+        `str`: One line per method, mean and deviation over seeds, those with missing folds marked.
 
     Raises:
-        ConfigError: two methods differ in clips or protocol, or one held nobody out.
+        ConfigError: two methods differ in clips or protocol, or one has no held-out subject.
     """
     benchmarks = {name: _benchmark_of(name, run) for name, run in results.items()}
     _require_same_clips(results, benchmarks)
@@ -54,7 +55,7 @@ def comparison_table(
         guessing.append("")
         for name, row in rows.items():
             row.append(cells.get(name, ""))
-    return markdown_table(header, [guessing, *rows.values()])
+    return markdown_table(header, [*([guessing] if shows_guessing else []), *rows.values()])
 
 
 def paired_differences(
@@ -120,7 +121,9 @@ def _differences(
 
 def _benchmark_of(name: str, results: Results) -> Benchmark:
     if results.benchmark is None:
-        raise ConfigError(f"{name} held nobody out, so it has no figures to compare; leave it out of the table")
+        raise ConfigError(
+            f"{name} has no held-out subjects, so it has no figures to compare; leave it out of the table"
+        )
     return results.benchmark
 
 

@@ -185,8 +185,8 @@ class FDPConfig(HeadSettings, PreTrainedConfig):
             training, on people kept for it.
         least_movement (`float`, *optional*, defaults to 0.0):
             Pixels of a frame of `image_size`: with `reference="movement_patterns"`, nothing moved in clips whose
-            `movement_size` is below it. The network only reports the size; whoever answers compares the two. 0: no
-            clip is called still.
+            `movement_size` is below it. The network only reports the size; the caller compares the two. 0: no clip is
+            called still.
         initialization (`str`, *optional*, defaults to `"kaiming"`):
             Of convolutions: `"kaiming"` (our choice) or `"truncated_normal"` with `initializer_range` (released code).
         initializer_range (`float`, *optional*, defaults to 0.02):

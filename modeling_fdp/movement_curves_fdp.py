@@ -1,16 +1,16 @@
-"""How far a facial movement has come at every moment of a clip: one curve over time, found in the clip itself.
+"""Progress of a facial movement over a clip: one curve over time, estimated from the clip alone.
 
-A movement is nearly one pattern in space times one curve in time. The pattern says which muscles moved, the curve how
-long, how often and how far the clip shows it. Four steps find the curve, whatever stretch of the movement is shown:
+A movement is nearly one pattern in space times one curve in time: the pattern depends on the muscles that moved, the
+curve on the part of the movement that the clip holds. The curve is estimated in four steps:
 
-1. Local averages of all frames at even times; no condition at the clip's ends.
-2. One linear Lucas-Kanade step of each average against the mean of all, the head's affine motion taken off: what
-   moves, where, at each moment.
-3. The rank scorer, a linear map into a few directions that tell the movement of a face from a drifting head and light.
-4. Per clip, the one mixture of these directions that varies most over time: the parameters of a ranker that belongs to
-   this clip, as in rank pooling. Its values are the scores of progress.
+1. Local averages of all frames at even times, without an assumption about the first or last frame.
+2. One linear Lucas-Kanade step of each average against the mean of all, minus the head's affine motion: the motion
+   at each place and time.
+3. The rank scorer, a linear map into a few directions that separate facial movement from drift of head and light.
+4. Per clip, the linear combination of these directions that varies most over time: the parameters of a ranker fitted
+   to this clip, as in rank pooling. Its values are the rank scores.
 
-Our choice; the paper ranks frames in chronological order, which a clip played backwards, or a still one, has as well.
+Our choice: the paper ranks frames in chronological order, which is also defined for reversed and for still clips.
 """
 
 from typing import NamedTuple
@@ -33,30 +33,30 @@ from .movement_directions_fdp import MOTION_SIZE, fitted_directions
 
 # Local averages over time. Prototype: 24 for events of 0.12 to 0.7 s in windows of up to three times that.
 NUM_READINGS = 24
-# Places along a side at which motion is told to the scorer: MOTION_SIZE is right and down at each of them.
+# Cells along a side of the grid of motion that the scorer reads: MOTION_SIZE is two components in each cell.
 GRID_SIZE = 16
 
-# Standard deviations of an average over time: as a share of the clip, and as a share of the time between two frames,
-# which bridges the gaps of slow cameras.
+# Standard deviation of a local average over time: as a share of the clip, and at least as a share of the time between
+# two frames, for slow cameras.
 READING_WIDTH, FRAME_WIDTH = 0.5 / NUM_READINGS, 0.35
-# Power iteration squares the matrix so often: the power is 2 to this.
+# Squarings in the power iteration: the power is 2 to this.
 SQUARINGS = 8
-# A movement of usual size scores about two of these; directions keep the scale of their fit, at which a step of
-# training turns them slowly.
+# Unit of the scores: a movement of usual size reaches about two. The directions keep the scale of their fit, at which
+# training changes them slowly.
 SCORE_UNIT = 50.0
-# Weights of a curve's first and last value in its guess at rest: recordings tend to start with a neutral face.
+# Weights of a curve's first and last value in the estimate of rest, because recordings tend to start neutral.
 REST_WEIGHTS = (0.6, 0.4)
 
 
 class FDPMovementCurves(NamedTuple):
-    """What the movement of a clip does over time.
+    """Curves of a clip.
 
     Args:
         curves (`torch.FloatTensor` of shape `(batch_size, 4, num_readings)`): from 0, at rest, to 1: the two strongest
-            curves, and the two strongest without a straight line through time, which slow drift is.
+            curves, and the two strongest after a linear trend, which slow drift is, has been removed.
         shares (`torch.FloatTensor` of shape `(batch_size, 4)`): of the motion in the scorer's directions.
-        progress (`torch.FloatTensor` of shape `(batch_size, num_readings)`): the first curve at its true size: about 2
-            at the apex of a movement of usual size, flat where nothing moves.
+        progress (`torch.FloatTensor` of shape `(batch_size, num_readings)`): the first curve, not normalized: about 2
+            at the apex of a movement of usual size, constant where nothing moves.
     """
 
     curves: torch.Tensor
@@ -77,7 +77,7 @@ def local_averages(planes: torch.Tensor) -> torch.Tensor:
     width = max(READING_WIDTH, FRAME_WIDTH / max(1, num_frames - 1))
     times = torch.linspace(0, 1, num_frames, device=planes.device, dtype=planes.dtype)
     distance = (reading_times(planes)[:, None] - times) / width
-    # Never zero, so that a time without any frame near it takes the nearest one.
+    # Softmax weights are never all zero, so that a time without a frame near it takes the nearest one.
     weights = torch.softmax(-0.5 * distance.square(), dim=1)
     averages: torch.Tensor = (weights @ planes.flatten(2)).unflatten(2, planes.shape[2:])
     return averages
@@ -91,8 +91,8 @@ def motion_by_place(pictures: torch.Tensor) -> torch.Tensor:
 
     Returns:
         `torch.FloatTensor` of shape `(batch_size, num_pictures, MOTION_SIZE)`: motion to the right at all
-        places, then downwards, in pixels at a side of 64; large motions are held back by tanh, so that a blink does
-        not drown a brow.
+        places, then downwards, in pixels at a side of 64; tanh limits large motions, because a blink would exceed
+        a brow.
     """
     side = pictures.shape[-1]
     longest = LONGEST_STEP * side
@@ -105,7 +105,7 @@ def motion_by_place(pictures: torch.Tensor) -> torch.Tensor:
 
 
 def without_head(flow: torch.Tensor) -> torch.Tensor:
-    """Takes the affine motion around the middle of the face, which is the head's, off a flow of any shape."""
+    """Subtracts the affine motion around the face's centre, which is the head's, from a flow of any shape."""
     return flow - affine_field(affine_motion(flow), flow.shape[-1])
 
 
@@ -115,7 +115,7 @@ def reading_times(like: torch.Tensor) -> torch.Tensor:
 
 
 def strongest_curves(samples: torch.Tensor, count: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
-    """The strongest principal components over time, by products of small matrices: no eigenvalue solver is exported.
+    """The strongest principal components over time, by products of matrices, because ONNX has no eigenvalue solver.
 
     Args:
         samples (`torch.FloatTensor` of shape `(batch_size, num_times, num_directions)`): centred over time.
@@ -134,7 +134,7 @@ def strongest_curves(samples: torch.Tensor, count: int = 2) -> tuple[torch.Tenso
         for _ in range(SQUARINGS):
             power = power @ power
             power = power / _trace(power, identity).clamp(min=1e-20)
-        # By now all columns point one way; the one with the largest own value is the least rounded.
+        # All columns are now parallel; the one with the largest diagonal entry has the smallest rounding error.
         largest = (power * identity).sum(-1).argmax(-1)
         column = power.gather(2, largest[:, None, None].expand(-1, power.shape[1], 1))
         direction = column / column.square().sum(1, keepdim=True).clamp(min=1e-18).sqrt()
@@ -146,11 +146,11 @@ def strongest_curves(samples: torch.Tensor, count: int = 2) -> tuple[torch.Tenso
 
 
 def from_rest(curves: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Gives curves of unknown sign a rest at 0 and a peak at 1.
+    """Scales curves of unknown sign to rest at 0 and peak at 1.
 
     Rest is the end of the curve's range that is nearer to its first value (weight 0.6) and its last (0.4): a pulse and
-    a rise count from rest. Where a clip shows a fall alone, its end is taken for rest as well, if the fall is whole;
-    what cannot be told from the curve is left to the patterns.
+    a rise start at rest. A clip of a fall alone therefore gets a rise, because its first value is taken for rest; the
+    curve does not hold the difference.
 
     Args:
         curves (`torch.FloatTensor` of shape `(batch_size, num_curves, num_times)`): any scale and sign.
@@ -167,13 +167,13 @@ def from_rest(curves: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 class FDPMovementDirections(nn.Linear):
-    """Motion at all places to motion along directions; a class of its own so that it can start at its closed form."""
+    """Linear map from motion in all cells to motion along directions; a class because its initialization is fitted."""
 
     def __init__(self, num_directions: int) -> None:
         super().__init__(MOTION_SIZE, num_directions, bias=False)
 
     def start_at_closed_form(self) -> None:
-        """Sets the weight, unless a checkpoint did, to what was fitted once on rendered faces."""
+        """Initializes the weight, unless a checkpoint did, with the directions fitted on rendered faces."""
         init.copy_(self.weight, fitted_directions()[: self.out_features])
 
     def forward(self, motion: torch.Tensor) -> torch.Tensor:
@@ -182,11 +182,11 @@ class FDPMovementDirections(nn.Linear):
 
 
 class FDPMovementScorer(nn.Module):
-    """The rank scorer of a movement: motion of each moment, seen along a few directions, to one curve per clip.
+    """The rank scorer of a movement: from motion along a few directions to one curve per clip.
 
     Paper: "a rank scorer gives a rank score for each frame-level feature", in chronological order. Here the directions
-    are shared and learned, start at the Fisher directions that tell the movement of a face from what else moves (see
-    `training_fdp.movement_directions`), and each clip mixes them in its own way.
+    are shared and learned, start at Fisher directions, which separate facial movement from other motion (see
+    `training_fdp.methods.movement_directions`), and their linear combination is fitted to each clip.
     """
 
     def __init__(self, config: FDPConfig) -> None:
@@ -194,7 +194,7 @@ class FDPMovementScorer(nn.Module):
         self.directions = FDPMovementDirections(config.num_directions)
 
     def forward(self, pictures: torch.Tensor) -> FDPMovementCurves:
-        """Scores moments.
+        """Computes the curves of clips.
 
         Args:
             pictures (`torch.FloatTensor` of shape `(batch_size, num_readings, side, side)`): from `local_averages`.
@@ -216,7 +216,7 @@ class FDPMovementScorer(nn.Module):
 
 
 def at_frames(progress: torch.Tensor, num_frames: int) -> torch.Tensor:
-    """Reads a curve of local averages at the times of frames.
+    """Interpolates a curve of local averages at the times of frames.
 
     Args:
         progress (`torch.FloatTensor` of shape `(batch_size, num_readings)`): values at the middles of even parts.

@@ -1,9 +1,9 @@
-"""Where the movement scorer starts: Fisher directions that tell the movement of a face from a drifting head and light.
+"""Initial directions of the movement scorer: Fisher directions of facial movement against drift of head and light.
 
-Numbers, not code: `python -m training_fdp.movement_directions` fits them and writes the two blocks below;
-docs/results/windows.md has its command. They are part of the code, because untrained networks need them wherever the
-code goes, and a checkpoint holds its own. Fitted on faces of both renderers, aligned by five points at
-`crop_scale=2.0`; another crop needs others.
+Fitted numbers: `python -m training_fdp.methods.movement_directions` fits them and writes the two blocks below;
+docs/results/windows.md has its command. They are in the code, because an untrained network needs them where
+`training_fdp` is not installed; a checkpoint holds its own. Fitted on faces of both renderers, aligned by five points
+at `crop_scale=2.0`; another crop needs others.
 """
 
 import base64

@@ -1,10 +1,10 @@
-"""What moved: a clip summed along its own curves into a few patterns of motion and gray.
+"""Movement patterns: motion and gray of a clip regressed on the curves of `movement_curves_fdp`, as encoder input.
 
-Pooling comes before the encoder, because every rectified layer that sees one frame alone destroys what a later mix
-over time could read (docs/results/windows.md). The motion of every moment is measured group-wise, against a common
-mean that sharpens as the moments are brought together; then motion and gray values, not pictures, are regressed on the
-curves: real movements of 3 to 8 pixels would otherwise saturate. The local-global encoder sees these patterns as it
-would see frames, and temporal pooling mixes them.
+Frames are pooled over time before the encoder, because a rectified layer that reads one frame alone loses motion that
+a later sum over frames would need (docs/results/windows.md). The motion of each local average is estimated group-wise
+against the mean of all, which is computed again after every warp. Motion and gray values, not warped frames, are
+regressed on the curves, because movements of 3 to 8 pixels would otherwise saturate. The encoder processes the
+patterns in place of frames, and temporal pooling sums them.
 """
 
 from typing import NamedTuple
@@ -28,15 +28,15 @@ from .movement_curves_fdp import (
 
 # Group-wise Lucas-Kanade: windows of its iterations, as fractions of the side; wide first, for large motions.
 GROUP_WINDOWS = (1 / 12, MOTION_WINDOW, MOTION_WINDOW)
-# Added to the products of the curves, relative to their mean and absolutely, so that like curves share what they show.
+# Ridge of the regression, relative to the mean product of the curves and absolute, because curves may be alike.
 RIDGE, FLOOR = 1e-3, 1e-6
-# The scaled copy of a pattern has about this size; the floor keeps noise from being blown up.
+# Size to which a pattern is scaled; the floor limits the factor where only noise moves.
 SCALED_SIZE, SIZE_FLOOR = 1.2, 0.25
-# The size of a pattern is that of the strongest share of its cells.
+# Share of the cells, those with the largest motion, over which the size of a pattern is measured.
 STRONGEST_SHARE = 0.05
 # Natural logarithms of the smallest and largest factor on the patterns of a training clip.
 TRAINING_SCALE = (-0.4, 1.5)
-# Standard deviation of the window, and the largest value, of the mean face as it is shown.
+# Standard deviation of the window for contrast, as a share of the side, and largest value of the mean face.
 FACE_WINDOW, LARGEST_FACE = 1 / 5, 1.5
 READOUT_SIZE = 128
 # Pixels at a side of 64 by which the strongest 5% of the skin moves per unit of the score: median of 63 rendered
@@ -45,19 +45,19 @@ PIXELS_PER_SCORE = 0.7
 
 
 class FDPMovement(NamedTuple):
-    """What `FDPMovementReference` finds in clips.
+    """Output of `FDPMovementReference`.
 
     Args:
         patterns (`torch.FloatTensor` of shape `(batch_size, NUM_PATTERNS, MOVEMENT_CHANNELS, side / 2, side / 2)`): in
-            [-1.5, 1.5]. Of each pattern the change of gray, motion to the right and downwards as they are, the same at
-            one size, and the mean face. Patterns: the two strongest curves, then the two strongest without a straight
-            line, and that line.
-        rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`): how far the movement has come.
+            [-1.5, 1.5]. Channels: change of gray, motion to the right and downwards; the same three scaled to one
+            size; the mean face. Patterns: of the two strongest curves, of the two strongest after a linear trend is
+            removed, and of the linear trend.
+        rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`): progress of the movement in each frame.
         features (`torch.FloatTensor` of shape `(batch_size, NUM_PATTERNS * num_directions + NUM_PATTERNS + 4)`):
             motion of the patterns at one size along the scorer's directions; the logarithm of 1 + the size of each
             pattern; the shares of the four curves.
-        still_frames (`torch.FloatTensor` of shape `(batch_size, num_frames, 1, side, side)`): the frames with the head
-            held still.
+        still_frames (`torch.FloatTensor` of shape `(batch_size, num_frames, 1, side, side)`): the frames, the head
+            stabilized.
         size (`torch.FloatTensor` of shape `(batch_size,)`): see `movement_size`.
     """
 
@@ -69,10 +69,10 @@ class FDPMovement(NamedTuple):
 
 
 class FDPMovementReference(nn.Module):
-    """Frames to patterns of movement and scores per frame.
+    """From frames to movement patterns and one score per frame.
 
-    Single precision inside, also under autocast: half precision would round a motion of one gray level away. All
-    shapes are static.
+    Computed in single precision, also under autocast, because half precision rounds a motion of one gray level to
+    zero. All shapes are static.
     """
 
     def __init__(self, config: FDPConfig) -> None:
@@ -82,14 +82,14 @@ class FDPMovementReference(nn.Module):
         self.scorer = FDPMovementScorer(config)
 
     def forward(self, frames: torch.Tensor) -> FDPMovement:
-        """Sums clips along their curves.
+        """Computes the patterns of clips.
 
         Args:
             frames (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, side, side)`): aligned, evenly
                 lit, evenly spread in time, in [-1, 1]; colours are averaged.
 
         Returns:
-            `FDPMovement`: all of it in single precision.
+            `FDPMovement`: in single precision.
         """
         with torch.autocast(frames.device.type, enabled=False):
             still = stabilize(frames, anchor=frames.shape[1] // 2)
@@ -119,7 +119,7 @@ class FDPMovementReference(nn.Module):
             )
 
     def _larger_or_smaller(self, patterns: torch.Tensor) -> torch.Tensor:
-        """In training, stand for larger and smaller movements in a share of the clips."""
+        """Scales the patterns of a share of the training clips, to imitate larger and smaller movements."""
         if not self.training or self.scale_rate == 0:
             return patterns
         low, high = TRAINING_SCALE
@@ -129,9 +129,10 @@ class FDPMovementReference(nn.Module):
 
 
 class FDPMovementReadout(nn.Module):
-    """What the classifier is told beside the map: the patterns along the scorer's directions, and their sizes.
+    """Vector input of the classifier beside the map: the patterns along the scorer's directions, and their sizes.
 
-    It lets the loss of the class reach the scorer without passing the curves, and says when nothing moved.
+    The gradient of the classification loss reaches the scorer through it without the curves, and the sizes show when
+    nothing moved.
     """
 
     hidden_size = READOUT_SIZE + NUM_PATTERNS + 4
@@ -150,11 +151,11 @@ class FDPMovementReadout(nn.Module):
 
 
 def movement_size(found: FDPMovementCurves, side: int) -> torch.Tensor:
-    """How far the face moves, from the lowest score of progress to the highest.
+    """Measures the motion of the face, from the lowest rank score to the highest.
 
-    Along the directions that tell the movement of a face from head, light and blinks, because all that moves is larger
-    in a quiet stretch with a blink than in a micro-expression: of a movement and a quiet stretch (63 rendered people)
-    the larger is the movement with a probability of 0.40 by the motion of the strongest pattern, and 0.93 by this.
+    Along the scorer's directions, because they suppress head, light and blinks: the total motion of a quiet stretch
+    with a blink exceeds that of a micro-expression. The probability that a movement has the larger size than a quiet
+    stretch (63 rendered people) is 0.40 by the motion of the strongest pattern and 0.93 by this.
 
     Args:
         found (`FDPMovementCurves`): of the scorer.
@@ -169,32 +170,32 @@ def movement_size(found: FDPMovementCurves, side: int) -> torch.Tensor:
 
 
 def group_motion(pictures: torch.Tensor) -> torch.Tensor:
-    """Motion of every picture against the common mean, which gets sharper as they are brought together.
+    """Estimates the motion of every picture against the mean of all, which is recomputed after every warp.
 
     Args:
         pictures (`torch.FloatTensor` of shape `(batch_size, num_pictures, side, side)`): in [-1, 1].
 
     Returns:
         `torch.FloatTensor` of shape `(batch_size, num_pictures, 2, side / 2, side / 2)`: pixels of the picture to the
-        right and downwards, the head's affine motion taken off.
+        right and downwards, the head's affine motion subtracted.
     """
     flow = _group_step(pictures, GROUP_WINDOWS[0], None)
     for window in GROUP_WINDOWS[1:]:
         flow = flow + _group_step(resample(pictures, enlarge(flow)), window, flow)
-        # Not only the step, because its affine part depends on where the earlier ones led.
+        # Of the whole flow, because the affine part of one step depends on the earlier steps.
         flow = without_head(flow)
     return flow
 
 
 def _group_step(moved: torch.Tensor, window: float, so_far: torch.Tensor | None) -> torch.Tensor:
-    """One Lucas-Kanade step of pictures, read back along the motion so far, against their mean."""
+    """One Lucas-Kanade step of pictures, warped back by the motion so far, against their mean."""
     mean = moved.mean(1, keepdim=True)
     step = displacement(texture_of(mean, window), mean - moved, so_far)
     return without_head(step) if so_far is None else step
 
 
 def pattern_weights(curves: torch.Tensor) -> torch.Tensor:
-    """Weights over moments that read patterns off: least squares on two plain curves, and on two free ones and time.
+    """Weights over time that give the patterns: least squares on the first two curves, and on the last two and time.
 
     Args:
         curves (`torch.FloatTensor` of shape `(batch_size, 4, num_readings)`): from 0 to 1.
@@ -208,10 +209,10 @@ def pattern_weights(curves: torch.Tensor) -> torch.Tensor:
 
 
 def regression_weights(curves: torch.Tensor) -> torch.Tensor:
-    """Least squares with a slight ridge, written out: exporters know no solver.
+    """Least squares with a small ridge, by elimination, because ONNX has no linear solver.
 
     Args:
-        curves (`torch.FloatTensor` of shape `(batch_size, num_curves, num_times)`): explaining curves; a constant is
+        curves (`torch.FloatTensor` of shape `(batch_size, num_curves, num_times)`): regressors; a constant is
             fitted with them.
 
     Returns:
@@ -246,7 +247,7 @@ def pattern_size(patterns: torch.Tensor) -> torch.Tensor:
 
 
 def normalized_face(face: torch.Tensor) -> torch.Tensor:
-    """Brings a face to zero mean and one contrast in its middle, so that patterns can be placed on it.
+    """Normalizes a face to zero mean and one contrast at its centre.
 
     Args:
         face (`torch.FloatTensor` of shape `(batch_size, 1, side, side)`): in [-1, 1].

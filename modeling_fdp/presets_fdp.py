@@ -17,22 +17,27 @@ _PAPER: dict[str, Any] = {
     "dynamic_image_shortcut": False,
 }
 
+# Widths and depths of the smallest networks.
+_TINY: dict[str, Any] = {
+    "hidden_sizes": [96, 128],
+    "global_hidden_sizes": [96, 128],
+    "local_depths": [1, 1],
+    "stage_strides": [2, 2],
+    "local_mlp_ratio": 2.0,
+    "feature_size": 64,
+    "classifier_dropout": 0.3,
+    "drop_path_rate": 0.05,
+    "dynamic_image_decoder": "light",
+    "decoder_size": 32,
+}
+
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {
+        **_TINY,
         "stem_channels": [32, 64],
         "stem_strides": [2, 2],
-        "hidden_sizes": [96, 128],
-        "global_hidden_sizes": [96, 128],
-        "local_depths": [1, 1],
         "global_depths": [0, 1],
-        "stage_strides": [2, 2],
         "key_value_strides": [2, 1],
-        "local_mlp_ratio": 2.0,
-        "feature_size": 64,
-        "classifier_dropout": 0.3,
-        "drop_path_rate": 0.05,
-        "dynamic_image_decoder": "light",
-        "decoder_size": 32,
     },
     "small": {
         "stem_channels": [32, 64],
@@ -49,21 +54,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "base": {},
     "paper": {**_PAPER, "stage_strides": [2, 2, 2, 2]},
-    "paper_tiny": {
-        **_PAPER,
-        "hidden_sizes": [96, 128],
-        "global_hidden_sizes": [96, 128],
-        "local_depths": [1, 1],
-        "global_depths": [1, 1],
-        "stage_strides": [2, 2],
-        "key_value_strides": [4, 2],
-        "local_mlp_ratio": 2.0,
-        "feature_size": 64,
-        "classifier_dropout": 0.3,
-        "drop_path_rate": 0.05,
-        "dynamic_image_decoder": "light",
-        "decoder_size": 32,
-    },
+    "paper_tiny": {**_PAPER, **_TINY, "global_depths": [1, 1], "key_value_strides": [4, 2]},
     # The network that the authors' code builds, quirks included; they are described in the modules concerned.
     "released": {
         "num_labels": 5,

@@ -114,3 +114,21 @@ def switch_rng(name: str, seed: tuple[int, ...]) -> np.random.Generator:
 def switches_of(difficulty: str) -> Variations:
     """Return the switches of a difficulty: all of them for `"wild"`, none for the others."""
     return ALL if difficulty == WILD else NONE
+
+
+def draw_beard(rng: np.random.Generator, face: object) -> dict[str, float]:
+    """Draw the beard of a face of either renderer.
+
+    Args:
+        rng (`np.random.Generator`): Source of randomness.
+        face (`object`): Not read, because a beard depends on nothing else of the face.
+
+    Returns:
+        `dict[str, float]`: `stubble`, `moustache` and `beard`, each in [0, 1], 0 where there is none.
+    """
+    kind = rng.random()
+    return {
+        "stubble": rng.uniform(0.1, 0.5) if kind < 0.6 else 0.0,
+        "moustache": rng.uniform(0.4, 0.95) if 0.25 < kind < 0.6 else 0.0,
+        "beard": rng.uniform(0.5, 0.95) if 0.4 < kind < 0.6 else 0.0,
+    }

@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass, replace
 import numpy as np
 
 from rendered_faces.faces import FloatArray
-from rendered_faces.variations import Variations, switch_rng
+from rendered_faces.variations import Variations, draw_beard, switch_rng
 
 
 @dataclass(frozen=True)
@@ -109,15 +109,6 @@ def _hair(rng: np.random.Generator, complexion: Complexion) -> dict[str, float]:
     }
 
 
-def _beard(rng: np.random.Generator, complexion: Complexion) -> dict[str, float]:
-    kind = rng.random()
-    return {
-        "stubble": rng.uniform(0.1, 0.5) if kind < 0.6 else 0.0,
-        "moustache": rng.uniform(0.4, 0.95) if 0.25 < kind < 0.6 else 0.0,
-        "beard": rng.uniform(0.5, 0.95) if 0.4 < kind < 0.6 else 0.0,
-    }
-
-
 def _glasses(rng: np.random.Generator, complexion: Complexion) -> dict[str, float]:
     tinted = rng.random() < 0.25
     return {
@@ -167,7 +158,7 @@ def _clothes(rng: np.random.Generator, complexion: Complexion) -> dict[str, floa
 
 _LOOKS: dict[str, Callable[[np.random.Generator, Complexion], dict[str, float]]] = {
     "hair": _hair,
-    "beard": _beard,
+    "beard": draw_beard,
     "glasses": _glasses,
     "brows": _brows,
     "skin": _skin,

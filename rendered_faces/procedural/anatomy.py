@@ -9,7 +9,7 @@ import numpy as np
 
 from rendered_faces.faces import FloatArray
 from rendered_faces.painting import bump
-from rendered_faces.variations import Variations, switch_rng
+from rendered_faces.variations import Variations, draw_beard, switch_rng
 
 # Half the width of a face is this many pixels of a 128-pixel frame.
 PIXELS_PER_UNIT = 53.0
@@ -301,15 +301,6 @@ def _hair(rng: np.random.Generator, a: Anatomy) -> dict[str, float]:
     }
 
 
-def _beard(rng: np.random.Generator, a: Anatomy) -> dict[str, float]:
-    kind = rng.random()
-    return {
-        "stubble": rng.uniform(0.1, 0.5) if kind < 0.6 else 0.0,
-        "moustache": rng.uniform(0.4, 0.95) if 0.25 < kind < 0.6 else 0.0,
-        "beard": rng.uniform(0.5, 0.95) if 0.4 < kind < 0.6 else 0.0,
-    }
-
-
 def _glasses(rng: np.random.Generator, a: Anatomy) -> dict[str, float]:
     tinted = rng.random() < 0.25
     return {
@@ -349,7 +340,7 @@ def _clothes(rng: np.random.Generator, a: Anatomy) -> dict[str, float]:
 
 _LOOKS: dict[str, Callable[[np.random.Generator, Anatomy], dict[str, float]]] = {
     "hair": _hair,
-    "beard": _beard,
+    "beard": draw_beard,
     "glasses": _glasses,
     "brows": _brows,
     "skin": _skin,

@@ -39,7 +39,7 @@ def test_methods_on_other_clips_are_not_compared(fact):
 
 
 def test_a_run_that_held_nobody_out_is_not_compared():
-    with pytest.raises(ConfigError, match="b held nobody out"):
+    with pytest.raises(ConfigError, match="b has no held-out subjects"):
         comparison_table({"a": run_results(0.4), "b": run_results(0.4, benchmark=None)}, {})
 
 

@@ -12,9 +12,7 @@ from spotting_fdp.face_stream import CUT, LOST, PEOPLE, CropSettings, FaceStream
 @pytest.fixture(scope="module")
 def people():
     """Two people who sit still for 1.5 seconds at 30 frames a second: `(45, 128, 128)` each."""
-    return [
-        render_clip(subject, action_units="1", seed=1, fps=30, neutral_s=1.0).frames[:45] for subject in (1, 5)
-    ]
+    return [render_clip(subject, action_units="1", seed=1, fps=30, neutral_s=1.0).frames[:45] for subject in (1, 5)]
 
 
 def parts_of(frames, fps=30.0, **settings):
@@ -62,9 +60,7 @@ def test_a_second_person_ends_a_part(people):
     alone = np.concatenate([people[0][:1].repeat(120, 0)])
     empty = np.full_like(alone, int(alone[0, 0, 0]))
     beside = people[1][:1].repeat(120, 0)
-    frames = np.concatenate(
-        [np.concatenate([alone, empty], axis=2), np.concatenate([alone, beside], axis=2)]
-    )
+    frames = np.concatenate([np.concatenate([alone, empty], axis=2), np.concatenate([alone, beside], axis=2)])
     stream, parts = parts_of(frames)
     assert stream.most_faces == 2
     assert any(one.reason in (PEOPLE, CUT) and 118 <= one.frame <= 122 for one in stream.interruptions)

@@ -22,7 +22,9 @@ def find(*motions, least=6.0):
 
 def in_parts(motion, size):
     return [
-        Motion(motion.first + at, motion.whole[at : at + size], motion.upper[at : at + size], motion.continues or at > 0)
+        Motion(
+            motion.first + at, motion.whole[at : at + size], motion.upper[at : at + size], motion.continues or at > 0
+        )
         for at in range(0, len(motion.whole), size)
     ]
 

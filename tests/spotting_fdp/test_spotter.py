@@ -92,7 +92,9 @@ def test_no_face_is_a_warning_and_no_error():
 
 def test_a_slow_rate_and_a_short_recording_are_warnings(clip):
     warnings = Spotter().spot(clip.frames[::6], fps=10.0).warnings
-    assert any("10 frames per second show a micro-expression of a third of a second in 3 frames" in one for one in warnings)
+    assert any(
+        "10 frames per second show a micro-expression of a third of a second in 3 frames" in one for one in warnings
+    )
 
 
 @pytest.mark.parametrize("fps", [None, 0.0, -25.0])

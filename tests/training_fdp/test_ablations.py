@@ -119,8 +119,10 @@ def test_runs_go_into_their_own_folders_and_what_lies_there_is_tabled(tmp_path, 
     assert [config.run.output_dir for config, _ in seen] == [str(tmp_path / "out" / name) for name in results]
     assert parse_train_config(seen[1][1]) == seen[1][0], "the recorded command must repeat the run"
     lines = running.ablation_table(results).splitlines()
+    assert lines[:2] == ["### Rank hinge", ""]
+    lines = lines[2:]
     assert len(lines) == 5 and lines[3].startswith("| reference | 0.500 ± 0.010 ")
-    assert lines[4].startswith("| rank hinge: weight 0 | 0.450 ± 0.010 ")
+    assert lines[4].startswith("| weight 0 | 0.450 ± 0.010 ")
     assert lines[4].endswith("| 2 | -5.0 | 0.75 | 0.900 |")
     assert len({line.count("|") for line in lines}) == 1
 
@@ -181,6 +183,16 @@ def test_tables_name_what_is_incomplete_and_what_selection_inflates():
     text = running.ablation_table(results)
     assert "weight 0 (folds missing)" in text
     assert "UF1 0.500 into 0.620 (+12.0 points)" in text
+
+
+def test_questions_and_settings_are_ordered_by_the_size_of_their_difference():
+    figures = {REFERENCE: 0.5, "rank_0": 0.52, "rank_1": 0.4, "first_frame_none": 0.2, "first_frame_pixels": 0.45}
+    table = running.ablation_table({name: run_results(uf1) for name, uf1 in figures.items()})
+    lines = [line.split(" | ")[0] for line in table.splitlines() if line.startswith(("### ", "| "))]
+    assert lines == [
+        "### First frame", "| method", "| ---", "| guessing by the class shares", "| reference",
+        "| no reference to it", "| its pixels", "### Rank hinge", "| method", "| ---", "| reference", "| weight 1", "| weight 0",
+    ]  # fmt: skip
 
 
 def test_answers_that_a_variant_does_not_give_stay_empty():

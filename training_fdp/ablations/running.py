@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation_fdp.comparison import comparison_table, paired_differences
+from evaluation_fdp.metrics import HEADLINE
 from evaluation_fdp.protocols import FINAL_FOLD, NO_PROTOCOL
 from evaluation_fdp.results import RESULTS_NAME, Benchmark, Results, read_results
 from training_fdp.cli import read_pairs
@@ -161,7 +162,7 @@ def read_variants(root: Path) -> dict[str, Results]:
 
 
 def ablation_table(results: Mapping[str, Results], root: Path | None = None) -> str:
-    """Lay out the reference and every variant as one Markdown table, question by question.
+    """Lay out one Markdown table per question, each with the reference, by falling size of the differences in UF1.
 
     Beside the emotion it shows the mean squared error of the constructed dynamic images as a share of constant gray's,
     and Kendall's tau of the rank scores with time.
@@ -171,10 +172,10 @@ def ablation_table(results: Mapping[str, Results], root: Path | None = None) -> 
         root (`Path`, *optional*): OUT, whose predictions give each difference its 95% interval over subjects.
 
     Returns:
-        `str`: The table, and below it the inflation by choosing epochs on test clips.
+        `str`: The tables, and below them the inflation by choosing epochs on test clips.
     """
     rows = {name: results[name] for name in VARIANTS if name in results}
-    titles = {name: (f"{VARIANTS[name].group}: " if name != REFERENCE else "") + VARIANTS[name].title for name in rows}
+    titles = {name: VARIANTS[name].title for name in rows}
     images, ranks = {}, {}
     for name, row in rows.items():
         if row.benchmark is None:
@@ -186,9 +187,27 @@ def ablation_table(results: Mapping[str, Results], root: Path | None = None) -> 
             ranks[name] = f"{answers['rank_kendall_tau']:.3f}"
     columns = {"dynamic image: error, gray = 1": images, "Kendall's tau": ranks}
     differences = {} if root is None else paired_differences(rows, {name: root / name for name in rows}, REFERENCE)
-    table = comparison_table(rows, titles, REFERENCE, columns, differences)
+    tables: list[str] = []
+    for group, names in _questions(rows).items():
+        compared = {name: rows[name] for name in dict.fromkeys([REFERENCE, *names])}
+        table = comparison_table(compared, titles, REFERENCE, columns, differences, shows_guessing=not tables)
+        tables.append(f"### {group.capitalize()}\n\n{table}")
     inflated = [_literature(row.benchmark) for row in rows.values() if row.benchmark is not None]
-    return "\n\n".join([table, *filter(None, inflated)])
+    return "\n\n".join([*tables, *filter(None, inflated)])
+
+
+def _questions(rows: Mapping[str, Results]) -> dict[str, list[str]]:
+    """Names of variants by group, those with the largest difference from the reference first, in both orders."""
+
+    def size(name: str) -> float:
+        runs = [row.benchmark.figures[HEADLINE] for row in (rows[name], rows[REFERENCE]) if row.benchmark is not None]
+        return abs(runs[0] - runs[-1])
+
+    names = sorted((name for name in rows if name != REFERENCE), key=size, reverse=True)
+    questions: dict[str, list[str]] = {}
+    for name in names or [REFERENCE]:
+        questions.setdefault(VARIANTS[name].group, []).append(name)
+    return questions
 
 
 def _training(config: TrainConfig) -> tuple[dict[str, Any], ...]:
@@ -210,10 +229,10 @@ def _network(config: TrainConfig) -> Any:
 def _literature(benchmark: Benchmark) -> str:
     if benchmark.best_on_test_subject is None:
         return ""
-    honest, chosen = benchmark.figures["uf1"], benchmark.best_on_test_subject["uf1"]
+    reported, chosen = benchmark.figures["uf1"], benchmark.best_on_test_subject["uf1"]
     return (
-        f"`best_on_test_subject`: choosing each fold's epoch on its own test clips turns UF1 {honest:.3f} into "
-        f"{chosen:.3f} ({100 * (chosen - honest):+.1f} points) without any better model."
+        f"`best_on_test_subject`: choosing each fold's epoch on its own test clips turns UF1 {reported:.3f} into "
+        f"{chosen:.3f} ({100 * (chosen - reported):+.1f} points) without any better model."
     )
 
 

@@ -62,6 +62,7 @@ _AUGMENTATIONS = {
     "phases, the fall played backwards": "phase=0.5,reverse_offset_phase=true",
     "LocalStaticFaceMix": "static_face_mix=0.5",
     "mixup": "mixup=0.5",
+    "windows of whole recordings": "windows=1",
 }
 
 

@@ -1,8 +1,8 @@
-"""Windows of a recording for training: any stretch of a movement, at any rate, in any light.
+"""Windows of recordings for training: other parts of a movement, frame rates and light than those of the coded clip.
 
-Nobody's own clips start at the onset and end at the offset. One window is drawn per clip and pass, of the kinds in
-`WINDOW_KINDS`; a few are played backwards, and nearly half are thinned to the rate of a slower camera. Pure functions
-of a NumPy generator: frames are drawn by number, light is a gain per frame. Kinds and shares are our choice; they were
+A user's clips do not start at the onset and end at the offset. One window is drawn per clip and pass, of the kinds in
+`WINDOW_KINDS`; a few are played backwards, and nearly half are thinned to the rate of a slower camera. Frames are
+drawn by number from a NumPy generator, light is a gain per frame. Kinds and shares are our choice; they were
 settled on rendered people whom no figure in docs/results/windows.md is about.
 """
 
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 Numbers = NDArray[np.int64]
 
-# Frames that a window has at least.
+# Least number of frames of a window.
 LEAST_FRAMES = 4
 SHARE_BACKWARDS = 0.08
-# Share of windows that a slower camera films, and of which frames it keeps at least and at most every so manyth.
+# Share of windows that are thinned to the rate of a slower camera, and the smallest and largest step between frames.
 SHARE_SLOWER, SLOWEST_STEPS = 0.45, (2, 7)
 # Share of windows whose light changes, and in which one frame is black.
 SHARE_LIT, SHARE_BLACK, BLACK = 0.35, 0.04, 0.02
@@ -26,7 +26,7 @@ SHARE_LIT, SHARE_BLACK, BLACK = 0.35, 0.04, 0.02
 
 @dataclass(frozen=True)
 class Movement:
-    """Where a movement lies in its recording.
+    """Key frames of a movement in its recording.
 
     Args:
         total (`int`): frames of the recording.
@@ -64,16 +64,16 @@ class Movement:
         return self.offset - self.apex
 
     def span(self, first: float, last: float) -> Numbers:
-        """Numbers from `first` to `last`, both included, at least four, held inside the recording."""
+        """Numbers from `first` to `last`, both included, at least four, clipped to the recording."""
         low = int(np.clip(round(first), 0, max(self.total - LEAST_FRAMES, 0)))
         high = int(np.clip(round(last), min(low + LEAST_FRAMES - 1, self.total - 1), self.total - 1))
         return np.arange(low, high + 1)
 
 
 def progress(numbers: Numbers, onset: int, apex: int, offset: int) -> NDArray[np.float32]:
-    """How far a movement has come in each frame: 0 at rest, 1 at the apex.
+    """Progress of a movement in each frame: 0 at rest, 1 at the apex.
 
-    Half a cosine wave up and down, since a sheet names three frames only; a rendered recording knows its true curve.
+    Half a cosine wave up and down, because a sheet names three frames only.
 
     Args:
         numbers (`np.ndarray` of shape `(num_frames,)`): 0-based frames, in any order.

@@ -46,7 +46,7 @@ class TrainingOptions:
     refit: bool = option(True, "inner: train once more on all training subjects for the chosen number of steps.")
     eval_steps: int | None = option(None, "Steps between two evaluations on the inner subjects; default: one epoch.")
     report_literature_selection: bool = option(
-        False, "Also report the best epoch on the test subject, beside the honest figure, as `best_on_test_subject`."
+        False, "Also report the best epoch on the test subject, beside the reported figure, as `best_on_test_subject`."
     )
     released_eval_mode: bool = option(
         False, "Bug of the authors' release, for ablations: evaluation mode from the second epoch on."

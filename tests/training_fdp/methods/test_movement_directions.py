@@ -9,7 +9,7 @@ import torch
 from modeling_fdp import movement_directions_fdp
 from modeling_fdp.motion_fdp import resample, smooth
 from modeling_fdp.movement_directions_fdp import MOTION_SIZE, NUM_DIRECTIONS, SCALES, VALUES, fitted_directions
-from training_fdp.movement_directions import Recording, fit_directions, motion_of, write_directions
+from training_fdp.methods.movement_directions import Recording, fit_directions, motion_of, write_directions
 
 SIDE, FRAMES, ONSET, APEX, OFFSET = 64, 40, 14, 20, 26
 

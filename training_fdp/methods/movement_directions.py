@@ -1,9 +1,9 @@
-"""`python -m training_fdp.movement_directions`: the directions at which FDP's movement scorer starts, in closed form.
+"""`python -m training_fdp.methods.movement_directions`: fit the initial directions of FDP's movement scorer.
 
-Fisher directions: generalised eigenvectors of how recordings move at the apex of a movement, against how they move
-while nothing happens, which is the head's drift, its parallax and the light's. Each is scaled by the root of its
-ratio, so that what tells a movement from quiet counts most. They are fitted on recordings with quiet frames around the
-movement, rendered from the seeds below by default, and belong to a crop: another `crop_scale` needs others.
+Fisher directions: generalised eigenvectors of the motion between rest and apex against the motion in quiet frames,
+which is drift and parallax of the head and drift of the light. Each is scaled by the root of its eigenvalue. They are
+fitted on recordings with quiet frames around the movement, rendered from the settings `CORPUS` by default, for one
+`crop_scale`; another one needs other directions.
 """
 
 import argparse
@@ -27,18 +27,18 @@ from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.cli import run_main, say
 from training_fdp.data.recordings import with_surroundings
 
-# Motion within quiet stretches is smoothed over time by so many frames, as the local averages of a clip smooth it.
+# Standard deviation in frames by which motion is smoothed over time, as the local averages of a clip smooth it.
 SMOOTHING = 1.2
-# Added to the noise of every direction, in parts of their mean: directions in which rendered faces never move by
-# themselves would otherwise count as sure signs.
+# Added to the variance of quiet motion, relative to its mean, because directions without any quiet motion in rendered
+# faces would otherwise get unbounded weight.
 NOISE_FLOOR = 0.2
-# Quiet stretches that are used have at least so many frames, and keep so many off the movement.
+# Least number of frames of a quiet stretch, and frames left out between it and the movement.
 LEAST_QUIET, GAP = 6, 2
-# Characters of a line of the written file.
+# Characters per line of the written file.
 LINE = 112
 # The crop of every figure in docs/.
 CROP = {"alignment": "precomputed", "crop_scale": 2.0, "even_light": True}
-# Rendered where no corpus is given: people whom no figure is about.
+# The corpus that is rendered where none is given; no figure in docs/ is about its people.
 CORPUS: dict[str, Any] = {
     "num_subjects": 50,
     "num_clips": 500,
@@ -50,7 +50,7 @@ CORPUS |= {"fps": 60.0, "neutral_s": 0.355}
 
 
 class Recording(NamedTuple):
-    """Aligned frames of a recording and where the movement lies in it.
+    """Aligned frames of a recording, and the key frames of its movement.
 
     Args:
         frames (`torch.FloatTensor` of shape `(num_frames, side, side)`): evenly lit, in [-1, 1].
@@ -68,11 +68,11 @@ def fit_directions(corpora: Iterable[Iterable[Recording]], count: int = NUM_DIRE
 
     Args:
         corpora (`Iterable[Iterable[Recording]]`): recordings with quiet frames before or after the movement; every
-            corpus counts alike, however large it is.
+            corpus has the same weight, however large it is.
         count (`int`, *optional*, defaults to 16): directions.
 
     Returns:
-        `torch.FloatTensor` of shape `(count, MOTION_SIZE)`: the surest first.
+        `torch.FloatTensor` of shape `(count, MOTION_SIZE)`: by falling eigenvalue.
 
     Raises:
         ValueError: a corpus has no quiet stretch that is long enough.
@@ -87,7 +87,7 @@ def fit_directions(corpora: Iterable[Iterable[Recording]], count: int = NUM_DIRE
 
 
 def _products(recordings: Iterable[Recording]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean products of motion within quiet stretches, and of what the apex adds to onset and offset."""
+    """Second moments of quiet motion, and of the motion between apex and the mean of onset and offset."""
     quiet, moved = [], []
     for recording in recordings:
         motion = _smoothed(motion_of(recording.frames))
@@ -104,7 +104,7 @@ def _products(recordings: Iterable[Recording]) -> tuple[torch.Tensor, torch.Tens
 
 
 def motion_of(frames: torch.Tensor) -> torch.Tensor:
-    """Motion of all frames against their mean, the head held still in the middle one: `(num_frames, MOTION_SIZE)`."""
+    """Motion of all frames against their mean, stabilized on the middle one: `(num_frames, MOTION_SIZE)`."""
     still = stabilize(frames[None, :, None], anchor=len(frames) // 2)
     return motion_by_place(still.squeeze(2))[0]
 
@@ -136,7 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         `int`: Exit code.
     """
-    parser = argparse.ArgumentParser(prog="python -m training_fdp.movement_directions", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m training_fdp.methods.movement_directions", description=__doc__)
     parser.add_argument("--corpus", default="synthetic", help="corpus of whole recordings (synthetic)")
     parser.add_argument("--data_dir", nargs="+", type=Path, help="its folders; rendered from the seed when omitted")
     parser.add_argument("--crop_scale", type=float, default=CROP["crop_scale"], help="of the processor (2.0)")
@@ -154,7 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def write_directions(directions: torch.Tensor, path: Path) -> None:
-    """Put directions into the file of the network's code that holds them, in place of those that were there.
+    """Replace the directions in the file of the network's code that holds them.
 
     Args:
         directions (`torch.FloatTensor` of shape `(NUM_DIRECTIONS, MOTION_SIZE)`): rounded to 8 bits each, with one
