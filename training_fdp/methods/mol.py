@@ -251,13 +251,15 @@ class MOLMethod(Method):
         return answers
 
     def shown(self, output: Any, config: Any, batch: Mapping[str, torch.Tensor] | None = None) -> list[Shown]:
-        """Return the motion of each clip over time and where it is largest; its target where the batch is given."""
+        """Return the motion of each clip over time and where it is largest; its target where the batch has it."""
         from training_fdp.methods.mol_quality import motion_pictures
 
         if output.flow is None:
             return [Shown() for _ in output.logits]
         shown = []
-        targets = None if batch is None else motion_pictures(batch["flow_targets"])
+        # A batch of training clips has targets; one of other clips holds their frames alone.
+        truth = None if batch is None else batch.get("flow_targets")
+        targets = None if truth is None else motion_pictures(truth)
         for clip, motion in enumerate(motion_pictures(output.flow)):
             pictures = {"motion_map": motion["picture"]}
             if targets is not None:
