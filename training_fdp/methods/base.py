@@ -2,7 +2,7 @@
 
 A method builds a network from settings, makes the training targets of a clip beyond its label, computes the losses,
 and turns the network's output into figures per clip. The loop, the evaluator, the run, the model card and the
-predictor import no network: they call a method. docs/design/methods.md describes one published method and sketches another.
+predictor import no network: they call a method. docs/design/methods.md describes two published methods.
 
 This file does not import torch, because a finished run is reported without it. For the same reason built-in methods
 import their libraries inside the hooks; methods of other packages need not.
