@@ -94,7 +94,7 @@ def _complain(text: str) -> None:
         say(text, sys.stderr)
 
 
-def read_pairs(option: str, items: Sequence[str]) -> dict[str, Any]:
+def read_pairs(option: str, items: Sequence[str]) -> dict[str, object]:
     """Read the values of a NAME=VALUE option as YAML scalars (`8`, `0.5`, `1e-3`, `true`, `text`).
 
     Args:
@@ -111,7 +111,7 @@ def read_pairs(option: str, items: Sequence[str]) -> dict[str, Any]:
     """
     import yaml  # imported only if needed
 
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     for item in items:
         name, separator, value = item.partition("=")
         if not separator or not name:

@@ -112,7 +112,7 @@ class TrainConfig:
             )
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any] | None = None, /, **more: Any) -> "TrainConfig":
+    def of(cls, settings: Mapping[str, object] | None = None, /, **more: Any) -> "TrainConfig":
         """Build the settings from options by name (`TrainConfig`); all others have their defaults.
 
         Raises:
@@ -134,11 +134,11 @@ class TrainConfig:
         """The groups of options (`list`)."""
         return [getattr(self, entry.name) for entry in fields(self)]
 
-    def flat(self) -> dict[str, Any]:
+    def flat(self) -> dict[str, object]:
         """Return every option by its name (`dict`)."""
         return {name: value for group in self.groups for name, value in dataclasses.asdict(group).items()}
 
-    def identity(self, decides: Sequence[Decides] = ("clips", "learning")) -> dict[str, Any]:
+    def identity(self, decides: Sequence[Decides] = ("clips", "learning")) -> dict[str, object]:
         """Return the settings that decide the figures (`dict`), for comparison with an existing OUT.
 
         Args:
@@ -180,7 +180,7 @@ def parse_train_config(arguments: Sequence[str]) -> TrainConfig:
     named = _sources(arguments)
     chosen = {} if named.config is None else read_settings(Path(named.config))
     recipe = {} if named.recipe is None else load_recipe(named.recipe)
-    method = named.method or chosen.get("method") or recipe.get("method") or DEFAULT_METHOD
+    method = str(named.method or chosen.get("method") or recipe.get("method") or DEFAULT_METHOD)
     if named.recipe is None:
         named.recipe = get_method(method).recipe
         recipe = load_recipe(named.recipe)
@@ -221,7 +221,7 @@ def _sources(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_known_args(arguments)[0]
 
 
-def _asks_for_epochs(arguments: Sequence[str], chosen: Mapping[str, Any]) -> bool:
+def _asks_for_epochs(arguments: Sequence[str], chosen: Mapping[str, object]) -> bool:
     """Whether the last source with a training length gives `epochs`, which then override earlier `max_steps`."""
     if _names(arguments, "max_steps"):
         return False
@@ -230,7 +230,7 @@ def _asks_for_epochs(arguments: Sequence[str], chosen: Mapping[str, Any]) -> boo
     return bool(chosen.keys() & {"epochs", "max_steps"}) and chosen.get("max_steps") is None
 
 
-def load_recipe(name: str) -> dict[str, Any]:
+def load_recipe(name: str) -> dict[str, object]:
     """Return the settings of a named recipe (`dict`).
 
     Raises:
@@ -248,7 +248,7 @@ def _names(arguments: Sequence[str], option: str) -> bool:
     return any(argument.split("=")[0].replace("-", "_") == f"__{option}" for argument in arguments)
 
 
-def read_settings(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> dict[str, object]:
     """Read a YAML file of settings (`dict`), flat or with the sections of [`TrainConfig`].
 
     Raises:
@@ -264,7 +264,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     if not isinstance(values, Mapping):
         raise ConfigError(f"the settings file {path} must hold NAME: VALUE lines, got {type(values).__name__}")
     sections = {entry.name for entry in fields(TrainConfig)}
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     for name, value in values.items():
         # `protocol` and `method` are options as well as sections.
         entries = value if name in sections and isinstance(value, Mapping) else {name: value}
@@ -274,7 +274,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     return flat
 
 
-def _tokens(values: Mapping[str, Any], groups: Mapping[str, type], source: str) -> list[str]:
+def _tokens(values: Mapping[str, object], groups: Mapping[str, type], source: str) -> list[str]:
     """Turn settings into command-line tokens, so that one parser checks the types of every source."""
     known = {entry.name for group in groups.values() for entry in fields(group)} - _NOT_IN_FILES
     if unknown := sorted(set(values) - known):

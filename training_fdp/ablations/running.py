@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedConfig
+
 from evaluation_fdp.comparison import comparison_table, paired_differences
 from evaluation_fdp.metrics import HEADLINE
 from evaluation_fdp.protocols import FINAL_FOLD, NO_PROTOCOL
@@ -220,7 +222,7 @@ def _training(config: TrainConfig) -> tuple[dict[str, Any], ...]:
     return settings, model.to_dict(), processor.to_dict()
 
 
-def _network(config: TrainConfig) -> Any:
+def _network(config: TrainConfig) -> PreTrainedConfig:
     """The network of a run from scratch, without class names."""
     method = get_method(config.network.method)(config.method)
     return method.configure(NetworkRequest(("any",), config.network.overrides))
@@ -236,7 +238,7 @@ def _literature(benchmark: Benchmark) -> str:
     )
 
 
-def _as_arguments(settings: Mapping[str, Any]) -> list[str]:
+def _as_arguments(settings: Mapping[str, object]) -> list[str]:
     """Write settings as options of `train.py`; `None` and empty values are left out."""
     arguments: list[str] = []
     for name, value in settings.items():
@@ -249,5 +251,5 @@ def _as_arguments(settings: Mapping[str, Any]) -> list[str]:
     return arguments
 
 
-def _pairs(overrides: Mapping[str, Any]) -> list[str]:
+def _pairs(overrides: Mapping[str, object]) -> list[str]:
     return [f"{name}={value}" for name, value in overrides.items()]

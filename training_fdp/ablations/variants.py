@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 REFERENCE = "reference"
 
@@ -29,18 +28,18 @@ class Variant:
     Args:
         group (`str`): Its question.
         title (`str`): Its name in the table.
-        settings (`Mapping[str, Any]`): Fields of `TrainConfig` that differ from the reference.
-        model (`Mapping[str, Any]`): Fields of `FDPConfig` that differ.
-        processor (`Mapping[str, Any]`): Settings of the video processor that differ.
+        settings (`Mapping[str, object]`): Fields of `TrainConfig` that differ from the reference.
+        model (`Mapping[str, object]`): Fields of `FDPConfig` that differ.
+        processor (`Mapping[str, object]`): Settings of the video processor that differ.
         global_depth (`int`, *optional*): Global blocks in every stage of the reference.
         pretraining (`Pretraining`, *optional*): The run that yields the initial weights.
     """
 
     group: str
     title: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    model: Mapping[str, Any] = field(default_factory=dict)
-    processor: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
+    model: Mapping[str, object] = field(default_factory=dict)
+    processor: Mapping[str, object] = field(default_factory=dict)
     global_depth: int | None = None
     pretraining: Pretraining | None = None
 

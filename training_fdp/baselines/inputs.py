@@ -1,7 +1,6 @@
 """Features of the baselines without gradient descent: computed once per corpus, independent of folds and labels."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +9,7 @@ import torch.nn.functional as F
 from modeling_baselines.optical_flow_baselines import tv_l1_flow
 from modeling_fdp import FDPConfig
 from modeling_fdp.motion_fdp import motion_channels, stabilize
+from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.data.batches import ClipCollection
 from training_fdp.data.clips import Clip
 
@@ -32,12 +32,12 @@ def key_indices(clip: Clip, num_frames: int) -> tuple[int, int]:
     return onset, (onset + offset) // 2 if clip.apex is None else clip.apex
 
 
-def no_input(clips: ClipCollection, processor: Any, num_frames: int) -> torch.Tensor:
+def no_input(clips: ClipCollection, processor: FDPVideoProcessor, num_frames: int) -> torch.Tensor:
     """No features: `(num_clips, 0)`."""
     return torch.zeros(len(clips), 0)
 
 
-def apex_flow_grid(clips: ClipCollection, processor: Any, num_frames: int) -> torch.Tensor:
+def apex_flow_grid(clips: ClipCollection, processor: FDPVideoProcessor, num_frames: int) -> torch.Tensor:
     """Mean flow from onset to apex in each cell of a grid: `(num_clips, 2 * 8 * 8)`, pixels. Uses the apex."""
     onsets, apexes = [], []
     for row in range(len(clips)):
@@ -48,7 +48,7 @@ def apex_flow_grid(clips: ClipCollection, processor: Any, num_frames: int) -> to
     return F.adaptive_avg_pool2d(tv_l1_flow(torch.stack(onsets), torch.stack(apexes)), GRID_SIZE).flatten(1)
 
 
-def motion_grid(clips: ClipCollection, processor: Any, num_frames: int) -> torch.Tensor:
+def motion_grid(clips: ClipCollection, processor: FDPVideoProcessor, num_frames: int) -> torch.Tensor:
     """Mean of FDP's pulse in the middle of the clip in each cell of a grid: `(num_clips, 3 * 8 * 8)`, in [-1, 1]."""
     grids = []
     for start in range(0, len(clips), _CHUNK_SIZE):
@@ -64,4 +64,4 @@ def motion_grid(clips: ClipCollection, processor: Any, num_frames: int) -> torch
     return torch.cat(grids)
 
 
-InputFunction = Callable[[ClipCollection, Any, int], torch.Tensor]
+InputFunction = Callable[[ClipCollection, FDPVideoProcessor, int], torch.Tensor]

@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.data.augmentation import AugmentationConfig, Batch, sample_augmented_indices
 from training_fdp.data.clips import Clip
 from training_fdp.data.options import BatchOptions
@@ -50,7 +51,7 @@ class ClipBatches:
     def __init__(
         self,
         clips: ClipCollection,
-        processor: Any,
+        processor: FDPVideoProcessor,
         options: BatchOptions,
         num_frames: int,
         device: torch.device,

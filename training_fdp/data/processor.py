@@ -1,12 +1,15 @@
 """The video processor of a run: how it is built, and where a run departs from it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from training_fdp.data.corpora import Corpora
 from training_fdp.data.options import BatchOptions
 from training_fdp.data.people import RENDERED
 from training_fdp.errors import ConfigError
+
+if TYPE_CHECKING:
+    from processing_fdp.video_processing_fdp import FDPVideoProcessor
 
 # Frames this much wider than high are whole recordings (4 to 3 and wider); crops of faces are square or upright.
 RECORDING_ASPECT = 1.3
@@ -14,12 +17,12 @@ RECORDING_ASPECT = 1.3
 LEARNT_SETTINGS = ("alignment_mode", "crop_scale", "even_light", "registration")
 
 
-def learnt_settings(processor: Any, asked: Mapping[str, Any], name: str) -> dict[str, Any]:
+def learnt_settings(processor: "FDPVideoProcessor", asked: Mapping[str, object], name: str) -> dict[str, object]:
     """Take over the settings with which a checkpoint learnt, and refuse others.
 
     Args:
         processor (`FDPVideoProcessor`): The one saved with the checkpoint.
-        asked (`Mapping[str, Any]`): Settings by name that were asked for. How faces are found may differ, unless one
+        asked (`Mapping[str, object]`): Settings by name that were asked for. How faces are found may differ, unless one
             of the two crops no face at all.
         name (`str`): Option and name of the checkpoint, for the message.
 
@@ -46,11 +49,11 @@ def learnt_settings(processor: Any, asked: Mapping[str, Any], name: str) -> dict
     return learnt
 
 
-def build_processor(overrides: Mapping[str, Any], num_frames: int | None, image_size: int) -> Any:
+def build_processor(overrides: Mapping[str, object], num_frames: int | None, image_size: int) -> "FDPVideoProcessor":
     """Return the video processor (`FDPVideoProcessor`) that makes the clips of a run and goes into its checkpoints.
 
     Args:
-        overrides (`Mapping[str, Any]`): Its settings by name.
+        overrides (`Mapping[str, object]`): Its settings by name.
         num_frames (`int`, *optional*): Frames to sample; the processor's default otherwise.
         image_size (`int`): Height and width in pixels.
 
@@ -59,7 +62,7 @@ def build_processor(overrides: Mapping[str, Any], num_frames: int | None, image_
     """
     from processing_fdp.video_processing_fdp import FDPVideoProcessor
 
-    settings: dict[str, Any] = {"size": {"height": image_size, "width": image_size}}
+    settings: dict[str, object] = {"size": {"height": image_size, "width": image_size}}
     if num_frames is not None:
         settings["num_frames"] = num_frames
     try:
@@ -69,7 +72,7 @@ def build_processor(overrides: Mapping[str, Any], num_frames: int | None, image_
         raise ConfigError(f"the video processor cannot be built with {dict(overrides)}: {reason}") from None
 
 
-def uncropped_recordings(corpora: Corpora, processor: Any) -> list[str]:
+def uncropped_recordings(corpora: Corpora, processor: "FDPVideoProcessor") -> list[str]:
     """Name the corpora of recorded people whose first clip has uncropped frames (`list[str]`)."""
     from processing_fdp.clip_reading_fdp import open_frames
 

@@ -13,7 +13,7 @@ def without_folder(text: str) -> str:
     return f"{name}{equals}{PureWindowsPath(value).name}" if _is_absolute(value) else text
 
 
-def without_folders(settings: Mapping[str, Any]) -> dict[str, Any]:
+def without_folders(settings: Mapping[str, object]) -> dict[str, object]:
     """Return settings (`dict`) in which every absolute path, at any depth, is cut to its last part."""
     return {name: _cut(value) for name, value in settings.items()}
 

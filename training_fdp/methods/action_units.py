@@ -1,7 +1,6 @@
 """Coded action units as targets of training."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import torch
 
@@ -12,12 +11,12 @@ _COLUMN = {"L": [0], "R": [1]}
 _BOTH = [0, 1]
 
 
-def is_coded(clips: Iterable[Sequence[Mapping[str, Any]]]) -> bool:
+def is_coded(clips: Iterable[Sequence[Mapping[str, object]]]) -> bool:
     """Return whether any clip of a corpus has a coded action unit (`bool`)."""
     return any(len(units) > 0 for units in clips)
 
 
-def action_unit_targets(clips: Iterable[Sequence[Mapping[str, Any]]], codes: Sequence[str]) -> torch.Tensor:
+def action_unit_targets(clips: Iterable[Sequence[Mapping[str, object]]], codes: Sequence[str]) -> torch.Tensor:
     """Turn coded action units into targets.
 
     Args:
@@ -36,13 +35,13 @@ def action_unit_targets(clips: Iterable[Sequence[Mapping[str, Any]]], codes: Seq
         # Certain units last, so that they overwrite doubtful ones.
         for unit in sorted(units, key=lambda unit: _is_certain(unit, units)):
             if unit["code"] in position:
-                sides = _COLUMN.get(unit["side"], _BOTH)
+                sides = _COLUMN.get(str(unit["side"]), _BOTH)
                 target[position[unit["code"]], sides] = 1.0 if _is_certain(unit, units) else torch.nan
         targets.append(target)
     return torch.stack(targets)
 
 
-def _is_certain(unit: Mapping[str, Any], units: Sequence[Mapping[str, Any]]) -> bool:
+def _is_certain(unit: Mapping[str, object], units: Sequence[Mapping[str, object]]) -> bool:
     """Whether the unit certainly moved: it has no alternatives, or they differ only in side or intensity."""
     options = [other for other in units if other["alternative"] == unit["alternative"]]
     only_how = len(options) > 1 and len({other["code"] for other in options}) == 1

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
+    from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel
 
     from modeling_fdp.pipeline_fdp import AnswerSettings
+    from processing_fdp.video_processing_fdp import FDPVideoProcessor
     from training_fdp.data.augmentation import AugmentationConfig
     from training_fdp.data.clips import Clip
     from training_fdp.data.followers import Follower
@@ -58,7 +60,7 @@ class NetworkRequest:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     start: PreTrainedConfig | None = None
     start_name: str = ""
-    action_units: Iterable[Sequence[Mapping[str, Any]]] = ()
+    action_units: Iterable[Sequence[Mapping[str, object]]] = ()
 
     @property
     def labels(self) -> dict[str, Any]:
@@ -128,7 +130,7 @@ class Method:
         model_type (`str`): `model_type` of its checkpoints.
         options_class (`type`): Dataclass of its own options, written by `evaluation_fdp.options.option`.
         recipe (`str`): Default training settings: a name in `training_fdp/recipes`.
-        start_options (`Mapping[str, Any]`): Values of its own options that `--init_from` sets, unless they are given.
+        start_options (`Mapping[str, object]`): Values of its own options that `--init_from` sets, unless they are given.
         class_parameters (`tuple[str, ...]`): Parameters whose first axis is the class; without any, an initial
             checkpoint must have the same classes in the same order.
         learning_fields (`frozenset[str]`): Settings of training, not of the architecture: they may differ from those
@@ -146,7 +148,7 @@ class Method:
     model_type: ClassVar[str]
     options_class: ClassVar[type] = NoOptions
     recipe: ClassVar[str] = "default"
-    start_options: ClassVar[Mapping[str, Any]] = {}
+    start_options: ClassVar[Mapping[str, object]] = {}
     class_parameters: ClassVar[tuple[str, ...]] = ()
     learning_fields: ClassVar[frozenset[str]] = frozenset()
 
@@ -195,7 +197,7 @@ class Method:
         """
         raise NotImplementedError(f"{type(self).__name__} must return the settings of its network; define configure()")
 
-    def processor_settings(self, config: PreTrainedConfig) -> dict[str, Any]:
+    def processor_settings(self, config: PreTrainedConfig) -> dict[str, object]:
         """Return settings of the video processor that this network needs, unless a run names others (`dict`)."""
         return {}
 
@@ -223,7 +225,7 @@ class Method:
         """Return the weights of a checkpoint that a network of this configuration has."""
         return weights
 
-    def prepare(self, clips: Sequence[Clip], config: PreTrainedConfig, processor: Any) -> None:
+    def prepare(self, clips: Sequence[Clip], config: PreTrainedConfig, processor: FDPVideoProcessor) -> None:
         """Precompute inputs of `targets` for every clip, once per run, between alignment and the first fold."""
 
     def targets(
@@ -250,7 +252,7 @@ class Method:
         """Return inputs of the losses from the training clips of a fold; recomputed when a fold is resumed."""
         return None
 
-    def losses(self, model: Any, batch: Mapping[str, torch.Tensor], context: LossContext) -> Losses:
+    def losses(self, model: nn.Module, batch: Mapping[str, torch.Tensor], context: LossContext) -> Losses:
         """Return the loss under `loss`, and its unweighted parts by name (0-d tensors).
 
         Args:
@@ -298,13 +300,13 @@ class Method:
 
         return AnswerSettings(config.id2label or {})
 
-    def check_start(self, start: PreTrainedConfig, name: str, asked: Mapping[str, Any]) -> None:
+    def check_start(self, start: PreTrainedConfig, name: str, asked: Mapping[str, object]) -> None:
         """Refuse a checkpoint whose network differs from the requested one.
 
         Args:
             start (`PreTrainedConfig`): The checkpoint's settings.
             name (`str`): Its name, for the error message.
-            asked (`Mapping[str, Any]`): Requested settings.
+            asked (`Mapping[str, object]`): Requested settings.
 
         Raises:
             ConfigError: it is of another type, or a setting beside `learning_fields` differs.

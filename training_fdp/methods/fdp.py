@@ -69,7 +69,7 @@ class FDPMethod(Method):
     version: ClassVar[int] = 6
     model_type: ClassVar[str] = "fdp"
     options_class: ClassVar[type] = FDPOptions
-    start_options: ClassVar[Mapping[str, Any]] = {"preset": PRETRAINED}
+    start_options: ClassVar[Mapping[str, object]] = {"preset": PRETRAINED}
     # The last layer, which has the same name in both classifiers.
     class_parameters: ClassVar[tuple[str, ...]] = ("classifier.output.weight", "classifier.output.bias")
     learning_fields: ClassVar[frozenset[str]] = frozenset(
@@ -134,7 +134,7 @@ class FDPMethod(Method):
         taught = self.options.action_units == "coded" and self.options.preset != RELEASED_PRESET
         codes = list(FACS_CODES) if taught and is_coded(request.action_units) else []
         preset: str = self.options.preset
-        known: dict[str, Any] = {"action_units": codes}
+        known: dict[str, object] = {"action_units": codes}
         if request.start is not None:
             self.check_start(request.start, request.start_name, self._asked(request))
             preset, known = ALL_DEFAULTS, network_settings(request.start)
@@ -151,7 +151,7 @@ class FDPMethod(Method):
                 f"preset {self.options.preset} cannot be built with {dict(request.overrides)}: {reason}"
             ) from None
 
-    def _asked(self, request: NetworkRequest) -> dict[str, Any]:
+    def _asked(self, request: NetworkRequest) -> dict[str, object]:
         """The requested settings: those of the preset, unless it is `pretrained`, and the overrides."""
         if self.options.preset == PRETRAINED:
             return dict(request.overrides)
@@ -161,7 +161,7 @@ class FDPMethod(Method):
         # Action units depend on the corpora, as classes do.
         return {name: value for name, value in described.items() if name != "action_units"} | dict(request.overrides)
 
-    def processor_settings(self, config: Any) -> dict[str, Any]:
+    def processor_settings(self, config: Any) -> dict[str, object]:
         """Patterns along a curve are read from evenly lit frames (`dict`)."""
         return {"even_light": True} if config.has_patterns else {}
 
@@ -298,7 +298,7 @@ class ReleasedFDPMethod(FDPMethod):
     recipe: ClassVar[str] = "released"
 
 
-def network_settings(config: Any) -> dict[str, Any]:
+def network_settings(config: Any) -> dict[str, object]:
     """Return the settings of an FDP network (`dict`), without the class weights and temperature of its training."""
     from transformers import PreTrainedConfig
 

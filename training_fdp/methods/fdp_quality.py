@@ -4,8 +4,6 @@ scipy and scikit-image are imported where they are called, because a prediction 
 their import takes as long as the prediction.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -42,7 +40,7 @@ def structural_similarity(images: ArrayLike, references: ArrayLike) -> NDArray[n
             f"SSIM needs two stacks (num_images, height, width) of one shape with sides of at least {SSIM_WINDOW} "
             f"pixels, but got {image.shape} and {reference.shape}; resize or stack the images first."
         )
-    settings: dict[str, Any] = {
+    settings: dict[str, object] = {
         "data_range": 1.0,
         "gaussian_weights": True,
         "sigma": 1.5,

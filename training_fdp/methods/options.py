@@ -1,7 +1,6 @@
 """Options of the network that every method has; those of one method are defined beside it."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from evaluation_fdp.options import option, require
 from training_fdp.cli import read_pairs
@@ -35,7 +34,7 @@ class NetworkOptions:
             require(self, name, getattr(self, name) is None or getattr(self, name) >= 1, "a whole number from 1 on")
 
     @property
-    def overrides(self) -> dict[str, Any]:
+    def overrides(self) -> dict[str, object]:
         """Requested settings of the network, by name (`dict`)."""
         sizes = {"num_frames": self.num_frames, "image_size": self.image_size}
         given = {name: value for name, value in sizes.items() if value is not None}

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -112,7 +112,7 @@ def _process_group(options: TrainingOptions) -> InitProcessGroupKwargs:
     return InitProcessGroupKwargs(timeout=PROCESS_GROUP_TIMEOUT)
 
 
-def on_main_first(accelerator: Any, work: Callable[[], Result]) -> Result:
+def on_main_first(accelerator: Accelerator, work: Callable[[], Result]) -> Result:
     """Run `work` on the main process first, so that the others find its caches; all stop when it fails.
 
     Raises:

@@ -5,8 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from accelerate import Accelerator
+from transformers import PreTrainedConfig
+
 from evaluation_fdp.protocols import ClipTable, Fold, make_folds, select_folds, untaught_classes
 from evaluation_fdp.run_info import RunIdentity
+from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.cli import read_pairs
 from training_fdp.config import TrainConfig
 from training_fdp.data.aligned_clips import prepare_clips
@@ -51,12 +55,12 @@ class PreparedRun:
     """
 
     config: TrainConfig
-    accelerator: Any
+    accelerator: Accelerator
     method: Method
     corpora: Corpora
     clips: Any
-    processor: Any
-    network: Any
+    processor: FDPVideoProcessor
+    network: PreTrainedConfig
     augmentation: AugmentationConfig
     folds: list[Fold]
     warnings: list[str]
@@ -73,7 +77,7 @@ class PreparedRun:
         return RunIdentity(self.settings, **self.corpora.identity)
 
 
-def prepare_run(config: TrainConfig, accelerator: Any) -> PreparedRun:
+def prepare_run(config: TrainConfig, accelerator: Accelerator) -> PreparedRun:
     """Load the clips, split them, align them and build what a fold needs.
 
     Args:
@@ -141,7 +145,7 @@ def prepare_run(config: TrainConfig, accelerator: Any) -> PreparedRun:
 
 def build_network_settings(
     method: Method, options: NetworkOptions, corpora: Corpora, start: Initialization | None = None
-) -> Any:
+) -> PreTrainedConfig:
     """Return the settings of the network (`PreTrainedConfig`) that a run trains.
 
     Args:

@@ -1,7 +1,8 @@
 """Trackers by name. They get numbers and settings, but no frames or local paths, because a tracker may be public."""
 
 from collections.abc import Mapping
-from typing import Any
+
+from accelerate import Accelerator
 
 from evaluation_fdp.results import Results
 from training_fdp.errors import ConfigError
@@ -32,10 +33,10 @@ class RunTracker:
     Args:
         accelerator (`Accelerator`): Holds the tracker.
         name (`str`): The tracker, or `none`.
-        settings (`Mapping[str, Any]`): Settings that decide the numbers of the run.
+        settings (`Mapping[str, object]`): Settings that decide the numbers of the run.
     """
 
-    def __init__(self, accelerator: Any, name: str, settings: Mapping[str, Any]) -> None:
+    def __init__(self, accelerator: Accelerator, name: str, settings: Mapping[str, object]) -> None:
         self.accelerator = accelerator
         self.active = name != "none"
         # Every fold begins at step 1, and W&B drops values of a step before the last logged one.
