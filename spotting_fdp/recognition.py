@@ -8,16 +8,14 @@ from spotting_fdp.spotter import Recognition
 from training_fdp.hub.prediction import Predictor
 
 # While the mouth talks a class is named only from this probability on, and only by a network that learnt from talking
-# faces: on rendered talking people one that did not was right in 19 to 35% of the intervals (docs/results/spotting.md).
+# faces: a prototype that had not was right in 19 to 35% of the intervals of rendered people who talk.
 SURE = 0.8
 # An action unit is reported from this probability on.
 LIKELY = 0.5
 # The coarse classes of MEGC (positive, negative, surprise, others) of the words that label sets use.
 COARSE = {
     **dict.fromkeys(("positive", "happiness"), "positive"),
-    **dict.fromkeys(
-        ("negative", "anger", "contempt", "disgust", "fear", "repression", "sadness"), "negative"
-    ),
+    **dict.fromkeys(("negative", "anger", "contempt", "disgust", "fear", "repression", "sadness"), "negative"),
     "surprise": "surprise",
     "others": "others",
 }
