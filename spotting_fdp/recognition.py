@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from spotting_fdp.face_stream import CropSettings
 from spotting_fdp.spotter import Recognition
 from training_fdp.hub.prediction import Predictor
@@ -44,10 +45,11 @@ class CheckpointRecognizer:
     """
 
     def __init__(self, model: str | None = None, learnt_speech: bool = False) -> None:
-        # Crops come as the processor would cut them, so it does not look for a face again.
-        self._predictor = Predictor(model, ["alignment=none"])
+        self._predictor = Predictor(model)
         self.name = self._predictor.name
         processor = self._predictor.processor
+        # Crops come as the processor would cut them, so it must not look for a face again.
+        self._predictor.processor = FDPVideoProcessor(**{**processor.to_dict(), "alignment": "none"})
         self.crop = CropSettings(processor.size_hw, float(processor.crop_scale))
         self._learnt_speech = learnt_speech
 

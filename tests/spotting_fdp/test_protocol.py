@@ -1,6 +1,7 @@
 """The protocol over subjects on fake trees, its thresholds, and those of false alarms."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def recording(name, subject, found):
 @pytest.fixture
 def spotted():
     return [
-        # Of the first two subjects a threshold above 5 keeps hits and drops false alarms; the third one's hits are low.
+        # Above 5 the first two subjects keep their hits and lose their false alarms; the third one's hits are low.
         recording("a1", "a", [(100, 9.0), (300, 8.0), (500, 5.0)]),
         recording("b1", "b", [(100, 9.0), (300, 7.5), (700, 5.0)]),
         recording("c1", "c", [(100, 4.0), (300, 4.0)]),
@@ -129,7 +130,7 @@ def test_thresholds_fall_with_the_rate_of_false_alarms():
     assert least_score(RATES[2][1]) == pytest.approx(RATES[2][0])
     rates = np.geomspace(RATES[-1][1], RATES[0][1], 20)
     scores = [least_score(float(rate)) for rate in rates]
-    assert all(high > low for high, low in zip(scores, scores[1:], strict=False))
+    assert all(high > low for high, low in pairwise(scores))
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, 1e3, float("nan")])
