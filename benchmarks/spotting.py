@@ -4,7 +4,7 @@
     python -m benchmarks spotting --data_dir TREE --output_dir OUT
     python -m benchmarks spotting --data_dir QUIET_TREE --output_dir OUT --rates
 
-A tree's ground truth has all expressions, macro-expressions and recordings without any as well, which its sheet has not.
+The truth is that of `ground_truth/`, which has macro-expressions and recordings without any, too.
 """
 
 import argparse
@@ -40,9 +40,7 @@ def rendered_recordings(root: Path) -> list[LongRecording]:
                     truth[f"{column}_frames"], truth[f"{column}_emotions"], strict=True
                 )
             ]
-            recordings.append(
-                LongRecording(name, subject, frames, float(truth["fps"]), len(frames), annotated)
-            )
+            recordings.append(LongRecording(name, subject, frames, float(truth["fps"]), len(frames), annotated))
     return recordings
 
 

@@ -79,7 +79,7 @@ class SpottingMetrics(evaluate.Metric):  # type: ignore[misc] # evaluate has no 
         return evaluate.MetricInfo(
             description="Spotting metrics of the Micro-Expression Grand Challenge.",
             citation="",
-            inputs_description="predictions, references: intervals of each recording; class_names, minutes, least_iou.",
+            inputs_description="predictions, references: intervals of each recording; class_names, minutes.",
             features=datasets.Features({"predictions": [interval], "references": [interval]}),
         )
 

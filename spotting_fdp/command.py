@@ -10,9 +10,13 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn, Self
 
-from training_fdp.cli import USER_ERROR_EXIT_CODE, run_main, say
+from tqdm import tqdm
+
+from spotting_fdp.thresholds import FALSE_ALARMS_PER_MINUTE, least_score
+from training_fdp.cli import USER_ERROR_EXIT_CODE, ComplainingParser, run_main, say
+from training_fdp.errors import ConfigError
 
 if TYPE_CHECKING:
     from spotting_fdp.spotter import SpottingResult
@@ -24,13 +28,17 @@ MOST_PRINTED = 100
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the command line; that of the process by default."""
-    from spotting_fdp.thresholds import FALSE_ALARMS_PER_MINUTE
+    """Parse the command line, by default that of the process.
 
-    parser = argparse.ArgumentParser(prog="fdp-spot", description=(__doc__ or "").splitlines()[0], allow_abbrev=False)
+    Raises:
+        ConfigError: it cannot be parsed.
+    """
+    parser = ComplainingParser(description=(__doc__ or "").splitlines()[0], allow_abbrev=False)
     parser.add_argument("inputs", nargs="+", metavar="VIDEO", help="a video file or a folder of frames")
     parser.add_argument(
-        "--model", metavar="FOLDER_OR_REPO", help="checkpoint that names the expressions (default: that of this package)"
+        "--model",
+        metavar="FOLDER_OR_REPO",
+        help="checkpoint that names the expressions (default: that of this package)",
     )
     parser.add_argument(
         "--spot_only", action="store_true", help="find intervals and name no class; no checkpoint is needed"
@@ -76,17 +84,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = parse_arguments(arguments)
     # Imported late, because torch delays --help and errors of the command line.
-    from tqdm import tqdm
     from transformers.utils import logging as transformers_logging
 
     from spotting_fdp.recognition import CheckpointRecognizer
     from spotting_fdp.report import Refusal, document, write_results
     from spotting_fdp.spotter import Spotter
     from training_fdp.data.aligned_clips import UNUSABLE
-    from training_fdp.errors import ConfigError
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    # Refuses a rate before a checkpoint is loaded.
+    least_score(options.false_alarms_per_minute)
     if options.fps is not None and not (math.isfinite(options.fps) and options.fps > 0):
         raise ConfigError(f"--fps must be a number above 0, but {options.fps} was given; correct it.")
     if options.output_dir is not None and options.output_dir.exists() and not options.output_dir.is_dir():
@@ -97,13 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     refusals = []
     for source in options.inputs:
         try:
-            with tqdm(desc=Path(source).name, unit="frame", delay=2, file=sys.stderr) as bar:
-
-                def show(done: int, total: int, bar: "tqdm[None]" = bar) -> None:
-                    bar.total = total
-                    bar.update(done - bar.n)
-
-                results.append(spotter.spot(source, options.fps, show))
+            with _Progress(Path(source).name) as progress:
+                results.append(spotter.spot(source, options.fps, progress.show))
         except UNUSABLE as error:
             refusals.append(Refusal(source, " ".join(str(error).split())))
     for refusal in refusals:
@@ -123,6 +126,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return INCOMPLETE_EXIT_CODE if refusals else 0
 
 
+class _Progress:
+    """A bar over the frames of one recording, on stderr."""
+
+    def __init__(self, name: str) -> None:
+        self._bar: tqdm[NoReturn] = tqdm(desc=name, unit="frame", delay=2, file=sys.stderr)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def show(self, done: int, total: int) -> None:
+        """Tell how many of all frames are done."""
+        self._bar.total = total
+        self._bar.update(done - self._bar.n)
+
+
 def print_result(result: "SpottingResult") -> None:
     """Print one recording as text: counts, warnings, one line per expression."""
     say(
@@ -133,7 +154,13 @@ def print_result(result: "SpottingResult") -> None:
         say(f"  warning: {warning}")
     for one in result.expressions[:MOST_PRINTED]:
         named = one.recognition
-        label = "" if named is None else f"  {named.label} ({named.confidence:.2f})" if named.label else f"  ({named.reason})"
+        label = (
+            ""
+            if named is None
+            else f"  {named.label} ({named.confidence:.2f})"
+            if named.label
+            else f"  ({named.reason})"
+        )
         say(
             f"  {one.kind} {_clock(one.onset_s)} to {_clock(one.offset_s)}, apex {_clock(one.apex_s)}, frames "
             f"{one.onset}..{one.offset}, score {one.score:.1f}{label}"
@@ -147,6 +174,6 @@ def _clock(seconds: float) -> str:
     return f"{int(minutes)}:{rest:05.2f}"
 
 
-def run() -> None:
-    """Entry point of the console script `fdp-spot`."""
+def command() -> NoReturn:
+    """Run [`main`] and leave the process with its exit code."""
     run_main(main)

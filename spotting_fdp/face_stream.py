@@ -18,15 +18,19 @@ from processing_fdp.face_mesh_fdp import FaceMeshDetector, FaceSquare, load_mesh
 from processing_fdp.face_track_fdp import FaceFollower
 from processing_fdp.frame_source_fdp import FrameSource, to_gray
 
-# The face is tracked in so many frames a second, because its crop only moves with the head. The crop follows within so
-# many seconds a head that is where the crop has it, up to the noise of the points, and the faster the farther it is off
+# The face is tracked in so many frames a second, because its crop only moves with the head. Points are averaged over
+# the first of these times, in seconds, and the crop follows their average within the second: on small faces the points
+# jump by a fortieth of the crop from frame to frame, and a crop that jumped with them would look like an expression
 # (our choice).
-TRACKING_FPS, FOLLOWING_S = 5.0, 2.0
+TRACKING_FPS, FOLLOWING_S = 5.0, (1.0, 2.0)
+# Tracked frames whose median is where a crop begins.
+FIRST_FRAMES = 5
 # Colour pixels in memory, and frames in one part at most (our choice).
 PART_BYTES, PART_FRAMES = 64_000_000, 120
 # A head has jumped when it differs from its crop by this share of the side, this factor or this angle (our choice).
-FAR_SHIFT, FAR_SCALE, FAR_TURN = 0.1, 1.2, math.radians(12)
-# Frames whose correlation with the one before is lower belong to another scene; thumbnails have this side (our choice).
+FAR_SHIFT, FAR_SCALE, FAR_TURN = 0.15, 1.25, math.radians(15)
+# Frames that correlate less with the one before belong to another scene. Rendered frames of one scene reach 0.93, also
+# at 8 frames a second, those of two people in one place 0.75 at most. Thumbnails have this side (our choice).
 LEAST_CORRELATION, THUMBNAIL_SIDE = 0.85, 48
 # Why a part ended.
 CUT, LOST, PEOPLE, JUMP = "cut", "face lost", "number of people changed", "head jumped"
@@ -106,9 +110,10 @@ class FaceStream:
         self._crops = crops
         self._follower = FaceFollower(detector or load_mesh_detector(None, 0.5), face)
         self._step = max(1, round(fps / TRACKING_FPS))
-        self._share = 1 - math.exp(-self._step / fps / FOLLOWING_S)
-        # Five points that the crop follows; none while the face is unknown.
+        self._shares = [1 - math.exp(-self._step / fps / seconds) for seconds in FOLLOWING_S]
+        # Five points that the crop is cut by, and their average that it follows; none while the face is unknown.
         self._anchor: NDArray[np.float64] | None = None
+        self._average = np.zeros((5, 2))
         self._was_seen = True
         self._continues = False
         self._people = 0
@@ -158,7 +163,9 @@ class FaceStream:
             if not seen:
                 continue
             if self._anchor is None:
-                self._anchor = five_points[index]
+                later = track.found[index : index + FIRST_FRAMES]
+                known = len(later) if later.all() else int(later.argmin())
+                self._anchor = self._average = np.median(five_points[index : index + known], axis=0)
             end = min(at + self._step, len(rgb))
             points.append(self._follow(self._anchor, five_points[index], end - at))
             for cut in (cut for cut in cuts if at <= cut < end):
@@ -171,9 +178,8 @@ class FaceStream:
 
     def _follow(self, before: NDArray[np.float64], seen: NDArray[np.float64], count: int) -> NDArray[np.float64]:
         """Points of the crop of `count` frames from a tracked one on: `(count, 5, 2)`, on the way to what was seen."""
-        off = float(np.linalg.norm(seen - before, axis=-1).mean()) / (FAR_SHIFT * _square_of(before).side)
-        share = self._share + (1 - self._share) * min(off, 1.0) ** 2
-        self._anchor = before + share * (seen - before)
+        self._average = self._average + self._shares[0] * (seen - self._average)
+        self._anchor = before + self._shares[1] * (self._average - before)
         return before + np.arange(count)[:, None, None] / self._step * (self._anchor - before)
 
     def _interruption(self, points: NDArray[np.float64], seen: bool, changed: bool) -> str | None:

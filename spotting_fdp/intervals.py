@@ -19,7 +19,7 @@ Curves = NDArray[np.float32]
 # Half the lengths of expressions, in moments: micro-expressions of about a third of a second to macro-expressions of
 # four seconds.
 REACHES = (10, 24, 54, 120)
-# Standard deviations of smoothing, in moments for the shortest reach: curves (always), and size and direction of peaks.
+# Standard deviations of smoothing in moments: of curves, and at the shortest reach of size and direction of peaks.
 SMOOTHING, SIZE_SMOOTHING, DIRECTION_SMOOTHING = 1.2, 3.0, 2.0
 # Onset and offset are where the curve has fallen to this share of its height, at most so many reaches from the apex.
 LEVEL, FARTHEST = 0.15, 2.2
@@ -165,9 +165,11 @@ class JudgedRun:
             highest = maximum_filter1d(scores, 2 * round(1.5 * reach) + 1, mode="nearest")
             for peak in np.flatnonzero((scores >= highest) & (scores >= least_score)).tolist():
                 region = self.regions[int(self.talking[peak])]
-                ends = _walk_down(region.curves, region.bumps[index][peak], peak, reach)
-                moments = (self.first + moment for moment in ends)
-                found.append(FoundInterval(*moments, float(scores[peak]), bool(self.talking[peak])))
+                onset, apex, offset = (
+                    self.first + moment for moment in _walk_down(region.curves, region.bumps[index][peak], peak, reach)
+                )
+                talking = bool(self.talking[peak])
+                found.append(FoundInterval(onset, apex, offset, float(scores[peak]), talking))
         return without_overlap(found)
 
 
@@ -224,9 +226,7 @@ def bump(curves: Curves, reach: int) -> Curves:
     return answer
 
 
-def without_overlap(
-    found: Sequence[FoundInterval], kept: Sequence[FoundInterval] = ()
-) -> list[FoundInterval]:
+def without_overlap(found: Sequence[FoundInterval], kept: Sequence[FoundInterval] = ()) -> list[FoundInterval]:
     """Leave out the intervals that share too much with one of `kept` or with one of a higher score.
 
     Args:
@@ -259,9 +259,7 @@ def _walk_down(curves: Curves, direction: NDArray[np.float32], peak: int, reach:
     near, far = max(0, peak - reach // 2), round(FARTHEST * reach)
     apex = near + int(curve[near : peak + reach // 2 + 1].argmax())
     sides = curve[max(0, apex - far) : apex + 1][::-1], curve[apex : apex + far + 1]
-    onset, offset = (
-        int(np.flatnonzero(side <= side.min() + LEVEL * (side[0] - side.min()))[0]) for side in sides
-    )
+    onset, offset = (int(np.flatnonzero(side <= side.min() + LEVEL * (side[0] - side.min()))[0]) for side in sides)
     return apex - onset, apex, apex + offset
 
 

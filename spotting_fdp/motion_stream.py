@@ -1,10 +1,10 @@
 """Motion of a face over any length of time along a few directions, in bounded memory.
 
 Blocks of two seconds overlap by half. In each, the head is held where the block's middle frame shows it, and every
-frame is compared with the block's mean by one linear Lucas-Kanade step; blocks are joined by their mean difference where
-they overlap and cross-faded. The result is how far the skin has moved, continuous over the recording, seen along the
-Fisher directions at which FDP's movement scorer starts, which tell the movement of a face from a drifting head and
-light. Our choice; docs/design/spotting.md has the reasons.
+frame is compared with the block's mean by one linear Lucas-Kanade step; blocks are joined by their mean difference
+where they overlap and cross-faded. The result is how far the skin has moved, continuous over the recording, seen along
+the Fisher directions at which FDP's movement scorer starts, which tell the movement of a face from a drifting head and
+light. Our choice; docs/spotting.md has the reasons.
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
 """`python -m spotting_fdp.protocol`: score the spotter on the long videos of a corpus, subject by subject.
 
-Every annotated recording is spotted once, with a low threshold. Two answers are scored: with one threshold for all, which
-nothing of the corpus chose, and with a threshold for each subject that maximises F1 on all other subjects (leave one
-subject out). Recordings in which the sheet has no expression are not in the rows of a corpus, and so not among those
-that are scored.
+Every annotated recording is spotted once, with a low threshold. Two answers are scored: with one threshold for all,
+which nothing of the corpus chose, and with a threshold for each subject that maximises F1 on all other subjects (leave
+one subject out). Recordings in which the sheet has no expression are not in the rows of a corpus, and so not among
+those that are scored.
 
 Example:
     python -m spotting_fdp.protocol --corpus samm_long --data_dir SAMM_LV --output_dir found --spot_only
@@ -122,7 +122,7 @@ def corpus_recordings(
     """
     if corpus not in READINGS:
         raise ConfigError(
-            f"--corpus is one with long recordings, {', '.join(READINGS)}, but {corpus!r} was given; choose one of them."
+            f"--corpus has long recordings, as {', '.join(READINGS)}, but {corpus!r} was given; choose one of these."
         )
     rows: list[tuple[dict[str, Any], str]] = []
     for reading in READINGS[corpus]:
@@ -158,7 +158,10 @@ def _grouped(rows: Iterable[tuple[Mapping[str, Any], str]]) -> list[LongRecordin
 
 
 def spot_recordings(
-    recordings: Sequence[LongRecording], output_dir: Path, recognizer: Recognizer | None = None, model: str | None = None
+    recordings: Sequence[LongRecording],
+    output_dir: Path,
+    recognizer: Recognizer | None = None,
+    model: str | None = None,
 ) -> list[SpottedRecording]:
     """Spot recordings; finished ones are read from their files in `output_dir`.
 
@@ -246,7 +249,7 @@ def thresholds_of_others(spotted: Sequence[SpottedRecording]) -> dict[str, float
         by_subject[one.recording.subject].append(one)
     if len(by_subject) < 2:
         raise ConfigError(
-            f"a threshold is chosen on other subjects, but there are {len(by_subject)}; give recordings of two or more."
+            f"a threshold is chosen on other subjects, but there is {len(by_subject)} subject; give two or more."
         )
     for subject, own in by_subject.items():
         counts[subject] = [score_recordings(own, least, with_classes=False).together for least in THRESHOLDS]
@@ -278,7 +281,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", metavar="FOLDER_OR_REPO", help="checkpoint that names what is found")
     parser.add_argument("--spot_only", action="store_true", help="name no classes")
     parser.add_argument(
-        "--false_alarms_per_minute", type=float, default=FALSE_ALARMS_PER_MINUTE, metavar="RATE", help="threshold for all"
+        "--false_alarms_per_minute",
+        type=float,
+        default=FALSE_ALARMS_PER_MINUTE,
+        metavar="RATE",
+        help="threshold for all",
     )
     options = parser.parse_args(arguments)
     fixed = least_score(options.false_alarms_per_minute)

@@ -3,21 +3,20 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from spotting_fdp.face_stream import CropSettings
 from spotting_fdp.spotter import Recognition
 from training_fdp.hub.prediction import Predictor
 
 # While the mouth talks a class is named only from this probability on, and only by a network that learnt from talking
-# faces: on rendered talking people one that did not was right in 19 to 35% of the intervals (docs/results/spotting.md).
+# faces: a prototype that had not was right in 19 to 35% of the intervals of rendered people who talk.
 SURE = 0.8
 # An action unit is reported from this probability on.
 LIKELY = 0.5
 # The coarse classes of MEGC (positive, negative, surprise, others) of the words that label sets use.
 COARSE = {
     **dict.fromkeys(("positive", "happiness"), "positive"),
-    **dict.fromkeys(
-        ("negative", "anger", "contempt", "disgust", "fear", "repression", "sadness"), "negative"
-    ),
+    **dict.fromkeys(("negative", "anger", "contempt", "disgust", "fear", "repression", "sadness"), "negative"),
     "surprise": "surprise",
     "others": "others",
 }
@@ -46,10 +45,11 @@ class CheckpointRecognizer:
     """
 
     def __init__(self, model: str | None = None, learnt_speech: bool = False) -> None:
-        # Crops come as the processor would cut them, so it does not look for a face again.
-        self._predictor = Predictor(model, ["alignment=none"])
+        self._predictor = Predictor(model)
         self.name = self._predictor.name
         processor = self._predictor.processor
+        # Crops come as the processor would cut them, so it must not look for a face again.
+        self._predictor.processor = FDPVideoProcessor(**{**processor.to_dict(), "alignment": "none"})
         self.crop = CropSettings(processor.size_hw, float(processor.crop_scale))
         self._learnt_speech = learnt_speech
 

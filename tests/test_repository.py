@@ -28,6 +28,15 @@ ARROWS: dict[str, set[str]] = {
         "evaluation_fdp",
         "training_fdp",
     },
+    # On top, because what is spotted is named by a checkpoint, as `training_fdp.hub` does.
+    "spotting_fdp": {
+        "modeling_fdp",
+        "processing_fdp",
+        "hub_datasets",
+        "evaluation_fdp",
+        "training_fdp",
+        "spotting_fdp",
+    },
 }
 # Inside training_fdp a file imports its own floor or a lower one.
 TRAINING_FLOORS = {
@@ -41,6 +50,7 @@ OWN_NAMES = {
     "examples",
     "train",
     "predict",
+    "spot",
     "push_to_hub",
     "convert_checkpoint",
     "app",

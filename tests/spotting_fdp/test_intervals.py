@@ -1,6 +1,7 @@
 """Intervals in curves: found where a hill is, not where nothing happens, and the same in a stream."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -68,11 +69,11 @@ def test_intervals_and_activity_are_the_same_in_a_stream(curves_with_hills):
         streamed, shown = find(*in_parts(motion, size))
         assert streamed == found
         assert np.array_equal(*(np.concatenate([one.scores for one in each]) for each in (shown, activities)))
-    assert [one.first for one in activities][0] == 30
+    assert activities[0].first == 30
     assert sum(len(one.scores) for one in activities) == 12600
     hits = [any(overlap(one, 30 + onset, 30 + offset) >= 0.5 for one in found) for onset, offset, _ in hills]
     assert all(hits)
-    assert all(one.offset < other.onset for one, other in zip(found, found[1:], strict=False))
+    assert all(one.offset < other.onset for one, other in pairwise(found))
 
 
 def test_a_hill_across_the_border_of_two_windows_is_found_once(curves_with_hills):
