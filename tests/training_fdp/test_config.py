@@ -110,6 +110,7 @@ def test_execution_settings_do_not_belong_to_the_identity():
     execution = {
         "output_dir", "folds", "report_to", "num_proc", "cache_dir", "checkpoint_steps", "config", "recipe", "collect",
         "final_model", "allow_face_figures", "data_dir", "test_data_dir", "eval_batch_size", "init_from", "seeds",
+        "folds_at_once",
     }  # fmt: skip
     known = TrainConfig.of(corpus=["synthetic"])
     assert set(known.flat()) - set(known.identity()) == execution
