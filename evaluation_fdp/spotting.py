@@ -248,13 +248,13 @@ def spotting_metrics(
         raise ValueError(f"classes must be among {labels}, but {sorted(map(str, unknown))} occur; correct them.")
 
     def counted(kinds: Sequence[str]) -> tuple[SpottingCounts, list[tuple[Expression, Expression]]]:
-        chosen = [[one for one in expressions if one.kind in kinds] for expressions in (found, annotated)]
-        pairs = [(chosen[0][row], chosen[1][column]) for row, column in match_expressions(*chosen, least_iou)]
+        chosen, true = ([one for one in expressions if one.kind in kinds] for expressions in (found, annotated))
+        pairs = [(chosen[row], true[column]) for row, column in match_expressions(chosen, true, least_iou)]
         counts = SpottingCounts(
             len(pairs),
-            len(chosen[0]) - len(pairs),
-            len(chosen[1]) - len(pairs),
-            _count_error(chosen[0], chosen[1], names),
+            len(chosen) - len(pairs),
+            len(true) - len(pairs),
+            _count_error(chosen, true, names),
             _recognition_f1(pairs, labels),
         )
         return counts, pairs
