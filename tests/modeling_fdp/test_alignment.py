@@ -1,6 +1,8 @@
 """Clips and sets of action units in one space: reading sets, targets, the table of vectors, and the towers."""
 
+import copy
 import json
+import pickle
 from pathlib import Path
 
 import pytest
@@ -170,6 +172,18 @@ def test_features_are_those_that_are_compared():
     torch.testing.assert_close(similarity / 0.07, output.logits_per_video, atol=1e-4, rtol=1e-4)
     assert torch.equal(output.logits_per_text, output.logits_per_video.T)
     assert features.last_hidden_state.shape[:2] == (2, 4) and len(features.hidden_states) == 3
+
+
+@pytest.mark.parametrize("tower", TOWERS)
+def test_a_copy_is_a_model_of_its_own(tower):
+    """As the moving average of the weights makes one, and as a process gets it."""
+    model = build(tower)
+    copied = pickle.loads(pickle.dumps(copy.deepcopy(model)))
+    torch.testing.assert_close(copied(clips()).logits_per_video, model(clips()).logits_per_video)
+    with torch.no_grad():
+        for parameter in copied.parameters():
+            parameter.add_(0.1)
+    assert not torch.allclose(copied.eval().text_table, model.eval().text_table)
 
 
 def test_texts_play_no_part_in_the_emotion():

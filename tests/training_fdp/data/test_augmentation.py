@@ -157,6 +157,16 @@ def test_static_face_mix_halves_motion_in_one_region_and_borrows_another_face():
     assert len(regions) > 1
 
 
+def test_static_face_mix_leaves_labels_and_action_units_and_a_clip_alone():
+    options = AugmentationConfig(static_face_mix=1.0)
+    batch = {**make_batch(batch_size=4), "labels": torch.arange(4), "action_units": torch.rand(4, 3, 2)}
+    mixed = build_augmentation(options)(batch, seeded())
+    assert not torch.equal(mixed["pixel_values"], batch["pixel_values"])
+    assert torch.equal(mixed["labels"], batch["labels"]) and torch.equal(mixed["action_units"], batch["action_units"])
+    alone = make_batch(batch_size=1)
+    assert torch.equal(build_augmentation(options)(alone, seeded())["pixel_values"], alone["pixel_values"])
+
+
 def test_mixup_mixes_pixels_and_labels_with_the_same_weight():
     batch = make_batch()
     # Clip i is the constant i / 10, and its label is i: the mixed label tells the mixed pixel value.
