@@ -124,6 +124,14 @@ def test_attempts_are_counted(checkpoint, hub, api, waits):
     assert hub.asked("PUT", "^/large/") == 1
 
 
+@pytest.mark.parametrize("step", ["announce", "ask for an address"])
+def test_what_the_client_repeats_is_not_repeated_again(checkpoint, hub, api, waits, step):
+    hub.fail(*STEPS[step], 500, times=EVERY_TIME)
+    with pytest.raises(PublishError):
+        push(prepare_publication(checkpoint, REPO_ID), api=api)
+    assert hub.asked(*STEPS[step]) == 6, "once, and the client's own five times more"
+
+
 @pytest.mark.parametrize("step", ["announce", "ask for an address", "upload"])
 def test_a_cut_upload_is_sent_again(checkpoint, hub, api, waits, step):
     hub.cut(*STEPS[step])
