@@ -1,11 +1,15 @@
 """The row of a clip: the contract between corpora, training and the Hub."""
 
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 from datasets import ClassLabel, Features, List, Value
 
 from hub_datasets.scanning.action_units import parse_action_units
 from hub_datasets.scanning.cutting import ResolvedClip
+
+# A row as `datasets` returns it, by the columns of [`clip_features`] and those that the corpus adds.
+ClipRow: TypeAlias = dict[str, Any]
 
 
 def clip_features(names: Sequence[str]) -> Features:

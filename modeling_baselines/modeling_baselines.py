@@ -8,6 +8,9 @@ from torch import nn
 from torchvision.models import resnet18
 from transformers import PreTrainedModel, VideoMAEConfig, VideoMAEForVideoClassification
 from transformers.modeling_outputs import ImageClassifierOutput
+from transformers.processing_utils import Unpack
+from transformers.utils import TransformersKwargs
+from transformers.utils.generic import can_return_tuple
 
 from .configuration_baselines import BaselineConfig
 from .optical_flow_baselines import tv_l1_flow
@@ -86,12 +89,17 @@ class BaselineForVideoClassification(PreTrainedModel):
 
     def _init_weights(self, module: nn.Module) -> None:
         """Leave each layer as torch, torchvision or transformers initialises it."""
+        # Their start is also torch's; written here for networks that are built on the meta device.
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
+            super()._init_weights(module)
 
+    @can_return_tuple
     def forward(
         self,
         pixel_values: torch.Tensor,
         flow: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
     ) -> ImageClassifierOutput:
         r"""Classify clips.
 
@@ -102,6 +110,7 @@ class BaselineForVideoClassification(PreTrainedModel):
                 Flow from the first frame to each later one in pixels, for `onset_flow_cnn3d`; estimated where missing.
             labels (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
                 Classes; the cross-entropy is then returned as `loss`.
+            **kwargs: `return_dict`.
 
         Returns:
             [`~transformers.modeling_outputs.ImageClassifierOutput`]: `logits` `(batch_size, num_labels)` and `loss`.

@@ -10,6 +10,9 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import ImageClassifierOutput
+from transformers.processing_utils import Unpack
+from transformers.utils import TransformersKwargs
+from transformers.utils.generic import can_return_tuple
 
 from .configuration_encoder_fdp import MOTION_CHANNELS
 from .configuration_fdp import FDPConfig
@@ -84,8 +87,14 @@ class MotionCNNForVideoClassification(PreTrainedModel):
 
     def _init_weights(self, module: nn.Module) -> None:
         """Leave each layer as torch initialises it."""
+        # Their start is also torch's; written here for networks that are built on the meta device.
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
+            super()._init_weights(module)
 
-    def forward(self, pixel_values: torch.Tensor, labels: torch.Tensor | None = None) -> ImageClassifierOutput:
+    @can_return_tuple
+    def forward(
+        self, pixel_values: torch.Tensor, labels: torch.Tensor | None = None, **kwargs: Unpack[TransformersKwargs]
+    ) -> ImageClassifierOutput:
         r"""Classify clips.
 
         Args:
@@ -93,6 +102,7 @@ class MotionCNNForVideoClassification(PreTrainedModel):
                 Gray frames in [-1, 1].
             labels (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
                 Classes; the cross-entropy is then returned as `loss`.
+            **kwargs: `return_dict`.
 
         Returns:
             [`~transformers.modeling_outputs.ImageClassifierOutput`]: `logits` `(batch_size, num_labels)` and `loss`.

@@ -15,18 +15,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow
 import torch
+from datasets import Dataset
 from pyarrow import parquet
 from tqdm import tqdm
 
 from evaluation_fdp.atomic_files import name_beside
+from hub_datasets.features import ClipRow
 from processing_fdp.crop_geometry_fdp import AlignmentError, FaceNotFoundError
 from processing_fdp.frame_source_fdp import VideoReadError
 from processing_fdp.landmark_tables_fdp import LANDMARK_COLUMNS, find_landmark_file
+from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.data.clips import Clip
 from training_fdp.errors import ConfigError, TrainingError
 
@@ -59,14 +61,14 @@ def _stamp(path: str) -> tuple[str, int, int]:
     return path, status.st_size, status.st_mtime_ns
 
 
-def _settings_digest(processor: Any) -> str:
+def _settings_digest(processor: FDPVideoProcessor) -> str:
     settings = {key: value for key, value in processor.to_dict().items() if key not in _SETTINGS_AFTER_PREPARATION}
     files = [_stamp(settings[key]) for key in _FILE_SETTINGS if settings.get(key)]
     text = json.dumps([CACHE_VERSION, settings, files], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _clip_digest(settings_digest: str, row: dict[str, Any], has_table_beside: bool = False) -> str:
+def _clip_digest(settings_digest: str, row: ClipRow, has_table_beside: bool = False) -> str:
     files = [_stamp(row["video"])] if row["video"] else [_stamp(path) for path in row["frames"]]
     numbers = list(row["frame_numbers"] or []) if row["video"] else []
     table = find_landmark_file(row["video"] or os.path.dirname(row["frames"][0])) if has_table_beside else None
@@ -108,7 +110,7 @@ def _landmarks_path(path: Path) -> Path:
     return path.with_suffix(".landmarks.npy")
 
 
-def _prepare_one(processor: Any, row: dict[str, Any], path: Path) -> None:
+def _prepare_one(processor: FDPVideoProcessor, row: ClipRow, path: Path) -> None:
     source = row["video"] or row["frames"]
     numbers = row["frame_numbers"] if row["video"] else None
     clip = processor.align_clip(source, frame_numbers=numbers, clip_id=row["clip_id"])
@@ -119,17 +121,19 @@ def _prepare_one(processor: Any, row: dict[str, Any], path: Path) -> None:
     write_array(path, clip.frames.cpu().numpy())
 
 
-_worker_processor: Any = None
+_worker_processor: FDPVideoProcessor | None = None
 
 
-def _start_worker(processor: Any) -> None:
+def _start_worker(processor: FDPVideoProcessor) -> None:
     global _worker_processor
     _worker_processor = processor
     # One thread per process, because there is one process per core.
     torch.set_num_threads(1)
 
 
-def _work(row: dict[str, Any], path: Path) -> None:
+def _work(row: ClipRow, path: Path) -> None:
+    if _worker_processor is None:
+        raise RuntimeError("a worker prepares clips with the processor of _start_worker, which was not called")
     _prepare_one(_worker_processor, row, path)
 
 
@@ -145,7 +149,7 @@ class AlignedClips:
             dataset; they are not among the rows.
     """
 
-    def __init__(self, dataset: Any, paths: Sequence[Path], lost: Mapping[int, str] | None = None) -> None:
+    def __init__(self, dataset: Dataset, paths: Sequence[Path], lost: Mapping[int, str] | None = None) -> None:
         self.paths = list(paths)
         self.lost = dict(lost or {})
         known = [name for name in _CLIP_COLUMNS if name in dataset.column_names]
@@ -178,7 +182,7 @@ class AlignedClips:
         Returns:
             `int`: Clips that have landmarks; without any, nothing is written.
         """
-        columns: dict[str, list[Any]] = {name: [] for name in LANDMARK_COLUMNS}
+        columns: dict[str, list[object]] = {name: [] for name in LANDMARK_COLUMNS}
         count = 0
         for clip_id, clip_path in zip(self._rows["clip_id"], self.paths, strict=True):
             if not _landmarks_path(clip_path).exists():
@@ -200,8 +204,8 @@ class AlignedClips:
 
 
 def prepare_clips(
-    dataset: Any,
-    processor: Any,
+    dataset: Dataset,
+    processor: FDPVideoProcessor,
     cache_dir: str | os.PathLike[str],
     num_proc: int | None = None,
     desc: str = "Aligning clips",
@@ -274,8 +278,8 @@ def _usable_cores() -> int:
 
 
 def _prepare_in_processes(
-    processor: Any,
-    missing: dict[Path, dict[str, Any]],
+    processor: FDPVideoProcessor,
+    missing: dict[Path, ClipRow],
     workers: int,
     progress: tqdm,
     refuse: Callable[[Path, Exception], None],

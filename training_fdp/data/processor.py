@@ -22,8 +22,8 @@ def learnt_settings(processor: "FDPVideoProcessor", asked: Mapping[str, object],
 
     Args:
         processor (`FDPVideoProcessor`): The one saved with the checkpoint.
-        asked (`Mapping[str, object]`): Settings by name that were asked for. How faces are found may differ, unless one
-            of the two crops no face at all.
+        asked (`Mapping[str, object]`): Settings by name that were asked for. How faces are found may differ, unless
+            one of the two crops no face at all.
         name (`str`): Option and name of the checkpoint, for the message.
 
     Returns:

@@ -1,11 +1,10 @@
 """Whole recordings in place of clips, with the frames before and after: for training on other windows."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from datasets import Dataset
 
+from hub_datasets.features import ClipRow
 from hub_datasets.scanning.folders import list_frames
 
 # Quiet frames that are kept on each side of a movement, in lengths of it: more would not be shown in any window.
@@ -31,15 +30,15 @@ def whole_recordings(dataset: Dataset) -> Dataset:
     return Dataset.from_list(bounded, features=dataset.features)
 
 
-def _is_bounded(row: Mapping[str, Any]) -> bool:
+def _is_bounded(row: ClipRow) -> bool:
     return bool(row["frames"]) and row["onset_index"] is not None and row["offset_index"] is not None
 
 
-def _folder(row: Mapping[str, Any]) -> Path:
+def _folder(row: ClipRow) -> Path:
     return Path(row["frames"][0]).parent
 
 
-def _up_to_the_neighbours(row: Mapping[str, Any], movements: list[tuple[int, int]]) -> dict[str, Any]:
+def _up_to_the_neighbours(row: ClipRow, movements: list[tuple[int, int]]) -> ClipRow:
     onset, offset = row["onset_index"], row["offset_index"]
     reach = SURROUNDINGS * (offset - onset + 1)
     first = max([0, onset - reach, *(end + 1 for _, end in movements if end < onset)])
@@ -51,7 +50,7 @@ def _up_to_the_neighbours(row: Mapping[str, Any], movements: list[tuple[int, int
     return {**row, **cut, **moved}
 
 
-def with_surroundings(row: Mapping[str, Any]) -> dict[str, Any]:
+def with_surroundings(row: ClipRow) -> ClipRow:
     """Extend a clip to all frames of its recording, and shift its key frames accordingly.
 
     The clip keeps its name, so landmarks and crop do not change. Sampling from onset to offset, as in evaluation,

@@ -130,7 +130,8 @@ class Method:
         model_type (`str`): `model_type` of its checkpoints.
         options_class (`type`): Dataclass of its own options, written by `evaluation_fdp.options.option`.
         recipe (`str`): Default training settings: a name in `training_fdp/recipes`.
-        start_options (`Mapping[str, object]`): Values of its own options that `--init_from` sets, unless they are given.
+        start_options (`Mapping[str, object]`): Values of its own options that `--init_from` sets, unless
+            they are given.
         class_parameters (`tuple[str, ...]`): Parameters whose first axis is the class; without any, an initial
             checkpoint must have the same classes in the same order.
         learning_fields (`frozenset[str]`): Settings of training, not of the architecture: they may differ from those

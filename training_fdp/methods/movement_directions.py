@@ -10,7 +10,7 @@ import argparse
 import base64
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from datasets import config as datasets_config
 from tqdm import tqdm
 
 from hub_datasets import load_corpus
+from hub_datasets.features import ClipRow
 from modeling_fdp import movement_directions_fdp
 from modeling_fdp.motion_fdp import stabilize
 from modeling_fdp.movement_curves_fdp import motion_by_place
@@ -115,7 +116,7 @@ def _smoothed(motion: torch.Tensor) -> torch.Tensor:
     return weight @ motion
 
 
-def read_recordings(rows: Iterable[Mapping[str, Any]], processor: FDPVideoProcessor) -> Iterator[Recording]:
+def read_recordings(rows: Iterable[ClipRow], processor: FDPVideoProcessor) -> Iterator[Recording]:
     """Read and crop the whole recording of every clip whose apex is known."""
     for row in rows:
         whole = with_surroundings(row)
