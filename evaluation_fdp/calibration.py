@@ -1,4 +1,4 @@
-"""Calibration of classifiers: how far confidence is from accuracy, the temperature that mends it, and what is still."""
+"""Calibration of classifiers: confidence against accuracy, the temperature that fits them, and what is still."""
 
 from collections.abc import Sequence
 
