@@ -230,6 +230,7 @@ def main() -> int:
     for method in options.methods:
         held_out, clips, combinations = measure(rest, method, options.held_out)
         rows.append((method, *(_share(value) for value in (*clips.found, *combinations.found))))
+        say(" ".join(rows[-1]))  # at once, because the next method takes as long
         chance = ("chance", *(_share(value) for value in (*clips.chance, *combinations.chance)))
     header = ("method", "clip at 1", "clip at 5", "combination at 1", "combination at 5")
     table = markdown_table(header, [*rows, chance])

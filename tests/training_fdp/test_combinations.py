@@ -10,6 +10,7 @@ from evaluation_fdp.protocols import Fold
 from modeling_fdp import FDPConfig, FDPForVideoClassification
 from training_fdp.combinations import (
     RANKS,
+    Retrieval,
     choose_combinations,
     first_hits,
     measure,
@@ -100,3 +101,17 @@ def test_a_method_without_action_units_finds_none(toy_corpus, toy_arguments, mon
     arguments = toy_arguments(tmp_path / "OUT", "--max_steps", "1", "--action_units", "none")
     with pytest.raises(ConfigError, match="--methods fdp scores no action units"):
         measure(arguments, "fdp", 1)
+
+
+def test_the_command_prints_each_method_at_once_and_a_table(monkeypatch, capsys):
+    from training_fdp import combinations
+
+    answers = {"mer_clip": Retrieval(4, (0.25, 0.5), (0.1, 0.4)), "fdp": Retrieval(4, (0.75, 1.0), (0.1, 0.4))}
+    monkeypatch.setattr(
+        combinations, "measure", lambda rest, method, count: (["1+2"], answers[method], answers[method])
+    )
+    monkeypatch.setattr("sys.argv", ["combinations", "--held_out", "1", "--corpus", "synthetic"])
+    assert combinations.main() == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("mer_clip 0.250 0.500 0.250 0.500\nfdp 0.750")
+    assert "held out: 1+2; 4 rankings of clips" in printed and "| chance | 0.100 | 0.400 |" in printed
