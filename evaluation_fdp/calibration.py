@@ -1,4 +1,4 @@
-"""Calibration of classifiers: how far confidence is from accuracy, the temperature that mends it, and what is still."""
+"""Calibration of classifiers: calibration error, temperature scaling, and the threshold below which nothing moved."""
 
 from collections.abc import Sequence
 
