@@ -1,4 +1,4 @@
-"""Calibration of classifiers: confidence against accuracy, the temperature that fits them, and what is still."""
+"""Calibration of classifiers: calibration error, temperature scaling, and the threshold below which nothing moved."""
 
 from collections.abc import Sequence
 

@@ -191,7 +191,8 @@ def test_questions_and_settings_are_ordered_by_the_size_of_their_difference():
     lines = [line.split(" | ")[0] for line in table.splitlines() if line.startswith(("### ", "| "))]
     assert lines == [
         "### First frame", "| method", "| ---", "| guessing by the class shares", "| reference",
-        "| no reference to it", "| its pixels", "### Rank hinge", "| method", "| ---", "| reference", "| weight 1", "| weight 0",
+        "| no reference to it", "| its pixels",
+        "### Rank hinge", "| method", "| ---", "| reference", "| weight 1", "| weight 0",
     ]  # fmt: skip
 
 
