@@ -38,5 +38,6 @@ def test_a_moved_number_is_seen(make_seeded_forward):
     for stored in STORED["forms"].values():
         for name, values in stored.items():
             for index in range(len(values)):
-                other = [value + 1e-3 * max(1, abs(value)) * (place == index) for place, value in enumerate(values)]
+                step = 1e-3 * make_seeded_forward.scale(values)
+                other = [value + step * (place == index) for place, value in enumerate(values)]
                 assert make_seeded_forward.moved(stored, {**stored, name: other}) == [name]
