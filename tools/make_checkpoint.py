@@ -396,7 +396,7 @@ def _stages(plan: Plan) -> list[str]:
 
 
 def _sentence(corpus: Corpus) -> str:
-    return f"{_people(corpus).capitalize()}."
+    return f"{_people(corpus)}."
 
 
 def _stage(text: str) -> Stage:

@@ -1,0 +1,199 @@
+"""The answer for one clip: class, action units, movement, face, frames and warnings; plain values, ready for JSON."""
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+# The label of clips in which nothing moved. No class of a corpus has this name.
+STILL_LABEL = "neutral"
+# Names of the main codes of FACS (Ekman, Friesen and Hager 2002).
+ACTION_UNIT_NAMES = {
+    "1": "inner brow raiser", "2": "outer brow raiser", "4": "brow lowerer", "5": "upper lid raiser",
+    "6": "cheek raiser", "7": "lid tightener", "9": "nose wrinkler", "10": "upper lip raiser",
+    "11": "nasolabial deepener", "12": "lip corner puller", "13": "sharp lip puller", "14": "dimpler",
+    "15": "lip corner depressor", "16": "lower lip depressor", "17": "chin raiser", "18": "lip pucker",
+    "20": "lip stretcher", "22": "lip funneler", "23": "lip tightener", "24": "lip pressor", "25": "lips part",
+    "26": "jaw drop", "27": "mouth stretch", "28": "lip suck",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ActionUnit:
+    """One action unit that the network was trained on.
+
+    Args:
+        code (`str`): FACS code, e.g. `"12"`.
+        name (`str`): Its name in FACS.
+        probability (`float`): That it moved on either side of the face, in [0, 1]; sigmoid of the network's score.
+    """
+
+    code: str
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Movement:
+    """How much moved, and when. Pixels are those of the aligned frames, whose side is `config.image_size`.
+
+    Args:
+        size (`float`): How far the skin moves, in pixels: root mean square over the strongest 5% of the face. Of the
+            network with `reference="movement_patterns"`, else the largest value of `curves["motion"]`.
+        least_size (`float`, *optional*): Smaller movements are not told from noise (`config.least_movement`, chosen in
+            calibration); `None` where the network has no such limit.
+        is_still (`bool`): Whether `size` is below it.
+        head_size (`float`): How far the head moves, in pixels: the same measure of the affine motion that is taken off
+            before the skin's is measured, between any two of the frames used.
+        onset_index, apex_index, offset_index (`int`, *optional*): Among the frames used, of the clip: the last ones at
+            rest around the strongest motion, and the strongest. `None` where nothing moved.
+    """
+
+    size: float
+    least_size: float | None
+    is_still: bool
+    head_size: float
+    onset_index: int | None = None
+    apex_index: int | None = None
+    offset_index: int | None = None
+
+
+@dataclass(frozen=True)
+class UsedFrame:
+    """One frame that the network was given.
+
+    Args:
+        index (`int`): In the clip, 0-based.
+        time_s (`float`, *optional*): Seconds since the clip's first frame; `None` without a frame rate.
+    """
+
+    index: int
+    time_s: float | None
+
+
+@dataclass(frozen=True)
+class ClipFacts:
+    """The source.
+
+    Args:
+        num_frames (`int`): Its frames.
+        width, height (`int`): Of a frame in pixels.
+        frames_per_second (`float`, *optional*): From the file or the caller.
+        duration_s (`float`, *optional*): In seconds.
+        first_index, last_index (`int`): Ends of the interval that was judged, 0-based, both included.
+    """
+
+    num_frames: int
+    width: int
+    height: int
+    frames_per_second: float | None
+    duration_s: float | None
+    first_index: int
+    last_index: int
+
+
+@dataclass(frozen=True)
+class FaceFacts:
+    """How the face was found, and what it does beside the expression.
+
+    Args:
+        source (`str`): Basis of the crop, as in `FaceReport` of the video processor.
+        frames_searched, frames_seen (`int`): Frames in which a face was searched for the crop, and found.
+        num_faces (`int`): Largest number of faces in one frame.
+        eye_distance (`float`, *optional*): Median distance of the eyes in pixels of the source.
+        head_pose (`tuple[float, float, float]`, *optional*): Median yaw, pitch and roll in degrees.
+        share_seen (`float`, *optional*): Share of all frames of the interval that show the face, in [0, 1].
+        turn_range (`tuple[float, float, float]`, *optional*): Largest minus smallest yaw, pitch and roll in degrees.
+        blinks (`list[tuple[int, int]]`, *optional*): First and last frame of each blink, 0-based.
+
+    The last three are `None` where the face was not tracked through the clip: without face detection, and in long
+    clips.
+    """
+
+    source: str
+    frames_searched: int = 0
+    frames_seen: int = 0
+    num_faces: int = 0
+    eye_distance: float | None = None
+    head_pose: tuple[float, float, float] | None = None
+    share_seen: float | None = None
+    turn_range: tuple[float, float, float] | None = None
+    blinks: list[tuple[int, int]] | None = None
+
+
+@dataclass
+class MicroExpressionAnswer:
+    """The answer for one clip.
+
+    Args:
+        input (`str`, *optional*): The clip's path; `None` for frames in memory.
+        label (`str`): The most probable class, or `"neutral"` where nothing moved.
+        probability (`float`, *optional*): Of `label`; `None` where nothing moved, since no class is right then.
+        probabilities (`dict[str, float]`): Of all classes, in the order of the model, should there be a movement.
+        movement (`Movement`): How much moved, and when.
+        action_units (`list[ActionUnit]`): Those of the network, most probable first; empty without such a head.
+        frames (`list[UsedFrame]`): What the network was given.
+        clip (`ClipFacts`): The source.
+        face (`FaceFacts`, *optional*): How the face was found.
+        warnings (`list[str]`): Reasons to doubt the answer, one sentence each.
+        curves (`dict[str, list[float]]`): One value per frame of `frames`: `rank_scores`, the network's score of
+            progress where the network has one, `motion`, how far the skin is from its place at rest, in pixels, and
+            `progress`, how far the movement has come: from 0, at rest, to 1, at its strongest, by the scores of a
+            network whose scores follow the movement, else by `motion`; 0 throughout where nothing moved.
+        numbers (`dict[str, float]`): Further outputs by name.
+        images (`dict[str, np.ndarray]`): float32 in [0, 1], by name, not part of the JSON: `frames` `(num_frames,
+            height, width)`, aligned; `dynamic_image` and `dynamic_image_target` `(height, width)`, constructed by the
+            network and computed from the frames.
+        files (`dict[str, str]`): Files written for this clip, by content.
+    """
+
+    input: str | None
+    label: str
+    probability: float | None
+    probabilities: dict[str, float]
+    movement: Movement
+    action_units: list[ActionUnit]
+    frames: list[UsedFrame]
+    clip: ClipFacts
+    face: FaceFacts | None
+    warnings: list[str]
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    numbers: dict[str, float] = field(default_factory=dict)
+    images: dict[str, Any] = field(default_factory=dict, repr=False)
+    files: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but pixels, in dicts and lists, as `training_fdp/hub/answer.schema.json` says."""
+        content: dict[str, Any] = _without_tuples(asdict(replace(self, images={})))
+        del content["images"]
+        return content
+
+    def action_unit_curves(self) -> list[dict[str, Any]]:
+        """Action units over time, one row per frame of the judged interval.
+
+        The network gives one probability per clip. A row multiplies it by how far the movement has come: 0 at rest, 1
+        at its strongest, linear between the frames used.
+
+        Returns:
+            `list[dict]`: `frame` (0-based), `time` (seconds, or `None`) and one column per unit in the names of
+            py-feat, `AU01`.
+        """
+        numbers = np.arange(self.clip.first_index, self.clip.last_index + 1)
+        shares = np.interp(numbers, [frame.index for frame in self.frames], self.curves["progress"])
+        rate = self.clip.frames_per_second
+        units = sorted(self.action_units, key=lambda unit: int(unit.code))
+        return [
+            {
+                "frame": int(number),
+                "time": None if rate is None else round(int(number) / rate, 6),
+                **{f"AU{int(unit.code):02d}": round(unit.probability * float(share), 6) for unit in units},
+            }
+            for number, share in zip(numbers, shares, strict=True)
+        ]
+
+
+def _without_tuples(content: Any) -> Any:
+    """Tuples as lists, which is how JSON reads back."""
+    if isinstance(content, dict):
+        return {name: _without_tuples(value) for name, value in content.items()}
+    return [_without_tuples(value) for value in content] if isinstance(content, list | tuple) else content

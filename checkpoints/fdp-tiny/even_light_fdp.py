@@ -1,0 +1,55 @@
+"""One exposure for all frames of a clip, and no frame without light.
+
+A camera's gain, a flickering lamp or a passing cloud multiplies whole frames, which in a difference of frames looks
+like motion everywhere. The gain is estimated as the median ratio to one frame of the clip over the middle of the face,
+because an expression changes less than half of these pixels. Our choice.
+"""
+
+import torch
+
+# Share of the crop left out at each side, because only the middle is face without background.
+MARGIN = 1 / 4
+# Frames are dropped whose gain is smaller or larger: black, burnt out, or another scene.
+DARKEST, BRIGHTEST = 0.55, 1.8
+
+
+def even_light(frames: torch.Tensor) -> torch.Tensor:
+    """Divide every frame of clips by its gain, and fill frames without light from their neighbours.
+
+    The result is the same up to one factor per clip, for all gains between 0.55 and 1.8, except for
+    gray levels that were rounded, clipped or below 1.
+
+    Args:
+        frames (`torch.Tensor` of shape `(..., num_frames, height, width)`): gray levels from 0 to 255, of any type.
+
+    Returns:
+        `torch.Tensor` of the same shape: float32, in [0, 255]. A dropped frame is a blend of the nearest frames that
+        were kept, so that frames stay evenly spaced in time. Where fewer than two would be kept, all are.
+    """
+    height, width = frames.shape[-2:]
+    levels = frames.float()
+    rows, columns = (slice(int(MARGIN * side), side - int(MARGIN * side)) for side in (height, width))
+    # (..., num_frames, pixels); below one gray level a ratio is meaningless.
+    face = levels[..., rows, columns].flatten(-2).clamp(min=1)
+    brightness = face.median(-1).values
+    # The reference is the frame of median brightness.
+    typical = (brightness - brightness.median(-1, keepdim=True).values).abs().argmin(-1)
+    reference = face.take_along_dim(typical[..., None, None], -2)
+    gain = (face / reference).median(-1).values
+    even = (levels / gain[..., None, None]).clamp(0, 255)
+    kept = (gain > DARKEST) & (gain < BRIGHTEST)
+    kept = kept | (kept.sum(-1, keepdim=True) < 2)
+    if bool(kept.all()):
+        return even
+    clips = even.reshape(-1, *even.shape[-3:])
+    filled = [_filled(clip, those) for clip, those in zip(clips, kept.reshape(len(clips), -1), strict=True)]
+    return torch.stack(filled).reshape(even.shape)
+
+
+def _filled(frames: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    """Replace frames that are not kept by a blend of the kept ones before and after, or by the nearest at the ends."""
+    known, wanted = kept.nonzero().flatten(), torch.arange(len(frames), device=frames.device)
+    before = known[(torch.searchsorted(known, wanted, right=True) - 1).clamp(min=0)]
+    after = known[torch.searchsorted(known, wanted).clamp(max=len(known) - 1)]
+    share = ((wanted - before) / (after - before).clamp(min=1)).clamp(0, 1)
+    return torch.lerp(frames[before], frames[after], share[:, None, None])

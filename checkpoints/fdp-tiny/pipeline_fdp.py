@@ -1,0 +1,448 @@
+"""Pipelines of transformers for FDP checkpoints: classes of clips in batches, and whole answers.
+
+A checkpoint names both in `custom_pipelines` of its config.json, and this file travels with it.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoModelForVideoClassification, VideoClassificationPipeline
+from transformers.pipelines import PIPELINE_REGISTRY
+
+from .answer_fdp import (
+    ACTION_UNIT_NAMES,
+    STILL_LABEL,
+    ActionUnit,
+    ClipFacts,
+    FaceFacts,
+    MicroExpressionAnswer,
+    Movement,
+    UsedFrame,
+)
+from .configuration_fdp import FDPConfig
+from .dynamic_image_fdp import dynamic_image_target
+from .movement_measures_fdp import find_cut, head_size, movement_interval, progress_of, skin_motion
+
+TASK = "micro-expression-recognition"
+# Keywords of the video processor that belong to one clip.
+CLIP_KEYS = ("onset_index", "apex_index", "offset_index", "frame_numbers", "landmarks", "clip_id", "video_metadata")
+# Frames: five seconds at 200 per second, the fastest camera of the corpora; following the face through them takes ten
+# seconds.
+LONGEST_FOLLOWED = 1000
+# Pixels of an aligned frame below which no motion of the head disturbs (our choice).
+LEAST_HEAD_MOTION = 1.0
+# Pixels: what rounding leaves of frames that are equal.
+LEAST_MOTION = 1e-3
+# One in so many frames is at rest, those with the lowest scores (our choice).
+REST_FRAMES = 5
+# Fewer frames show the ends of a movement and nothing of its course (our choice).
+FEWEST_FRAMES = 5
+
+
+@dataclass(frozen=True)
+class PreparedClip:
+    """One clip, ready for the network.
+
+    Args:
+        input (`str`, *optional*): Its path.
+        pixel_values (`torch.FloatTensor` of shape `(1, num_frames, 1, height, width)`): Gray, aligned, in [-1, 1].
+        clip (`ClipFacts`): The source.
+        frames (`list[UsedFrame]`): The frames of `pixel_values`.
+        face (`FaceFacts`, *optional*): How the face was found.
+        warnings (`list[str]`): Of the video processor and of the face's track.
+    """
+
+    input: str | None
+    pixel_values: torch.Tensor
+    clip: ClipFacts
+    frames: list[UsedFrame]
+    face: FaceFacts | None
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class AnswerSettings:
+    """Settings of a network that answers depend on.
+
+    Args:
+        id2label (`Mapping[Any, str]`): Classes in the order of the logits.
+        action_units (`list[str]`): FACS codes in the order of `action_unit_logits`.
+        least_movement (`float`): Pixels; clips with a smaller `movement_size` are called still. 0: none is.
+        scores_follow_movement (`bool`): Whether rank scores are lowest at rest, and not in the first frame.
+    """
+
+    id2label: Mapping[Any, str]
+    action_units: list[str] = field(default_factory=list)
+    least_movement: float = 0.0
+    scores_follow_movement: bool = False
+
+    @classmethod
+    def of(cls, config: FDPConfig) -> "AnswerSettings":
+        """Settings of an FDP network."""
+        return cls(dict(config.id2label or {}), config.action_units, float(config.least_movement), config.has_patterns)
+
+
+def prepare_clip(
+    processor: Any, source: Any, num_frames: int, track_face: bool = True, **request: Any
+) -> PreparedClip:
+    """Read, crop and measure one clip.
+
+    Args:
+        processor (`FDPVideoProcessor`): The checkpoint's.
+        source (`Any`): One clip, in any form that the processor takes.
+        num_frames (`int`): Frames for the network.
+        track_face (`bool`, *optional*, defaults to `True`): Follow the face through all frames, for blinks and turns;
+            not in clips of more than `LONGEST_FOLLOWED` frames.
+        request: Keywords of the processor for this clip, `CLIP_KEYS` among them.
+
+    Returns:
+        `PreparedClip`: What the network and the answer need.
+
+    Raises:
+        ValueError: The clip cannot be read, or a keyword is unknown; one sentence.
+    """
+    inputs = processor(
+        source, num_frames=num_frames, do_sample_frames=True, return_metadata=True, return_tensors="pt", **request
+    )
+    metadata = inputs["video_metadata"][0]
+    rate, indices, total = metadata.fps, metadata.frames_indices, metadata.total_num_frames
+    clip = ClipFacts(
+        total, metadata.width, metadata.height, rate, total / rate if rate else None, int(indices[0]), int(indices[-1])
+    )
+    frames = [UsedFrame(int(index), int(index) / rate if rate else None) for index in indices]
+    warnings = list(metadata.warnings)
+    if total < FEWEST_FRAMES:
+        warnings.append(f"the clip has {total} frames, too few to see the course of a movement")
+    face = None if metadata.face is None else FaceFacts(**asdict(metadata.face))
+    if track_face and face is not None and face.source in ("mesh", "frame") and total <= LONGEST_FOLLOWED:
+        face, more = _tracked(processor, source, face, clip, request)
+        warnings += more
+    path = os.fspath(source) if isinstance(source, str | os.PathLike) else None
+    return PreparedClip(path, inputs["pixel_values"], clip, frames, face, warnings)
+
+
+def _tracked(
+    processor: Any, source: Any, face: FaceFacts, clip: ClipFacts, request: Mapping[str, Any]
+) -> tuple[FaceFacts, list[str]]:
+    """What the face does beside the expression, in the judged interval, and warnings about it."""
+    kept = {key: request[key] for key in ("frame_numbers", "input_data_format") if request.get(key) is not None}
+    track = processor.follow_face(source, **kept)
+    part = slice(clip.first_index, clip.last_index + 1)
+    seen, poses = track.found[part], track.head_pose[part]
+    blinks = [(first, last) for first, last in track.blinks() if first <= clip.last_index and last >= clip.first_index]
+    turn = np.ptp(poses[seen], axis=0).round(1).tolist() if seen.any() else None
+    facts = FaceFacts(
+        **{
+            **asdict(face),
+            "num_faces": max(face.num_faces, track.num_faces),
+            "share_seen": float(seen.mean()),
+            "turn_range": None if turn is None else (turn[0], turn[1], turn[2]),
+            "blinks": blinks,
+        }
+    )
+    warnings = []
+    if track.num_faces > 1 >= face.num_faces:
+        warnings.append(f"{track.num_faces} faces are found and one of them is used: choose it with face=")
+    if 0 < seen.sum() < len(seen) and face.frames_seen == face.frames_searched:
+        warnings.append(f"the face is lost in {len(seen) - int(seen.sum())} of {len(seen)} frames")
+    return facts, warnings
+
+
+def make_answer(
+    prepared: PreparedClip,
+    output: Mapping[str, Any],
+    settings: AnswerSettings,
+    images: Mapping[str, np.ndarray] | None = None,
+    curves: Mapping[str, list[float]] | None = None,
+    numbers: Mapping[str, float] | None = None,
+) -> MicroExpressionAnswer:
+    """Make the answer of one clip from the output of a network.
+
+    Args:
+        prepared (`PreparedClip`): The clip.
+        output (`ModelOutput`): Of one clip: `logits`, and where the network has them `rank_scores`,
+            `action_unit_logits` and `movement_size`.
+        settings (`AnswerSettings`): Of the network.
+        images (`Mapping[str, np.ndarray]`, *optional*): Further pictures by name, see `MicroExpressionAnswer`.
+        curves (`Mapping[str, list[float]]`, *optional*): Further curves by name.
+        numbers (`Mapping[str, float]`, *optional*): Further outputs by name.
+
+    Returns:
+        `MicroExpressionAnswer`: The answer.
+    """
+    # Divided by the temperature of the calibration already, inside the network.
+    shares = output["logits"][0].float().softmax(-1).tolist()
+    probabilities = {settings.id2label[index]: share for index, share in enumerate(shares)}
+    frames = prepared.pixel_values[0].float().mean(1)
+    scores = output.get("rank_scores")
+    all_curves = {} if scores is None else {"rank_scores": scores[0].float().tolist()}
+    follows = settings.scores_follow_movement and scores is not None
+    at_rest = np.argsort(all_curves["rank_scores"])[: max(1, len(frames) // REST_FRAMES)].tolist() if follows else [0]
+    # Measured on whole cells of the motion estimate, which a side must be a multiple of.
+    side = frames.shape[-1] - frames.shape[-1] % 4
+    square = frames[:, :side, :side]
+    motion = skin_motion(square, at_rest)
+    progress = progress_of(np.asarray(all_curves["rank_scores"]) if follows else motion)
+    size = output.get("movement_size")
+    known = float(motion.max()) if size is None else float(size[0])
+    # Without a limit from calibration only frames without any motion are still.
+    limit = settings.least_movement if size is not None and settings.least_movement > 0 else None
+    is_still = known < limit if limit is not None else known < LEAST_MOTION
+    interval = (None, None, None) if is_still else [prepared.frames[i].index for i in movement_interval(progress)]
+    movement = Movement(known, limit, is_still, head_size(square), *interval)
+    best = max(probabilities, key=probabilities.__getitem__)
+    return MicroExpressionAnswer(
+        input=prepared.input,
+        label=STILL_LABEL if movement.is_still else best,
+        probability=None if movement.is_still else probabilities[best],
+        probabilities=probabilities,
+        movement=movement,
+        action_units=_action_units(output.get("action_unit_logits"), settings.action_units),
+        frames=prepared.frames,
+        clip=prepared.clip,
+        face=prepared.face,
+        warnings=[*prepared.warnings, *_warnings_of(prepared, movement, float(motion.max()), find_cut(frames))],
+        curves={
+            **all_curves,
+            "motion": motion.tolist(),
+            "progress": (progress * (not is_still)).tolist(),
+            **(curves or {}),
+        },
+        numbers=dict(numbers or {}),
+        images={"frames": (frames.cpu().numpy() + 1) / 2, **(images or {})},
+    )
+
+
+def _action_units(logits: torch.Tensor | None, codes: list[str]) -> list[ActionUnit]:
+    if logits is None:
+        return []
+    probabilities = logits[0].float().sigmoid().tolist()
+    units = [
+        ActionUnit(code, ACTION_UNIT_NAMES.get(code, f"action unit {code}"), probability)
+        for code, probability in zip(codes, probabilities, strict=True)
+    ]
+    return sorted(units, key=lambda unit: -unit.probability)
+
+
+def _warnings_of(prepared: PreparedClip, movement: Movement, skin: float, cut: int | None) -> list[str]:
+    warnings = []
+    if movement.is_still:
+        limit = "" if movement.least_size is None else f", below the {movement.least_size:.2f} of noise"
+        warnings.append(f"no clear movement: {movement.size:.2f} pixels{limit}")
+    # Not against `movement.size`, because a network can take what the head does for the skin's motion.
+    if movement.head_size > max(skin, LEAST_HEAD_MOTION):
+        warnings.append(
+            f"the head moves by {movement.head_size:.1f} pixels of the aligned frames, the skin by {skin:.1f}: part "
+            "of the movement may be the head's"
+        )
+    # Lids are compared with those of the whole clip, which are another person's after a cut.
+    blinks = [] if cut is not None or prepared.face is None else prepared.face.blinks or []
+    for first, last in blinks:
+        warnings.append(f"the eyes blink in frames {first} to {last}: a blink can be taken for an expression")
+    if cut is not None:
+        before, after = prepared.frames[cut].index, prepared.frames[cut + 1].index
+        warnings.append(
+            f"the picture becomes another one between frames {before} and {after}, by a cut, a lost face or a large "
+            "turn of the head: give one side of it"
+        )
+    return warnings
+
+
+class FDPVideoClassificationPipeline(VideoClassificationPipeline):
+    """transformers' video-classification pipeline for FDP checkpoints: one list of classes per clip.
+
+    It differs in three points: `batch_size` works, because a video processor collates as an image processor does; a
+    list of pictures or frames is one clip; `onset_index` and the other keywords of a clip are taken.
+
+    Example:
+    ```python
+    >>> import numpy as np
+    >>> from modeling_fdp import FDPConfig, FDPForVideoClassification
+    >>> from processing_fdp import FDPVideoProcessor
+
+    >>> model = FDPForVideoClassification(FDPConfig.from_preset("tiny", num_labels=3))
+    >>> classify = FDPVideoClassificationPipeline(model, video_processor=FDPVideoProcessor(alignment="none"))
+    >>> clips = [np.zeros((20, 64, 64), dtype=np.uint8), np.zeros((31, 80, 72), dtype=np.uint8)]
+    >>> [len(classes) for classes in classify(clips, batch_size=2)]
+    [3, 3]
+
+    ```
+    """
+
+    # The methods below have other parameters than those of `Pipeline`, as in every pipeline of transformers.
+    model: Any
+    video_processor: Any
+    # Only the video processor is used.
+    _load_image_processor: Any = False
+
+    def get_iterator(self, *args: Any, **kwargs: Any) -> Any:
+        """As in `Pipeline`, whose batches are made for an image processor: stacked tensors, lists of the rest."""
+        self.image_processor = self.video_processor
+        try:
+            return super().get_iterator(*args, **kwargs)
+        finally:
+            self.image_processor = None
+
+    def _sanitize_parameters(  # type: ignore[override]
+        self, top_k: int | None = None, function_to_apply: str | None = None, **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        clip = {key: kwargs.pop(key) for key in CLIP_KEYS if kwargs.get(key) is not None}
+        _, forward, after = super()._sanitize_parameters(
+            top_k=top_k, function_to_apply=function_to_apply, **{k: v for k, v in kwargs.items() if k != "num_frames"}
+        )
+        if kwargs.get("num_frames") is not None:
+            clip["num_frames"] = kwargs["num_frames"]
+        return clip, forward, after
+
+    def __call__(self, inputs: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Classify clips.
+
+        Args:
+            inputs (`Any`): One clip or a list of clips, in any form that the video processor takes: a video file, a
+                folder of frames, a list of pictures, an array or tensor; or a `dict` with `"video"` and keywords of
+                this clip (`onset_index`, `apex_index`, `offset_index`, `frame_numbers`, `landmarks`, `clip_id`,
+                `video_metadata`). Datasets and generators are answered one by one, as elsewhere.
+            kwargs: `top_k`, `function_to_apply`, `batch_size`, `num_workers`, `num_frames`, and keywords of the clip.
+
+        Returns:
+            The answer of one clip, or a list of them.
+
+        Raises:
+            ValueError: A clip cannot be read, among them one behind a URL.
+        """
+        return super().__call__(self._clips(inputs), **kwargs)
+
+    def _clips(self, inputs: Any) -> Any:
+        """Clips as `Pipeline` tells them apart: a list has one entry per clip, and what is no path is in a dict."""
+        if isinstance(inputs, os.PathLike):
+            return os.fspath(inputs)
+        if not isinstance(inputs, list | tuple | np.ndarray | torch.Tensor):
+            return inputs
+        if isinstance(inputs, list | tuple) and any(isinstance(item, Mapping) for item in inputs):
+            return list(inputs)
+        clips = self.video_processor.split_clips(inputs)
+        wrapped = [clip if isinstance(clip, str) else {"video": clip} for clip in clips]
+        is_one_clip = len(clips) == 1 and (clips[0] is inputs or _holds(clips[0], inputs))
+        return wrapped[0] if is_one_clip else wrapped
+
+    def preprocess(  # type: ignore[override]
+        self, video: Any, num_frames: int | None = None, **request: Any
+    ) -> dict[str, Any]:
+        """One clip -> `pixel_values` in the network's precision."""
+        source, request = _with_own_keywords(video, request)
+        inputs = self.video_processor(
+            source,
+            num_frames=num_frames or self.model.config.num_frames,
+            do_sample_frames=True,
+            return_tensors="pt",
+            **request,
+        )
+        return {"pixel_values": inputs["pixel_values"].to(self.dtype)}
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+        """Save network, code and, unlike `Pipeline`, the video processor.
+
+        Args:
+            save_directory (`str` or `os.PathLike`): Folder, made where it does not exist.
+            kwargs: As in `PreTrainedModel.save_pretrained`.
+        """
+        super().save_pretrained(save_directory, **kwargs)
+        self.video_processor.save_pretrained(save_directory, **kwargs)
+
+
+class MicroExpressionPipeline(FDPVideoClassificationPipeline):
+    """One [`MicroExpressionAnswer`] per clip, by `pipeline("micro-expression-recognition", ...)`.
+
+    Takes what `FDPVideoClassificationPipeline` takes, and `track_face=False` to leave out blinks and turns of the
+    head, for which the face is followed through every frame.
+
+    Example:
+    ```python
+    >>> import numpy as np
+    >>> from modeling_fdp import FDPConfig, FDPForVideoClassification
+    >>> from processing_fdp import FDPVideoProcessor
+
+    >>> model = FDPForVideoClassification(FDPConfig.from_preset("tiny", num_labels=3))
+    >>> recognize = MicroExpressionPipeline(model, video_processor=FDPVideoProcessor(alignment="none"))
+    >>> answer = recognize(np.zeros((20, 64, 64), dtype=np.uint8))
+    >>> answer.label, answer.warnings
+    ('neutral', ['no clear movement: 0.00 pixels'])
+
+    ```
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        kind = self.model.config.problem_type
+        if kind in ("multi_label_classification", "regression"):
+            raise ValueError(
+                f"an answer names one class per clip, but the network has problem_type={kind!r}; use "
+                "pipeline('video-classification')"
+            )
+
+    def _sanitize_parameters(  # type: ignore[override]
+        self, track_face: bool | None = None, **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        if unknown := sorted(set(kwargs) - {*CLIP_KEYS, "num_frames"}):
+            raise ValueError(
+                f"this pipeline takes track_face, num_frames, {', '.join(CLIP_KEYS)}, but got {', '.join(unknown)}; "
+                "check the spelling"
+            )
+        clip, forward, _ = super()._sanitize_parameters(**kwargs)
+        return clip if track_face is None else {**clip, "track_face": track_face}, forward, {}
+
+    def preprocess(  # type: ignore[override]
+        self, video: Any, num_frames: int | None = None, track_face: bool = True, **request: Any
+    ) -> dict[str, Any]:
+        """One clip -> `pixel_values`, and the clip for the answer."""
+        source, request = _with_own_keywords(video, request)
+        prepared = prepare_clip(
+            self.video_processor, source, num_frames or self.model.config.num_frames, track_face, **request
+        )
+        return {"pixel_values": prepared.pixel_values.to(self.dtype), "prepared": prepared}
+
+    def _forward(self, model_inputs: dict[str, Any]) -> dict[str, Any]:  # type: ignore[override]
+        output = self.model(pixel_values=model_inputs["pixel_values"])
+        tensors = {name: value for name, value in output.items() if isinstance(value, torch.Tensor)}
+        # The aligned video tower of MER-CLIP ranks no frames and constructs no image.
+        if "rank_scores" in tensors:
+            tensors["target"] = dynamic_image_target(
+                model_inputs["pixel_values"].float(), self.model.config, rank_scores=tensors["rank_scores"].float()
+            )
+        return {**tensors, "prepared": model_inputs["prepared"]}
+
+    def postprocess(  # type: ignore[override]
+        self, model_outputs: dict[str, Any]
+    ) -> MicroExpressionAnswer:
+        """Output of one clip -> its answer."""
+        names = [name for name in ("dynamic_image", "target") if model_outputs.get(name) is not None]
+        images = {name: model_outputs[name][0, 0].float().numpy() for name in names}
+        return make_answer(model_outputs["prepared"], model_outputs, AnswerSettings.of(self.model.config), images)
+
+
+def _holds(clip: Any, inputs: Any) -> bool:
+    """Whether a clip is the list of frames that was given."""
+    return isinstance(clip, list) and len(clip) == len(inputs) and all(map(lambda a, b: a is b, clip, inputs))
+
+
+def _with_own_keywords(video: Any, request: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The source and keywords of a clip; its own have precedence over those of the call."""
+    if not isinstance(video, Mapping):
+        return video, dict(request)
+    if "video" not in video or set(video) - {"video", *CLIP_KEYS}:
+        raise ValueError(
+            f"a clip given as a dict has 'video' and any of {', '.join(CLIP_KEYS)}, but got {sorted(video)}; correct "
+            "it"
+        )
+    return video["video"], {**request, **{key: value for key, value in video.items() if key != "video"}}
+
+
+def register_pipelines() -> None:
+    """Make `pipeline("micro-expression-recognition", ...)` known, for networks of installed packages too."""
+    PIPELINE_REGISTRY.register_pipeline(
+        TASK, pipeline_class=MicroExpressionPipeline, pt_model=AutoModelForVideoClassification, type="video"
+    )
