@@ -51,13 +51,23 @@ def test_the_motion_of_the_skin_is_measured_in_pixels():
     assert half.max() == pytest.approx(curve.max() / 2, rel=0.15)
 
 
-def test_a_shift_of_the_head_is_no_motion_of_the_skin():
+@pytest.mark.parametrize("size", [2, 6])
+def test_a_shift_of_the_head_is_no_motion_of_the_skin(size):
     shift = torch.zeros(NUM_FRAMES, 2, SIDE, SIDE)
-    shift[:, 0] = (2 * PULSE)[:, None, None]
+    shift[:, 0] = (size * PULSE)[:, None, None]
     frames = moved(shift)
-    assert head_size(frames) == pytest.approx(2, rel=0.1)
+    assert head_size(frames) == pytest.approx(size, rel=0.2)
     assert skin_motion(frames, [0]).max() < 0.3
     assert head_size(moved(torch.stack([bump(1.5 * float(level)) for level in PULSE]))) < 1
+
+
+def test_a_turn_of_the_head_in_the_image_is_its_motion_as_well():
+    place = torch.arange(SIDE) - 31.5
+    turn = torch.stack([-place[:, None].expand(SIDE, SIDE), place.expand(SIDE, SIDE)])
+    frames = moved(0.06 * PULSE[:, None, None, None] * turn)
+    # Pixels turn by 0.06 of their distance from the middle: 0.06 * sqrt(2) * the window's deviation of 64 / 5 pixels.
+    assert head_size(frames) == pytest.approx(0.06 * 2**0.5 * 12.8, rel=0.15)
+    assert skin_motion(frames, [0]).max() < 0.3
 
 
 def test_the_mean_of_the_frames_at_rest_lowers_noise():
@@ -87,6 +97,8 @@ def test_a_cut_is_told_from_movement_light_and_a_moving_head():
     assert find_cut(torch.cat([frames[:6], other[6:]])) == 5
     assert find_cut(torch.cat([frames[:6], torch.full_like(other[6:], -1)])) == 5
     assert find_cut(torch.zeros(5, SIDE, SIDE)) is None
+    # Frames of which none is like the next one are no clip with a cut.
+    assert find_cut(torch.randn(NUM_FRAMES, SIDE, SIDE, generator=torch.Generator().manual_seed(2))) is None
 
 
 def test_the_likeness_of_flat_frames_is_defined():
