@@ -131,7 +131,7 @@ class Spotter:
     """Finds the expressions of one face in recordings.
 
     Args:
-        false_alarms_per_minute (`float`, *optional*, defaults to 1.0): Threshold, as the rate at which people at rest
+        false_alarms_per_minute (`float`, *optional*, defaults to 3.0): Threshold, as the rate at which people at rest
             set it off; measured on rendered people (`spotting_fdp.thresholds`).
         recognizer (`Recognizer`, *optional*): Names what was found.
         face (`str` or `int`, *optional*, defaults to `"largest"`): Which face, as in `FaceFollower`.
