@@ -8,7 +8,6 @@ from pathlib import Path
 from evaluation_fdp.protocols import ClipTable, Fold
 from hub_datasets.records import RENDERED_MANIFEST
 from hub_datasets.scanning.cells import first_spellings, subject_key
-from hub_datasets.scanning.cutting import describe_spellings
 from training_fdp.errors import ConfigError, ProtocolError
 
 Subjects = Mapping[str, Sequence[str]]
@@ -56,6 +55,9 @@ def unify_spellings(corpora: Sequence[str], subjects: Sequence[str]) -> tuple[li
     Returns:
         `tuple`: the subjects in one spelling, and one sentence for each subject with several.
     """
+    # Imported here, because the scanner of corpora loads datasets and pandas, which a prediction does without.
+    from hub_datasets.scanning.cutting import describe_spellings
+
     chosen = {
         corpus: first_spellings(
             (subject for name, subject in zip(corpora, subjects, strict=True) if name == corpus), subject_key

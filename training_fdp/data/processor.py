@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from training_fdp.data.corpora import Corpora
 from training_fdp.data.options import BatchOptions
 from training_fdp.data.people import RENDERED
 from training_fdp.errors import ConfigError
 
+# A prediction needs this file and no corpus, whose libraries take a second to import.
 if TYPE_CHECKING:
     from processing_fdp.video_processing_fdp import FDPVideoProcessor
+    from training_fdp.data.corpora import Corpora
 
 # Frames this much wider than high are whole recordings (4 to 3 and wider); crops of faces are square or upright.
 RECORDING_ASPECT = 1.3
@@ -72,7 +73,7 @@ def build_processor(overrides: Mapping[str, object], num_frames: int | None, ima
         raise ConfigError(f"the video processor cannot be built with {dict(overrides)}: {reason}") from None
 
 
-def uncropped_recordings(corpora: Corpora, processor: "FDPVideoProcessor") -> list[str]:
+def uncropped_recordings(corpora: "Corpora", processor: "FDPVideoProcessor") -> list[str]:
     """Name the corpora of recorded people whose first clip has uncropped frames (`list[str]`)."""
     from processing_fdp.clip_reading_fdp import open_frames
 
