@@ -4,13 +4,16 @@
 
 FACES is the folder of an ICT-FaceKit clone; `--built_in_faces` does without. Whatever is finished in the work folder
 is taken as it is, so the same command goes on after an interruption. `--short` takes seconds: few clips, few steps.
+`--renew_code` copies changed files of `modeling_fdp` and `processing_fdp` into the checkpoint and trains nothing.
 """
 
 import argparse
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import jinja2
@@ -303,6 +306,21 @@ def write_checkpoint(source: Path, target: Path, calibration: Calibration, card:
     return digest
 
 
+def renew_code(folder: Path) -> None:
+    """Replace the code that a checkpoint carries by that of this package; weights and settings stay.
+
+    Args:
+        folder (`Path`): the checkpoint.
+    """
+    with TemporaryDirectory() as place:
+        FDPForVideoClassification.from_pretrained(folder).save_pretrained(place)
+        FDPVideoProcessor.from_pretrained(folder).save_pretrained(place)
+        for old in folder.glob("*.py"):
+            old.unlink()
+        for new in Path(place).glob("*.py"):
+            shutil.copyfile(new, folder / new.name)
+
+
 def _view(model: Any, processor: FDPVideoProcessor, recordings: Sequence[Recording], rows: Sequence[str]) -> Any:
     view = network_view(model, processor)
     return {name: view(clips) for name, clips in disturbed(recordings, rows)}
@@ -425,7 +443,11 @@ def main(arguments: list[str] | None = None) -> int:
         help="corpora, steps and learning rate of each stage of the training",
     )
     parser.add_argument("--short", action="store_true", help="a few clips and two steps, for tests")
+    parser.add_argument("--renew_code", action="store_true", help="only replace the code in the checkpoint's folder")
     options = parser.parse_args(arguments)
+    if options.renew_code:
+        renew_code(options.output_dir)
+        return 0
     if options.faces is None and not options.built_in_faces:
         raise ConfigError(
             "the checkpoint learns built-in and morphable faces, but --faces is missing; give the folder of an "

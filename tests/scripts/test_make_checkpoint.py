@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from tools.make_checkpoint import main
 from training_fdp.errors import ConfigError
 
 LARGEST = 3_000_000
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = ROOT / "checkpoints" / "fdp-tiny"
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +65,28 @@ def test_half_precision_changes_the_scores_by_less_than_a_hundredth(built):
         assert torch.allclose(shipped(clip).logits, expected, atol=0.01)
     stored = load_file(built / "first/fdp-tiny/model.safetensors")
     assert {value.dtype for value in stored.values() if value.ndim > 1} == {torch.float16}
+
+
+def code_that_differs(folder):
+    """Names of the files of code that are not those of the package."""
+    rooms = [ROOT / "modeling_fdp", ROOT / "processing_fdp"]
+    return sorted(
+        path.name
+        for path in folder.glob("*.py")
+        if path.read_bytes() not in [(room / path.name).read_bytes() for room in rooms if (room / path.name).is_file()]
+    )
+
+
+def test_the_shipped_checkpoint_carries_the_code_of_the_package(tmp_path):
+    assert code_that_differs(SHIPPED) == [], "run python -m tools.make_checkpoint --renew_code"
+    names = {path.name for path in SHIPPED.glob("*.py")}
+    copy = shutil.copytree(SHIPPED, tmp_path / "fdp-tiny")
+    (copy / "motion_fdp.py").write_text("# of another commit\n")
+    (copy / "gone_fdp.py").write_text("")
+    assert code_that_differs(copy) == ["gone_fdp.py", "motion_fdp.py"]
+    assert main(["--renew_code", "--output_dir", str(copy)]) == 0
+    assert code_that_differs(copy) == [] and {path.name for path in copy.glob("*.py")} == names
+    assert (copy / "model.safetensors").read_bytes() == (SHIPPED / "model.safetensors").read_bytes()
 
 
 def test_without_morphable_faces_somebody_must_say_so(tmp_path):
