@@ -28,7 +28,7 @@ def test_good_recordings_are_spotted_and_bad_ones_get_a_line(run_script, film, t
     content = json.loads(answer.stdout)
     (recording,) = content["recordings"]
     assert recording["megc"]["counts"] == {"all": 1, "micro": 1, "macro": 0}
-    assert recording["num_frames"] == 260 and recording["frames_per_second"] == 60
+    assert recording["num_frames"] == 256 and recording["frames_per_second"] == 60
     assert [error["input"] for error in content["errors"]] == ["missing.mp4"]
     assert answer.stderr.count("error: ") == 1 and "missing.mp4" in answer.stderr
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
