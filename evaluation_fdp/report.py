@@ -138,8 +138,8 @@ def _short(figures: Figures) -> str:
 
 
 def _started_from(weights: StartingWeights) -> str:
-    reinitialised = f"; {', '.join(weights.new_parameters)} started untrained" if weights.new_parameters else ""
-    return f"Training started from {weights.name} (weights sha256 {weights.sha256}){reinitialised}."
+    new = f"; the classes {', '.join(weights.new_classes)} started untrained" if weights.new_classes else ""
+    return f"Training started from {weights.name} (weights sha256 {weights.sha256}){new}."
 
 
 def _table(benchmark: Benchmark, header: Sequence[str]) -> list[str]:

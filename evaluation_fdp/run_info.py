@@ -15,12 +15,12 @@ class StartingWeights:
     Args:
         name (`str`): Name without folders.
         sha256 (`str`): Digest of its weights.
-        new_parameters (`list[str]`): Parameters that started untrained, because the checkpoint has other classes.
+        new_classes (`list[str]`): Classes that the checkpoint lacks: their rows of the last layer started untrained.
     """
 
     name: str
     sha256: str
-    new_parameters: list[str]
+    new_classes: list[str]
 
 
 @dataclass(frozen=True)

@@ -616,15 +616,12 @@ def test_the_card_names_pages_citations_and_terms_of_the_corpora(checkpoint, tmp
 def test_the_lineage_of_a_checkpoint_from_the_hub_is_on_its_card(checkpoint, tmp_path):
     path = tmp_path / "OUT" / "results.json"
     assert "base_model" not in card_metadata(prepare_publication(checkpoint, REPO_ID).card)
-    start = {"name": "someone/fdp-start", "sha256": "ab" * 32, "new_parameters": ["classifier.output.weight"]}
+    start = {"name": "someone/fdp-start", "sha256": "ab" * 32, "new_classes": ["fear"]}
     edit_json(path, init_from=start)
     card = prepare_publication(checkpoint, REPO_ID).card
     assert card_metadata(card)["base_model"] == "someone/fdp-start"
     assert card_metadata(card)["base_model_relation"] == "finetune"
-    assert (
-        "https://huggingface.co/someone/fdp-start" in card
-        and "New for these classes: classifier.output.weight" in card
-    )
+    assert "https://huggingface.co/someone/fdp-start" in card and "New classes: fear" in card
     # The name of a folder is no repository.
     edit_json(path, init_from=start | {"name": "final"})
     card = prepare_publication(checkpoint, REPO_ID).card

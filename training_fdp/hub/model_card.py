@@ -389,7 +389,7 @@ def _start_sentence(results: Results) -> str:
     if start is None:
         return ""
     name = start.name if base_model(start) is None else f"[{start.name}](https://huggingface.co/{start.name})"
-    fresh = f" New for these classes: {', '.join(start.new_parameters)}." if start.new_parameters else ""
+    fresh = f" New classes: {', '.join(start.new_classes)}." if start.new_classes else ""
     return f"Training started from {name} (weights sha256 `{start.sha256}`).{fresh}"
 
 

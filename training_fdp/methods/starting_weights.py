@@ -56,22 +56,26 @@ class Initialization:
     def fill(self, model: PreTrainedModel, method: Method) -> None:
         """Load the weights into an untrained model of the same network.
 
-        Rows of classes in another order are permuted; with other classes the last layer stays untrained.
+        In the last layer, the rows of classes that the checkpoint has are taken by name; those of others stay
+        untrained.
 
         Raises:
             ConfigError: other classes, and the method has no `class_parameters`.
         """
         names = class_names_of(model.config)
-        reinitialised = self.new_parameters(names, method)
-        kept = {name: value for name, value in self.weights.items() if name not in reinitialised}
-        weights = dict(method.starting_weights(kept, model.config))
-        if not reinitialised:
-            order = [self.class_names.index(name) for name in names]
-            weights |= {name: weights[name][order] for name in method.class_parameters}
-        model.load_state_dict(weights, strict=not reinitialised)
+        new = self.new_classes(names, method)
+        untrained = model.state_dict()
+        body = {name: value for name, value in self.weights.items() if name not in method.class_parameters}
+        weights = dict(method.starting_weights(body, model.config))
+        for parameter in method.class_parameters:
+            weights[parameter] = untrained[parameter].clone()
+            for row, name in enumerate(names):
+                if name not in new:
+                    weights[parameter][row] = self.weights[parameter][self.class_names.index(name)]
+        model.load_state_dict(weights)
 
-    def new_parameters(self, class_names: Sequence[str], method: Method) -> list[str]:
-        """Return the parameters (`list[str]`) that start untrained for these classes.
+    def new_classes(self, class_names: Sequence[str], method: Method) -> list[str]:
+        """Return the classes (`list[str]`) whose rows of the last layer start untrained.
 
         Raises:
             ConfigError: other classes, or another order, and the method has no `class_parameters`.
@@ -83,11 +87,11 @@ class Initialization:
                 f"{', '.join(class_names)}, and the method {method.name} does not say which weights belong to classes "
                 "(`class_parameters`); choose a --label_set of the same classes"
             )
-        return [] if sorted(self.class_names) == sorted(class_names) else list(method.class_parameters)
+        return [name for name in class_names if name not in self.class_names]
 
     def described(self, class_names: Sequence[str], method: Method) -> StartingWeights:
         """Return its description for records and reports (`StartingWeights`)."""
-        return StartingWeights(self.name, self.sha256, self.new_parameters(class_names, method))
+        return StartingWeights(self.name, self.sha256, self.new_classes(class_names, method))
 
 
 def read_initialization(name: str) -> Initialization:

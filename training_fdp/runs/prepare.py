@@ -105,11 +105,9 @@ def prepare_run(config: TrainConfig, accelerator: Accelerator) -> PreparedRun:
     if config.network.init_from is not None:
         name = config.network.init_from
         start = on_main_first(accelerator, lambda: read_initialization(name))
-        reinitialised = start.new_parameters(corpora.table.class_names, method)
-        if reinitialised and accelerator.is_main_process:
-            logger.warning(
-                "%s %s has other classes: %s start untrained", INIT_FROM, start.name, ", ".join(reinitialised)
-            )
+        new = start.new_classes(corpora.table.class_names, method)
+        if new and accelerator.is_main_process:
+            logger.warning("%s %s lacks the classes %s: they start untrained", INIT_FROM, start.name, ", ".join(new))
     network = build_network_settings(method, config.network, corpora, start)
     method.check(network, augmentation)
     asked = read_pairs("processor_overrides", config.data.processor_overrides)

@@ -77,14 +77,20 @@ def test_classes_in_another_order_give_the_same_answers(checkpoint):
     torch.testing.assert_close(logits, reference[:, [2, 0, 1]])
 
 
-@pytest.mark.parametrize("names", [["negative", "positive"], ["happy", "sad", "angry"], [*NAMES, "fear"]])
-def test_other_classes_start_the_last_layer_alone_untrained(checkpoint, names):
+@pytest.mark.parametrize("names", [["happy", NAMES[1]], ["happy", "sad", "angry"], [NAMES[2], *NAMES[:2], "fear"]])
+def test_rows_of_the_last_layer_go_by_the_name_of_the_class(checkpoint, names):
     found, stored = filled(checkpoint, names).state_dict(), load_file(checkpoint / "model.safetensors")
-    assert found["classifier.output.weight"].shape[0] == len(names)
-    assert not torch.equal(found["classifier.output.weight"][:2], stored["classifier.output.weight"][:2])
+    for parameter in FDPMethod.class_parameters:
+        assert found[parameter].shape[0] == len(names)
+        for row, name in enumerate(names):
+            if name in NAMES:
+                assert torch.equal(found[parameter][row], stored[parameter][NAMES.index(name)])
+    weight = found["classifier.output.weight"]
+    untrained = [row for row, name in enumerate(names) if name not in NAMES]
+    assert not any(torch.equal(weight[row], known) for row in untrained for known in stored["classifier.output.weight"])
     assert all(torch.equal(found[name], stored[name]) for name in stored if name not in FDPMethod.class_parameters)
-    anew = read_initialization(str(checkpoint)).new_parameters(names, FDPMethod(FDPOptions()))
-    assert anew == list(FDPMethod.class_parameters)
+    new = read_initialization(str(checkpoint)).new_classes(names, FDPMethod(FDPOptions()))
+    assert new == [name for name in names if name not in NAMES]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +177,7 @@ def test_a_run_starts_every_fold_and_the_final_model_there(run_from, checkpoint,
         found = load_file(folder / "model.safetensors")
         assert torch.allclose(found["classifier.output.weight"], stored["classifier.output.weight"], atol=1e-6)
         record = json.loads((folder / "fold.json").read_text())
-        assert record["init_from"] == {"name": "start", "sha256": digest, "new_parameters": []}
+        assert record["init_from"] == {"name": "start", "sha256": digest, "new_classes": []}
         assert record["settings"]["init_from"] == f"sha256 {digest}" and record["seen_subjects"] is None
     results = read_results(out / "results.json")
     assert results.init_from.sha256 == digest and results.preset == "pretrained"

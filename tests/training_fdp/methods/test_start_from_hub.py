@@ -69,7 +69,7 @@ def test_other_classes_replace_the_head_and_the_card_tells_the_lineage(
     out = tmp_path / "OUT"
     assert fine_tune(out, "--learning_rate", "1e-12", "--weight_decay", "0") == 0
     results = read_results(out / "results.json")
-    assert results.init_from.name == REPO_ID and results.init_from.new_parameters == HEAD
+    assert results.init_from.name == REPO_ID and results.init_from.new_classes == ["anger", "fear"]
     before = load_file(tmp_path / "first" / "final" / "model.safetensors")
     after = load_file(out / "folds" / "fold0" / "model.safetensors")
     trained = {name for name, value in before.items() if value.dtype.is_floating_point and "running" not in name}
@@ -79,7 +79,7 @@ def test_other_classes_replace_the_head_and_the_card_tells_the_lineage(
     card = prepare_publication(out / "folds" / "fold0", "me/other").card
     metadata = yaml.safe_load(card.split("---")[1])
     assert metadata["base_model"] == REPO_ID and metadata["base_model_relation"] == "finetune"
-    assert metadata["license"] == "other" and "New for these classes: classifier.output.weight" in card
+    assert metadata["license"] == "other" and "New classes: anger, fear" in card
 
 
 def test_a_start_from_the_hub_that_has_seen_the_held_out_subjects_is_refused(published, fine_tune, tmp_path):
