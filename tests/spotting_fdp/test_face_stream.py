@@ -68,17 +68,17 @@ def test_a_second_person_ends_a_part(people):
     assert len(frames_of(parts)) >= 230
 
 
-def test_the_crop_follows_a_head_that_slides_slowly(people):
-    canvas = np.full((120, 128, 150), int(people[0][0, 0, 0]), np.uint8)
-    for number in range(120):
-        left = number * 20 // 119
+def test_the_crop_follows_a_head_that_slides_and_stays(people):
+    canvas = np.full((300, 128, 150), int(people[0][0, 0, 0]), np.uint8)
+    for number in range(300):
+        left = min(number // 5, 12)
         canvas[number, :, left : left + 128] = people[0][0]
     stream, parts = parts_of(canvas)
     assert stream.interruptions == []
-    crops = torch.cat([part.crops[0] for part in parts]).float()
-    # The head moves by a sixth of its width; in the crops it moves by half of that.
-    middle = crops[:, 20:44, 20:44].flatten(1)
-    assert torch.corrcoef(torch.stack([middle[0], middle[-1]]))[0, 1] > 0.8
+    middle = torch.cat([part.crops[0] for part in parts]).float()[:, 20:44, 20:44].flatten(1)
+    # It lags while the head slides, and has it where it was before at the end.
+    likeness = torch.corrcoef(middle[[0, 60, 299]])[0]
+    assert likeness[2] > 0.8 > likeness[1]
 
 
 def test_crops_of_several_sizes_come_together(people):
