@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow
@@ -24,13 +25,15 @@ from pyarrow import parquet
 from tqdm import tqdm
 
 from evaluation_fdp.atomic_files import name_beside
-from hub_datasets.features import ClipRow
 from processing_fdp.crop_geometry_fdp import AlignmentError, FaceNotFoundError
 from processing_fdp.frame_source_fdp import VideoReadError
 from processing_fdp.landmark_tables_fdp import LANDMARK_COLUMNS, find_landmark_file
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.data.clips import Clip
 from training_fdp.errors import ConfigError, TrainingError
+
+if TYPE_CHECKING:  # its module loads datasets and pandas, which a prediction does without
+    from hub_datasets.features import ClipRow
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +71,7 @@ def _settings_digest(processor: FDPVideoProcessor) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _clip_digest(settings_digest: str, row: ClipRow, has_table_beside: bool = False) -> str:
+def _clip_digest(settings_digest: str, row: "ClipRow", has_table_beside: bool = False) -> str:
     files = [_stamp(row["video"])] if row["video"] else [_stamp(path) for path in row["frames"]]
     numbers = list(row["frame_numbers"] or []) if row["video"] else []
     table = find_landmark_file(row["video"] or os.path.dirname(row["frames"][0])) if has_table_beside else None
@@ -110,7 +113,7 @@ def _landmarks_path(path: Path) -> Path:
     return path.with_suffix(".landmarks.npy")
 
 
-def _prepare_one(processor: FDPVideoProcessor, row: ClipRow, path: Path) -> None:
+def _prepare_one(processor: FDPVideoProcessor, row: "ClipRow", path: Path) -> None:
     source = row["video"] or row["frames"]
     numbers = row["frame_numbers"] if row["video"] else None
     clip = processor.align_clip(source, frame_numbers=numbers, clip_id=row["clip_id"])
@@ -131,7 +134,7 @@ def _start_worker(processor: FDPVideoProcessor) -> None:
     torch.set_num_threads(1)
 
 
-def _work(row: ClipRow, path: Path) -> None:
+def _work(row: "ClipRow", path: Path) -> None:
     if _worker_processor is None:
         raise RuntimeError("a worker prepares clips with the processor of _start_worker, which was not called")
     _prepare_one(_worker_processor, row, path)
@@ -279,7 +282,7 @@ def _usable_cores() -> int:
 
 def _prepare_in_processes(
     processor: FDPVideoProcessor,
-    missing: dict[Path, ClipRow],
+    missing: dict[Path, "ClipRow"],
     workers: int,
     progress: tqdm,
     refuse: Callable[[Path, Exception], None],
