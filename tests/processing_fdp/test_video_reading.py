@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shutil
 import re
 import sys
 import threading
@@ -340,15 +341,17 @@ def test_readers_in_several_threads_do_not_disturb_each_other(videos):
     assert not wrong
 
 
-def test_unknown_backend_and_missing_module_say_what_to_do(videos, monkeypatch):
+def test_unknown_backend_and_missing_module_say_what_to_do(videos, tmp_path, monkeypatch):
     with pytest.raises(VideoReadError, match="video_backend is one of"):
         open_decoder(videos["mjpeg.avi"], backend="vlc")
     monkeypatch.setitem(sys.modules, "decord", None)
     with pytest.raises(VideoReadError, match="pip install decord"):
         open_decoder(videos["mjpeg.avi"], backend="decord")
     monkeypatch.setattr(video_pictures_fdp, "av", None)
+    # A file that nobody has probed: probes of files that have lain for a while are kept.
+    new = shutil.copyfile(videos["mjpeg.avi"], tmp_path / "new.avi")
     with pytest.raises(VideoReadError, match="pip install av"):
-        open_decoder(videos["mjpeg.avi"])
+        open_decoder(str(new))
 
 
 def test_torchcodec_is_called_as_its_api_wants(videos, monkeypatch):

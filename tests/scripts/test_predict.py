@@ -86,7 +86,7 @@ def test_importance_is_what_the_class_loses_where_the_motion_is_held_still(predi
     asked = prediction.prepare_clip(predictor.processor, str(clips.frames), 16)
     looking = Predictor.__new__(Predictor)
     looking.model, looking.method, looking.device = Corner(), predictor.method, torch.device("cpu")
-    looking.model.dtype = torch.float32
+    looking.model.dtype, looking.mixed_precision = torch.float32, "no"
     importance = looking.importance(asked, 0)
     assert importance.shape == (64, 64) and importance[:8, :8].min() > 0.05
     assert not importance[33:].any() and not importance[:, 33:].any()
@@ -299,7 +299,9 @@ def test_the_answer_says_how_the_face_was_found(model_folder, tmp_path):
         (tmp_path / name).mkdir()
         for number, frame in enumerate(pixels):
             Image.fromarray(frame).save(tmp_path / name / f"img{number + 1}.png")
-    finder = Predictor(str(model_folder), ["alignment=auto"])
+    model_folder = shutil.copytree(model_folder, tmp_path / "learnt from crops")
+    FDPVideoProcessor.from_pretrained(model_folder, alignment="auto").save_pretrained(model_folder)
+    finder = Predictor(str(model_folder))
     answer = finder.predict(str(tmp_path / "clip"))
     assert answer.face.source == "mesh" and answer.face.num_faces == 1 and answer.face.blinks == []
     assert answer.face.share_seen == 1

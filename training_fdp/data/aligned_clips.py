@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow
 import torch
-from datasets import Dataset
 from pyarrow import parquet
 from tqdm import tqdm
 
@@ -32,7 +31,9 @@ from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.data.clips import Clip
 from training_fdp.errors import ConfigError, TrainingError
 
-if TYPE_CHECKING:  # its module loads datasets and pandas, which a prediction does without
+if TYPE_CHECKING:  # datasets and pandas, which a prediction does without
+    from datasets import Dataset
+
     from hub_datasets.features import ClipRow
 
 logger = logging.getLogger(__name__)
@@ -152,7 +153,7 @@ class AlignedClips:
             dataset; they are not among the rows.
     """
 
-    def __init__(self, dataset: Dataset, paths: Sequence[Path], lost: Mapping[int, str] | None = None) -> None:
+    def __init__(self, dataset: "Dataset", paths: Sequence[Path], lost: Mapping[int, str] | None = None) -> None:
         self.paths = list(paths)
         self.lost = dict(lost or {})
         known = [name for name in _CLIP_COLUMNS if name in dataset.column_names]
@@ -207,7 +208,7 @@ class AlignedClips:
 
 
 def prepare_clips(
-    dataset: Dataset,
+    dataset: "Dataset",
     processor: FDPVideoProcessor,
     cache_dir: str | os.PathLike[str],
     num_proc: int | None = None,
