@@ -2,8 +2,8 @@
 
 import importlib
 import os
-import shutil
 import re
+import shutil
 import sys
 import threading
 import types
