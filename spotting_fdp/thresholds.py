@@ -13,7 +13,8 @@ from training_fdp.errors import ConfigError
 # Least score, and false alarms a minute of six rendered people in 12.7 minutes (difficulty `medium`, 60 frames per
 # second); rarer ones were too few to count.
 RATES = ((4.0, 10.8), (5.0, 6.2), (6.0, 3.7), (7.0, 2.1), (8.0, 1.2), (9.0, 0.63), (12.0, 0.47))
-# On the people of seed 83001, whom no figure is about, F1 is highest here and a little above.
+# F1 is highest here and a little above, on the people of seed 83001, and on those of docs/results/spotting.md, whose
+# table had been seen.
 FALSE_ALARMS_PER_MINUTE = 3.0
 # The range in which rates were measured.
 FEWEST_FALSE_ALARMS, MOST_FALSE_ALARMS = RATES[-1][1], RATES[0][1]
