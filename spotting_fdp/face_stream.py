@@ -44,7 +44,7 @@ class CropSettings:
         size_hw (`tuple[int, int]`, *optional*, defaults to `(64, 64)`): Height and width in pixels.
         crop_scale (`float`, *optional*, defaults to 2.0): Side over the largest extent of the five points.
 
-    The defaults are the crop that the movement directions were fitted for (`training_fdp.methods.movement_directions`).
+    The defaults are the crop to which the directions belong (`training_fdp.methods.movement_directions`).
     """
 
     size_hw: tuple[int, int] = (64, 64)
