@@ -8,11 +8,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from hub_datasets.base import CorpusBuilder
 from hub_datasets.card import corpus_card, label_set_rows
 from hub_datasets.check import EXIT_UNUSABLE, CheckReport, check_corpus
 from hub_datasets.errors import CorpusError, CorpusOptionError
 from hub_datasets.registry import CORPUS_NAMES, get_builder_class
 from hub_datasets.synthetic.generate import add_generate_arguments, run_generate
+from hub_datasets.view import write_page
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,15 +60,24 @@ def _parser() -> argparse.ArgumentParser:
     card.set_defaults(run=run_card)
 
     check = commands.add_parser("check", help="compare a download with the published counts")
-    check.add_argument("name", metavar="NAME")
-    check.add_argument("--data_dir", help="root of your licensed download")
-    check.add_argument("--label_set", help="label set; the corpus's first one by default")
-    check.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="e.g. package=cropped")
-    check.add_argument("--encoding", help="encoding of sheets in CSV that are neither UTF-8 nor UTF-16, e.g. cp932")
-    check.add_argument("--cache_dir", help="where prepared rows are kept")
+    _add_corpus_arguments(check)
     check.add_argument("--deep", action="store_true", help="open every image and video")
     check.add_argument("--json", action="store_true", help="print JSON")
     check.set_defaults(run=run_check)
+
+    view = commands.add_parser(
+        "view",
+        help="write one offline HTML page of a download",
+        description="Write one HTML file with histograms, and every clip with aligned frames, action units and what "
+        "check reports of it. It loads nothing, and nothing is sent anywhere.",
+    )
+    _add_corpus_arguments(view)
+    view.add_argument("--output_file", type=Path, required=True, help="the page, e.g. casme2.html")
+    view.add_argument("--limit", type=int, help="clips to show, evenly spread over the sheet; all by default")
+    view.add_argument(
+        "--allow_face_figures", action="store_true", help="show faces of a corpus whose licence you have checked"
+    )
+    view.set_defaults(run=run_view)
 
     generate = commands.add_parser(
         "generate",
@@ -77,6 +88,25 @@ def _parser() -> argparse.ArgumentParser:
     add_generate_arguments(generate)
     generate.set_defaults(run=run_generate)
     return parser
+
+
+def _add_corpus_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of [`_builder`]."""
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("--data_dir", help="root of your licensed download")
+    parser.add_argument("--label_set", help="label set; the corpus's first one by default")
+    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="e.g. package=cropped")
+    parser.add_argument("--encoding", help="encoding of sheets in CSV that are neither UTF-8 nor UTF-16, e.g. cp932")
+    parser.add_argument("--cache_dir", help="where prepared rows are kept")
+
+
+def _builder(options: argparse.Namespace) -> CorpusBuilder:
+    chosen = dict(_option(text) for text in options.option)
+    if options.encoding is not None:
+        chosen["encoding"] = options.encoding
+    return get_builder_class(options.name)(
+        data_dir=options.data_dir, config_name=options.label_set, cache_dir=options.cache_dir, **chosen
+    )
 
 
 def run_list(options: argparse.Namespace) -> int:
@@ -121,16 +151,16 @@ def run_card(options: argparse.Namespace) -> int:
 
 def run_check(options: argparse.Namespace) -> int:
     """Print the comparison of a download with the published counts."""
-    builder_class = get_builder_class(options.name)
-    chosen = dict(_option(text) for text in options.option)
-    if options.encoding is not None:
-        chosen["encoding"] = options.encoding
-    builder = builder_class(
-        data_dir=options.data_dir, config_name=options.label_set, cache_dir=options.cache_dir, **chosen
-    )
-    report = check_corpus(builder, deep=options.deep)
+    report = check_corpus(_builder(options), deep=options.deep)
     print(json.dumps(report.as_json(), indent=2) if options.json else report.as_text())
     return report.exit_code
+
+
+def run_view(options: argparse.Namespace) -> int:
+    """Write the page of a download."""
+    count = write_page(_builder(options), options.output_file, options.allow_face_figures, options.limit)
+    print(f"{count} clips in {options.output_file}")
+    return 0
 
 
 def _option(text: str) -> tuple[str, str]:
