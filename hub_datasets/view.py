@@ -3,10 +3,10 @@
 import base64
 import io
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from hub_datasets.errors import CorpusError, CorpusOptionError
 from hub_datasets.features import ClipRow
 from hub_datasets.records import ClipEnd
 from hub_datasets.scanning.cutting import ResolvedClip
-from processing_fdp.frame_source_fdp import VideoReadError
+from processing_fdp.frame_source_fdp import ValueRangeWarning, VideoReadError
 
 if TYPE_CHECKING:
     from processing_fdp import FDPVideoProcessor
@@ -40,7 +40,7 @@ FLAGS = (
     "no apex",
     "no offset",
     "length unknown",
-    "face doubtful",
+    "frames doubtful",
     "not readable",
 )
 
@@ -142,18 +142,22 @@ def write_page(
         undefined=jinja2.StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
-    progress = tqdm(clip_views(builder, shown), desc=f"{builder.NAME}: drawing", total=len(shown), unit="clip")
+    fields = _page_fields(builder, len(shown), is_rendered)
     # Beside the page, because a rename within a folder leaves the old page or the new one, never half of one.
     part = output_file.with_name(f".{output_file.name}.part")
     try:
         output_file.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8", errors="backslashreplace") as stream:
-            stream.writelines(template.generate(clips=progress, **_page_fields(builder, len(shown), is_rendered)))
-        os.replace(part, output_file)
+        try:
+            with (
+                part.open("w", encoding="utf-8", errors="backslashreplace") as stream,
+                tqdm(clip_views(builder, shown), f"{builder.NAME}: drawing", len(shown), False, unit="clip") as views,
+            ):
+                stream.writelines(template.generate(clips=views, **fields))
+            os.replace(part, output_file)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
         raise CorpusError(f"the page cannot be written to {output_file} ({error}): choose another file.") from error
-    finally:
-        part.unlink(missing_ok=True)
     return len(shown)
 
 
@@ -166,11 +170,12 @@ def _spread(clips: Sequence[ResolvedClip], limit: int) -> list[ResolvedClip]:
 def _page_fields(builder: CorpusBuilder, num_shown: int, is_rendered: bool) -> dict[str, object]:
     """Fields of the template besides the clips, from the annotations alone."""
     clips, report = builder.scan.clips, check_corpus(builder)
-    rows = [builder.to_row(clip) for clip in clips]
+    rows: list[ClipRow] = [builder.to_row(clip) for clip in clips]
     units = Counter(code for row in rows for code in {unit["code"] for unit in row["action_units"]})
+    lengths = [_length_ms(row, clip) for row, clip in zip(rows, clips, strict=True)]
     histograms = {
         "Classes": class_histogram(report),
-        "Length from onset to offset": length_histogram([_length_ms(row, clip) for row, clip in zip(rows, clips, strict=True)]),
+        "Length from onset to offset": length_histogram(lengths),
         "Action units": [Bar(code, units[code]) for code in sorted(units, key=_unit_order)],
     }
     return {
@@ -235,17 +240,17 @@ def clip_views(builder: CorpusBuilder, clips: Sequence[ResolvedClip]) -> Iterato
 
     processor = FDPVideoProcessor(size=FRAME_SIZE)
     for clip in clips:
-        row = builder.to_row(clip)
+        row: ClipRow = builder.to_row(clip)
         length_ms = _length_ms(row, clip)
         flags = _flags_of(clip, length_ms)
         strip: list[KeyFrame] = []
         try:
-            strip, face = film_strip(processor, row, clip)
+            strip, doubts = film_strip(processor, row, clip)
         except VideoReadError as error:
             flags["not readable"] = [str(error)]
         else:
-            if face:
-                flags["face doubtful"] = face
+            if doubts:
+                flags["frames doubtful"] = doubts
         units = tuple(
             f"{unit['side']}{unit['code']}{unit['intensity']}{'?' if unit['alternative'] else ''}"
             for unit in row["action_units"]
@@ -286,9 +291,7 @@ def key_positions(clip: ResolvedClip) -> dict[int, str]:
     return {position: ", ".join(names[position]) for position in sorted(names)}
 
 
-def film_strip(
-    processor: "FDPVideoProcessor", row: ClipRow, clip: ResolvedClip
-) -> tuple[list[KeyFrame], list[str]]:
+def film_strip(processor: "FDPVideoProcessor", row: ClipRow, clip: ResolvedClip) -> tuple[list[KeyFrame], list[str]]:
     """Align the key frames of a clip as training does.
 
     Args:
@@ -297,18 +300,22 @@ def film_strip(
         clip (`ResolvedClip`): The clip.
 
     Returns:
-        `tuple[list[KeyFrame], list[str]]`: the frames, and sentences about the face.
+        `tuple[list[KeyFrame], list[str]]`: the frames, and what makes them doubtful, one sentence each.
 
     Raises:
         VideoReadError: the frames cannot be read.
     """
     positions = key_positions(clip)
-    aligned = processor.align_clip(
-        row["video"] or row["frames"],
-        np.array(list(positions)),
-        frame_numbers=row["frame_numbers"] if row["video"] else None,
-        clip_id=row["clip_id"],
-    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        aligned = processor.align_clip(
+            row["video"] or row["frames"],
+            np.array(list(positions)),
+            frame_numbers=row["frame_numbers"] if row["video"] else None,
+            clip_id=row["clip_id"],
+        )
+    # Those of the face are in its report, and those of frames that were left out in the notes of the row.
+    doubts = [str(warning.message) for warning in caught if issubclass(warning.category, ValueRangeWarning)]
     start = clip.numbers[0]
     strip = [
         KeyFrame(
@@ -319,7 +326,7 @@ def film_strip(
         )
         for (position, name), pixels in zip(positions.items(), aligned.frames, strict=True)
     ]
-    return strip, aligned.report.warnings()
+    return strip, [*aligned.report.warnings(), *doubts]
 
 
 def _data_uri(pixels: np.ndarray) -> str:
