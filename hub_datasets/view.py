@@ -65,9 +65,9 @@ class KeyFrame:
     """One frame of a film strip.
 
     Attributes:
-        name (`str`): `onset`, `apex`, `offset`, several of them, or '' for a frame between.
+        name (`str`): See [`key_positions`]; '' for a frame between.
         number (`int`): The corpus's frame number (0-based position for a video).
-        time_ms (`int`, *optional*): Time since the onset in milliseconds; `None` where the frame rate is unknown.
+        time_ms (`int`, *optional*): Time since the first frame in milliseconds; `None` without a frame rate.
         image (`str`): Data URI of the aligned crop, a gray JPEG.
     """
 
@@ -83,7 +83,7 @@ class ClipView:
 
     Attributes:
         row (`ClipRow`): Its row, see [`clip_features`].
-        length_ms (`int`, *optional*): Time from onset to offset, both frames included.
+        length_ms (`int`, *optional*): Time from the first to the last frame, both included.
         units (`tuple[str, ...]`): Action units as they are written, e.g. `L12B` and `6?` for a doubtful one.
         strip (`list[KeyFrame]`): Aligned frames; none where they cannot be read.
         flags (`dict[str, list[str]]`): What is to be known about the clip, by name of [`FLAGS`], with sentences.
@@ -101,7 +101,7 @@ def write_page(
 ) -> int:
     """Write one HTML file that shows a corpus and loads nothing.
 
-    It is written clip by clip, so that memory does not grow with the corpus, and replaces `output_file` when complete.
+    It is written clip by clip, so that one strip at a time is in memory, and replaces `output_file` when complete.
 
     Args:
         builder (`CorpusBuilder`): A builder; its rows need not be prepared.
@@ -175,7 +175,7 @@ def _page_fields(builder: CorpusBuilder, num_shown: int, is_rendered: bool) -> d
     lengths = [_length_ms(row, clip) for row, clip in zip(rows, clips, strict=True)]
     histograms = {
         "Classes": class_histogram(report),
-        "Length from onset to offset": length_histogram(lengths),
+        "Length, first to last frame": length_histogram(lengths),
         "Action units": [Bar(code, units[code]) for code in sorted(units, key=_unit_order)],
     }
     return {
@@ -274,7 +274,8 @@ def _flags_of(clip: ResolvedClip, length_ms: int | None) -> dict[str, list[str]]
 def key_positions(clip: ResolvedClip) -> dict[int, str]:
     """Positions of the frames of a strip in rising order, with their names.
 
-    Onset, apex and offset with a frame between each two; without an apex, five frames evenly spread.
+    Onset, apex and offset with a frame between each two; without an apex, five frames evenly spread. An end
+    of the clip that is no annotated onset or offset is named `first` or `last`.
 
     Returns:
         `dict[int, str]`: names by 0-based position in the clip; '' for frames between.
@@ -285,7 +286,10 @@ def key_positions(clip: ResolvedClip) -> dict[int, str]:
     else:
         between = [(onset + apex) // 2, (apex + offset) // 2]
     names: dict[int, list[str]] = {position: [] for position in between}
-    for name, position in (("onset", onset), ("apex", apex), ("offset", offset)):
+    # Quiet time may be at both ends of a recording, and only a stated offset is one.
+    first = "first" if clip.record.end is ClipEnd.RECORDING else "onset"
+    last = "offset" if clip.record.end is ClipEnd.OFFSET else "last"
+    for name, position in ((first, onset), ("apex", apex), (last, offset)):
         if position is not None:
             names.setdefault(position, []).append(name)
     return {position: ", ".join(names[position]) for position in sorted(names)}

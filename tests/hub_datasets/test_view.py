@@ -17,7 +17,7 @@ from PIL import Image
 from hub_datasets import view
 from hub_datasets.__main__ import main
 from hub_datasets.check import CheckReport
-from hub_datasets.records import RENDERED_MANIFEST
+from hub_datasets.records import RENDERED_MANIFEST, ClipEnd
 from hub_datasets.view import Bar, class_histogram, key_positions, length_histogram
 
 
@@ -111,7 +111,7 @@ def test_a_page_holds_every_clip_with_its_aligned_frames(look, rendered):
     counts = Counter(clip.__dict__["class"][0] for clip in page.clips)
     assert page.bars["Classes"] == [text for name in sorted(counts) for text in (name, str(counts[name]))]
     lengths = [1000 * (int(row["offset"]) - int(row["onset"]) + 1) / 60 for row in truth]
-    assert page.bars["Length from onset to offset"][1::2] == [
+    assert page.bars["Length, first to last frame"][1::2] == [
         str(sum(start <= length < start + 100 for length in lengths)) for start in range(0, 1000, 100)
     ] + [str(sum(length >= 1000 for length in lengths))]
     assert "no real person is shown" in page.text and "This page shows real people" not in page.text
@@ -153,7 +153,7 @@ def test_cells_are_text_and_a_damaged_frame_costs_one_strip(look, hostile):
     assert [len(clip.images) for clip in page.clips] == [5, 0]
     assert "frames doubtful" in page.clips[0].flags and "length unknown" in page.clips[0].flags
     assert "not readable" in page.clips[1].flags and "1.png' cannot be opened" in page.clips[1].words
-    assert page.bars["Length from onset to offset"][-2:] == ["unknown", "2"]
+    assert page.bars["Length, first to last frame"][-2:] == ["unknown", "2"]
 
 
 def test_flags_are_those_of_check(look, damaged_corpus, capsys):
@@ -231,15 +231,15 @@ def test_class_counts_have_the_published_ones():
 
 
 @pytest.mark.parametrize(
-    ("onset", "apex", "offset", "expected"),
+    ("onset", "apex", "offset", "end", "expected"),
     [
-        (0, 10, 30, {0: "onset", 5: "", 10: "apex", 20: "", 30: "offset"}),
-        (0, None, 8, {0: "onset", 2: "", 4: "", 6: "", 8: "offset"}),
-        (0, 8, 8, {0: "onset", 4: "", 8: "apex, offset"}),
-        (0, 1, 2, {0: "onset", 1: "apex", 2: "offset"}),
-        (0, 0, 0, {0: "onset, apex, offset"}),
+        (0, 10, 30, ClipEnd.OFFSET, {0: "onset", 5: "", 10: "apex", 20: "", 30: "offset"}),
+        (0, None, 8, ClipEnd.UNKNOWN, {0: "onset", 2: "", 4: "", 6: "", 8: "last"}),
+        (0, 8, 8, ClipEnd.APEX, {0: "onset", 4: "", 8: "apex, last"}),
+        (0, 1, 2, ClipEnd.RECORDING, {0: "first", 1: "apex", 2: "last"}),
+        (0, 0, 0, ClipEnd.OFFSET, {0: "onset, apex, offset"}),
     ],
 )
-def test_key_frames(onset, apex, offset, expected):
-    clip = SimpleNamespace(onset_index=onset, apex_index=apex, offset_index=offset)
+def test_key_frames(onset, apex, offset, end, expected):
+    clip = SimpleNamespace(record=SimpleNamespace(end=end), onset_index=onset, apex_index=apex, offset_index=offset)
     assert key_positions(clip) == expected and list(key_positions(clip)) == sorted(expected)

@@ -420,3 +420,11 @@ def test_registered_class_is_what_the_auto_class_finds(tmp_path):
     importlib.import_module("training_fdp.methods.fdp_auto_classes")
     FDPVideoProcessor(alignment="none").save_pretrained(tmp_path)
     assert isinstance(AutoVideoProcessor.from_pretrained(tmp_path, trust_remote_code=True), FDPVideoProcessor)
+
+
+def test_chosen_frames_are_those_of_the_whole_clip():
+    clip = np.random.default_rng(0).integers(0, 256, (9, 40, 30), dtype=np.uint8)
+    processor = FDPVideoProcessor(alignment="none", registration="translation", size=16)
+    chosen = processor.align_clip(clip, np.array([0, 3, 8]))
+    assert chosen.frames.shape == (3, 16, 16)
+    assert torch.equal(chosen.frames, processor.align_clip(clip).frames[[0, 3, 8]])
