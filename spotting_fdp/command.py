@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 from tqdm import tqdm
 
+from evaluation_fdp.errors import ConfigError
 from spotting_fdp.thresholds import FALSE_ALARMS_PER_MINUTE, least_score
 from training_fdp.cli import USER_ERROR_EXIT_CODE, ComplainingParser, run_main, say
-from training_fdp.errors import ConfigError
 
 if TYPE_CHECKING:
     from spotting_fdp.spotter import SpottingResult

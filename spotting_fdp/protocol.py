@@ -20,6 +20,7 @@ from typing import Any
 from tqdm import tqdm
 
 from evaluation_fdp.atomic_files import read_json, write_json
+from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.spotting import KINDS, Expression, SpottingCounts, SpottingFigures, spotting_metrics
 from hub_datasets import load_corpus
 from hub_datasets.errors import CorpusError
@@ -28,7 +29,6 @@ from spotting_fdp.recognition import COARSE, CheckpointRecognizer, coarse_class
 from spotting_fdp.spotter import Recognizer, Spotter
 from spotting_fdp.thresholds import FALSE_ALARMS_PER_MINUTE, MOST_FALSE_ALARMS, least_score
 from training_fdp.cli import read_pairs, run_main, say
-from training_fdp.errors import ConfigError
 
 # Recordings are spotted once with all intervals that any of the thresholds below would keep.
 THRESHOLDS = tuple(3.0 + 0.5 * step for step in range(35))

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from training_fdp.errors import ConfigError
+from evaluation_fdp.errors import ConfigError
 
 # Least score, and false alarms a minute of six rendered people in 12.7 minutes (difficulty `medium`, 60 frames per
 # second); rarer ones were too few to count.

@@ -25,6 +25,7 @@ from benchmarks.disturbances import DISTURBANCES, NOTHING_MOVES, SHORT, Recordin
 from benchmarks.windows import TRIMMED, Seen, disturbed, figures, network_view, read_recordings
 from evaluation_fdp.atomic_files import file_digest, read_json, write_json
 from evaluation_fdp.calibration import at_temperature, best_temperature, expected_calibration_error, least_size
+from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.run_folder import WEIGHTS_NAME
 from hub_datasets import get_builder_class
 from hub_datasets.synthetic.layouts import LAYOUTS
@@ -36,7 +37,6 @@ from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from rendered_faces.variations import switches_of
 from training_fdp.cli import run_main, say
 from training_fdp.commands.train import main as train
-from training_fdp.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
 CARD = Path(__file__).with_name("checkpoint_card.md")

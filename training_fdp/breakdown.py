@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.markdown import markdown_table
 from hub_datasets.synthetic.layouts import TRUTH_FOLDER
 from training_fdp.cli import run_main, say
-from training_fdp.errors import ConfigError
 
 # Least number of clips in a row of the table.
 MIN_CLIPS = 4

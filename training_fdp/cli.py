@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, field, fields, make_dataclass
 from typing import Any, NoReturn, TextIO, get_type_hints
 
-from training_fdp.errors import ConfigError, Interrupted
+from evaluation_fdp.errors import ConfigError
+from training_fdp.errors import Interrupted
 
 USER_ERROR_EXIT_CODE = 2
 # The shell's own convention for a process ended by Ctrl-C (128 + SIGINT).
@@ -27,10 +28,10 @@ def user_facing_errors() -> tuple[type[Exception], ...]:
 
     They are imported only after a failure, so that `--help` stays fast.
     """
+    from evaluation_fdp.errors import UserError
     from hub_datasets.errors import CorpusError
     from processing_fdp.crop_geometry_fdp import FaceNotFoundError
     from processing_fdp.frame_source_fdp import VideoReadError
-    from training_fdp.errors import UserError
 
     return (UserError, CorpusError, FaceNotFoundError, VideoReadError)
 

@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.markdown import markdown_table, write_block
 from evaluation_fdp.protocols import Fold
 from modeling_fdp.action_unit_phrases_fdp import parse_sets, spelled
 from training_fdp.cli import run_main, say
 from training_fdp.config import parse_train_config
 from training_fdp.data.batches import chunks
-from training_fdp.errors import ConfigError
 from training_fdp.folds.fold import FoldTrainer
 from training_fdp.methods.action_units import FACS_CODES, action_unit_targets
 from training_fdp.runs.engine import build_accelerator

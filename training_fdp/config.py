@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 
+from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.options import Decides, ProtocolOptions, decisive_settings, option, require
 from evaluation_fdp.protocols import NO_PROTOCOL
 from training_fdp.cli import ComplainingParser, option_parser
 from training_fdp.data.options import BatchOptions, DataOptions
-from training_fdp.errors import ConfigError
 from training_fdp.folds.options import TrainingOptions
 from training_fdp.methods.options import NetworkOptions
 from training_fdp.methods.registry import get_method

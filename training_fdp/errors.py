@@ -1,8 +1,6 @@
 """Errors of training and publishing that a user can act on; those of settings and splits are in `evaluation_fdp`."""
 
-from evaluation_fdp.errors import ConfigError, ProtocolError, UserError
-
-__all__ = ["ConfigError", "ProtocolError", "PublishError", "TrainingError", "UserError"]
+from evaluation_fdp.errors import UserError
 
 
 class TrainingError(UserError, RuntimeError):

@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from evaluation_fdp.errors import ConfigError
 from modeling_fdp import FDPForVideoClassification
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from tools.make_checkpoint import main
-from training_fdp.errors import ConfigError
 
 LARGEST = 3_000_000
 ROOT = Path(__file__).resolve().parents[2]

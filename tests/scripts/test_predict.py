@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
+from evaluation_fdp.errors import ConfigError
 from processing_fdp.clip_reading_fdp import VideoReadError
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.commands.predict import face_line
-from training_fdp.errors import ConfigError
 from training_fdp.hub import answer_files, prediction
 from training_fdp.hub.answer_files import write_answers
 from training_fdp.hub.prediction import Predictor

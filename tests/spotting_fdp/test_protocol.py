@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.spotting import Expression
 from spotting_fdp import protocol
 from spotting_fdp.protocol import (
@@ -19,7 +20,6 @@ from spotting_fdp.protocol import (
 from spotting_fdp.spotter import SpottedExpression, SpottingResult
 from spotting_fdp.thresholds import MOST_FALSE_ALARMS, RATES, least_score
 from tests.fakes.fake import make_fake_corpus
-from training_fdp.errors import ConfigError
 
 
 @pytest.mark.parametrize(

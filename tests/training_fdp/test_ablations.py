@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.markdown import write_block
 from tests.fakes.results import run_results
 from training_fdp.ablations import running
@@ -11,7 +12,7 @@ from training_fdp.ablations.variants import REFERENCE, VARIANTS
 from training_fdp.cli import read_pairs
 from training_fdp.config import TrainConfig, parse_train_config
 from training_fdp.data.augmentation import AugmentationConfig, parse_augmentation
-from training_fdp.errors import ConfigError, TrainingError
+from training_fdp.errors import TrainingError
 
 ANSWERS = {"dynamic_image_mse": 0.003, "dynamic_image_mse_constant": 0.004, "rank_kendall_tau": 0.9}
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
+from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.protocols import ClipTable
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.baselines import classifiers, inputs, running
@@ -17,7 +18,6 @@ from training_fdp.baselines.registry import FIXED, TRAINED, baseline_titles
 from training_fdp.config import parse_train_config
 from training_fdp.data.augmentation import AugmentationConfig, build_augmentation
 from training_fdp.data.clips import Clip
-from training_fdp.errors import ConfigError
 from training_fdp.folds.fold import FoldTrainer
 from training_fdp.methods.base import NetworkRequest
 from training_fdp.methods.registry import get_method

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from evaluation_fdp.errors import ConfigError
 from hub_datasets import load_corpus
 from hub_datasets.__main__ import main as hub_datasets_main
 from training_fdp.breakdown import breakdown_table, clip_facts, main, run_accuracy
-from training_fdp.errors import ConfigError
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evaluation_fdp.errors import ConfigError
 from hub_datasets.errors import CorpusError
 from processing_fdp.clip_reading_fdp import VideoReadError
 from training_fdp.cli import run_main
-from training_fdp.errors import ConfigError, Interrupted, PublishError, TrainingError
+from training_fdp.errors import Interrupted, PublishError, TrainingError
 
 
 def leave(error):

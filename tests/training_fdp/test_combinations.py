@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.protocols import Fold
 from modeling_fdp import FDPConfig, FDPForVideoClassification
 from training_fdp.combinations import (
@@ -19,7 +20,6 @@ from training_fdp.combinations import (
     unsided,
     without,
 )
-from training_fdp.errors import ConfigError
 
 SETS = ["1+2"] * 3 + ["6+12"] * 3 + ["1"] * 2 + ["2"] * 2 + ["6"] * 2 + ["12+25"] * 3 + ["4+7"] * 2 + [None]
 

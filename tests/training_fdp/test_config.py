@@ -7,10 +7,10 @@ import pytest
 from accelerate.commands.launch import launch_command_parser
 from torch.distributed.run import get_args_parser
 
+from evaluation_fdp.errors import ConfigError
 from training_fdp.cli import read_pairs
 from training_fdp.config import RECIPES_FOLDER, TrainConfig, load_recipe, option_groups, parse_train_config
 from training_fdp.data.augmentation import parse_augmentation
-from training_fdp.errors import ConfigError
 
 BASE = ["--corpus", "synthetic", "--output_dir", "OUT"]
 

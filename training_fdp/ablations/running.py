@@ -8,13 +8,13 @@ from typing import Any
 from transformers import PreTrainedConfig
 
 from evaluation_fdp.comparison import comparison_table, paired_differences
+from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.metrics import HEADLINE
 from evaluation_fdp.protocols import FINAL_FOLD, NO_PROTOCOL
 from evaluation_fdp.results import RESULTS_NAME, Benchmark, Results, read_results
 from training_fdp.cli import read_pairs
 from training_fdp.config import TrainConfig, parse_train_config
 from training_fdp.data.processor import build_processor
-from training_fdp.errors import ConfigError
 from training_fdp.methods.base import NetworkRequest
 from training_fdp.methods.registry import get_method
 from training_fdp.runs.finish import report_if_finished

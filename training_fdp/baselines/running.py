@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.fold_records import FoldRecord, Predictions, read_record, write_record
 from evaluation_fdp.protocols import NO_PROTOCOL
 from evaluation_fdp.results import RESULTS_NAME, Results, read_results
 from evaluation_fdp.run_folder import RunStore
 from training_fdp.baselines.registry import BASELINES, FIXED, RELEASED
 from training_fdp.config import parse_train_config
-from training_fdp.errors import ConfigError, TrainingError
+from training_fdp.errors import TrainingError
 from training_fdp.runs.engine import build_accelerator
 from training_fdp.runs.finish import finish, report_if_finished
 from training_fdp.runs.identity import computing_versions

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from evaluation_fdp.errors import ConfigError
 from training_fdp.cli import USER_ERROR_EXIT_CODE, ComplainingParser, run_main, say
-from training_fdp.errors import ConfigError
 
 if TYPE_CHECKING:
     from modeling_fdp import MicroExpressionAnswer

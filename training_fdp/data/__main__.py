@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.options import option, require
 from training_fdp.cli import option_parser, read_pairs, run_main, say
 from training_fdp.data.aligned_clips import AlignedClips, prepare_clips
 from training_fdp.data.options import DataOptions
-from training_fdp.errors import ConfigError
 
 SHEET_CLIPS = 24
 SHEET_MARGIN = 4

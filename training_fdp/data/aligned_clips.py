@@ -24,12 +24,13 @@ from pyarrow import parquet
 from tqdm import tqdm
 
 from evaluation_fdp.atomic_files import name_beside
+from evaluation_fdp.errors import ConfigError
 from processing_fdp.crop_geometry_fdp import AlignmentError, FaceNotFoundError
 from processing_fdp.frame_source_fdp import VideoReadError
 from processing_fdp.landmark_tables_fdp import LANDMARK_COLUMNS, find_landmark_file
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.data.clips import Clip
-from training_fdp.errors import ConfigError, TrainingError
+from training_fdp.errors import TrainingError
 
 if TYPE_CHECKING:  # datasets and pandas, which a prediction does without
     from datasets import Dataset

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from evaluation_fdp.errors import ConfigError
 from training_fdp.data.followers import Follower, Mixed, per_clip
-from training_fdp.errors import ConfigError
 
 Batch = dict[str, torch.Tensor]
 

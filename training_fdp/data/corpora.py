@@ -12,12 +12,12 @@ from typing import Any
 
 import datasets
 
+from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.protocols import ClipTable
 from hub_datasets import get_builder_class
 from training_fdp.cli import read_pairs
 from training_fdp.data.options import DataOptions
 from training_fdp.data.people import check_other_faces, rendered_people, unify_spellings
-from training_fdp.errors import ConfigError
 
 # Columns that decide a clip's input and targets, beside its name, subject and label. Of files only the names count, so
 # that a corpus may be moved.

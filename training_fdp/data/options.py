@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.options import option, require
-from training_fdp.errors import ConfigError
 
 
 @dataclass

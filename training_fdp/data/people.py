@@ -5,10 +5,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from evaluation_fdp.errors import ConfigError, ProtocolError
 from evaluation_fdp.protocols import ClipTable, Fold
 from hub_datasets.records import RENDERED_MANIFEST
 from hub_datasets.scanning.cells import first_spellings, subject_key
-from training_fdp.errors import ConfigError, ProtocolError
 
 Subjects = Mapping[str, Sequence[str]]
 RENDERED = "rendered "

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from evaluation_fdp.errors import ConfigError
 from training_fdp.data.options import BatchOptions
 from training_fdp.data.people import RENDERED
-from training_fdp.errors import ConfigError
 
 # A prediction needs this file and no corpus, whose libraries take a second to import.
 if TYPE_CHECKING:

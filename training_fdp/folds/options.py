@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.options import option, require
-from training_fdp.errors import ConfigError
 
 _FROM_ONE = ("epochs", "batch_size", "gradient_accumulation_steps", "eval_batch_size", "checkpoint_steps", "patience")
 

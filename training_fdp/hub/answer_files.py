@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from evaluation_fdp.atomic_files import read_json, write_json, write_text
+from evaluation_fdp.errors import ConfigError
 from modeling_fdp import MicroExpressionAnswer
-from training_fdp.errors import ConfigError
 from training_fdp.hub.prediction import Refusal
 
 PREDICTIONS_NAME, SUMMARY_NAME = "predictions.json", "summary.csv"

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from evaluation_fdp.errors import ConfigError
 from modeling_fdp import MicroExpressionAnswer
 from modeling_fdp.pipeline_fdp import PreparedClip, make_answer, prepare_clip
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.cli import read_pairs
 from training_fdp.data.processor import learnt_settings
-from training_fdp.errors import ConfigError
 from training_fdp.methods.arithmetic import fastest_precision, lay_out_channels_last
 from training_fdp.methods.pretrained import checkpoint_source, load_pretrained, loading_refused
 

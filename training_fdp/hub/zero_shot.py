@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch.nn.functional import normalize
 
+from evaluation_fdp.errors import ConfigError
 from modeling_fdp.modeling_alignment_fdp import LARGEST_SCALE
-from training_fdp.errors import ConfigError
 from training_fdp.hub.prediction import Predictor
 from training_fdp.methods.mer_clip import MERCLIPMethod
 

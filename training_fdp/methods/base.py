@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from training_fdp.errors import ConfigError
+from evaluation_fdp.errors import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from training_fdp.errors import ConfigError
+from evaluation_fdp.errors import ConfigError
 from training_fdp.methods.base import Method, NetworkRequest
 from training_fdp.methods.fdp import FDPMethod
 

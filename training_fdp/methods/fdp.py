@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from evaluation_fdp.errors import ConfigError
 from training_fdp.cli import is_main_process
-from training_fdp.errors import ConfigError
 from training_fdp.methods.base import (
     Answers,
     LossContext,

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from training_fdp.errors import ConfigError, TrainingError
+from evaluation_fdp.errors import ConfigError
+from training_fdp.errors import TrainingError
 from training_fdp.methods.base import Answers, LossContext, Losses, Method, NetworkRequest, PublishedWork
 from training_fdp.methods.fdp import ALL_DEFAULTS, FDPMethod, network_settings
 from training_fdp.methods.fdp_options import PRETRAINED

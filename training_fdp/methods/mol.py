@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from training_fdp.errors import ConfigError
+from evaluation_fdp.errors import ConfigError
 from training_fdp.methods.base import Answers, LossContext, Losses, Method, NetworkRequest, PublishedWork, Shown
 from training_fdp.methods.mol_options import PRETRAINED, MOLOptions
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.options import option
-from training_fdp.errors import ConfigError
 from training_fdp.methods.base import Answers, LossContext, Losses, Method, NetworkRequest, PublishedWork
 
 if TYPE_CHECKING:

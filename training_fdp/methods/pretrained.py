@@ -10,7 +10,7 @@ from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError
 from transformers import AutoModelForVideoClassification, PreTrainedConfig
 
-from training_fdp.errors import ConfigError
+from evaluation_fdp.errors import ConfigError
 from training_fdp.methods.base import Method
 from training_fdp.methods.registry import method_names, method_of
 

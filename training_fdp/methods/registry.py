@@ -2,7 +2,7 @@
 
 import importlib
 
-from training_fdp.errors import ConfigError
+from evaluation_fdp.errors import ConfigError
 from training_fdp.methods.base import Method
 
 # By import path, because importing a method imports its network, and a run needs only one.

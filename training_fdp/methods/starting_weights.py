@@ -10,11 +10,11 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import VIDEO_PROCESSOR_NAME, cached_file
 
 from evaluation_fdp.atomic_files import file_digest, read_json
+from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.fold_records import RECORD_NAME
 from evaluation_fdp.run_folder import WEIGHTS_NAME
 from evaluation_fdp.run_info import StartingWeights
 from training_fdp.data.people import Subjects
-from training_fdp.errors import ConfigError
 from training_fdp.methods.base import Method, class_names_of
 from training_fdp.methods.pretrained import checkpoint_source, load_pretrained, loading_refused
 

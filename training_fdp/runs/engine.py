@@ -11,8 +11,8 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, parse_flag_from_env
 
+from evaluation_fdp.errors import ConfigError
 from training_fdp.config import RunOptions
-from training_fdp.errors import ConfigError
 from training_fdp.folds.options import TrainingOptions
 from training_fdp.folds.randomness import set_determinism
 from training_fdp.methods.arithmetic import fastest_precision

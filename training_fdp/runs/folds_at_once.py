@@ -16,8 +16,9 @@ from typing import Any
 
 import torch
 
+from evaluation_fdp.errors import ConfigError
 from training_fdp.cli import INTERRUPTED_EXIT_CODE, STOPPED_EXIT_CODE
-from training_fdp.errors import ConfigError, Interrupted
+from training_fdp.errors import Interrupted
 
 # A process imports and reads for seconds before its first step, so short runs stay in one.
 _LEAST_STEPS = 200

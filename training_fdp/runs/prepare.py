@@ -8,6 +8,7 @@ from typing import Any
 from accelerate import Accelerator
 from transformers import PreTrainedConfig
 
+from evaluation_fdp.errors import ConfigError, ProtocolError
 from evaluation_fdp.protocols import ClipTable, Fold, make_folds, select_folds, untaught_classes
 from evaluation_fdp.run_info import RunIdentity
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
@@ -24,7 +25,6 @@ from training_fdp.data.processor import (
     uncropped_recordings,
 )
 from training_fdp.data.recordings import whole_recordings
-from training_fdp.errors import ConfigError, ProtocolError
 from training_fdp.methods.base import Method, NetworkRequest
 from training_fdp.methods.options import NetworkOptions
 from training_fdp.methods.registry import get_method

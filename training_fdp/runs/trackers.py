@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from accelerate import Accelerator
 
+from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.results import Results
-from training_fdp.errors import ConfigError
 from training_fdp.hub.redaction import without_folders
 
 

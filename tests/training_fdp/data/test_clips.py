@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.protocols import ClipTable
 from processing_fdp.clip_reading_fdp import VideoReadError
 from processing_fdp.crop_geometry_fdp import FaceNotFoundError
@@ -20,7 +21,7 @@ from training_fdp.data import aligned_clips as clips_module
 from training_fdp.data import corpora as corpora_module
 from training_fdp.data.aligned_clips import prepare_clips
 from training_fdp.data.corpora import Corpora, without_lost_clips
-from training_fdp.errors import ConfigError, TrainingError
+from training_fdp.errors import TrainingError
 
 POINTS = [[12.0, 12], [28, 13], [20, 20], [14, 28], [26, 28]]
 

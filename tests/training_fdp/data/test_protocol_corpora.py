@@ -5,6 +5,7 @@ import dataclasses
 import datasets
 import pytest
 
+from evaluation_fdp.errors import ConfigError, ProtocolError
 from evaluation_fdp.protocols import make_folds
 from hub_datasets.errors import CorpusError
 from hub_datasets.synthetic.layouts import LAYOUTS, SyntheticLayout
@@ -14,7 +15,6 @@ from tests.fakes.fake import make_fake_corpus
 from training_fdp.data.corpora import clip_cache_folder, load_corpora
 from training_fdp.data.options import DataOptions
 from training_fdp.data.people import check_unseen, subjects_by_corpus
-from training_fdp.errors import ConfigError, ProtocolError
 
 NAMES = ("casme2", "samm", "samm_long", "megc2019")
 

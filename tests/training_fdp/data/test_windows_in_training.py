@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from evaluation_fdp.errors import ConfigError
 from hub_datasets.base import clip_features
 from hub_datasets.synthetic.layouts import SyntheticLayout
 from hub_datasets.synthetic.settings import CorpusSettings
@@ -22,7 +23,6 @@ from training_fdp.data.options import BatchOptions, DataOptions
 from training_fdp.data.people import subjects_by_corpus
 from training_fdp.data.recordings import SURROUNDINGS, whole_recordings
 from training_fdp.data.windows import WINDOW_KINDS, Movement, possible_kinds, progress
-from training_fdp.errors import ConfigError
 from training_fdp.methods.fdp import FDPMethod
 from training_fdp.methods.fdp_options import FDPOptions
 

@@ -14,8 +14,8 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from torch.multiprocessing import ProcessRaisedException
 
+from evaluation_fdp.errors import ConfigError
 from training_fdp.config import parse_train_config
-from training_fdp.errors import ConfigError
 from training_fdp.folds.loop import StageTrainer
 from training_fdp.runs.run import run
 

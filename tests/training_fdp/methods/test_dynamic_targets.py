@@ -5,10 +5,10 @@ import json
 import pytest
 import torch
 
+from evaluation_fdp.errors import ConfigError
 from modeling_fdp import FDPConfig
 from modeling_fdp.dynamic_image_fdp import dynamic_image
 from training_fdp.data.augmentation import AugmentationConfig, build_augmentation
-from training_fdp.errors import ConfigError
 from training_fdp.folds.fold import FoldTrainer
 from training_fdp.methods.fdp import FDPMethod
 from training_fdp.methods.fdp_targets import dynamic_image_targets, pooled_clip, scaled_target

@@ -11,13 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from evaluation_fdp.errors import ConfigError, ProtocolError
 from evaluation_fdp.protocols import ClipTable, Fold
 from evaluation_fdp.results import read_results
 from modeling_fdp import FDPConfig, FDPForVideoClassification
 from training_fdp.config import TrainConfig, parse_train_config
 from training_fdp.data.corpora import Corpora
 from training_fdp.data.people import check_unseen, subjects_by_corpus
-from training_fdp.errors import ConfigError, ProtocolError
 from training_fdp.hub.model_card import CardSubject, build_model_card
 from training_fdp.methods.fdp import FDPMethod
 from training_fdp.methods.fdp_options import FDPOptions

@@ -11,6 +11,7 @@ from huggingface_hub import HfApi
 from PIL import Image
 from transformers import CLIPConfig, CLIPModel
 
+from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.protocols import make_folds
 from modeling_fdp import FDPAlignmentConfig, FDPForVideoTextAlignment
 from modeling_fdp.action_unit_phrases_fdp import parse_sets
@@ -19,7 +20,7 @@ from tests.scripts.fake_hub import FakeHub
 from training_fdp.config import parse_train_config
 from training_fdp.data.augmentation import AugmentationConfig, build_augmentation
 from training_fdp.data.clips import Clip
-from training_fdp.errors import ConfigError, Interrupted, TrainingError
+from training_fdp.errors import Interrupted, TrainingError
 from training_fdp.folds.loop import StageTrainer
 from training_fdp.hub.prediction import Predictor
 from training_fdp.hub.publish import prepare_publication

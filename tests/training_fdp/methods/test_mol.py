@@ -12,6 +12,7 @@ from huggingface_hub import HfApi
 from safetensors.torch import load_file
 from transformers import AutoModelForVideoClassification
 
+from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.run_folder import RunStore
 from hub_datasets.synthetic.layouts import SyntheticLayout
 from hub_datasets.synthetic.settings import CorpusSettings
@@ -26,7 +27,7 @@ from training_fdp.data.augmentation import AugmentationConfig, build_augmentatio
 from training_fdp.data.clips import Clip
 from training_fdp.data.corpora import load_corpora
 from training_fdp.data.processor import build_processor
-from training_fdp.errors import ConfigError, Interrupted, TrainingError
+from training_fdp.errors import Interrupted, TrainingError
 from training_fdp.folds.loop import StageTrainer
 from training_fdp.hub.prediction import Predictor
 from training_fdp.hub.publish import prepare_publication

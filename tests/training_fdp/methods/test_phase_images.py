@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.protocols import make_folds
 from training_fdp.config import parse_train_config
 from training_fdp.data.augmentation import AugmentationConfig
 from training_fdp.data.clips import Clip
-from training_fdp.errors import ConfigError
 from training_fdp.methods.base import NetworkRequest
 from training_fdp.methods.phase_images import PhaseImages, PhaseImagesOptions
 from training_fdp.runs.run import run

@@ -2,11 +2,11 @@
 
 import pytest
 
+from evaluation_fdp.errors import ConfigError
 from modeling_fdp import FDPForVideoClassification
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.config import parse_train_config
 from training_fdp.data.processor import learnt_settings
-from training_fdp.errors import ConfigError
 from training_fdp.methods.registry import get_method
 from training_fdp.runs.engine import build_accelerator
 from training_fdp.runs.prepare import build_network_settings, prepare_run

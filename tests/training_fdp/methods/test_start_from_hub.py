@@ -8,10 +8,10 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from evaluation_fdp.errors import ConfigError, ProtocolError
 from evaluation_fdp.results import read_results
 from tests.scripts.fake_hub import FakeHub
 from training_fdp.config import parse_train_config
-from training_fdp.errors import ConfigError, ProtocolError
 from training_fdp.hub.publish import prepare_publication, prepare_publications
 from training_fdp.hub.push import push
 from training_fdp.methods.fdp import FDPMethod

@@ -17,9 +17,10 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForVideoClassification, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import ImageClassifierOutput
 
+from evaluation_fdp.errors import ConfigError
 from tests.scripts.fake_hub import FakeHub
 from training_fdp.config import parse_train_config
-from training_fdp.errors import ConfigError, Interrupted
+from training_fdp.errors import Interrupted
 from training_fdp.folds.loop import StageTrainer
 from training_fdp.hub.prediction import Predictor
 from training_fdp.hub.publish import prepare_publication

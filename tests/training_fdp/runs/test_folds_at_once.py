@@ -7,7 +7,7 @@ import signal
 import pytest
 import torch
 
-from training_fdp.errors import ConfigError
+from evaluation_fdp.errors import ConfigError
 from training_fdp.runs import folds_at_once
 from training_fdp.runs.folds_at_once import helpers, sharing
 

@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-from evaluation_fdp.errors import ResultsError
+from evaluation_fdp.errors import ConfigError, ResultsError
 from evaluation_fdp.results import Results, read_results
 from training_fdp.config import parse_train_config
-from training_fdp.errors import ConfigError
 from training_fdp.hub.model_card import CardSubject, build_model_card
 
 OPTIONS = ("--protocol", "none", "--final_model")

@@ -11,8 +11,8 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
+from evaluation_fdp.errors import ConfigError
 from training_fdp.config import RunOptions, parse_train_config
-from training_fdp.errors import ConfigError
 from training_fdp.folds.fold import FoldTrainer
 from training_fdp.folds.options import TrainingOptions
 from training_fdp.runs.engine import build_accelerator, end_processes

@@ -12,9 +12,9 @@ import pytest
 import torch
 from transformers import AutoModelForVideoClassification, PreTrainedConfig
 
+from evaluation_fdp.errors import ConfigError, ProtocolError
 from evaluation_fdp.fold_records import RECORD_NAME
 from modeling_fdp import FDPConfig
-from training_fdp.errors import ConfigError, ProtocolError
 from training_fdp.folds.fold import FoldTrainer
 from training_fdp.methods.fdp import FDPMethod
 

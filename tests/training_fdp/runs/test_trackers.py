@@ -2,9 +2,9 @@
 
 import pytest
 
+from evaluation_fdp.errors import ConfigError
 from tests.fakes.results import run_results
 from training_fdp.config import TrainConfig
-from training_fdp.errors import ConfigError
 from training_fdp.runs.trackers import RunTracker, check_tracker
 
 
