@@ -272,18 +272,22 @@ class FDPVideoProcessor(BaseVideoProcessor):
         levels = even_light(frames) if (self.even_light if even is None else even) else frames.to(torch.float32)
         return levels / 127.5 - 1.0
 
-    def align_clip(self, source: ClipSource | ClipRequest, **request: Any) -> AlignedClip:
-        """Read, align and resize all frames of one clip, rounded once to uint8.
+    def align_clip(
+        self, source: ClipSource | ClipRequest, indices: np.ndarray | None = None, **request: Any
+    ) -> AlignedClip:
+        """Read, align and resize the frames of one clip, rounded once to uint8.
 
         Args:
             source (`str`, `os.PathLike`, `list`, `np.ndarray`, `PIL.Image.Image`, `torch.Tensor` or `ClipRequest`):
                 What to read, or a whole [`ClipRequest`].
+            indices (`np.ndarray` of shape `(count,)`, *optional*):
+                Frames to return, rising, 0-based in the clip; all by default. They equal those of the whole clip.
             request: The other fields of [`ClipRequest`]: `frame_numbers`, `landmarks`, `clip_id`, `input_data_format`,
                 `device`. Key frames are ignored here.
 
         Returns:
-            `AlignedClip`: `frames` uint8 (num_all_frames, height, width), gray, and the landmarks and transforms of
-                the crops.
+            `AlignedClip`: `frames` uint8 (num_frames, height, width), gray, and the landmarks and transforms of the
+                crops.
 
         Raises:
             VideoReadError: If the source cannot be read.
@@ -292,7 +296,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
         clip = source if isinstance(source, ClipRequest) else ClipRequest(source, **request)
         settings = self.call_settings()
         with settings.open(clip) as frames:
-            return settings.align(frames, clip)
+            return settings.align(frames, clip, indices)
 
     def follow_face(self, source: ClipSource | ClipRequest, **request: Any) -> FaceTrack:
         """Track the face through all frames of a clip with the face mesh, independent of `alignment`.
