@@ -71,7 +71,9 @@ def test_the_processor_evens_light_where_it_is_asked_to(tmp_path):
     assert FDPVideoProcessor.from_pretrained(tmp_path).even_light is True
 
 
-@pytest.mark.parametrize(("count", "gain", "warned"), [(0, 1.0, False), (2, 0.1, False), (3, 0.1, True), (9, 2.5, True)])
+@pytest.mark.parametrize(
+    ("count", "gain", "warned"), [(0, 1.0, False), (2, 0.1, False), (3, 0.1, True), (9, 2.5, True)]
+)
 def test_replaced_frames_are_said_where_they_are_many(count, gain, warned):
     frames = torch.full((20, 32, 32), 80.0)
     frames[20 - count :] *= gain
