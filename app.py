@@ -67,7 +67,7 @@ def check_upload(path: Path) -> None:
         length = f"{count} frames" + (f" in {count / rate:.0f} s" if rate else "")
         raise UploadRefusedError(
             f"a clip has {MOST_FRAMES} frames in {LONGEST_CLIP_S:g} s at most, but {path.name} has {length}; cut it "
-            "to the movement"
+            "to the movement, or take spot.py, which finds the movements of a long recording"
         )
 
 
@@ -106,7 +106,7 @@ def build(predictor: Predictor, examples: list[str]) -> gr.Blocks:
     """
     kept = {Path(path).name: Path(path).read_bytes() for path in examples}
 
-    def respond(upload: str | None) -> tuple[dict[str, float], str, Image.Image, dict[str, Any]]:
+    def respond(upload: str | None) -> tuple[dict[str, float] | str, str, Image.Image, dict[str, Any]]:
         """The answer to one upload: classes, text, picture and JSON."""
         if upload is None:
             raise gr.Error("choose a video first", print_exception=False)
@@ -124,7 +124,8 @@ def build(predictor: Predictor, examples: list[str]) -> gr.Blocks:
                 path.unlink(missing_ok=True)
         answer.input = path.name
         picture = Image.open(io.BytesIO(draw_answer(answer)))
-        shown = answer.probabilities if answer.probability is not None else {answer.label: 1.0}
+        # Without a number where nothing moved, because "neutral" is no class of the network and has no probability.
+        shown = answer.probabilities if answer.probability is not None else answer.label
         return shown, describe(answer), picture, answer.to_dict()
 
     with gr.Blocks(title="Micro-expressions", analytics_enabled=False, delete_cache=(KEPT_S, KEPT_S)) as page:

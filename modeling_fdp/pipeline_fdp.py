@@ -116,7 +116,8 @@ def prepare_clip(
     frames = [UsedFrame(int(index), int(index) / rate if rate else None) for index in indices]
     warnings = list(metadata.warnings)
     if total < FEWEST_FRAMES:
-        warnings.append(f"the clip has {total} frames, too few to see the course of a movement")
+        frames_of_it = "1 frame" if total == 1 else f"{total} frames"
+        warnings.append(f"the clip has {frames_of_it}, too few to see the course of a movement")
     face = None if metadata.face is None else FaceFacts(**asdict(metadata.face))
     if track_face and face is not None and face.source in ("mesh", "frame") and total <= LONGEST_FOLLOWED:
         face, more = _tracked(processor, source, face, clip, request)

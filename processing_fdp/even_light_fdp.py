@@ -11,6 +11,7 @@ import torch
 MARGIN = 1 / 4
 # Frames are dropped whose gain is smaller or larger: black, burnt out, or another scene.
 DARKEST, BRIGHTEST = 0.55, 1.8
+MOST_REPLACED = 0.1
 
 
 def even_light(frames: torch.Tensor) -> torch.Tensor:
@@ -26,8 +27,38 @@ def even_light(frames: torch.Tensor) -> torch.Tensor:
         `torch.Tensor` of the same shape: float32, in [0, 255]. A dropped frame is a blend of the nearest frames that
         were kept, so that frames stay evenly spaced in time. Where fewer than two would be kept, all are.
     """
-    height, width = frames.shape[-2:]
     levels = frames.float()
+    gain = _gain(levels)
+    even = (levels / gain[..., None, None]).clamp(0, 255)
+    kept = _is_lit(gain)
+    if bool(kept.all()):
+        return even
+    clips = even.reshape(-1, *even.shape[-3:])
+    filled = [_filled(clip, those) for clip, those in zip(clips, kept.reshape(len(clips), -1), strict=True)]
+    return torch.stack(filled).reshape(even.shape)
+
+
+def light_warnings(frames: torch.Tensor) -> list[str]:
+    """Say how many frames [`even_light`] replaces, where they are more than a tenth (our choice).
+
+    Args:
+        frames (`torch.Tensor` of shape `(num_frames, height, width)`): gray levels from 0 to 255, of any type.
+
+    Returns:
+        `list[str]`: one sentence, or none.
+    """
+    lost = int((~_is_lit(_gain(frames.float()))).sum())
+    if lost <= MOST_REPLACED * len(frames):
+        return []
+    return [
+        f"{lost} of the {len(frames)} frames used are far darker or brighter than the others and were replaced by "
+        "their neighbours, so that what moves in them is not seen: give the part in one light"
+    ]
+
+
+def _gain(levels: torch.Tensor) -> torch.Tensor:
+    """Brightness of each frame relative to one frame of the clip: float32 of shape `(..., num_frames)`."""
+    height, width = levels.shape[-2:]
     rows, columns = (slice(int(MARGIN * side), side - int(MARGIN * side)) for side in (height, width))
     # (..., num_frames, pixels); below one gray level a ratio is meaningless.
     face = levels[..., rows, columns].flatten(-2).clamp(min=1)
@@ -35,15 +66,13 @@ def even_light(frames: torch.Tensor) -> torch.Tensor:
     # The reference is the frame of median brightness.
     typical = (brightness - brightness.median(-1, keepdim=True).values).abs().argmin(-1)
     reference = face.take_along_dim(typical[..., None, None], -2)
-    gain = (face / reference).median(-1).values
-    even = (levels / gain[..., None, None]).clamp(0, 255)
+    return (face / reference).median(-1).values
+
+
+def _is_lit(gain: torch.Tensor) -> torch.Tensor:
+    """Which frames are kept: bool of the shape of `gain`; all of a clip of which fewer than two would be."""
     kept = (gain > DARKEST) & (gain < BRIGHTEST)
-    kept = kept | (kept.sum(-1, keepdim=True) < 2)
-    if bool(kept.all()):
-        return even
-    clips = even.reshape(-1, *even.shape[-3:])
-    filled = [_filled(clip, those) for clip, those in zip(clips, kept.reshape(len(clips), -1), strict=True)]
-    return torch.stack(filled).reshape(even.shape)
+    return kept | (kept.sum(-1, keepdim=True) < 2)
 
 
 def _filled(frames: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:

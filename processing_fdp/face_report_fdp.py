@@ -45,7 +45,8 @@ class FaceReport:
             sentences.append(f"no face in the {self.frames_searched} frames that were searched: {region}")
         elif self.frames_seen < self.frames_searched:
             sentences.append(
-                f"the face shows in {self.frames_seen} of the {self.frames_searched} frames that were searched"
+                f"the face shows in {self.frames_seen} of the {self.frames_searched} frames that were searched: give "
+                "the part that shows it"
             )
         if self.num_faces > 1:
             sentences.append(f"{self.num_faces} faces are found and one of them is used: choose it with face=")

@@ -25,7 +25,7 @@ from .clip_metadata_fdp import (
     spread_metadata,
 )
 from .clip_reading_fdp import ClipBatch, ClipRequest, ClipSource
-from .even_light_fdp import even_light
+from .even_light_fdp import even_light, light_warnings
 from .face_networks_fdp import NOTICE_NAMES, WEIGHTS_NAME, copy_weights, packaged_weights
 from .face_track_fdp import FaceTrack
 from .processor_settings_fdp import FDPVideoProcessorKwargs, checked_key_frame
@@ -426,6 +426,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
                     *frames.notes,
                     *clip_warnings(count, times, size_hw, settings.alignment.size_hw),
                     *aligned.report.warnings(),
+                    *(light_warnings(prepared) if settings.even_light else []),
                 ],
             )
         # (num_frames, height, width) -> (num_frames, num_channels, height, width)

@@ -90,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from spotting_fdp.report import Refusal, document, write_results
     from spotting_fdp.spotter import Spotter
     from training_fdp.data.aligned_clips import UNUSABLE
+    from training_fdp.hub.answer_files import check_output_dir
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
@@ -97,8 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     least_score(options.false_alarms_per_minute)
     if options.fps is not None and not (math.isfinite(options.fps) and options.fps > 0):
         raise ConfigError(f"--fps must be a number above 0, but {options.fps} was given; correct it.")
-    if options.output_dir is not None and options.output_dir.exists() and not options.output_dir.is_dir():
-        raise ConfigError(f"--output_dir must be a folder, but {options.output_dir} is a file; choose another name.")
+    if options.output_dir is not None:
+        check_output_dir(options.output_dir)
     recognizer = None if options.spot_only else CheckpointRecognizer(options.model, options.model_learnt_speech)
     spotter = Spotter(options.false_alarms_per_minute, recognizer, options.face)
     results: list[SpottingResult] = []

@@ -167,7 +167,7 @@ def test_no_face_no_weight_and_nothing_large_is_tracked():
     files = tracked_files()
     # The face mesh is part of the package: 1.4 MB of MediaPipe's weights, for which nobody's clips were used here.
     allowed = {ROOT / "processing_fdp" / "face_mesh.safetensors"}
-    # The checkpoint that is shipped, trained on rendered faces alone, and a link to the mesh.
+    # The checkpoint that is shipped, trained on rendered faces alone, and its copy of the mesh.
     allowed |= {ROOT / "checkpoints" / "fdp-tiny" / name for name in ("model.safetensors", "face_mesh.safetensors")}
     # By name and not by suffix, because `python -m hub_datasets view` writes faces into pages.
     allowed.add(ROOT / "hub_datasets" / "view_template.html")

@@ -8,7 +8,6 @@ is taken as it is, so the same command goes on after an interruption. `--short` 
 """
 
 import argparse
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -32,7 +31,6 @@ from hub_datasets.synthetic.layouts import LAYOUTS
 from hub_datasets.synthetic.settings import CorpusSettings
 from hub_datasets.synthetic.tree import write_tree
 from modeling_fdp import FDPForVideoClassification
-from processing_fdp.face_networks_fdp import packaged_weights
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from rendered_faces.variations import switches_of
 from training_fdp.cli import run_main, say
@@ -278,7 +276,7 @@ def calibration_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def write_checkpoint(source: Path, target: Path, calibration: Calibration, card: str) -> str:
-    """Write a calibrated checkpoint in half precision beside the package, whose face mesh it links to.
+    """Write a calibrated checkpoint in half precision with all that it needs where this package is not installed.
 
     Args:
         source (`Path`): trained checkpoint.
@@ -298,9 +296,6 @@ def write_checkpoint(source: Path, target: Path, calibration: Calibration, card:
     halves = {name: value.half() if value.ndim > 1 else value for name, value in weights.items()}
     save_file(halves, target / WEIGHTS_NAME, metadata={"format": "pt"})
     FDPVideoProcessor.from_pretrained(source, alignment="auto").save_pretrained(target)
-    mesh = Path(packaged_weights())
-    (target / mesh.name).unlink()
-    (target / mesh.name).symlink_to(os.path.relpath(mesh, target.resolve()))
     digest = file_digest(target / WEIGHTS_NAME)
     (target / "README.md").write_text(card.replace("SHA256", digest), encoding="utf-8")
     return digest

@@ -18,6 +18,8 @@ from training_fdp.errors import Interrupted
 USER_ERROR_EXIT_CODE = 2
 # The shell's own convention for a process ended by Ctrl-C (128 + SIGINT).
 INTERRUPTED_EXIT_CODE = 130
+# The same for SIGPIPE.
+BROKEN_PIPE_EXIT_CODE = 141
 # EX_TEMPFAIL of sysexits.h: a scheduler stopped the run, and the same command resumes it.
 STOPPED_EXIT_CODE = 75
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
@@ -57,7 +59,8 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
 
     Raises:
         SystemExit: always; code 2 with `error: <sentence>` on stderr for an error the user can act on, 130 after
-            Ctrl-C, 75 where a scheduler's signal ended the run with everything saved.
+            Ctrl-C, 141 where the reader of the output closed it, 75 where a scheduler's signal ended the run with
+            everything saved.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
@@ -68,6 +71,10 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
     except Interrupted as stop:
         _complain(f"{stop}; the same command resumes from there")
         code = STOPPED_EXIT_CODE
+    except BrokenPipeError:
+        # Whoever reads the output has enough, as `| head` has. The interpreter flushes stdout once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = BROKEN_PIPE_EXIT_CODE
     except (ValueError, RuntimeError, OSError) as error:
         if not isinstance(error, user_facing_errors()) and not _is_file_system_refusal(error):
             raise

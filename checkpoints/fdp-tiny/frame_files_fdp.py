@@ -355,7 +355,10 @@ def open_folder(folder: str, frame_numbers: Sequence[int] | None = None, fast_jp
     """
     listing = list_frames(folder, limit=MAX_CLIP_FRAMES)
     if not listing.names:
-        raise VideoReadError(f"a frame folder must hold images, but {folder!r} has none; give the folder of one clip")
+        raise VideoReadError(
+            f"a frame folder must hold images, but {folder!r} has none; give the folder of one clip, or video files "
+            "one by one"
+        )
     check_frame_count(len(listing.names), folder, "give the folder of one clip")
     paths = [os.path.join(folder, name) for name in listing.names]
     frames = FrameFiles(select_paths(paths, frame_numbers, folder), folder, fast_jpeg=fast_jpeg)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from processing_fdp.even_light_fdp import even_light
+from processing_fdp.even_light_fdp import even_light, light_warnings
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 
 
@@ -69,3 +69,12 @@ def test_the_processor_evens_light_where_it_is_asked_to(tmp_path):
     assert shown[0].max() - shown[0].min() > 0.2 and shown[1].max() - shown[1].min() < 0.02
     even.save_pretrained(tmp_path)
     assert FDPVideoProcessor.from_pretrained(tmp_path).even_light is True
+
+
+@pytest.mark.parametrize(
+    ("count", "gain", "warned"), [(0, 1.0, False), (2, 0.1, False), (3, 0.1, True), (9, 2.5, True)]
+)
+def test_replaced_frames_are_said_where_they_are_many(count, gain, warned):
+    frames = torch.full((20, 32, 32), 80.0)
+    frames[20 - count :] *= gain
+    assert [text.split(" frames")[0] for text in light_warnings(frames)] == [f"{count} of the 20"] * warned

@@ -97,7 +97,7 @@ def test_mixed_sizes_are_refused_with_names(tmp_path, write_frames):
 def test_folder_without_images_is_refused(prepare, tmp_path):
     if prepare == "text_only":
         (tmp_path / "notes.txt").write_text("no frames")
-    with pytest.raises(VideoReadError, match="must hold images"):
+    with pytest.raises(VideoReadError, match=r"must hold images, .* or video files one by one"):
         open_frames(tmp_path)
 
 

@@ -54,6 +54,20 @@ def test_an_upload_is_answered_and_deleted(page, tmp_path):
     assert mine.exists() and not list(uploads.rglob("mine.mp4"))
 
 
+def test_a_still_face_is_called_neutral_without_a_probability(page, tmp_path):
+    app, client, _, _ = page
+    still = tmp_path / "still.avi"
+    frame = app.render_clip(1003, "happiness", size=128, fps=60).frames[0]
+    with app.av.open(str(still), "w") as container:
+        stream = container.add_stream("ffv1", rate=60, width=128, height=128, pix_fmt="gray")
+        for _ in range(12):
+            container.mux(stream.encode(app.av.VideoFrame.from_ndarray(frame, format="gray")))
+        container.mux(stream.encode())
+    classes, text, _, document = ask(client, still)
+    assert classes["label"] == "neutral" and not classes.get("confidences")
+    assert text.startswith("## neutral") and document["probability"] is None
+
+
 def test_an_example_is_answered_more_than_once(page):
     _, client, examples, _ = page
     first, second = (ask(client, examples[1])[3] for _ in range(2))

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 from evaluation_fdp.errors import ConfigError
 from processing_fdp.clip_reading_fdp import VideoReadError
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
-from training_fdp.commands.predict import face_line
+from training_fdp.commands.predict import clip_line, face_line
 from training_fdp.hub import answer_files, prediction
 from training_fdp.hub.answer_files import write_answers
 from training_fdp.hub.prediction import Predictor
@@ -277,6 +277,26 @@ def test_without_any_answer_nothing_is_written(run_script, model_folder, tmp_pat
     bad = write_bad_input("text.avi", tmp_path)
     completed = run_script("predict.py", bad, "--model", model_folder, "--output_dir", out)
     assert completed.returncode == 2 and completed.stdout == "" and not out.exists()
+
+
+def test_an_output_folder_inside_a_file_is_refused_before_any_work(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"must be a folder, but \S+/file is a file"):
+        answer_files.check_output_dir(tmp_path / "file" / "OUT")
+
+
+@pytest.mark.parametrize(
+    ("indices", "total", "line"),
+    [
+        (range(0, 64, 2), 64, "32 of 64 frames, "),
+        ([0, 0, 1, 1], 2, "2 frames (4 read, some of them several times), "),
+        ([0, 0], 1, "1 frame (2 read, some of them several times), "),
+    ],
+)
+def test_the_line_of_a_clip_counts_its_frames(indices, total, line):
+    clip = SimpleNamespace(num_frames=total, frames_per_second=None, duration_s=None, width=8, height=8)
+    answer = SimpleNamespace(clip=clip, frames=[SimpleNamespace(index=index) for index in indices])
+    assert clip_line(answer).startswith(line)
 
 
 @pytest.mark.parametrize("name", ["微表情片段" * 16, "é" * 120, "a" * 250])

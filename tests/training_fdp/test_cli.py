@@ -1,6 +1,9 @@
 """Errors on a command line: one sentence and exit code 2 for the user's, a traceback for ours."""
 
 import errno
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -82,3 +85,13 @@ def test_a_run_that_was_asked_to_stop_has_a_code_of_its_own(capsys):
     assert capsys.readouterr().err == (
         "fold s00 was stopped after step 7 of 20; the same command resumes from there\n"
     )
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    """As in `predict.py clip.avi | head -1`."""
+    read, write = os.pipe()
+    os.close(read)
+    code = "from training_fdp.cli import run_main, say; run_main(lambda: say('a line'))"
+    completed = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (completed.returncode, completed.stderr) == (141, "")

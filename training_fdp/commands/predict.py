@@ -77,7 +77,12 @@ def clip_line(answer: "MicroExpressionAnswer") -> str:
     clip = answer.clip
     rate = "unknown frame rate (--fps)" if clip.frames_per_second is None else f"{clip.frames_per_second:g} per second"
     length = "" if clip.duration_s is None else f", {clip.duration_s:.2f} s"
-    return f"{len(answer.frames)} of {clip.num_frames} frames, {rate}{length}, {clip.width} x {clip.height} pixels"
+    shown = "1 frame" if clip.num_frames == 1 else f"{clip.num_frames} frames"
+    if len({frame.index for frame in answer.frames}) < len(answer.frames):
+        shown += f" ({len(answer.frames)} read, some of them several times)"
+    else:
+        shown = f"{len(answer.frames)} of {shown}"
+    return f"{shown}, {rate}{length}, {clip.width} x {clip.height} pixels"
 
 
 def movement_line(answer: "MicroExpressionAnswer") -> str:
@@ -181,6 +186,8 @@ def print_answers(answers: list["MicroExpressionAnswer"]) -> None:
         say(f"{answer.input}: {answer.label} ({sure})")
         for warning in answer.warnings:
             say(f"  warning: {warning}")
+        if answer.face is not None and answer.face.num_faces > 1:
+            say("  --processor_overrides face=0 takes the leftmost face, face=1 the next one")
         if (answer.clip.duration_s or 0) > LONGEST_CLIP_SECONDS:
             say("  spot.py (fdp-spot) finds and names the movements of a long recording")
         for name, share in sorted(answer.probabilities.items(), key=lambda item: -item[1]):

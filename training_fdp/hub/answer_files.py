@@ -61,9 +61,10 @@ def write_answers(
 
 
 def check_output_dir(output_dir: Path) -> None:
-    """Refuse an output folder that is a file, before any work is done."""
-    if output_dir.exists() and not output_dir.is_dir():
-        raise ConfigError(f"--output_dir must be a folder, but {output_dir} is a file; choose another name.")
+    """Refuse an output folder that is a file or lies in one, before any work is done."""
+    for path in (output_dir, *output_dir.parents):
+        if path.is_file():
+            raise ConfigError(f"--output_dir must be a folder, but {path} is a file; choose another name.")
 
 
 def answers_document(
