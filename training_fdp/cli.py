@@ -66,7 +66,7 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
     try:
         code = main() or 0
     except KeyboardInterrupt:
-        _complain("interrupted; run the same command again to resume a training from its last checkpoint")
+        _complain("interrupted; the same command goes on: finished folds and what a fold has saved are kept")
         code = INTERRUPTED_EXIT_CODE
     except Interrupted as stop:
         _complain(f"{stop}; the same command resumes from there")

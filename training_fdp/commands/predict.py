@@ -112,7 +112,7 @@ def face_line(answer: "MicroExpressionAnswer") -> str:
     if face.eye_distance is not None:
         parts.append(f"{face.eye_distance:.0f} pixels between the eyes")
     if face.head_pose is not None:
-        parts.append("yaw {:.0f}, pitch {:.0f}, roll {:.0f} degrees".format(*face.head_pose))
+        parts.append("yaw {}, pitch {}, roll {} degrees".format(*map(round, face.head_pose)))
     if face.blinks is not None:
         parts.append(f"{len(face.blinks)} blinks" if len(face.blinks) != 1 else "1 blink")
     return ", ".join(parts)
