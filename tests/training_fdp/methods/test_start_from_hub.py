@@ -35,6 +35,8 @@ def hub(monkeypatch, tmp_path):
     }.items():
         monkeypatch.setattr(constants, name, value)
     monkeypatch.setenv("HF_TOKEN", server.token)
+    # transformers keeps one client, with the address of the Hub at which it was first used.
+    monkeypatch.setattr("transformers.utils.hub._hf_api", None)
     yield server
     server.close()
 
