@@ -13,7 +13,7 @@ from modeling_fdp import FDPForVideoClassification
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from tools.make_checkpoint import main
 
-LARGEST = 4_000_000
+LARGEST = 3_000_000
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "checkpoints" / "fdp-tiny"
 
@@ -43,13 +43,15 @@ def test_the_same_seeds_give_the_same_logits(built):
 
 def test_the_folder_is_small_complete_and_calibrated(built):
     folder = built / "first" / "fdp-tiny"
-    assert sum(path.stat().st_size for path in folder.iterdir()) < LARGEST
+    mesh = folder / "face_mesh.safetensors"
+    # The mesh is a copy of the package's, which git holds once.
+    assert mesh.read_bytes() == (ROOT / "processing_fdp" / mesh.name).read_bytes() and not mesh.is_symlink()
+    assert sum(path.stat().st_size for path in folder.iterdir() if path != mesh) < LARGEST
     model = FDPForVideoClassification.from_pretrained(folder)
     assert model.dtype == torch.float32 and model.config.temperature != 1 and model.config.least_movement > 0
     assert sorted(model.config.id2label.values()) == ["negative", "others", "positive", "surprise"]
     processor = FDPVideoProcessor.from_pretrained(folder)
     assert processor.alignment == "auto" and processor.crop_scale == 2.0 and processor.even_light
-    assert (folder / "face_mesh.safetensors").is_file() and not (folder / "face_mesh.safetensors").is_symlink()
     settings = json.loads((folder / "config.json").read_text())
     assert settings["auto_map"]["AutoModelForVideoClassification"] == "modeling_fdp.FDPForVideoClassification"
     card = (folder / "README.md").read_text()
