@@ -95,10 +95,13 @@ class FDPVideoClassifierOutput(ModelOutput):
         rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`):
             One score per frame, higher for later frames, or the further the movement has come; any scale.
         action_unit_logits (`torch.FloatTensor` of shape `(batch_size, num_action_units)`, *optional*):
-            Scores of `config.action_units` before the sigmoid; `None` without any.
+            Scores of `config.action_units` before the sigmoid; `None` without any. With `config.action_unit_sides`
+            the higher score of both sides.
         movement_size (`torch.FloatTensor` of shape `(batch_size,)`, *optional*):
             How far the face moves, in pixels of the frames, see `FDPModelOutput`; below `config.least_movement`
             nothing moved, and no class is right. `None` without `reference="movement_patterns"`.
+        action_unit_side_logits (`torch.FloatTensor` of shape `(batch_size, num_action_units, 2)`, *optional*):
+            Scores of the subject's left and right side; `None` without `config.action_unit_sides`.
         losses (`dict[str, torch.FloatTensor]`, *optional*):
             The unweighted parts `"classification"`, `"action_unit"`, `"dynamic_image"` and `"rank"`, those that are
             part of the loss.
@@ -112,6 +115,7 @@ class FDPVideoClassifierOutput(ModelOutput):
     rank_scores: torch.Tensor | None = None
     action_unit_logits: torch.Tensor | None = None
     movement_size: torch.Tensor | None = None
+    action_unit_side_logits: torch.Tensor | None = None
     losses: dict[str, torch.Tensor] | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
@@ -336,8 +340,8 @@ class FDPForVideoClassification(FDPPreTrainedModel):
         decoders: dict[str, Any] = {"segnet": FDPSegNetDecoder, "light": FDPLightDecoder}
         decoder = decoders.get(config.dynamic_image_decoder)
         self.decoder = None if decoder is None else decoder(config)
-        num_units = len(config.action_units)
-        self.action_unit_output = nn.Linear(classifier.hidden_size, num_units) if num_units else None
+        num_scores = len(config.action_units) * (2 if config.action_unit_sides else 1)
+        self.action_unit_output = nn.Linear(classifier.hidden_size, num_scores) if num_scores else None
         self.post_init()
 
     @can_return_tuple
@@ -365,7 +369,8 @@ class FDPForVideoClassification(FDPPreTrainedModel):
             class_weights (`torch.FloatTensor` of shape `(num_labels,)`, *optional*):
                 Weights of the classes in the cross-entropy; the configuration's by default.
             action_unit_targets (`torch.FloatTensor` of shape `(batch_size, num_action_units)`, *optional*):
-                1 where a unit of `config.action_units` moved, 0 where not, NaN where not coded.
+                1 where a unit of `config.action_units` moved, 0 where not, NaN where not coded. With
+                `config.action_unit_sides` of shape `(batch_size, num_action_units, 2)`: the subject's left and right.
             progress_targets (`torch.FloatTensor` of shape `(batch_size, num_frames)`, *optional*):
                 Progress of the movement in each frame, from 0, at rest, to 1, at the apex; NaN where unknown. Scores
                 are then trained on it instead of time; with `reference="movement_patterns"` the rank loss requires it.
@@ -382,6 +387,11 @@ class FDPForVideoClassification(FDPPreTrainedModel):
         # Here, so that the pipelines of transformers, exported graphs and losses agree with it.
         logits = logits / self.config.temperature
         action_unit_logits = None if self.action_unit_output is None else self.action_unit_output(seen)
+        side_logits = None
+        # CODEPATH: checkpoints of `--recipe any_window`; no preset.
+        if action_unit_logits is not None and self.config.action_unit_sides:
+            side_logits = action_unit_logits.unflatten(1, (-1, 2))
+            action_unit_logits = side_logits.amax(2)
         constructed = None if self.decoder is None else self.decoder(outputs.pooler_output, outputs.detail)
         loss, losses = None, None
         if any(target is not None for target in (labels, dynamic_image_targets, action_unit_targets)):
@@ -389,7 +399,9 @@ class FDPForVideoClassification(FDPPreTrainedModel):
             if labels is not None:
                 losses["classification"] = self._classification_loss(logits, labels, class_weights)
             if action_unit_targets is not None:
-                losses["action_unit"] = self._action_unit_loss(action_unit_logits, action_unit_targets)
+                losses["action_unit"] = self._action_unit_loss(
+                    action_unit_logits if side_logits is None else side_logits, action_unit_targets
+                )
             # CODEPATH: every preset; a weight of 0 is an option that the ablations measure.
             if constructed is not None and self.config.dynamic_image_loss_weight > 0:
                 target = self._dynamic_image_target(pixel_values, dynamic_image_targets, outputs)
@@ -409,6 +421,7 @@ class FDPForVideoClassification(FDPPreTrainedModel):
             rank_scores=outputs.rank_scores,
             action_unit_logits=action_unit_logits,
             movement_size=outputs.movement_size,
+            action_unit_side_logits=side_logits,
             losses=losses,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,

@@ -166,7 +166,7 @@ def make_answer(
     Args:
         prepared (`PreparedClip`): The clip.
         output (`ModelOutput`): Of one clip: `logits`, and where the network has them `rank_scores`,
-            `action_unit_logits` and `movement_size`.
+            `action_unit_logits`, `action_unit_side_logits` and `movement_size`.
         settings (`AnswerSettings`): Of the network.
         images (`Mapping[str, np.ndarray]`, *optional*): Further pictures by name, see `MicroExpressionAnswer`.
         curves (`Mapping[str, list[float]]`, *optional*): Further curves by name.
@@ -202,7 +202,7 @@ def make_answer(
         probability=None if movement.is_still else probabilities[best],
         probabilities=probabilities,
         movement=movement,
-        action_units=_action_units(output.get("action_unit_logits"), settings.action_units),
+        action_units=_action_units(output, settings.action_units),
         frames=prepared.frames,
         clip=prepared.clip,
         face=prepared.face,
@@ -218,13 +218,15 @@ def make_answer(
     )
 
 
-def _action_units(logits: torch.Tensor | None, codes: list[str]) -> list[ActionUnit]:
+def _action_units(output: Mapping[str, Any], codes: list[str]) -> list[ActionUnit]:
+    logits, side_logits = output.get("action_unit_logits"), output.get("action_unit_side_logits")
     if logits is None:
         return []
     probabilities = logits[0].float().sigmoid().tolist()
+    sides = [(None, None)] * len(codes) if side_logits is None else side_logits[0].float().sigmoid().tolist()
     units = [
-        ActionUnit(code, ACTION_UNIT_NAMES.get(code, f"action unit {code}"), probability)
-        for code, probability in zip(codes, probabilities, strict=True)
+        ActionUnit(code, ACTION_UNIT_NAMES.get(code, f"action unit {code}"), probability, *pair)
+        for code, probability, pair in zip(codes, probabilities, sides, strict=True)
     ]
     return sorted(units, key=lambda unit: -unit.probability)
 

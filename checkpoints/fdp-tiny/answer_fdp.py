@@ -26,11 +26,21 @@ class ActionUnit:
         code (`str`): FACS code, e.g. `"12"`.
         name (`str`): Its name in FACS.
         probability (`float`): That it moved on either side of the face, in [0, 1]; sigmoid of the network's score.
+        left, right (`float`, *optional*): That it moved on the subject's left and right side; `None` where the
+            network does not tell sides.
     """
 
     code: str
     name: str
     probability: float
+    left: float | None = None
+    right: float | None = None
+
+    @property
+    def sided_name(self) -> str:
+        """The name, after the side where only one is more probable than not (`str`)."""
+        sides = [name for name, value in (("left", self.left), ("right", self.right)) if value is not None and value > 0.5]
+        return f"{sides[0]} {self.name}" if len(sides) == 1 else self.name
 
 
 @dataclass(frozen=True)

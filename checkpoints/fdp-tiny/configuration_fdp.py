@@ -171,6 +171,8 @@ class FDPConfig(HeadSettings, PreTrainedConfig):
         action_units (`list[str]`, *optional*, defaults to `[]`):
             FACS codes, e.g. `"12"`, that a second head predicts; empty: no second head. Their labels tell the network
             which part of the face moved (our choice; neither paper nor released code has it).
+        action_unit_sides (`bool`, *optional*, defaults to `False`):
+            Whether the second head scores the subject's left and right side of every unit apart (our choice).
         action_unit_loss_weight (`float`, *optional*, defaults to 5.0):
             Weight of their binary cross-entropy, a mean over units and clips (our choice).
         class_weights (`list[float]`, *optional*):
@@ -263,6 +265,7 @@ class FDPConfig(HeadSettings, PreTrainedConfig):
     dynamic_image_loss_weight: float | int = 100.0
     rank_loss_weight: float | int = 0.1
     action_units: list[str] = field(default_factory=list)
+    action_unit_sides: bool = False
     action_unit_loss_weight: float | int = 5.0
     class_weights: list[float | int] | None = None
     label_smoothing: float | int = 0.0

@@ -275,7 +275,9 @@ def affine_motion(flow: torch.Tensor) -> torch.Tensor:
     slope = weight * place / (weight * place.square()).sum()
     # The window is symmetric, so 1, x and y are orthogonal under it, and no equations have to be solved.
     terms = [(weight, weight), (weight, slope), (slope, weight)]
-    return torch.stack([torch.einsum("btchw,h,w->btc", flow, along_y, along_x) for along_y, along_x in terms], dim=-1)
+    fit = torch.stack([along_y[:, None] * along_x for along_y, along_x in terms], dim=-1)
+    motion: torch.Tensor = flow.flatten(3) @ fit.flatten(0, 1)
+    return motion
 
 
 def affine_field(motion: torch.Tensor, side: int) -> torch.Tensor:
@@ -305,10 +307,11 @@ def resample(planes: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
     """
     height, width = planes.shape[-2:]
     x, y = 2 * _place(width, planes), 2 * _place(height, planes)
-    grid = torch.stack([x + flow[:, :, 0] * (2 / width), y[:, None] + flow[:, :, 1] * (2 / height)], dim=-1)
-    read = F.grid_sample(
-        planes.flatten(0, 1).unsqueeze(1), grid.flatten(0, 1), padding_mode="border", align_corners=False
-    )
+    place = torch.stack([x.expand(height, width), y[:, None].expand(height, width)])
+    unit = torch.tensor([2 / width, 2 / height], device=flow.device, dtype=flow.dtype)[:, None, None]
+    # A view whose two coordinates lie in planes: interleaving them took a fifth of the time of the whole input.
+    grid = (place + flow * unit).flatten(0, 1).permute(0, 2, 3, 1)
+    read = F.grid_sample(planes.flatten(0, 1).unsqueeze(1), grid, padding_mode="border", align_corners=False)
     return read.view_as(planes)
 
 

@@ -166,3 +166,26 @@ class TestSaved:
         outputs = loaded.eval()(clips())
         assert torch.equal(outputs.logits, plain(clips()).logits)
         assert outputs.action_unit_logits.shape == (2, 1) and torch.isfinite(outputs.action_unit_logits).all()
+
+
+class TestSides:
+    @pytest.fixture(scope="class", params=["tiny", "paper_tiny"])
+    def sided(self, request, small_model):
+        return small_model(request.param, action_units=UNITS, action_unit_sides=True)
+
+    def test_every_side_has_a_score_and_the_unit_the_higher(self, sided, clips):
+        outputs = sided(clips())
+        assert outputs.action_unit_side_logits.shape == (2, 3, 2)
+        assert torch.equal(outputs.action_unit_logits, outputs.action_unit_side_logits.amax(2))
+        assert not torch.equal(outputs.action_unit_side_logits[..., 0], outputs.action_unit_side_logits[..., 1])
+
+    def test_each_side_is_taught_by_its_own_label(self, sided, clips):
+        coded = torch.stack([CODED, torch.full_like(CODED, float("nan"))], dim=2)
+        outputs = sided(clips(), action_unit_targets=coded)
+        expected = action_unit_loss(outputs.action_unit_side_logits[..., 0], CODED)
+        assert torch.equal(outputs.losses["action_unit"], expected)
+        with pytest.raises(ValueError, match=r"asks for shape \(2, 3, 2\), but shape \(2, 3\)"):
+            sided(clips(), action_unit_targets=CODED)
+
+    def test_without_sides_there_are_no_such_scores(self, model, clips):
+        assert model(clips()).action_unit_side_logits is None

@@ -226,5 +226,17 @@ def test_action_units_over_time_rise_and_fall_with_the_movement(recognize):
     assert recognize(CLIPS[1]).action_unit_curves()[3]["time"] is None
 
 
+def test_a_unit_is_named_by_its_side_where_one_alone_moved(small_model, processor):
+    sided = small_model("tiny", action_units=UNITS, action_unit_sides=True)
+    with torch.no_grad():
+        sided.action_unit_output.weight.zero_()
+        # Left and right of units 4, 12 and 25, in turn.
+        sided.action_unit_output.bias.copy_(torch.tensor([3.0, -3.0, -3.0, 2.0, 2.0, 2.0]))
+    units = {unit.code: unit for unit in sided.as_pipeline(processor)(moving_clip(20, 64, 64)).action_units}
+    named = ["left brow lowerer", "right lip corner puller", "lips part"]
+    assert [units[code].sided_name for code in UNITS] == named
+    assert units["4"].probability == units["4"].left > 0.9 and units["4"].right < 0.1
+
+
 def test_every_trained_action_unit_has_its_name():
     assert set(ACTION_UNIT_NAMES) == set(FACS_CODES)

@@ -121,7 +121,7 @@ def face_line(answer: "MicroExpressionAnswer") -> str:
 def action_unit_line(answer: "MicroExpressionAnswer") -> str:
     """The action units that are more probable than not, or else the most probable one, in one line."""
     likely = [unit for unit in answer.action_units if unit.probability > 0.5] or answer.action_units[:1]
-    named = ", ".join(f"AU{int(unit.code):02d} {unit.name} {unit.probability:.2f}" for unit in likely)
+    named = ", ".join(f"AU{int(unit.code):02d} {unit.sided_name} {unit.probability:.2f}" for unit in likely)
     return f"action units: {named}"
 
 

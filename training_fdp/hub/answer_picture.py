@@ -79,7 +79,7 @@ def _draw_images(part: Any, answer: MicroExpressionAnswer) -> None:
     _draw_bars(next(panels), names, shares, answer.label, "probability of the class")
     if has_units:
         units = answer.action_units[:MOST_ACTION_UNITS][::-1]
-        titles = [f"{unit.name}  AU{int(unit.code):02d}" for unit in units]
+        titles = [f"{unit.sided_name}  AU{int(unit.code):02d}" for unit in units]
         marked = STILL_LABEL if answer.movement.is_still else None
         _draw_bars(
             next(panels), titles, [unit.probability for unit in units], marked, "probability of the action unit"

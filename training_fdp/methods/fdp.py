@@ -66,7 +66,7 @@ class FDPMethod(Method):
     )
     # Raised whenever a preset, a default of FDPConfig, a target or a loss changes. A constant, because building the
     # configuration takes longer than reporting a finished run.
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     model_type: ClassVar[str] = "fdp"
     options_class: ClassVar[type] = FDPOptions
     start_options: ClassVar[Mapping[str, object]] = {"preset": PRETRAINED}
@@ -159,7 +159,8 @@ class FDPMethod(Method):
 
         described = network_settings(FDPConfig.from_preset(self.options.preset))
         # Action units depend on the corpora, as classes do.
-        return {name: value for name, value in described.items() if name != "action_units"} | dict(request.overrides)
+        depends = ("action_units", "action_unit_sides")
+        return {name: value for name, value in described.items() if name not in depends} | dict(request.overrides)
 
     def processor_settings(self, config: Any) -> dict[str, object]:
         """Patterns along a curve are read from evenly lit frames (`dict`)."""

@@ -26,8 +26,9 @@ def training_losses(model: Any, batch: Mapping[str, torch.Tensor], context: Loss
     if "dynamic_image_targets" in batch:
         inputs["dynamic_image_targets"] = scaled_target(batch["dynamic_image_targets"], config)
     if "action_units" in batch:
-        # A unit moved where one of its sides did; NaN, unknown, stays NaN.
-        inputs["action_unit_targets"] = batch["action_units"].amax(dim=-1)
+        sides = batch["action_units"]
+        # Without scores of sides, a unit moved where one of its sides did; NaN, unknown, stays NaN.
+        inputs["action_unit_targets"] = sides if config.action_unit_sides else sides.amax(dim=-1)
     if "progress_targets" in batch:
         inputs["progress_targets"] = batch["progress_targets"]
     labels, class_weights = batch["labels"], context.class_weights
