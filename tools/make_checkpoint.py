@@ -32,6 +32,7 @@ from hub_datasets.synthetic.settings import CorpusSettings
 from hub_datasets.synthetic.tree import write_tree
 from modeling_fdp import FDPForVideoClassification
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
+from rendered_faces.prototypes import highest_uf1
 from rendered_faces.variations import switches_of
 from training_fdp.cli import run_main, say
 from training_fdp.commands.train import main as train
@@ -371,6 +372,7 @@ def make_checkpoint(plan: Plan, root: Path, target: Path, faces: Path | None, nu
         str(corpus.settings.seed): "built-in" if corpus.settings.face_model is None else "morphable"
         for corpus in judged_on
     }
+    classes = get_builder_class("synthetic").get_label_set(LABEL_SET)
     fields = {
         "classes": ", ".join(names),
         "families": "built-in faces alone" if faces is None else "built-in faces and those of ICT-FaceKit",
@@ -378,6 +380,7 @@ def make_checkpoint(plan: Plan, root: Path, target: Path, faces: Path | None, nu
         "training": "\n".join([*(f"- {_people(corpus)};" for corpus in trained_on), *_stages(plan)]),
         "sha256": "SHA256",
         "judged": " ".join(_sentence(corpus) for corpus in judged_on),
+        "ceiling": f"{highest_uf1(LABEL_SET, classes.mapping):.2f}",
         "windows_table": windows_table(judged, family_of),
         "temperature": f"{calibration.temperature:g}",
         "calibrated": " and ".join(_people(corpus) for corpus in calibrated_on),
