@@ -81,7 +81,7 @@ class Plan:
         rows (`tuple[str, ...]`): rows of the ruler; all when empty.
     """
 
-    stages: tuple[Stage, ...] = (Stage(8, 2500, 1e-3), Stage(10, 2500, 1e-3))
+    stages: tuple[Stage, ...] = (Stage(8, 2500, 1e-3), Stage(12, 2500, 1e-3))
     people: int = 100
     clips: int = 500
     batch_size: int = 32

@@ -180,3 +180,15 @@ class TestRanker:
 
 def taus_of(scores):
     return torch.tensor([kendalltau(range(scores.shape[1]), row.numpy()).statistic for row in scores])
+
+
+def test_smallest_change_of_the_input_shows_each_frame_beside_its_change(small_model, clips):
+    model = small_model("paper_tiny", reference="frame_and_change")
+    frames = clips()
+    seen = []
+    model.fdp.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        assert torch.isfinite(model(frames).logits).all()
+    given, change = seen[0].unflatten(0, frames.shape[:2]).split(1, dim=2)
+    assert torch.equal(given, frames) and not change[:, 0].any()
+    assert torch.allclose(change, torch.tanh((frames - frames[:, :1]) * model.config.reference_gain))

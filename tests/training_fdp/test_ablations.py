@@ -92,6 +92,7 @@ def test_choosing_by_name_and_group_always_brings_the_reference():
         REFERENCE,
         "first_frame_none",
         "first_frame_pixels",
+        "frame_and_change",
         "first_frame_motion",
         "first_frame_features",
     ]

@@ -138,6 +138,9 @@ VARIANTS: dict[str, Variant] = {
     ),
     "first_frame_none": Variant("first frame", "no reference to it", model={"reference": "none"}),
     "first_frame_pixels": Variant("first frame", "its pixels", model={"reference": "first_frame_pixels"}),
+    "frame_and_change": Variant(
+        "first frame", "frames and the change of their pixels", model={"reference": "frame_and_change"}
+    ),
     "first_frame_motion": Variant("first frame", "motion since then", model={"reference": "first_frame_motion"}),
     "first_frame_features": Variant("first frame", "its features", model={"reference": "first_frame_features"}),
     "alignment_per_frame": Variant("alignment", "per frame", processor={"alignment_mode": "per_frame"}),
