@@ -39,7 +39,8 @@ class ActionUnit:
     @property
     def sided_name(self) -> str:
         """The name, after the side where only one is more probable than not (`str`)."""
-        sides = [name for name, value in (("left", self.left), ("right", self.right)) if value is not None and value > 0.5]
+        moved = {"left": (self.left or 0) > 0.5, "right": (self.right or 0) > 0.5}
+        sides = [side for side in moved if moved[side]]
         return f"{sides[0]} {self.name}" if len(sides) == 1 else self.name
 
 

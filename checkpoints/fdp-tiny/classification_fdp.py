@@ -123,8 +123,8 @@ def action_unit_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor
     """Binary cross-entropy of action units, a mean over those that were coded.
 
     Args:
-        logits (`torch.FloatTensor` of shape `(batch_size, num_action_units)` or, of both sides, `(batch_size,
-            num_action_units, 2)`): scores.
+        logits (`torch.FloatTensor` of shape `(batch_size, num_action_units)`): scores; those of both sides have a
+            third axis of two.
         labels (`torch.FloatTensor` of the same shape): 1 where the unit moved, 0 where not, NaN where unknown.
 
     Returns:

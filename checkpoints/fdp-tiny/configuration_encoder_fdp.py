@@ -44,8 +44,12 @@ class EncoderSettings:
 
     @property
     def encoder_channels(self) -> int:
-        """Input channels of the encoder: those of the motion, or of a frame."""
-        channels = {"first_frame_motion": MOTION_CHANNELS, "movement_patterns": MOVEMENT_CHANNELS}
+        """Input channels of the encoder: those of the motion, or of a frame, with or without its change."""
+        channels = {
+            "first_frame_motion": MOTION_CHANNELS,
+            "movement_patterns": MOVEMENT_CHANNELS,
+            "frame_and_change": 2 * self.num_channels,
+        }
         return channels.get(self.reference, self.num_channels)
 
     @property

@@ -53,13 +53,14 @@ class FDPConfig(HeadSettings, PreTrainedConfig):
             `"first_frame_motion"` (the head is stabilised, every pixel is fitted over time by a pulse and a drift, and
             the encoder gets both and the skin's motion; see `motion_fdp`), `"movement_patterns"` (any part of a
             movement: curves over time are estimated per clip, and the encoder gets motion and gray regressed on them;
-            see `movement_patterns_fdp`), `"first_frame_pixels"` (the plain difference alone) or
+            see `movement_patterns_fdp`), `"first_frame_pixels"` (the plain difference alone), `"frame_and_change"`
+            (every frame, and its plain difference as further channels: the smallest change of the paper's input) or
             `"first_frame_features"` (the first frame's features are subtracted after the encoder). Our choice:
             identity dominates raw frames, and the reference to the first frame is the largest single gain in published
             logs on CASME II; the further gain of motion is in `docs/results.md`. Motion assumes frames evenly spaced
             in time.
         reference_gain (`float`, *optional*, defaults to 12.0):
-            With `"first_frame_motion"`, `"movement_patterns"` and `"first_frame_pixels"`, the change of gray is
+            With every reference but `"none"` and `"first_frame_features"`, the change of gray is
             multiplied by this and passed through tanh: 10 of 255 gray levels become 0.74, so that a blink does not
             dominate a brow. Our choice.
         num_moments (`int`, *optional*, defaults to 4):
@@ -214,7 +215,12 @@ class FDPConfig(HeadSettings, PreTrainedConfig):
     num_frames: int = 16
     image_size: int = 64
     reference: Literal[
-        "none", "first_frame_motion", "first_frame_pixels", "first_frame_features", "movement_patterns"
+        "none",
+        "first_frame_motion",
+        "first_frame_pixels",
+        "frame_and_change",
+        "first_frame_features",
+        "movement_patterns",
     ] = "first_frame_motion"
     reference_gain: float | int = 12.0
     num_moments: int = 4

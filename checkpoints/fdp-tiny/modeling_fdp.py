@@ -268,12 +268,14 @@ class FDPModel(FDPPreTrainedModel):
         """Input of the encoder: the frames (paper, released code) or their change since the first."""
         if stabilized is not None:
             return motion_channels(stabilized, self.config.reference_gain, self.config.num_moments)
-        # CODEPATH: `paper` and `released` encode the frames; the difference of pixels is an option that no preset
-        # takes.
-        if self.config.reference != "first_frame_pixels":
+        # CODEPATH: `paper` and `released` encode the frames; the difference of pixels, alone or beside the frames, is
+        # an option that no preset takes.
+        if self.config.reference not in ("first_frame_pixels", "frame_and_change"):
             return pixel_values
         # In the pixels' own precision: half precision would round a motion of one gray level away.
-        return torch.tanh((pixel_values - pixel_values[:, :1]) * self.config.reference_gain)
+        change = torch.tanh((pixel_values - pixel_values[:, :1]) * self.config.reference_gain)
+        # CODEPATH: as above.
+        return change if self.config.reference == "first_frame_pixels" else torch.cat([pixel_values, change], dim=2)
 
     def _check_pixel_values(self, pixel_values: torch.Tensor) -> None:
         config = self.config
