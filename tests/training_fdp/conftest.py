@@ -129,6 +129,8 @@ def toy_corpus(monkeypatch):
         for place in ("training_fdp.runs.prepare", "training_fdp.data.corpora"):
             monkeypatch.setattr(f"{place}.load_corpora", lambda options: corpora)
         monkeypatch.setattr("training_fdp.runs.prepare.prepare_clips", lambda *arguments, **options: prepared)
+        # Prepared above, so that windows are drawn from the clips themselves.
+        monkeypatch.setattr("training_fdp.runs.prepare.whole_recordings", lambda dataset: dataset)
 
     install()
     return install

@@ -77,8 +77,16 @@ def test_ten_kills_at_random_moments_give_equal_bits(toy_run, toy_arguments, tmp
     assert not (tmp_path / "killed" / "unfinished").exists()
 
 
-@pytest.mark.parametrize("moment", ["before the file is written", "before it is renamed", "after it is renamed"])
-def test_killed_while_a_checkpoint_is_saved(toy_run, toy_arguments, tmp_path, moment):
+@pytest.mark.parametrize(
+    ("moment", "augmentation"),
+    [
+        ("before the file is written", "default"),
+        ("before it is renamed", "default"),
+        ("after it is renamed", "default"),
+        ("after it is renamed", "any_window"),
+    ],
+)
+def test_killed_while_a_checkpoint_is_saved(toy_run, toy_arguments, tmp_path, moment, augmentation):
     def die(*arguments):
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -107,7 +115,7 @@ def test_killed_while_a_checkpoint_is_saved(toy_run, toy_arguments, tmp_path, mo
         torch.save, storage.os.replace = counted_save, counted_replace
         _run_here(arguments)
 
-    options = ("--max_steps", "5", "--folds", "fold0")
+    options = ("--max_steps", "5", "--folds", "fold0", "--augmentation", augmentation)
     toy_run(tmp_path / "whole", *options)
     _run_until_killed(child, toy_arguments(tmp_path / "killed", *options))
     assert toy_run(tmp_path / "killed", *options) == 0
