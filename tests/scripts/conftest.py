@@ -3,10 +3,12 @@
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -183,3 +185,20 @@ def model_folder(tmp_path_factory):
     size = {"height": config.image_size, "width": config.image_size}
     FDPVideoProcessor(alignment="none", num_frames=config.num_frames, size=size).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def api(hub, monkeypatch, tmp_path):
+    """A client of the loopback Hub in this process; `make test` sets the offline switch, which would stop it."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
+    return huggingface_hub.HfApi(endpoint=hub.endpoint, token=hub.token)
+
+
+@pytest.fixture
+def whole_run(checkpoint):
+    """OUT with the folds 3 and 4 and the final model."""
+    out = checkpoint.parent.parent
+    for place in (checkpoint.parent / "4", out / "final"):
+        shutil.copytree(checkpoint, place)
+    return out
