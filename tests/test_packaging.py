@@ -68,11 +68,15 @@ def test_every_command_runs_from_the_wheel_alone(wheel, tmp_path):
     assert done.returncode == 0, done.stderr
     for name, target in SCRIPTS.items():
         assert f"{name} {wheel}/{target.partition('.')[0]}/" in done.stdout
-    assert "usage: fdp-push" in done.stdout
+        assert f"usage: {name} " in done.stdout
     launched = subprocess.run(
         [sys.executable, "-m", "training_fdp"], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert launched.returncode == 2 and launched.stderr.startswith("error: --corpus is missing"), launched.stderr
+    helped = subprocess.run(
+        [sys.executable, "-m", "training_fdp", "--help"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert "usage: python -m training_fdp " in helped.stdout, helped.stderr
 
 
 @pytest.mark.parametrize("command", SCRIPTS)

@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, field, fields, make_dataclass
+from pathlib import Path
 from typing import Any, NoReturn, TextIO, get_type_hints
 
 from evaluation_fdp.errors import ConfigError
@@ -139,6 +140,14 @@ class ComplainingParser(argparse.ArgumentParser):
             ConfigError: always.
         """
         raise ConfigError(f"{message}; {self.prog} --help lists the options")
+
+
+def command_name() -> str:
+    """Return how this process was called (`str`): `fdp-train`, `train.py` or `python -m PACKAGE`."""
+    specification = sys.modules["__main__"].__spec__
+    if specification is None:
+        return Path(sys.argv[0]).name
+    return f"python -m {specification.name.removesuffix('.__main__')}"
 
 
 def option_parser(groups: Iterable[type], prog: str, description: str) -> Any:

@@ -12,7 +12,7 @@ import yaml
 from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.options import Decides, ProtocolOptions, decisive_settings, option, require
 from evaluation_fdp.protocols import NO_PROTOCOL
-from training_fdp.cli import ComplainingParser, option_parser
+from training_fdp.cli import ComplainingParser, command_name, option_parser
 from training_fdp.data.options import BatchOptions, DataOptions
 from training_fdp.folds.options import TrainingOptions
 from training_fdp.methods.options import NetworkOptions
@@ -121,7 +121,7 @@ class TrainConfig:
         values = {**(settings or {}), **more}
         groups = option_groups(values.get("method", DEFAULT_METHOD))
         if unknown := sorted(set(values) - {entry.name for group in groups.values() for entry in fields(group)}):
-            raise ConfigError(f"there are no options {unknown}; train.py --help lists the known ones")
+            raise ConfigError(f"there are no options {unknown}; {command_name()} --help lists the known ones")
         return cls(
             **{
                 name: group(**{entry.name: values[entry.name] for entry in fields(group) if entry.name in values})
@@ -192,7 +192,7 @@ def parse_train_config(arguments: Sequence[str]) -> TrainConfig:
     ]
     parser = option_parser(
         groups.values(),
-        prog="train.py",
+        prog=command_name(),
         description="Train and evaluate a network for micro-expressions by subject-grouped folds.",
     )
     namespace = parser.parse_args(tokens)
@@ -278,7 +278,7 @@ def _tokens(values: Mapping[str, object], groups: Mapping[str, type], source: st
     """Turn settings into command-line tokens, so that one parser checks the types of every source."""
     known = {entry.name for group in groups.values() for entry in fields(group)} - _NOT_IN_FILES
     if unknown := sorted(set(values) - known):
-        raise ConfigError(f"{source} holds unknown settings {unknown}; train.py --help lists the known ones")
+        raise ConfigError(f"{source} holds unknown settings {unknown}; {command_name()} --help lists the known ones")
     tokens: list[str] = []
     for name, value in values.items():
         if value is None or value == []:

@@ -86,7 +86,7 @@ class FDPModelTests(ModelTesterMixin):
     @unittest.skip("expects (batch, length, hidden_size); maps are checked by tests/modeling_fdp/test_modeling.py")
     def test_hidden_states_output(self) -> None: ...
 
-    @unittest.skip("expects length x length; keys and values are pooled, see tests/modeling_fdp/test_modeling_parts.py")
+    @unittest.skip("expects length x length; keys and values are pooled: tests/modeling_fdp/test_modeling_parts.py")
     def test_attention_outputs(self) -> None: ...
 
 
