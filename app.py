@@ -8,7 +8,6 @@ import argparse
 import io
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import av
 import gradio as gr
@@ -106,7 +105,7 @@ def build(predictor: Predictor, examples: list[str]) -> gr.Blocks:
     """
     kept = {Path(path).name: Path(path).read_bytes() for path in examples}
 
-    def respond(upload: str | None) -> tuple[dict[str, float] | str, str, Image.Image, dict[str, Any]]:
+    def respond(upload: str | None) -> tuple[dict[str, float] | str, str, Image.Image, dict[str, object]]:
         """The answer to one upload: classes, text, picture and JSON."""
         if upload is None:
             raise gr.Error("choose a video first", print_exception=False)

@@ -11,15 +11,14 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.disturbances import Frames, there_and_back
-from benchmarks.windows import network_view
+from benchmarks.windows import Seen, network_view
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.methods.pretrained import checkpoint_source, load_pretrained
 
@@ -36,12 +35,15 @@ def shown_numbers(onset: int, apex: int) -> dict[str, NDArray[np.int64]]:
 
 
 def count_answers(
-    view: Any, names: Sequence[str], clips: Sequence[tuple[str, dict[str, Frames]]], least: float
-) -> Any:
+    view: Callable[[Sequence[Frames]], Seen],
+    names: Sequence[str],
+    clips: Sequence[tuple[str, dict[str, Frames]]],
+    least: float,
+) -> dict[str, dict[str, Counter[str]]]:
     """Count answers by way of showing and expression.
 
     Args:
-        view (`Callable`): from clips to `benchmarks.windows.Seen`.
+        view (`Callable`): from clips to answers.
         names (`Sequence[str]`): classes.
         clips (`Sequence[tuple[str, dict]]`): expression, and frames by how they are shown.
         least (`float`): pixels below which a clip is called still.

@@ -9,11 +9,14 @@ over; the layer then updates each network's row of them in place. Drop path draw
 (`randomness="different"`), so that stacked folds do not equal folds trained alone bit by bit.
 """
 
+from __future__ import annotations
+
 import os
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import torch
@@ -22,6 +25,13 @@ from torch.func import functional_call, stack_module_state
 from torch.nn import functional as F
 
 from benchmarks.timing import Row
+
+if TYPE_CHECKING:
+    from multiprocessing.queues import Queue
+    from multiprocessing.synchronize import Barrier
+
+    from modeling_fdp import FDPConfig, FDPForVideoClassification
+    from modeling_fdp.modeling_fdp import FDPVideoClassifierOutput
 
 NUM_CLASSES = 5
 LEARNING_RATE = 1e-3
@@ -33,7 +43,9 @@ LONGEST_WAIT_S = 600.0
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
-def build_models(preset: str, count: int, device: torch.device, **overrides: Any) -> list[Any]:
+def build_models(
+    preset: str, count: int, device: torch.device, **overrides: object
+) -> list[FDPForVideoClassification]:
     """Return networks in training mode (`list[FDPForVideoClassification]`), each of its own seed."""
     from modeling_fdp import FDPConfig, FDPForVideoClassification
 
@@ -45,7 +57,7 @@ def build_models(preset: str, count: int, device: torch.device, **overrides: Any
     return models
 
 
-def make_batch(config: Any, batch_size: int, seed: int, device: torch.device) -> Batch:
+def make_batch(config: FDPConfig, batch_size: int, seed: int, device: torch.device) -> Batch:
     """Return frames, labels and dynamic images (`tuple`) of one fold: noise, because only sizes matter."""
     from modeling_fdp.dynamic_image_fdp import dynamic_image_target
 
@@ -56,7 +68,7 @@ def make_batch(config: Any, batch_size: int, seed: int, device: torch.device) ->
     return pixels, labels, dynamic_image_target(pixels, config)
 
 
-def training_loss(output: Any, batch: Batch, config: Any) -> torch.Tensor:
+def training_loss(output: FDPVideoClassifierOutput, batch: Batch, config: FDPConfig) -> torch.Tensor:
     """Return the model's loss (0-d), computed outside of it so that torch.func can map over it."""
     from modeling_fdp.temporal_pooling_fdp import rank_hinge_loss
 
@@ -66,7 +78,9 @@ def training_loss(output: Any, batch: Batch, config: Any) -> torch.Tensor:
     return loss + config.rank_loss_weight * rank_hinge_loss(output.rank_scores, config.rank_margin)
 
 
-def streamed_step(models: Sequence[Any], batches: Sequence[Batch], device: torch.device) -> Callable[[], None]:
+def streamed_step(
+    models: Sequence[FDPForVideoClassification], batches: Sequence[Batch], device: torch.device
+) -> Callable[[], None]:
     """Return a function that trains every network by one step, each on its own CUDA stream; on a CPU in turn."""
     on_card = device.type == "cuda"
     streams = [torch.cuda.stream(torch.cuda.Stream(device)) if on_card else nullcontext() for _ in models]
@@ -83,7 +97,7 @@ def streamed_step(models: Sequence[Any], batches: Sequence[Batch], device: torch
 
 
 def stacked_step(
-    models: Sequence[Any], batches: Sequence[Batch]
+    models: Sequence[FDPForVideoClassification], batches: Sequence[Batch]
 ) -> tuple[Callable[[], None], dict[str, torch.Tensor]]:
     """Return a function that trains all networks by one joint step, and their stacked parameters and buffers (`dict`).
 
@@ -96,7 +110,7 @@ def stacked_step(
     optimizer = torch.optim.AdamW(parameters.values(), lr=LEARNING_RATE)
     together: Batch = tuple(torch.stack(part) for part in zip(*batches, strict=True))
 
-    def one(parameters: Any, buffers: Any, batch: Batch) -> torch.Tensor:
+    def one(parameters: dict[str, torch.Tensor], buffers: dict[str, torch.Tensor], batch: Batch) -> torch.Tensor:
         output = functional_call(skeleton, (parameters, buffers), kwargs={"pixel_values": batch[0]})
         return training_loss(output, batch, config)
 
@@ -117,7 +131,9 @@ def unchecked() -> Iterator[None]:
         yield
 
 
-def timed(step: Callable[[], None], steps: int, device: torch.device, wait: Callable[[], Any]) -> tuple[float, float]:
+def timed(
+    step: Callable[[], None], steps: int, device: torch.device, wait: Callable[[], object]
+) -> tuple[float, float]:
     """Return start and end of the measured steps (`tuple` of seconds on the machine's clock)."""
 
     def finish() -> None:
@@ -137,7 +153,9 @@ def timed(step: Callable[[], None], steps: int, device: torch.device, wait: Call
     return start, time.monotonic()
 
 
-def _train_alone(rank: int, options: Any, threads: int, barrier: Any, spans: Any) -> None:
+def _train_alone(
+    rank: int, options: Namespace, threads: int, barrier: Barrier, spans: Queue[tuple[float, float]]
+) -> None:
     """Main function of one of several processes on a device."""
     torch.set_num_threads(threads)
     device = torch.device(options.device)
@@ -146,7 +164,7 @@ def _train_alone(rank: int, options: Any, threads: int, barrier: Any, spans: Any
     spans.put(timed(streamed_step([model], [batch], device), options.rounds, device, barrier.wait))
 
 
-def measure_processes(options: Any, folds: int) -> float:
+def measure_processes(options: Namespace, folds: int) -> float:
     """Return the seconds in which `folds` processes train one fold each; they share the cores of the machine."""
     context = multiprocessing.get_context("spawn")
     # With a timeout, because a process may end early, most likely for lack of memory.
@@ -167,7 +185,7 @@ def measure_processes(options: Any, folds: int) -> float:
     return max(end for _, end in measured) - min(start for start, _ in measured)
 
 
-def measure_in_one_process(options: Any, folds: int, way: str) -> float:
+def measure_in_one_process(options: Namespace, folds: int, way: str) -> float:
     """Return the seconds in which one process trains `folds` folds together."""
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
@@ -181,7 +199,7 @@ def measure_in_one_process(options: Any, folds: int, way: str) -> float:
     return end - start
 
 
-def sharing_rows(options: Any) -> list[Row]:
+def sharing_rows(options: Namespace) -> list[Row]:
     """Steps and folds per second of each way, for each number of folds at once."""
     options.threads = options.threads or os.cpu_count() or 1
     rows = []

@@ -14,18 +14,22 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from transformers import PreTrainedModel
 
 from benchmarks.disturbances import CROPS, DISTURBANCES, NOTHING_MOVES, SHORT, Frames, Recording
 from evaluation_fdp.calibration import Probabilities, expected_calibration_error
 from evaluation_fdp.intervals import SeedAnswers, SubjectCounts, paired_intervals
 from evaluation_fdp.metrics import classification_metrics
 from hub_datasets import get_builder_class
+from hub_datasets.features import ClipRow
+from hub_datasets.synthetic.settings import CorpusSettings
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.data.recordings import with_surroundings
 from training_fdp.methods.pretrained import checkpoint_source, load_pretrained
@@ -33,14 +37,9 @@ from training_fdp.methods.pretrained import checkpoint_source, load_pretrained
 TRIMMED = "trimmed"
 BATCH_SIZE = 32
 # Recordings rendered by default, with a seed that no training of this repository uses.
-OWN_RECORDINGS: dict[str, Any] = {
-    "num_subjects": 26,
-    "num_clips": 246,
-    "seed": 61_000,
-    "mix": "casme2",
-    "difficulty": "medium",
-}
-OWN_RECORDINGS |= {"fps": 60.0, "neutral_s": 0.355}
+OWN_RECORDINGS = CorpusSettings(
+    num_subjects=26, num_clips=246, seed=61_000, mix="casme2", difficulty="medium", fps=60.0, neutral_s=0.355
+)
 
 Answer = Callable[[Sequence[Frames]], Probabilities]
 
@@ -58,9 +57,24 @@ class Seen(NamedTuple):
     movement_size: NDArray[np.float64] | None
 
 
+class WindowFigures(TypedDict, total=False):
+    """Metrics of one row.
+
+    `confidence` is in every row; `uf1`, `accuracy` and `calibration_error` are in all but those of `NOTHING_MOVES`;
+    `change` of UF1 against the trimmed row, and the 95% `interval` of that, are in these without the trimmed row.
+    """
+
+    confidence: float
+    uf1: float
+    accuracy: float
+    calibration_error: float
+    change: float
+    interval: list[float]
+
+
 def judge(
     answer: Answer, recordings: Sequence[Recording], num_labels: int, names: Sequence[str] = (), seed: int = 0
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, WindowFigures]:
     """Disturb recordings and compute the metrics of the predictions.
 
     Args:
@@ -72,7 +86,7 @@ def judge(
         seed (`int`, *optional*, defaults to 0): seed of all random draws, per row and recording.
 
     Returns:
-        `dict[str, dict]`: see `figures`.
+        `dict[str, WindowFigures]`: see `figures`.
     """
     shown = {name: answer(clips) for name, clips in disturbed(recordings, names, seed)}
     return figures(shown, recordings, num_labels)
@@ -89,7 +103,7 @@ def disturbed(
 
 def figures(
     shown: Mapping[str, Probabilities], recordings: Sequence[Recording], num_labels: int
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, WindowFigures]:
     """Compute the metrics of every row.
 
     Args:
@@ -98,12 +112,11 @@ def figures(
         num_labels (`int`): classes.
 
     Returns:
-        `dict[str, dict]`: per row `confidence`; except in `NOTHING_MOVES`, `uf1`, `accuracy` and `calibration_error`;
-        and, but for the trimmed row, the `change` of UF1 against it and the 95% `interval` of that.
+        `dict[str, WindowFigures]`: per row.
     """
     labels = [recording.label for recording in recordings]
     people = [recording.subject for recording in recordings]
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[str, WindowFigures] = {}
     trimmed: SubjectCounts | None = None
     for name, probabilities in shown.items():
         rows[name] = {"confidence": float(probabilities.max(1).mean())}
@@ -124,13 +137,13 @@ def figures(
     return rows
 
 
-def network_answer(model: Any, processor: FDPVideoProcessor) -> Answer:
+def network_answer(model: PreTrainedModel, processor: FDPVideoProcessor) -> Answer:
     """Return a function from clips to probabilities; see `network_view`."""
     view = network_view(model, processor)
     return lambda clips: view(clips).probabilities
 
 
-def network_view(model: Any, processor: FDPVideoProcessor) -> Callable[[Sequence[Frames]], Seen]:
+def network_view(model: PreTrainedModel, processor: FDPVideoProcessor) -> Callable[[Sequence[Frames]], Seen]:
     """Return a function from clips to answers, with the frame sampling of the checkpoint's processor."""
     # One processor for all clips, because building it takes longer than a clip; without alignment, which is done.
     sampler = FDPVideoProcessor(**{**processor.to_dict(), "alignment": "none", "num_frames": model.config.num_frames})
@@ -150,11 +163,11 @@ def network_view(model: Any, processor: FDPVideoProcessor) -> Callable[[Sequence
     return view
 
 
-def read_recordings(rows: Sequence[Mapping[str, Any]], processor: FDPVideoProcessor) -> list[Recording]:
+def read_recordings(rows: Sequence[ClipRow], processor: FDPVideoProcessor) -> list[Recording]:
     """Read the whole recording of every clip, in the crop of the clip alone and in the crops of `CROPS`.
 
     Args:
-        rows (`Sequence[Mapping]`): rows of a corpus of frame folders (see `hub_datasets.features.clip_features`).
+        rows (`Sequence[ClipRow]`): rows of a corpus of frame folders (see `hub_datasets.features.clip_features`).
         processor (`FDPVideoProcessor`): aligns the clips.
 
     Returns:
@@ -203,7 +216,7 @@ def _other_points(points: NDArray[np.float64], crop_scale: float, degrees: float
     return (points - middle) @ turn.T + middle - np.array([0, down / 64 * side])
 
 
-def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+def table(rows: Mapping[str, WindowFigures]) -> str:
     """Return the rows as a Markdown table."""
     lines = ["| what is shown | UF1 | accuracy | confidence | change of UF1 | 95% |", "|---|---|---|---|---|---|"]
     for name, row in rows.items():
@@ -260,10 +273,9 @@ def _render(folder: Path | None, face_model: str | None) -> Path:
     from datasets import config
 
     from hub_datasets.synthetic.layouts import LAYOUTS
-    from hub_datasets.synthetic.settings import CorpusSettings
     from hub_datasets.synthetic.tree import write_tree
 
-    settings = CorpusSettings(**OWN_RECORDINGS, face_model=face_model)
+    settings = replace(OWN_RECORDINGS, face_model=face_model)
     root = folder or Path(config.HF_DATASETS_CACHE) / "synthetic_frames" / settings.digest()
     write_tree(settings, LAYOUTS["synthetic"](), root)
     return root

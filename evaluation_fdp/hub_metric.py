@@ -1,7 +1,7 @@
 """Recognition and spotting metrics of micro-expression benchmarks as `evaluate.Metric`s."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TypedDict
 
 import datasets
 import evaluate
@@ -9,6 +9,15 @@ from numpy.typing import ArrayLike
 
 from evaluation_fdp.metrics import classification_metrics
 from evaluation_fdp.spotting import LEAST_IOU, Expression, spotting_metrics
+
+
+class ExpressionRow(TypedDict):
+    """One expression of a recording; `label` is `""` where none is named."""
+
+    onset: int
+    offset: int
+    kind: str
+    label: str
 
 
 class MicroExpressionMetrics(evaluate.Metric):  # type: ignore[misc] # evaluate has no types
@@ -85,12 +94,12 @@ class SpottingMetrics(evaluate.Metric):  # type: ignore[misc] # evaluate has no 
 
     def _compute(
         self,
-        predictions: Any = None,
-        references: Any = None,
+        predictions: Sequence[Sequence[ExpressionRow]] = (),
+        references: Sequence[Sequence[ExpressionRow]] = (),
         class_names: Sequence[str] | None = None,
         minutes: float | None = None,
         least_iou: float = LEAST_IOU,
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         """Compute the metrics; see [`evaluation_fdp.spotting.spotting_metrics`] for the arguments."""
         return spotting_metrics(
             _expressions(predictions),
@@ -102,7 +111,7 @@ class SpottingMetrics(evaluate.Metric):  # type: ignore[misc] # evaluate has no 
         ).to_dict()
 
 
-def _expressions(rows: Sequence[Sequence[Mapping[str, Any]]]) -> list[Expression]:
+def _expressions(rows: Sequence[Sequence[ExpressionRow]]) -> list[Expression]:
     return [
         Expression(str(row), one["onset"], one["offset"], one["kind"], one["label"] or None)
         for row, intervals in enumerate(rows)

@@ -9,7 +9,6 @@ recognition in later editions, is F1 of spotting times F1 of recognition over th
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,7 +139,7 @@ class SpottingFigures:
         """False positives of any kind per minute of recording; `None` where the length is unknown."""
         return None if self.minutes is None else self.any_kind.false_positives / self.minutes
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return all figures by name (`dict`), ready for JSON."""
         counts = {name: getattr(self, name).to_dict() for name in (*KINDS, "together", "any_kind")}
         return {

@@ -8,7 +8,7 @@ No pixel is read: rows hold paths, so nothing that could be pushed to a Hub cont
 import hashlib
 import inspect
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
@@ -114,7 +114,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
 
     layout: Layout
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         _keep_paths_local(cls.__module__)
         cls.BUILDER_CONFIGS = [
@@ -396,7 +396,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
         self.fit_to_frames(record, listing)
         return cut_clip(record, listing, label=label, only_interval=layout.package.only_interval)
 
-    def _pop_options(self, kwargs: dict[str, Any]) -> dict[str, str]:
+    def _pop_options(self, kwargs: dict[str, object]) -> dict[str, str]:
         """Remove the options of the corpus from the arguments of a builder and check them."""
         options = {}
         for name, values in self.allowed_options().items():
@@ -411,7 +411,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
             _check_encoding(options["encoding"])
         return options
 
-    def _refuse_unknown(self, kwargs: dict[str, Any]) -> None:
+    def _refuse_unknown(self, kwargs: Collection[str]) -> None:
         unknown = set(kwargs) - _BUILDER_ARGUMENTS
         if unknown:
             raise CorpusOptionError(
@@ -443,7 +443,7 @@ class CorpusBuilder(datasets.GeneratorBasedBuilder):
             citation=self.CITATION,
         )
 
-    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+    def _split_generators(self, dl_manager: datasets.DownloadManager) -> list[datasets.SplitGenerator]:
         # A list, because datasets shards list arguments over num_proc.
         return [datasets.SplitGenerator(name=datasets.Split.TRAIN, gen_kwargs={"clips": self.scan.clips})]
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
-from typing import Any
 
 from hub_datasets.scanning.cells import OBJECTIVE_CLASSES
 
@@ -156,7 +155,9 @@ class LabelSet:
         names: Sequence[str],
         *published: tuple[str, int | None, tuple[int, ...]],
         words: Mapping[str, str] | None = None,
-        **others: Any,
+        attribute: str = "emotion",
+        left_out: frozenset[str] = frozenset(),
+        left_out_subjects: frozenset[str] = frozenset(),
     ) -> "LabelSet":
         """Make a label set with its published sizes.
 
@@ -167,7 +168,9 @@ class LabelSet:
             *published (`tuple`): Sheet version ('' when there is only one), number of subjects (`None` when not
                 published) and clips of each class in label order.
             words (`Mapping[str, str]`, *optional*): Corpus word to class; words are the class names when omitted.
-            **others: Further fields: `attribute`, `left_out`, `left_out_subjects`.
+            attribute (`str`, *optional*, defaults to `"emotion"`): See [`LabelSet`].
+            left_out (`frozenset[str]`, *optional*): See [`LabelSet`].
+            left_out_subjects (`frozenset[str]`, *optional*): See [`LabelSet`].
 
         Returns:
             `LabelSet`: the label set.
@@ -177,7 +180,7 @@ class LabelSet:
             for variant, subjects, numbers in published
         )
         mapping = {word: word for word in names} if words is None else words
-        return cls(name, tuple(names), mapping, description, tuple(sizes), **others)
+        return cls(name, tuple(names), mapping, description, tuple(sizes), attribute, left_out, left_out_subjects)
 
     def class_of(self, record: ClipRecord) -> str | None:
         """Class of a clip, or `None` when this label set leaves it out."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from .variations import NONE, Variations
 
 # Maps and pictures are float32; scripts and small vectors may be float64.
-FloatArray = NDArray[np.floating[Any]]
+FloatArray = NDArray[np.floating]
 
 # The action units that both kinds of face can move (FACS numbers).
 ACTION_UNITS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 24, 25, 26)

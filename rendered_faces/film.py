@@ -77,7 +77,7 @@ class GroundTruth:
         )
 
 
-def _event_columns(name: str, events: tuple[Event, ...]) -> dict[str, NDArray[Any]]:
+def _event_columns(name: str, events: tuple[Event, ...]) -> dict[str, NDArray[np.generic]]:
     """Return the arrays that hold events: onset, apex and offset, emotion, action units and timing."""
     frames = np.array([(event.onset, event.apex, event.offset) for event in events], np.int32)
     return {

@@ -7,7 +7,6 @@ on head turns, focal length, movement size, gaze, blinks, speech and swallowing.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -58,17 +57,16 @@ def _vary_motion(
             speed, phase = rng.uniform(0.1, 0.5), rng.uniform(0, 2 * np.pi)
             pose[:, column] += (size * np.sin(2 * np.pi * speed * time + phase)).astype(np.float32)
         pose[:, 0] *= min(1.0, largest_yaw / np.abs(pose[:, 0]).max())
-    changes: dict[str, Any] = {}
     if variations.blinks:
         rng = switch_rng("blinks", seed)
-        changes["blink"] = blinks(rng, time, rng.uniform(0.3, 1.0))
+        performance = replace(performance, blink=blinks(rng, time, rng.uniform(0.3, 1.0)))
     if variations.gaze:
         rng = switch_rng("gaze", seed)
-        changes["gaze"] = gaze(rng, time, rng.uniform(1.0, 4.0))
+        performance = replace(performance, gaze=gaze(rng, time, rng.uniform(1.0, 4.0)))
     if variations.focal_length:
         widths = float(np.exp(switch_rng("focal_length", seed).uniform(*np.log(DISTANCES))))
-        changes["nearness"] = 1 / (widths * HEAD_WIDTH)
-    return replace(performance, curves=curves, pose=pose, **changes)
+        performance = replace(performance, nearness=1 / (widths * HEAD_WIDTH))
+    return replace(performance, curves=curves, pose=pose)
 
 
 def _vary_light(performance: Performance, variations: Variations, time: FloatArray) -> Performance:
@@ -111,27 +109,27 @@ def _vary_light(performance: Performance, variations: Variations, time: FloatArr
 def _vary_camera(performance: Performance, variations: Variations, time: FloatArray) -> Performance:
     seed, fps = performance.seed, performance.fps
     gain, bands = performance.gain.copy(), list(performance.bands)
-    changes: dict[str, Any] = {}
     if variations.background or variations.moving_background:
         busy = int(switch_rng("background", seed).integers(2**32)) if variations.background else None
         moving = int(switch_rng("moving_background", seed).integers(2**32)) if variations.moving_background else None
-        changes["scene"] = Scene(busy, moving, fps)
+        performance = replace(performance, scene=Scene(busy, moving, fps))
     if variations.mains_flicker:
         gain, bands = _mains(switch_rng("mains_flicker", seed), gain, bands, time, fps)
     if variations.rolling_noise:
         rng = switch_rng("rolling_noise", seed)
         amplitude, cycles, speed = rng.uniform(0.005, 0.03), rng.uniform(0.5, 3.0), rng.uniform(-3.0, 3.0)
         bands.append(_bands(amplitude, cycles, speed * time + rng.random()))
-        changes["row_noise"] = float(rng.uniform(0.002, 0.015))
+        performance = replace(performance, row_noise=float(rng.uniform(0.002, 0.015)))
     if variations.gain_steps:
         gain = gain * _gain_steps(switch_rng("gain_steps", seed), time)
     if variations.blur:
-        changes["blur"] = max(performance.blur, float(switch_rng("blur", seed).uniform(0.4, 1.8)))
+        blur = max(performance.blur, float(switch_rng("blur", seed).uniform(0.4, 1.8)))
+        performance = replace(performance, blur=blur)
     if variations.compression:
         rng = switch_rng("compression", seed)
         name, (best, worst) = (("h264", H264_FACTORS), ("mjpeg", MJPEG_QUANTISERS))[int(rng.random() < 0.3)]
-        changes["codec"] = (name, int(rng.integers(best, worst + 1)))
-    return replace(performance, gain=gain.astype(np.float32), bands=tuple(bands), **changes)
+        performance = replace(performance, codec=(name, int(rng.integers(best, worst + 1))))
+    return replace(performance, gain=gain.astype(np.float32), bands=tuple(bands))
 
 
 def _mains(

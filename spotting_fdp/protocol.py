@@ -24,6 +24,7 @@ from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.spotting import KINDS, Expression, SpottingCounts, SpottingFigures, spotting_metrics
 from hub_datasets import load_corpus
 from hub_datasets.errors import CorpusError
+from hub_datasets.features import ClipRow
 from hub_datasets.scanning.folders import list_frames
 from spotting_fdp.recognition import COARSE, CheckpointRecognizer, coarse_class
 from spotting_fdp.spotter import Recognizer, Spotter
@@ -124,7 +125,7 @@ def corpus_recordings(
         raise ConfigError(
             f"--corpus has long recordings, as {', '.join(READINGS)}, but {corpus!r} was given; choose one of these."
         )
-    rows: list[tuple[dict[str, Any], str]] = []
+    rows: list[tuple[ClipRow, str]] = []
     for reading in READINGS[corpus]:
         chosen = {**reading.options, **(options or {})}
         dataset = load_corpus(corpus, data_dir, label_set or reading.label_set, cache_dir=cache_dir, **chosen)
@@ -135,7 +136,7 @@ def corpus_recordings(
     return _grouped(rows)
 
 
-def _grouped(rows: Iterable[tuple[Mapping[str, Any], str]]) -> list[LongRecording]:
+def _grouped(rows: Iterable[tuple[ClipRow, str]]) -> list[LongRecording]:
     recordings: dict[str, LongRecording] = {}
     places: dict[str, dict[str, int]] = {}
     for row, kind in rows:

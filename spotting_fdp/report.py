@@ -9,7 +9,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -55,7 +54,7 @@ def likely_action_units(expressions: Sequence[SpottedExpression]) -> list[str]:
     return sorted(units, key=lambda code: (int(re.sub(r"\D", "", code) or 0), code))
 
 
-def megc_answers(result: SpottingResult) -> dict[str, Any]:
+def megc_answers(result: SpottingResult) -> dict[str, object]:
     """Answer the questions of MEGC 2026 about a recording (`dict`, ready for JSON).
 
     Counts of all, micro- and macro-expressions; their intervals in frames; the set of action units; coarse and fine
@@ -81,7 +80,9 @@ def megc_answers(result: SpottingResult) -> dict[str, Any]:
     }
 
 
-def document(results: Sequence[SpottingResult], model: str | None, refusals: Sequence[Refusal] = ()) -> dict[str, Any]:
+def document(
+    results: Sequence[SpottingResult], model: str | None, refusals: Sequence[Refusal] = ()
+) -> dict[str, object]:
     """One JSON document of all recordings (`dict`).
 
     Args:

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation_fdp.spotting import kind_of
-from processing_fdp.clip_reading_fdp import open_frames
+from processing_fdp.clip_reading_fdp import ClipSource, open_frames
 from processing_fdp.frame_source_fdp import FrameSource, VideoReadError
 from spotting_fdp.face_stream import CropSettings, FacePart, FaceStream, Interruption
 from spotting_fdp.intervals import MARGIN, WINDOW, Activity, FoundInterval, IntervalFinder
@@ -119,7 +119,7 @@ class SpottingResult:
         """Number of expressions, of one kind or of all."""
         return sum(kind in (None, one.kind) for one in self.expressions)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Everything but the activity, ready for JSON."""
         content = asdict(replace(self, activity=[]))
         del content["activity"]
@@ -161,12 +161,12 @@ class Spotter:
         self.face = face
 
     def spot(
-        self, source: Any, fps: float | None = None, progress: Callable[[int, int], None] | None = None
+        self, source: ClipSource, fps: float | None = None, progress: Callable[[int, int], None] | None = None
     ) -> SpottingResult:
         """Find the expressions of one recording.
 
         Args:
-            source (`Any`): A video file, a folder of frames, or frames in memory, as `open_frames` reads them.
+            source (`ClipSource`): A video file, a folder of frames, or frames in memory, as `open_frames` reads them.
             fps (`float`, *optional*): Frame rate; needed where the source does not state it.
             progress (`Callable[[int, int], None]`, *optional*): Called with the frames that are done and all frames.
 

@@ -9,7 +9,7 @@ is taken as it is, so the same command goes on after an interruption. `--short` 
 
 import argparse
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 import jinja2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from benchmarks.disturbances import DISTURBANCES, NOTHING_MOVES, SHORT, Recording
-from benchmarks.windows import TRIMMED, Seen, disturbed, figures, network_view, read_recordings
+from benchmarks.windows import TRIMMED, Seen, WindowFigures, disturbed, figures, network_view, read_recordings
 from evaluation_fdp.atomic_files import file_digest, read_json, write_json
 from evaluation_fdp.calibration import at_temperature, best_temperature, expected_calibration_error, least_size
 from evaluation_fdp.errors import ConfigError
@@ -134,7 +135,13 @@ class Calibration:
 
 
 def corpora(
-    root: Path, first_seed: int, count: int, people: int, clips: int, faces: Path | None, kinds: Sequence[Any] = KINDS
+    root: Path,
+    first_seed: int,
+    count: int,
+    people: int,
+    clips: int,
+    faces: Path | None,
+    kinds: Sequence[tuple[str, str]] = KINDS,
 ) -> list[Corpus]:
     """Name corpora by seed and kind; without a morphable model, of the built-in faces alone."""
     kinds = [kind for kind in kinds if faces is not None or kind[0] == "built_in"]
@@ -210,29 +217,40 @@ def calibrate(shown: Mapping[str, Seen], recordings: Sequence[Recording], rows: 
     )
 
 
-def _seeds(recordings: Sequence[Recording]) -> Any:
+def _seeds(recordings: Sequence[Recording]) -> NDArray[np.str_]:
     """Seed of the corpus of every recording."""
     return np.array([recording.subject.split("-")[0] for recording in recordings])
 
 
-def _sizes(seen: Seen) -> Any:
+def _sizes(seen: Seen) -> NDArray[np.float64]:
     if seen.movement_size is None:
         raise ConfigError("calibration needs a network that reports movement_size; train with movement_patterns.")
     return seen.movement_size
 
 
-def judge(shown: Mapping[str, Seen], recordings: Sequence[Recording], calibration: Calibration) -> dict[str, Any]:
+class CardRow(WindowFigures, total=False):
+    """Figures of one row at the temperature, as the card shows them.
+
+    `uf1_by_seed` has the UF1 of each corpus, `None` where nothing moves; `before` is the error of calibration without
+    the temperature; `called_still` is the share of clips below the least movement.
+    """
+
+    uf1_by_seed: dict[str, float | None]
+    before: float
+    called_still: float
+
+
+def judge(shown: Mapping[str, Seen], recordings: Sequence[Recording], calibration: Calibration) -> dict[str, CardRow]:
     """Compute the rows of the card from answers of the uncalibrated network.
 
     Returns:
-        `dict[str, dict]`: per row those of `benchmarks.windows.figures` at the temperature, `uf1_by_seed`, the error
-        of calibration `before`, and the share `called_still`.
+        `dict[str, CardRow]`: per row.
     """
     labels = np.array([recording.label for recording in recordings])
     seeds = _seeds(recordings)
     num_labels = next(iter(shown.values())).probabilities.shape[1]
     after = {name: at_temperature(seen.probabilities, calibration.temperature) for name, seen in shown.items()}
-    rows = figures(after, recordings, num_labels)
+    rows = {name: CardRow(**row) for name, row in figures(after, recordings, num_labels).items()}
     by_seed = {
         seed: figures(
             {name: probabilities[seeds == seed] for name, probabilities in after.items()},
@@ -249,7 +267,7 @@ def judge(shown: Mapping[str, Seen], recordings: Sequence[Recording], calibratio
     return rows
 
 
-def windows_table(rows: Mapping[str, Mapping[str, Any]], families: Mapping[str, str]) -> str:
+def windows_table(rows: Mapping[str, CardRow], families: Mapping[str, str]) -> str:
     """Return the rows of the ruler as Markdown, the families of faces beside each other."""
     names = [families[seed] for seed in next(iter(rows.values()))["uf1_by_seed"]]
     lines = [
@@ -268,7 +286,7 @@ def windows_table(rows: Mapping[str, Mapping[str, Any]], families: Mapping[str, 
     return "\n".join(lines)
 
 
-def calibration_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+def calibration_table(rows: Mapping[str, CardRow]) -> str:
     """Return the error of calibration before and after, per row of the ruler, as Markdown."""
     lines = ["| what is shown | before | after |", "|---|---|---|"]
     for name, row in rows.items():
@@ -318,12 +336,17 @@ def renew_code(folder: Path) -> None:
             shutil.copyfile(new, folder / new.name)
 
 
-def _view(model: Any, processor: FDPVideoProcessor, recordings: Sequence[Recording], rows: Sequence[str]) -> Any:
+def _view(
+    model: FDPForVideoClassification,
+    processor: FDPVideoProcessor,
+    recordings: Sequence[Recording],
+    rows: Sequence[str],
+) -> dict[str, Seen]:
     view = network_view(model, processor)
     return {name: view(clips) for name, clips in disturbed(recordings, rows)}
 
 
-def _kept(path: Path, made_of: str, make: Any) -> Any:
+def _kept(path: Path, made_of: str, make: Callable[[], object]) -> Any:
     """Read a result that was made of the same, or make it and keep it: JSON."""
     if path.is_file() and (kept := read_json(path))["made_of"] == made_of:
         return kept["result"]
@@ -363,7 +386,7 @@ def make_checkpoint(plan: Plan, root: Path, target: Path, faces: Path | None, nu
     made_of = f"weights {file_digest(source / WEIGHTS_NAME)}"
     calibration = Calibration(**_kept(root / "calibration.json", made_of, find))
 
-    def look() -> dict[str, Any]:
+    def look() -> dict[str, CardRow]:
         people = recordings_of(judged_on, processor, names)
         return judge(_view(model, processor, people, rows), people, calibration)
 

@@ -11,10 +11,13 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, field, fields, make_dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TextIO, get_type_hints
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, get_type_hints
 
 from evaluation_fdp.errors import ConfigError
 from training_fdp.errors import Interrupted
+
+if TYPE_CHECKING:
+    from transformers import HfArgumentParser
 
 USER_ERROR_EXIT_CODE = 2
 # The shell's own convention for a process ended by Ctrl-C (128 + SIGINT).
@@ -150,7 +153,7 @@ def command_name() -> str:
     return f"python -m {specification.name.removesuffix('.__main__')}"
 
 
-def option_parser(groups: Iterable[type], prog: str, description: str) -> Any:
+def option_parser(groups: Iterable[type], prog: str, description: str) -> HfArgumentParser:
     """Build the parser of one command line out of several dataclasses of options.
 
     Args:
@@ -169,7 +172,7 @@ def option_parser(groups: Iterable[type], prog: str, description: str) -> Any:
         """One command line of several dataclasses."""
 
         def parse_args_into_dataclasses(
-            self, args: Sequence[str] | None = None, *_: Any, **__: Any
+            self, args: Sequence[str] | None = None, *_: object, **__: object
         ) -> tuple[Any, ...]:
             namespace = vars(self.parse_args(args))
             return tuple(group(**{entry.name: namespace[entry.name] for entry in fields(group)}) for group in groups)

@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -17,6 +17,9 @@ from training_fdp.data.options import BatchOptions, DataOptions
 from training_fdp.folds.options import TrainingOptions
 from training_fdp.methods.options import NetworkOptions
 from training_fdp.methods.registry import get_method
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 RECIPES_FOLDER = Path(__file__).parent / "recipes"
 DEFAULT_METHOD = "fdp"
@@ -74,7 +77,7 @@ class TrainConfig:
         batches (`BatchOptions`): Frames, normalisation and augmentation of the clips in a batch.
         protocol (`ProtocolOptions`): Who is held out.
         network (`NetworkOptions`): Network and initial weights.
-        method (`Any`): Options of the method alone.
+        method (`object`): Options of the method alone.
         training (`TrainingOptions`): How every fold is trained.
         run (`RunOptions`): How the run is carried out.
 
@@ -86,7 +89,7 @@ class TrainConfig:
     batches: BatchOptions = field(default_factory=BatchOptions)
     protocol: ProtocolOptions = field(default_factory=ProtocolOptions)
     network: NetworkOptions = field(default_factory=NetworkOptions)
-    method: Any = None
+    method: "DataclassInstance | None" = None
     training: TrainingOptions = field(default_factory=TrainingOptions)
     run: RunOptions = field(default_factory=RunOptions)
 
@@ -112,14 +115,14 @@ class TrainConfig:
             )
 
     @classmethod
-    def of(cls, settings: Mapping[str, object] | None = None, /, **more: Any) -> "TrainConfig":
+    def of(cls, settings: Mapping[str, object] | None = None, /, **more: object) -> "TrainConfig":
         """Build the settings from options by name (`TrainConfig`); all others have their defaults.
 
         Raises:
             ConfigError: an option that does not exist, or that contradicts another one.
         """
         values = {**(settings or {}), **more}
-        groups = option_groups(values.get("method", DEFAULT_METHOD))
+        groups = option_groups(str(values.get("method", DEFAULT_METHOD)))
         if unknown := sorted(set(values) - {entry.name for group in groups.values() for entry in fields(group)}):
             raise ConfigError(f"there are no options {unknown}; {command_name()} --help lists the known ones")
         return cls(
@@ -130,7 +133,7 @@ class TrainConfig:
         )
 
     @property
-    def groups(self) -> list[Any]:
+    def groups(self) -> list["DataclassInstance"]:
         """The groups of options (`list`)."""
         return [getattr(self, entry.name) for entry in fields(self)]
 

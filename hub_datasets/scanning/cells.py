@@ -20,7 +20,7 @@ def as_text(cell: object) -> str:
     """Text of a sheet cell, stripped and in composed letters (NFC).
 
     Args:
-        cell (`Any`): Any cell.
+        cell (`object`): Any cell.
 
     Returns:
         `str`: `""` for a blank cell, `"7"` for the float 7.0 that a numeric column yields.

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import pandas as pd
 
 from hub_datasets.errors import SheetError
 from hub_datasets.records import Package, SheetFile
 from hub_datasets.scanning.folders import FolderTree
-from hub_datasets.scanning.sheets import read_sheet, require_columns
+from hub_datasets.scanning.sheets import HeaderTest, read_sheet, require_columns
 
 ANY = "auto"  # value of an option that was not given
 
@@ -46,13 +46,16 @@ class Layout:
             )
         return self.sheets[role][1]
 
-    def read_sheet(self, columns: Iterable[str] = (), role: str = "annotation", **reading: Any) -> pd.DataFrame:
+    def read_sheet(
+        self, columns: Iterable[str] = (), role: str = "annotation", header_row: int | HeaderTest | None = 0
+    ) -> pd.DataFrame:
         """Read the sheet of a role.
 
         Args:
             columns (`Iterable[str]`, *optional*): Columns that it must have.
             role (`str`, *optional*, defaults to `"annotation"`): Which sheet.
-            **reading: Arguments of [`hub_datasets.scanning.sheets.read_sheet`].
+            header_row (`int` or `Callable`, *optional*, defaults to 0): See
+                [`hub_datasets.scanning.sheets.read_sheet`].
 
         Returns:
             `pandas.DataFrame`: the table.
@@ -61,7 +64,7 @@ class Layout:
             SheetError: the sheet is missing, cannot be read, or lacks a column.
         """
         path = self.sheet_path(role)
-        frame = read_sheet(path, encoding=self.encoding, **reading)
+        frame = read_sheet(path, header_row=header_row, encoding=self.encoding)
         require_columns(frame, columns, path)
         return frame
 

@@ -39,7 +39,14 @@ class SheetRow:
     cells: Mapping[str, object] = field(default_factory=dict)
 
     def record(
-        self, *, key: str, clip_id: str, subject: str, recording: str, folder_parts: tuple[Any, ...], **others: Any
+        self,
+        *,
+        key: str,
+        clip_id: str,
+        subject: str,
+        recording: str,
+        folder_parts: tuple[str | tuple[str, ...], ...],
+        **others: Any,
     ) -> ClipRecord:
         """Make the record of this row; `others` replace its interval, emotion and action units, or add to them."""
         annotated = {

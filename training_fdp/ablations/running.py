@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from transformers import PreTrainedConfig
 
@@ -212,7 +211,7 @@ def _questions(rows: Mapping[str, Results]) -> dict[str, list[str]]:
     return questions
 
 
-def _training(config: TrainConfig) -> tuple[dict[str, Any], ...]:
+def _training(config: TrainConfig) -> tuple[dict[str, object], ...]:
     """Normalised settings that decide the figures of a run from scratch."""
     model = _network(config)
     overrides = read_pairs("processor_overrides", config.data.processor_overrides)

@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.model_selection import GroupKFold
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 # Maps inputs to probabilities, one row per clip.
@@ -106,6 +105,6 @@ class LogisticClassifier(Classifier):
             scores.append(f1_score(labels, predicted, average="macro", zero_division=0))
         return self.strengths[int(np.argmax(scores))]
 
-    def _model(self, strength: float, seed: int) -> Any:
+    def _model(self, strength: float, seed: int) -> Pipeline:
         regression = LogisticRegression(C=strength, max_iter=2000, class_weight="balanced", random_state=seed)
         return make_pipeline(StandardScaler(), regression)

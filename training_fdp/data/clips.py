@@ -1,14 +1,24 @@
 """One clip, from preparation to evaluation."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from training_fdp.errors import TrainingError
+
+
+class Clips(Protocol):
+    """Clips by row; their frames are read when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int, /) -> "Clip": ...
+
+    def __iter__(self) -> Iterator["Clip"]: ...
 
 
 @dataclass(frozen=True)
@@ -37,7 +47,7 @@ class Clip:
     onset: int | None = None
     apex: int | None = None
     offset: int | None = None
-    action_units: tuple[Mapping[str, Any], ...] = ()
+    action_units: tuple[Mapping[str, object], ...] = ()
     moves: bool = True
     frame_files: tuple[str, ...] = ()
 

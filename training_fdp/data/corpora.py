@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import datasets
 
@@ -23,6 +23,14 @@ from training_fdp.data.people import check_other_faces, rendered_people, unify_s
 # that a corpus may be moved.
 LOST_CLIPS_REMEDY = "complete the download, or leave such clips out with --allow_lost_clips true"
 _DECISIVE_COLUMNS = ("frames", "frame_numbers", "onset_index", "apex_index", "offset_index", "action_units")
+
+
+class ClipsIdentity(TypedDict):
+    """The arguments of [`evaluation_fdp.run_info.RunIdentity`] beside the settings."""
+
+    clips: str
+    sources: dict[str, str]
+    class_names: list[str]
 
 
 @dataclass
@@ -41,7 +49,7 @@ class Corpora:
         lost_clips (`dict[str, str]`): Name of each clip that was left out, and why.
     """
 
-    dataset: Any
+    dataset: datasets.Dataset
     table: ClipTable
     faces_may_be_published: bool
     is_rendered: bool = False
@@ -51,7 +59,7 @@ class Corpora:
     lost_clips: dict[str, str] = field(default_factory=dict)
 
     @cached_property
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> ClipsIdentity:
         """The properties of the clips that decide the figures of a run (`dict`), independent of paths.
 
         `clips` is a digest of names, subjects, labels, frames, key frames and action units; `sources` names sheets and
@@ -213,7 +221,7 @@ def lost_clips_sentence(name: str, lost: Sequence[tuple[str, str]]) -> str:
     return f"{len(lost)} clips of {name} cannot be used: {listed}"
 
 
-def _options_by_corpus(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _options_by_corpus(options: Mapping[str, object], names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Give each corpus its options: `NAME` applies to every corpus, `CORPUS.NAME` to one."""
     by_corpus: dict[str, dict[str, Any]] = {
         name: {key: value for key, value in options.items() if "." not in key} for name in names

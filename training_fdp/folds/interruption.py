@@ -2,13 +2,18 @@
 
 import logging
 import signal
+from collections.abc import Callable
 from types import FrameType
-from typing import Any, Self
+from typing import Self, TypeAlias
 
 logger = logging.getLogger(__name__)
 
 # Signals that schedulers send before they kill: SLURM sends SIGTERM, or that of `--signal`, usually SIGUSR1.
 SIGNALS = ("SIGTERM", "SIGUSR1")
+
+
+# As `signal.signal` returns it: a function, SIG_DFL or SIG_IGN, or `None` for one that Python did not install.
+Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
 
 
 class Interruption:
@@ -19,7 +24,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self.is_asked = False
-        self._previous: dict[signal.Signals, Any] = {}
+        self._previous: dict[signal.Signals, Handler] = {}
 
     def __enter__(self) -> Self:
         for name in SIGNALS:

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from evaluation_fdp.atomic_files import read_json, write_json, write_text
 from evaluation_fdp.errors import ConfigError
@@ -69,7 +68,7 @@ def check_output_dir(output_dir: Path) -> None:
 
 def answers_document(
     answers: Sequence[MicroExpressionAnswer], model: str, refusals: Sequence[Refusal] = ()
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """One JSON document of all answers, as `answer.schema.json` describes it.
 
     Args:
@@ -87,9 +86,9 @@ def answers_document(
     }
 
 
-def schema() -> dict[str, Any]:
+def schema() -> dict[str, object]:
     """Return the JSON schema of `answers_document` (`dict`)."""
-    content: dict[str, Any] = read_json(Path(__file__).with_name("answer.schema.json"))
+    content: dict[str, object] = read_json(Path(__file__).with_name("answer.schema.json"))
     return content
 
 
@@ -104,7 +103,7 @@ def _files_of(answer: MicroExpressionAnswer) -> Iterator[tuple[str, str, bytes]]
         yield "action_units", ".csv", _table(tuple(rows[0]), rows).encode()
 
 
-def _summary_row(answer: MicroExpressionAnswer) -> dict[str, Any]:
+def _summary_row(answer: MicroExpressionAnswer) -> dict[str, object]:
     movement, face = answer.movement, answer.face
     likely = [f"AU{int(unit.code):02d}" for unit in answer.action_units if unit.probability > LIKELY]
     return {
@@ -124,7 +123,7 @@ def _summary_row(answer: MicroExpressionAnswer) -> dict[str, Any]:
     }
 
 
-def _table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
+def _table(columns: Sequence[str], rows: Sequence[dict[str, object]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()

@@ -1,10 +1,10 @@
 """The picture of one answer: frames, dynamic images, importance, classes, action units and curves."""
 
 import io
-from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
 from modeling_fdp import MicroExpressionAnswer
@@ -32,8 +32,7 @@ def draw_answer(answer: MicroExpressionAnswer) -> bytes:
         `bytes`: A PNG.
     """
     figure = Figure(figsize=(13, 8.2), layout="constrained")
-    parts: Any = figure.subfigures(3, 1, height_ratios=(1.0, 1.9, 1.7))
-    top, middle, bottom = parts
+    top, middle, bottom = figure.subfigures(3, 1, squeeze=False, height_ratios=(1.0, 1.9, 1.7))[:, 0]
     _draw_frames(top, answer)
     _draw_images(middle, answer)
     _draw_curves(bottom, answer)
@@ -49,12 +48,14 @@ def _headline(answer: MicroExpressionAnswer) -> str:
     return f"{answer.label} ({answer.probability:.2f}), movement of {movement.size:.2f} pixels"
 
 
-def _draw_frames(part: Any, answer: MicroExpressionAnswer) -> None:
+def _draw_frames(part: SubFigure, answer: MicroExpressionAnswer) -> None:
     part.suptitle(_headline(answer), fontsize=14, color=INK)
     frames = answer.images["frames"]
     interval = (answer.movement.onset_index, answer.movement.apex_index, answer.movement.offset_index)
     names = dict(zip(interval, ("onset", "apex", "offset"), strict=True))
-    for axes, picture, frame in zip(part.subplots(1, len(frames)).flat, frames, answer.frames, strict=True):
+    for axes, picture, frame in zip(
+        part.subplots(1, len(frames), squeeze=False).flat, frames, answer.frames, strict=True
+    ):
         axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
         axes.set(xticks=(), yticks=())
         time = f"{frame.index}" if frame.time_s is None else f"{frame.index}\n{frame.time_s:.2f} s"
@@ -62,7 +63,7 @@ def _draw_frames(part: Any, answer: MicroExpressionAnswer) -> None:
         axes.set_xlabel(f"{time}\n{name}" if name else time, fontsize=7, color=MARK if name else "black")
 
 
-def _draw_images(part: Any, answer: MicroExpressionAnswer) -> None:
+def _draw_images(part: SubFigure, answer: MicroExpressionAnswer) -> None:
     pictures = [name for name, image in answer.images.items() if name not in ("frames", "importance")]
     has_importance, has_units = "importance" in answer.images, bool(answer.action_units)
     ratios = [1.0] * (len(pictures) + has_importance) + [1.1] + [1.5] * has_units
@@ -86,7 +87,7 @@ def _draw_images(part: Any, answer: MicroExpressionAnswer) -> None:
         )
 
 
-def _draw_importance(axes: Any, answer: MicroExpressionAnswer) -> None:
+def _draw_importance(axes: Axes, answer: MicroExpressionAnswer) -> None:
     importance = answer.images["importance"]
     largest = max(float(np.abs(importance).max()), LEAST_IMPORTANCE)
     axes.imshow(answer.images["frames"][len(answer.frames) // 2], cmap="gray", vmin=0, vmax=1)
@@ -95,7 +96,7 @@ def _draw_importance(axes: Any, answer: MicroExpressionAnswer) -> None:
     axes.set(xticks=(), yticks=())
 
 
-def _draw_bars(axes: Any, names: list[str], values: list[float], marked: str | None, title: str) -> None:
+def _draw_bars(axes: Axes, names: list[str], values: list[float], marked: str | None, title: str) -> None:
     # By position, because two units of other methods may have one name.
     colors = [INK if marked is None or name == marked else MUTED for name in names]
     axes.barh(range(len(names)), values, color=colors)
@@ -108,7 +109,7 @@ def _draw_bars(axes: Any, names: list[str], values: list[float], marked: str | N
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_curves(part: Any, answer: MicroExpressionAnswer) -> None:
+def _draw_curves(part: SubFigure, answer: MicroExpressionAnswer) -> None:
     timed = all(frame.time_s is not None for frame in answer.frames)
     times = [frame.time_s if timed else frame.index for frame in answer.frames]
     rate = answer.clip.frames_per_second

@@ -9,7 +9,7 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -23,6 +23,9 @@ from hub_datasets.synthetic.settings import GENERATOR_VERSION, CorpusSettings
 from training_fdp.errors import PublishError
 from training_fdp.hub.push import MAIN, OutgoingFile, Publication, check_repo_id
 from training_fdp.hub.scanner import why_refused
+
+if TYPE_CHECKING:
+    import datasets
 
 CARD_NAME, METADATA_NAME, EVALUATION_NAME = "README.md", "metadata.parquet", "eval.yaml"
 # What could be derived from a licensed corpus, and why none of it may be passed on.
@@ -88,7 +91,7 @@ def prepare_corpus(name: str, data_dir: Path, repo_id: str, revision: str = MAIN
     return Publication(repo_id, revision, ordered, card, repo_type="dataset", message=message)
 
 
-def metadata_table(rows: Any, root: Path) -> bytes:
+def metadata_table(rows: "datasets.Dataset", root: Path) -> bytes:
     """Write the rows of a corpus for `datasets.load_dataset`: an image per clip, and all of its frames.
 
     Args:

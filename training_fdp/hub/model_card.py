@@ -9,7 +9,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jinja2
 from huggingface_hub import EvalResult, ModelCardData
@@ -96,7 +95,7 @@ def build_model_card(subject: CardSubject, results: Results | None) -> str:
     return template.render(card_data=_card_data(subject, results).to_yaml(), **card_fields(subject, results))
 
 
-def card_fields(subject: CardSubject, results: Results | None) -> dict[str, Any]:
+def card_fields(subject: CardSubject, results: Results | None) -> dict[str, object]:
     """Return the fields of the template (`dict`), every one of them in every case.
 
     Raises:
@@ -104,7 +103,7 @@ def card_fields(subject: CardSubject, results: Results | None) -> dict[str, Any]
     """
     method = method_behind(subject, results)
     work = None if method is None else method.work
-    fields: dict[str, Any] = {
+    fields: dict[str, object] = {
         "title": subject.repo_id.split("/")[-1],
         "repo_id": subject.repo_id,
         "revision": subject.revision,
@@ -135,7 +134,7 @@ def card_fields(subject: CardSubject, results: Results | None) -> dict[str, Any]
 
 
 # Fields of the template for held-out clips, where nobody was held out.
-_NO_FIGURES: Mapping[str, Any] = {
+_NO_FIGURES: Mapping[str, object] = {
     "benchmarked": False,
     "protocol_sentence": "",
     "coverage_sentence": "",
@@ -163,7 +162,7 @@ def method_behind(subject: CardSubject, results: Results | None) -> type[Method]
     return next((method for method in methods if method.model_type == subject.model_type), None)
 
 
-def _result_fields(subject: CardSubject, results: Results) -> dict[str, Any]:
+def _result_fields(subject: CardSubject, results: Results) -> dict[str, object]:
     """Fields of the template that a results.json gives, whether or not anybody was held out."""
     class_names = tuple(results.class_names)
     if subject.class_names != class_names:
@@ -202,7 +201,7 @@ def _result_fields(subject: CardSubject, results: Results) -> dict[str, Any]:
     }
 
 
-def _figure_fields(subject: CardSubject, results: Results, benchmark: Benchmark) -> dict[str, Any]:
+def _figure_fields(subject: CardSubject, results: Results, benchmark: Benchmark) -> dict[str, object]:
     """Fields of the template for held-out clips."""
     matrix = benchmark.figures.confusion_matrix
     return {
@@ -295,7 +294,6 @@ def _card_data(subject: CardSubject, results: Results | None) -> ModelCardData:
     if results is not None and results.benchmark is not None:
         evaluations = [_evaluation(name, metric, results, results.benchmark) for name, metric in METRICS.items()]
     start = None if results is None else base_model(results.init_from)
-    lineage: dict[str, Any] = {} if start is None else {"base_model_relation": "finetune"}
     return ModelCardData(
         license="apache-2.0" if open_weights else "other",
         license_name=None if open_weights else "corpus-terms-research-only",
@@ -305,13 +303,13 @@ def _card_data(subject: CardSubject, results: Results | None) -> ModelCardData:
         tags=tags,
         model_name=subject.repo_id.split("/")[-1],
         eval_results=evaluations,
-        **lineage,
+        base_model_relation=None if start is None else "finetune",
     )
 
 
 def _evaluation(name: str, metric: Metric, results: Results, benchmark: Benchmark) -> EvalResult:
     """Entry of the model-index: the figure, and what it takes to compare it with another."""
-    uncertainty: dict[str, Any] = (
+    uncertainty: dict[str, object] = (
         {"interval_95_over_subjects": list(benchmark.interval[name])} if name in benchmark.interval else {}
     )
     if len(benchmark.per_seed) > 1:

@@ -354,5 +354,5 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _json_bytes(content: Any) -> bytes:
+def _json_bytes(content: object) -> bytes:
     return (json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Any
 
 
 def without_folder(text: str) -> str:
@@ -18,7 +17,7 @@ def without_folders(settings: Mapping[str, object]) -> dict[str, object]:
     return {name: _cut(value) for name, value in settings.items()}
 
 
-def _cut(value: Any) -> Any:
+def _cut(value: object) -> object:
     if isinstance(value, str):
         return without_folder(value)
     if isinstance(value, list):

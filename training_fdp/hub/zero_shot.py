@@ -4,7 +4,7 @@ The sets need not have been trained. Only `training_fdp.combinations` measures w
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 import torch
 from torch.nn.functional import normalize
@@ -13,6 +13,20 @@ from evaluation_fdp.errors import ConfigError
 from modeling_fdp.modeling_alignment_fdp import LARGEST_SCALE
 from training_fdp.hub.prediction import Predictor
 from training_fdp.methods.mer_clip import MERCLIPMethod
+
+
+class LabelScore(TypedDict):
+    """A set of action units and its share of the softmax over all candidates."""
+
+    label: str
+    score: float
+
+
+class SourceScore(TypedDict):
+    """A clip and its cosine similarity with the set, in [-1, 1]."""
+
+    source: str
+    score: float
 
 
 class ActionUnitMatcher:
@@ -40,7 +54,7 @@ class ActionUnitMatcher:
             )
         self.model, self.processor, self.device = predictor.model, predictor.processor, predictor.device
 
-    def __call__(self, sources: Sequence[str], candidate_labels: Sequence[str]) -> list[list[dict[str, Any]]]:
+    def __call__(self, sources: Sequence[str], candidate_labels: Sequence[str]) -> list[list[LabelScore]]:
         """Score every candidate for every clip.
 
         Args:
@@ -59,11 +73,11 @@ class ActionUnitMatcher:
         scale = float(self.model.logit_scale.detach().exp().clamp(max=LARGEST_SCALE))
         answers = []
         for row in (scale * similarities).softmax(-1).tolist():
-            found = [{"label": label, "score": score} for label, score in zip(candidate_labels, row, strict=True)]
+            found = [LabelScore(label=label, score=score) for label, score in zip(candidate_labels, row, strict=True)]
             answers.append(sorted(found, key=lambda answer: answer["score"], reverse=True))
         return answers
 
-    def rank(self, text: str, sources: Sequence[str]) -> list[dict[str, Any]]:
+    def rank(self, text: str, sources: Sequence[str]) -> list[SourceScore]:
         """Order clips by how well a set of action units describes them.
 
         Args:
@@ -71,14 +85,14 @@ class ActionUnitMatcher:
             sources (`Sequence[str]`): Video files or folders of frames.
 
         Returns:
-            `list[dict]`: `source` and `score`, the cosine similarity in [-1, 1], the most similar clip first.
+            `list[SourceScore]`: the most similar clip first.
 
         Raises:
             ConfigError: an unknown unit or phrase.
             VideoReadError: a clip cannot be read.
         """
         scores = self._similarities(sources, [text])[:, 0].tolist()
-        found = [{"source": source, "score": score} for source, score in zip(sources, scores, strict=True)]
+        found = [SourceScore(source=source, score=score) for source, score in zip(sources, scores, strict=True)]
         return sorted(found, key=lambda answer: answer["score"], reverse=True)
 
     @torch.inference_mode()

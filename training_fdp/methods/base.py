@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from evaluation_fdp.errors import ConfigError
 
@@ -26,9 +26,12 @@ if TYPE_CHECKING:
     from modeling_fdp.pipeline_fdp import AnswerSettings
     from processing_fdp.video_processing_fdp import FDPVideoProcessor
     from training_fdp.data.augmentation import AugmentationConfig
-    from training_fdp.data.clips import Clip
+    from training_fdp.data.clips import Clip, Clips
     from training_fdp.data.followers import Follower
 
+# The class that `options_class` names, and that of the configurations of its networks.
+Options = TypeVar("Options")
+Config = TypeVar("Config", bound="PreTrainedConfig")
 Answers = dict[str, float]
 Losses = dict[str, "torch.Tensor"]
 
@@ -50,14 +53,14 @@ class NetworkRequest:
 
     Args:
         class_names (`tuple[str, ...]`): Classes in the order of the logits.
-        overrides (`Mapping[str, Any]`): Settings by name: `--model_overrides`, `--num_frames` and `--image_size`.
+        overrides (`Mapping[str, object]`): Settings by name: `--model_overrides`, `--num_frames` and `--image_size`.
         start (`PreTrainedConfig`, *optional*): Settings of the checkpoint that `--init_from` names.
         start_name (`str`, *optional*): Its name, for error messages.
         action_units (`Iterable`, *optional*): Coded action units of every clip, as the rows of a corpus have them.
     """
 
     class_names: tuple[str, ...]
-    overrides: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, object] = field(default_factory=dict)
     start: PreTrainedConfig | None = None
     start_name: str = ""
     action_units: Iterable[Sequence[Mapping[str, object]]] = ()
@@ -72,7 +75,7 @@ class NetworkRequest:
 
 
 @dataclass(frozen=True)
-class LossContext:
+class LossContext(Generic[Config]):
     """Inputs of the losses beside the batch.
 
     Args:
@@ -83,7 +86,7 @@ class LossContext:
         progress (`float`): Share of the planned steps that are done, in [0, 1).
     """
 
-    config: PreTrainedConfig
+    config: Config
     class_weights: torch.Tensor | None = None
     fold: Any = None
     progress: float = 0.0
@@ -117,7 +120,7 @@ class PublishedWork:
     differences: tuple[str, ...] = ()
 
 
-class Method:
+class Method(Generic[Options, Config]):
     """One family of networks and its training.
 
     Class attributes:
@@ -138,7 +141,7 @@ class Method:
             of the initial checkpoint.
 
     Args:
-        options (`Any`): An instance of `options_class`.
+        options (`Options`): An instance of `options_class`.
     """
 
     name: ClassVar[str]
@@ -153,7 +156,7 @@ class Method:
     class_parameters: ClassVar[tuple[str, ...]] = ()
     learning_fields: ClassVar[frozenset[str]] = frozenset()
 
-    def __init__(self, options: Any) -> None:
+    def __init__(self, options: Options) -> None:
         self.options = options
 
     @classmethod
@@ -161,11 +164,11 @@ class Method:
         """Register this method's networks with transformers' auto classes, usually by importing their package."""
 
     @classmethod
-    def check_options(cls, options: Any, init_from: str | None) -> None:
+    def check_options(cls, options: Options, init_from: str | None) -> None:
         """Refuse values of its own options that cannot be combined.
 
         Args:
-            options (`Any`): An instance of `options_class`.
+            options (`Options`): An instance of `options_class`.
             init_from (`str`, *optional*): The checkpoint that training starts from.
 
         Raises:
@@ -190,7 +193,7 @@ class Method:
         """Name of the network in reports (`str`): a preset, or the method's."""
         return self.name
 
-    def configure(self, request: NetworkRequest) -> PreTrainedConfig:
+    def configure(self, request: NetworkRequest) -> Config:
         """Return the settings of the network: `num_frames`, `image_size` and the classes among them.
 
         Raises:
@@ -198,18 +201,18 @@ class Method:
         """
         raise NotImplementedError(f"{type(self).__name__} must return the settings of its network; define configure()")
 
-    def processor_settings(self, config: PreTrainedConfig) -> dict[str, object]:
+    def processor_settings(self, config: Config) -> dict[str, object]:
         """Return settings of the video processor that this network needs, unless a run names others (`dict`)."""
         return {}
 
-    def check(self, config: PreTrainedConfig, augmentation: AugmentationConfig) -> None:
+    def check(self, config: Config, augmentation: AugmentationConfig) -> None:
         """Refuse settings that cannot be combined.
 
         Raises:
             ConfigError: an augmentation that losses or targets do not support.
         """
 
-    def build(self, config: PreTrainedConfig, fold: Any = None) -> PreTrainedModel:
+    def build(self, config: Config, fold: Any = None) -> PreTrainedModel:
         """Return an untrained network, initialised from torch's current random state.
 
         Args:
@@ -220,20 +223,18 @@ class Method:
 
         return AutoModelForVideoClassification.from_config(config)
 
-    def starting_weights(
-        self, weights: Mapping[str, torch.Tensor], config: PreTrainedConfig
-    ) -> Mapping[str, torch.Tensor]:
+    def starting_weights(self, weights: Mapping[str, torch.Tensor], config: Config) -> Mapping[str, torch.Tensor]:
         """Return the weights of a checkpoint that a network of this configuration has."""
         return weights
 
-    def prepare(self, clips: Sequence[Clip], config: PreTrainedConfig, processor: FDPVideoProcessor) -> None:
+    def prepare(self, clips: Clips, config: Config, processor: FDPVideoProcessor) -> None:
         """Precompute inputs of `targets` for every clip, once per run, between alignment and the first fold."""
 
     def targets(
         self,
         clip: Clip,
         indices: NDArray[np.int64],
-        config: PreTrainedConfig,
+        config: Config,
         normalize: Callable[[torch.Tensor], torch.Tensor],
     ) -> dict[str, torch.Tensor]:
         """Return the tensors of a clip for the batch beside its frames, before augmentation.
@@ -249,11 +250,11 @@ class Method:
         """
         return {}
 
-    def fold_facts(self, clips: Iterable[Clip], config: PreTrainedConfig) -> Any:
+    def fold_facts(self, clips: Iterable[Clip], config: Config) -> Any:
         """Return inputs of the losses from the training clips of a fold; recomputed when a fold is resumed."""
         return None
 
-    def losses(self, model: nn.Module, batch: Mapping[str, torch.Tensor], context: LossContext) -> Losses:
+    def losses(self, model: nn.Module, batch: Mapping[str, torch.Tensor], context: LossContext[Config]) -> Losses:
         """Return the loss under `loss`, and its unweighted parts by name (0-d tensors).
 
         Args:
@@ -271,7 +272,7 @@ class Method:
         """Return the keywords of the network's forward pass for predictions (`dict`)."""
         return {"pixel_values": batch["pixel_values"]}
 
-    def reference(self, config: PreTrainedConfig, batches: Iterable[Mapping[str, torch.Tensor]]) -> Any:
+    def reference(self, config: Config, batches: Iterable[Mapping[str, torch.Tensor]]) -> Any:
         """Return the baseline of `answers` from training clips alone; `batches` are read only if iterated.
 
         Args:
@@ -280,22 +281,18 @@ class Method:
         """
         return None
 
-    def answers(
-        self, output: Any, batch: Mapping[str, torch.Tensor], config: PreTrainedConfig, reference: Any
-    ) -> list[Answers]:
+    def answers(self, output: Any, batch: Mapping[str, torch.Tensor], config: Config, reference: Any) -> list[Answers]:
         """Return quality measures beyond the class: one `dict` of finite numbers per clip.
 
         They go into fold records; reports give their mean and deviation over held-out clips.
         """
         return [{} for _ in batch["labels"]]
 
-    def shown(
-        self, output: Any, config: PreTrainedConfig, batch: Mapping[str, torch.Tensor] | None = None
-    ) -> list[Shown]:
+    def shown(self, output: Any, config: Config, batch: Mapping[str, torch.Tensor] | None = None) -> list[Shown]:
         """Return the outputs to display of each clip beside the class; targets only where the batch is given."""
         return [Shown() for _ in output.logits]
 
-    def answer_settings(self, config: PreTrainedConfig) -> AnswerSettings:
+    def answer_settings(self, config: Config) -> AnswerSettings:
         """Return the settings that answers of `predict.py` depend on: classes, action units, least movement."""
         from modeling_fdp.pipeline_fdp import AnswerSettings
 

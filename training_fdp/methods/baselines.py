@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from evaluation_fdp.errors import ConfigError
-from training_fdp.methods.base import Method, NetworkRequest
+from training_fdp.methods.base import Method, NetworkRequest, NoOptions
 from training_fdp.methods.fdp import FDPMethod
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
-    from transformers import PreTrainedConfig
+    from transformers import PreTrainedConfig, PreTrainedModel
 
+    from processing_fdp.video_processing_fdp import FDPVideoProcessor
     from training_fdp.data.augmentation import AugmentationConfig
-    from training_fdp.data.clips import Clip
+    from training_fdp.data.clips import Clip, Clips
     from training_fdp.data.followers import Follower
 
 
-class BaselineMethod(Method):
+class BaselineMethod(Method[NoOptions, "PreTrainedConfig"]):
     """A plain network that predicts the class alone."""
 
     version: ClassVar[int] = 3
@@ -53,7 +54,7 @@ class BaselineMethod(Method):
         except (ValueError, StrictDataclassError) as error:
             raise ConfigError(f"{self.name} cannot be built: {' '.join(str(error).split())}") from None
 
-    def build(self, config: PreTrainedConfig, fold: Any = None) -> Any:
+    def build(self, config: PreTrainedConfig, fold: object = None) -> PreTrainedModel:
         """Return the untrained network."""
         self.register_auto_classes()
         return super().build(config, fold)
@@ -113,7 +114,7 @@ class OnsetFlowCNN3d(BaselineMethod):
     name: ClassVar[str] = "onset_flow_cnn3d"
     title: ClassVar[str] = "flow from the first frame + 3-D CNN"
 
-    def __init__(self, options: Any) -> None:
+    def __init__(self, options: NoOptions) -> None:
         super().__init__(options)
         self._flows: dict[str, torch.Tensor] = {}
 
@@ -136,7 +137,7 @@ class OnsetFlowCNN3d(BaselineMethod):
                 "each time; add time_jitter=0,speed=0,phase=0 to the augmentation"
             )
 
-    def prepare(self, clips: Sequence[Clip], config: PreTrainedConfig, processor: Any) -> None:
+    def prepare(self, clips: Clips, config: PreTrainedConfig, processor: FDPVideoProcessor) -> None:
         """Estimate the flow of every clip."""
         import torch
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
+    from torch import nn
+    from transformers import PreTrainedConfig
 
     from modeling_fdp import FDPConfig
     from modeling_fdp.pipeline_fdp import AnswerSettings
@@ -45,7 +47,7 @@ _CITATION = """\
 RELEASED_PRESET = "released"
 
 
-class FDPMethod(Method):
+class FDPMethod(Method[FDPOptions, "FDPConfig"]):
     """FDP: a label, rank scores, a constructed dynamic image and, where a corpus codes them, action units."""
 
     name: ClassVar[str] = "fdp"
@@ -88,7 +90,7 @@ class FDPMethod(Method):
         import training_fdp.methods.fdp_auto_classes  # noqa: F401 - importing it registers them
 
     @classmethod
-    def check_options(cls, options: Any, init_from: str | None) -> None:
+    def check_options(cls, options: FDPOptions, init_from: str | None) -> None:
         """Refuse `--preset pretrained` without a checkpoint.
 
         Raises:
@@ -162,11 +164,11 @@ class FDPMethod(Method):
         depends = ("action_units", "action_unit_sides")
         return {name: value for name, value in described.items() if name not in depends} | dict(request.overrides)
 
-    def processor_settings(self, config: Any) -> dict[str, object]:
+    def processor_settings(self, config: FDPConfig) -> dict[str, object]:
         """Patterns along a curve are read from evenly lit frames (`dict`)."""
         return {"even_light": True} if config.has_patterns else {}
 
-    def check(self, config: Any, augmentation: AugmentationConfig) -> None:
+    def check(self, config: FDPConfig, augmentation: AugmentationConfig) -> None:
         """Refuse augmentation that the targets or the losses do not support.
 
         Raises:
@@ -189,7 +191,7 @@ class FDPMethod(Method):
                 "undefined; set both to 0"
             )
 
-    def starting_weights(self, weights: Mapping[str, torch.Tensor], config: Any) -> Mapping[str, torch.Tensor]:
+    def starting_weights(self, weights: Mapping[str, torch.Tensor], config: FDPConfig) -> Mapping[str, torch.Tensor]:
         """Leave out the head of action units if the network has none."""
         if config.action_units:
             return weights
@@ -199,7 +201,7 @@ class FDPMethod(Method):
         self,
         clip: Clip,
         indices: NDArray[np.int64],
-        config: Any,
+        config: FDPConfig,
         normalize: Callable[[torch.Tensor], torch.Tensor],
     ) -> dict[str, torch.Tensor]:
         """Return the targets beside the class.
@@ -227,13 +229,15 @@ class FDPMethod(Method):
             targets["action_units"] = units if clip.moves else torch.zeros_like(units)
         return targets
 
-    def losses(self, model: Any, batch: Mapping[str, torch.Tensor], context: LossContext) -> Losses:
+    def losses(self, model: nn.Module, batch: Mapping[str, torch.Tensor], context: LossContext[FDPConfig]) -> Losses:
         """Return the weighted sum of FDP's losses, and its parts."""
         from training_fdp.methods.fdp_losses import training_losses
 
         return training_losses(model, batch, context)
 
-    def reference(self, config: Any, batches: Iterable[Mapping[str, torch.Tensor]]) -> NDArray[np.float64] | None:
+    def reference(
+        self, config: FDPConfig, batches: Iterable[Mapping[str, torch.Tensor]]
+    ) -> NDArray[np.float64] | None:
         """Return the mean target of training clips (`np.ndarray` of shape `(height, width)`)."""
         from training_fdp.methods.fdp_targets import mean_target
 
@@ -241,7 +245,9 @@ class FDPMethod(Method):
         without = config.dynamic_image_decoder == "none" or config.dynamic_image_frames == "along_curve"
         return None if without else mean_target(config, batches)
 
-    def answers(self, output: Any, batch: Mapping[str, torch.Tensor], config: Any, reference: Any) -> list[Answers]:
+    def answers(
+        self, output: Any, batch: Mapping[str, torch.Tensor], config: FDPConfig, reference: Any
+    ) -> list[Answers]:
         """Return the error of each dynamic image and of trivial ones, and Kendall's tau of the rank scores."""
         from training_fdp.methods.fdp_quality import clip_image_quality, kendall_tau
         from training_fdp.methods.fdp_targets import as_numbers, dynamic_image_targets
@@ -253,7 +259,7 @@ class FDPMethod(Method):
             quality = clip_image_quality(as_numbers(output.dynamic_image), target, reference)
         return [{**clip, "rank_kendall_tau": float(value)} for clip, value in zip(quality, tau, strict=True)]
 
-    def shown(self, output: Any, config: Any, batch: Mapping[str, torch.Tensor] | None = None) -> list[Shown]:
+    def shown(self, output: Any, config: FDPConfig, batch: Mapping[str, torch.Tensor] | None = None) -> list[Shown]:
         """Return the rank curve and the dynamic image of each clip; the target where the batch is given."""
         from training_fdp.methods.fdp_quality import ordered_pairs
         from training_fdp.methods.fdp_targets import dynamic_image_targets
@@ -274,7 +280,7 @@ class FDPMethod(Method):
             for clip, curve in enumerate(scores)
         ]
 
-    def answer_settings(self, config: Any) -> AnswerSettings:
+    def answer_settings(self, config: FDPConfig) -> AnswerSettings:
         """Return classes, action units and the least movement of the calibration."""
         from modeling_fdp.pipeline_fdp import AnswerSettings
 
@@ -299,7 +305,7 @@ class ReleasedFDPMethod(FDPMethod):
     recipe: ClassVar[str] = "released"
 
 
-def network_settings(config: Any) -> dict[str, object]:
+def network_settings(config: PreTrainedConfig) -> dict[str, object]:
     """Return the settings of an FDP network (`dict`), without the class weights and temperature of its training."""
     from transformers import PreTrainedConfig
 

@@ -1,16 +1,17 @@
 """FDP's losses on an augmented batch."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
+from torch import nn
 
+from modeling_fdp.configuration_fdp import FDPConfig
 from training_fdp.methods.base import LossContext, Losses
 from training_fdp.methods.classification import soft_cross_entropy
 from training_fdp.methods.fdp_targets import scaled_target
 
 
-def training_losses(model: Any, batch: Mapping[str, torch.Tensor], context: LossContext) -> Losses:
+def training_losses(model: nn.Module, batch: Mapping[str, torch.Tensor], context: LossContext[FDPConfig]) -> Losses:
     """Return the loss under `loss` and its unweighted parts by name (`dict` of 0-d tensors).
 
     The cross-entropy of mixup's soft labels is added here, because the model takes hard labels only.

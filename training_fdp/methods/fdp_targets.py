@@ -7,12 +7,13 @@ only approximately, because they change the estimated head motion.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from modeling_fdp.configuration_fdp import FDPConfig
 from modeling_fdp.dynamic_image_fdp import NO_MOTION, dynamic_image, dynamic_image_target, scaled_dynamic_image
 from modeling_fdp.motion_fdp import stabilize
 from training_fdp.data.clips import Clip
@@ -58,7 +59,7 @@ def pooled_clip(
     return dynamic_image(frames, gain=1.0)
 
 
-def scaled_target(pooled: torch.Tensor, model_config: Any) -> torch.Tensor:
+def scaled_target(pooled: torch.Tensor, model_config: FDPConfig) -> torch.Tensor:
     """Scale sums at gain 1 as the model's targets.
 
     Args:
@@ -74,7 +75,7 @@ def scaled_target(pooled: torch.Tensor, model_config: Any) -> torch.Tensor:
 
 
 def dynamic_image_targets(
-    model_config: Any, batch: Mapping[str, torch.Tensor], rank_scores: torch.Tensor | None = None
+    model_config: FDPConfig, batch: Mapping[str, torch.Tensor], rank_scores: torch.Tensor | None = None
 ) -> torch.Tensor:
     """Return the targets of a batch that was not augmented.
 
@@ -118,7 +119,7 @@ def as_numbers(images: torch.Tensor) -> NDArray[np.float64]:
     return images[:, 0].float().cpu().double().numpy()
 
 
-def mean_target(model_config: Any, batches: Iterable[Mapping[str, torch.Tensor]]) -> NDArray[np.float64] | None:
+def mean_target(model_config: FDPConfig, batches: Iterable[Mapping[str, torch.Tensor]]) -> NDArray[np.float64] | None:
     """Return the mean target of clips (`np.ndarray` of shape `(height, width)`), `None` without clips."""
     total, count = None, 0
     for batch in batches:

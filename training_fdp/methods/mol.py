@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from modeling_mol import MOLConfig
-    from training_fdp.data.clips import Clip
+    from training_fdp.data.clips import Clip, Clips
     from training_fdp.data.followers import Follower
     from training_fdp.methods.mol_targets import MotionTargets
 
@@ -155,7 +155,7 @@ class MOLMethod(Method):
             model.store_training_facts(fold.flow_scale, fold.mean_landmarks)
         return model
 
-    def prepare(self, clips: Sequence[Clip], config: Any, processor: Any) -> None:
+    def prepare(self, clips: Clips, config: Any, processor: Any) -> None:
         """Compute flow and landmarks of every clip, or find them beside the aligned clips."""
         from training_fdp.methods.mol_targets import MotionTargets
 

@@ -1,6 +1,6 @@
 """Quality of MOL's flow and landmarks, beside what needs no network."""
 
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -94,16 +94,25 @@ def landmark_quality(
     return answers
 
 
-def motion_pictures(flow: torch.Tensor) -> list[dict[str, Any]]:
+class MotionPicture(TypedDict):
+    """The motion of one clip.
+
+    `curve` is the mean length of the vectors in the face per frame in pixels, 0 in the first frame; `picture` is their
+    length where the curve is highest, float32 `(height, width)` in [0, 1], 1 for a thirty-second of the side and more.
+    """
+
+    curve: list[float]
+    picture: NDArray[np.float32]
+
+
+def motion_pictures(flow: torch.Tensor) -> list[MotionPicture]:
     """Return the motion of clips for display.
 
     Args:
         flow (`torch.FloatTensor` of shape `(batch_size, 2, num_pairs, height, width)`): In pixels.
 
     Returns:
-        `list[dict]`: per clip `curve`, the mean length of the vectors in the face per frame in pixels, 0 in the first;
-        `picture`, their length where the curve is highest, float32 `(height, width)` in [0, 1], 1 for a thirty-second
-        of the side and more.
+        `list[MotionPicture]`: one per clip.
     """
     mask = torch.from_numpy(face_mask(*flow.shape[-2:]))
     largest = flow.shape[-1] / 32
@@ -111,5 +120,5 @@ def motion_pictures(flow: torch.Tensor) -> list[dict[str, Any]]:
     for lengths in flow.float().cpu().norm(dim=1):
         curve = lengths[:, mask].mean(dim=1)
         picture = (lengths[int(curve.argmax())] / largest).clamp(0, 1)
-        shown.append({"curve": [0.0, *curve.tolist()], "picture": picture.numpy()})
+        shown.append(MotionPicture(curve=[0.0, *curve.tolist()], picture=picture.numpy()))
     return shown

@@ -8,11 +8,10 @@ where asked, flow is TV-L1 by scikit-image and points are those of the face mesh
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,8 +23,9 @@ from tqdm import tqdm
 from hub_datasets.synthetic.truth import ClipTruth, RenderedTree, find_rendered_root
 from processing_fdp.face_mesh_fdp import FaceMeshDetector
 from processing_fdp.face_track_fdp import track_face
+from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.data.aligned_clips import write_array
-from training_fdp.data.clips import Clip
+from training_fdp.data.clips import Clip, Clips
 from training_fdp.errors import TrainingError
 
 logger = logging.getLogger(__name__)
@@ -54,11 +54,11 @@ class MotionTargets:
     _in_memory: dict[tuple[str, str], NDArray[np.float32]] = field(default_factory=dict, repr=False)
     _trees: dict[Path, RenderedTree] = field(default_factory=dict, repr=False)
 
-    def prepare(self, clips: Sequence[Clip], processor: Any) -> list[str]:
+    def prepare(self, clips: Clips, processor: FDPVideoProcessor) -> list[str]:
         """Compute what is missing; what an interrupted run has computed is kept.
 
         Args:
-            clips (`Sequence[Clip]`): Aligned clips.
+            clips (`Clips`): Aligned clips.
             processor (`FDPVideoProcessor`): The processor that aligned them.
 
         Returns:
@@ -167,7 +167,7 @@ class MotionTargets:
         write_array(path, kept)
         return kept
 
-    def _flow(self, clip: Clip, processor: Any) -> NDArray[np.float32]:
+    def _flow(self, clip: Clip, processor: FDPVideoProcessor) -> NDArray[np.float32]:
         """Flow from the first frame to every frame, `(num_frames, 2, height, width)`."""
         if self.is_exact(clip):
             truth = self._tree(clip).clip(clip.frame_files)
@@ -175,7 +175,7 @@ class MotionTargets:
         frames = clip.frames.numpy().astype(np.float32) / 255
         return np.stack([tv_l1_flow(frames[0], frame) for frame in frames])
 
-    def _points(self, clip: Clip, processor: Any) -> NDArray[np.float32]:
+    def _points(self, clip: Clip, processor: FDPVideoProcessor) -> NDArray[np.float32]:
         """Landmarks of every frame in pixels from its middle, `(num_frames, num_landmarks, 2)`."""
         height, width = clip.frames.shape[1:]
         if self._points_name(clip).endswith("exact"):
@@ -190,7 +190,7 @@ class MotionTargets:
             in_crop = (track.five_points if self.num_landmarks == 5 else track.points_68).astype(np.float64)
         return (in_crop - np.array([(width - 1) / 2, (height - 1) / 2])).astype(np.float32)
 
-    def _transforms(self, clip: Clip, processor: Any) -> NDArray[np.float64]:
+    def _transforms(self, clip: Clip, processor: FDPVideoProcessor) -> NDArray[np.float64]:
         """Crop pixels to frame pixels, `(num_frames, 2, 3)`; found anew, because no cache keeps them."""
         aligned = processor.align_clip(list(clip.frame_files), clip_id=clip.clip_id)
         return np.broadcast_to(aligned.transforms, (len(clip.frame_files), 2, 3))
@@ -236,10 +236,10 @@ def exact_flow(truth: ClipTruth, transforms: NDArray[np.float64], size_hw: tuple
     return np.stack(flows).astype(np.float32)
 
 
-def to_crop(points: NDArray[np.floating[Any]], transforms: NDArray[np.float64]) -> NDArray[np.floating[Any]]:
+def to_crop(points: NDArray[np.floating], transforms: NDArray[np.float64]) -> NDArray[np.floating]:
     """Map places (x, y) of the frame to the crop by the inverse of `(..., 2, 3)` crop-to-frame transforms."""
     offsets = points - transforms[..., 2]
-    answer: NDArray[np.floating[Any]] = np.linalg.solve(transforms[..., :2], offsets[..., None])[..., 0]
+    answer: NDArray[np.floating] = np.linalg.solve(transforms[..., :2], offsets[..., None])[..., 0]
     return answer
 
 

@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from datasets import config as datasets_config
@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from hub_datasets import load_corpus
 from hub_datasets.features import ClipRow
+from hub_datasets.synthetic.settings import CorpusSettings
 from modeling_fdp import movement_directions_fdp
 from modeling_fdp.motion_fdp import stabilize
 from modeling_fdp.movement_curves_fdp import motion_by_place
@@ -40,14 +41,9 @@ LINE = 112
 # The crop of every figure in docs/.
 CROP = {"alignment": "precomputed", "crop_scale": 2.0, "even_light": True}
 # The corpus that is rendered where none is given; no figure in docs/ is about its people.
-CORPUS: dict[str, Any] = {
-    "num_subjects": 50,
-    "num_clips": 500,
-    "seed": 61_010,
-    "mix": "5class",
-    "difficulty": "medium",
-}
-CORPUS |= {"fps": 60.0, "neutral_s": 0.355}
+CORPUS = CorpusSettings(
+    num_subjects=50, num_clips=500, seed=61_010, mix="5class", difficulty="medium", fps=60.0, neutral_s=0.355
+)
 
 
 class Recording(NamedTuple):
@@ -177,12 +173,10 @@ def write_directions(directions: torch.Tensor, path: Path) -> None:
 
 def _rendered() -> Path:
     from hub_datasets.synthetic.layouts import LAYOUTS
-    from hub_datasets.synthetic.settings import CorpusSettings
     from hub_datasets.synthetic.tree import write_tree
 
-    settings = CorpusSettings(**CORPUS)
-    root = Path(datasets_config.HF_DATASETS_CACHE) / "synthetic_frames" / settings.digest()
-    write_tree(settings, LAYOUTS["synthetic"](), root)
+    root = Path(datasets_config.HF_DATASETS_CACHE) / "synthetic_frames" / CORPUS.digest()
+    write_tree(CORPUS, LAYOUTS["synthetic"](), root)
     return root
 
 

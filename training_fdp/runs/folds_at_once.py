@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any
 
 import torch
+from accelerate import Accelerator
 
 from evaluation_fdp.errors import ConfigError
 from training_fdp.cli import INTERRUPTED_EXIT_CODE, STOPPED_EXIT_CODE
+from training_fdp.config import TrainConfig
 from training_fdp.errors import Interrupted
 
 # A process imports and reads for seconds before its first step, so short runs stay in one.
@@ -44,7 +45,7 @@ class Sharing:
     threads: int
 
 
-def sharing(asked: int | None, num_folds: int, num_steps: int, accelerator: Any) -> Sharing:
+def sharing(asked: int | None, num_folds: int, num_steps: int, accelerator: Accelerator) -> Sharing:
     """Choose the number of processes, from all folds of the command, so that a resumed one computes equal bits.
 
     Args:
@@ -80,7 +81,7 @@ def sharing(asked: int | None, num_folds: int, num_steps: int, accelerator: Any)
 
 @contextmanager
 def helpers(
-    help_with: Help, config: Any, shares: Sequence[Sequence[str]], threads: int
+    help_with: Help, config: TrainConfig, shares: Sequence[Sequence[str]], threads: int
 ) -> Iterator[Callable[[], Failures]]:
     """Start one process per share.
 
@@ -130,7 +131,7 @@ def helpers(
         torch.set_num_threads(before)
 
 
-def _answer(answer: Connection, help_with: Help, config: Any, keys: list[str], threads: int) -> None:
+def _answer(answer: Connection, help_with: Help, config: TrainConfig, keys: list[str], threads: int) -> None:
     """Main function of a helping process."""
     torch.set_num_threads(threads)
     try:

@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import transformers
 from accelerate.utils import broadcast_object_list, gather_object
 from tqdm import tqdm
-from transformers import CONFIG_NAME
+from transformers import CONFIG_NAME, PreTrainedModel
 
 from evaluation_fdp.fold_records import FoldRecord, read_record, write_record
 from evaluation_fdp.protocols import FINAL_FOLD, Fold, final_fold, select_folds
@@ -303,7 +302,7 @@ def fold_context(
         augmentation = build_augmentation(prepared.augmentation, len(table.class_names), method.followers)
     device = prepared.accelerator.device
 
-    def build_model(fold_facts: Any) -> Any:
+    def build_model(fold_facts: object) -> PreTrainedModel:
         model = method.build(network, fold_facts)
         if prepared.start is not None:
             prepared.start.fill(model, method)
