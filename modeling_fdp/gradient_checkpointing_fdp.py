@@ -34,7 +34,7 @@ def keep_running_statistics(checkpoint: Callable[..., Any], model: nn.Module) ->
     if "context_fn" in keywords:
         return checkpoint
 
-    def contexts() -> tuple[Any, Any]:
+    def contexts() -> tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]:
         return contextlib.nullcontext(), _frozen_statistics(model)
 
     return functools.partial(checkpoint, context_fn=contexts)

@@ -18,7 +18,7 @@ from .action_unit_phrases_fdp import parse_sets, set_similarity, spelled
 from .classification_fdp import FDPConvolutionalClassifier, FDPFullyConnectedClassifier, classification_loss
 from .configuration_alignment_fdp import FDPAlignmentConfig
 from .emotion_inference_fdp import FDPEmotionInference
-from .modeling_fdp import FDPModel, FDPPreTrainedModel
+from .modeling_fdp import FDPModel, FDPModelOutput, FDPPreTrainedModel
 from .text_towers_fdp import TEXT_TOWERS, FDPPhraseVectors, FDPTextTransformer, phrase_tokenizer
 
 # CLIP's bound of the inverse temperature.
@@ -71,7 +71,7 @@ class FDPForVideoTextAlignment(FDPPreTrainedModel):
         super().__init__(config)
         self.num_labels = len(config.id2label or ())
         self.fdp = FDPModel(config)
-        projections: dict[str, Any] = {
+        projections: dict[str, type[FDPConvolutionalClassifier] | type[FDPFullyConnectedClassifier]] = {
             "convolutional": FDPConvolutionalClassifier,
             "fully_connected": FDPFullyConnectedClassifier,
         }
@@ -183,7 +183,7 @@ class FDPForVideoTextAlignment(FDPPreTrainedModel):
         """
         if (input_ids is None) == (action_unit_sets is None):
             raise ValueError("Texts must be given as `input_ids` or as `action_unit_sets`, but not both; choose one.")
-        if input_ids is None:
+        if action_unit_sets is not None:
             return BaseModelOutputWithPooling(pooler_output=self._text_vectors(action_unit_sets))
         if not isinstance(self.text_tower, FDPTextTransformer):
             raise ValueError(
@@ -198,7 +198,7 @@ class FDPForVideoTextAlignment(FDPPreTrainedModel):
             attentions=outputs.attentions,
         )
 
-    def _text_vectors(self, sets: Any) -> torch.Tensor:
+    def _text_vectors(self, sets: torch.Tensor) -> torch.Tensor:
         # CODEPATH: `None` in checkpoints whose text tower was dropped.
         if self.text_tower is not None:
             vectors: torch.Tensor = self.text_tower(sets)
@@ -234,7 +234,7 @@ class FDPForVideoTextAlignment(FDPPreTrainedModel):
             attentions=outputs.attentions,
         )
 
-    def _clip_vectors(self, outputs: Any) -> torch.Tensor:
+    def _clip_vectors(self, outputs: FDPModelOutput) -> torch.Tensor:
         vectors: torch.Tensor = self.video_norm(
             self.video_projection(outputs.pooler_output, outputs.movement_features)[0]
         )

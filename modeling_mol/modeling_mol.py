@@ -1,7 +1,6 @@
 """MOL: micro-expressions with optical flow and landmarks as further tasks (arXiv 2506.14511)."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
@@ -260,7 +259,7 @@ class MOLForVideoClassification(MOLPreTrainedModel):
         self.num_labels = len(config.id2label or ())
         self.mol = MOLModel(config)
         self.classifier = MOLClassifier(config, self.num_labels)
-        decoders: dict[str, Any] = {"unet": MOLFlowUNet, "flownet_c": MOLFlowNetC}
+        decoders: dict[str, type[MOLFlowUNet] | type[MOLFlowNetC]] = {"unet": MOLFlowUNet, "flownet_c": MOLFlowNetC}
         decoder = decoders.get(config.flow_decoder)
         # CODEPATH: every preset has both heads; each can be left out to measure it.
         self.flow_decoder = None if decoder is None else decoder(config)

@@ -64,7 +64,7 @@ def split_batch(videos: object, input_data_format: str | None = None) -> list[An
     return [clip for item in videos for clip in (list(item) if getattr(item, "ndim", 0) == 5 else [item])]
 
 
-def _are_frames(arrays: Sequence[Any], input_data_format: str | None) -> bool:
+def _are_frames(arrays: Sequence[np.ndarray], input_data_format: str | None) -> bool:
     """Whether a list of arrays holds the frames of one clip: all (H, W), (H, W, C) or, in one shape, (C, H, W)."""
     dimensions = {array.ndim for array in arrays}
     if dimensions == {2}:

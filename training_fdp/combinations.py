@@ -25,7 +25,8 @@ from modeling_fdp.action_unit_phrases_fdp import parse_sets, spelled
 from training_fdp.cli import run_main, say
 from training_fdp.config import parse_train_config
 from training_fdp.data.batches import chunks
-from training_fdp.folds.fold import FoldTrainer
+from training_fdp.folds.fold import FoldTrainer, TrainedFold
+from training_fdp.folds.loop import FoldContext
 from training_fdp.methods.action_units import FACS_CODES, action_unit_targets
 from training_fdp.runs.engine import build_accelerator
 from training_fdp.runs.prepare import PreparedRun, prepare_run
@@ -200,7 +201,7 @@ def measure(arguments: Sequence[str], method: str, count: int) -> tuple[list[str
 
 @torch.no_grad()
 def _scores(
-    context: Any, trained: Any, rows: Sequence[int], sided: Sequence[str], names: Sequence[str]
+    context: FoldContext, trained: TrainedFold, rows: Sequence[int], sided: Sequence[str], names: Sequence[str]
 ) -> NDArray[np.float64]:
     model = trained.model.eval()
     if not hasattr(model, "get_text_features") and not getattr(model.config, "action_units", None):

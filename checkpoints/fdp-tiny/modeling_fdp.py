@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -38,6 +38,11 @@ from .temporal_pooling_fdp import (
     rank_hinge_loss,
     scores_per_frame,
 )
+
+if TYPE_CHECKING:
+    from transformers import BaseVideoProcessor
+
+    from .pipeline_fdp import MicroExpressionPipeline
 
 
 @dataclass
@@ -333,13 +338,16 @@ class FDPForVideoClassification(FDPPreTrainedModel):
         super().__init__(config)
         self.num_labels = len(config.id2label or ())
         self.fdp = FDPModel(config)
-        classifiers: dict[str, Any] = {
+        classifiers: dict[str, type[FDPConvolutionalClassifier] | type[FDPFullyConnectedClassifier]] = {
             "convolutional": FDPConvolutionalClassifier,
             "fully_connected": FDPFullyConnectedClassifier,
         }
         classifier = classifiers[config.classifier](config, self.num_labels)
         self.classifier = classifier
-        decoders: dict[str, Any] = {"segnet": FDPSegNetDecoder, "light": FDPLightDecoder}
+        decoders: dict[str, type[FDPSegNetDecoder] | type[FDPLightDecoder]] = {
+            "segnet": FDPSegNetDecoder,
+            "light": FDPLightDecoder,
+        }
         decoder = decoders.get(config.dynamic_image_decoder)
         self.decoder = None if decoder is None else decoder(config)
         num_scores = len(config.action_units) * (2 if config.action_unit_sides else 1)
@@ -429,11 +437,11 @@ class FDPForVideoClassification(FDPPreTrainedModel):
             attentions=outputs.attentions,
         )
 
-    def as_pipeline(self, video_processor: Any, **kwargs: Any) -> Any:
+    def as_pipeline(self, video_processor: "BaseVideoProcessor", **kwargs: Any) -> "MicroExpressionPipeline":
         """Makes a pipeline of this network, without a checkpoint on disk and without remote code.
 
         Args:
-            video_processor (`FDPVideoProcessor`): prepares the clips.
+            video_processor (`BaseVideoProcessor`): prepares the clips.
             **kwargs: of `transformers.Pipeline`: `device`, `batch_size` and others.
 
         Returns:

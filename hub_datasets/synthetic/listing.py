@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from hub_datasets.errors import CorpusError
 from hub_datasets.records import RENDERED_MANIFEST
@@ -30,7 +28,7 @@ def rendered_settings(root: Path) -> CorpusSettings:
     """
     try:
         manifest = json.loads((root / RENDERED_MANIFEST).read_text(encoding="utf-8"))
-        stored: Mapping[str, Any] = manifest["settings"]
+        given = dict(manifest["settings"])
         layout, version, digest = manifest["layout"], manifest["generator_version"], manifest["digest"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorpusError(
@@ -47,7 +45,6 @@ def rendered_settings(root: Path) -> CorpusSettings:
             f"{root} was rendered by version {version} of the renderer, and this is version {GENERATOR_VERSION}, "
             "which cannot tell its files: render it again."
         )
-    given = dict(stored)
     try:
         for name in ("size_hw", "duration_s"):
             given[name] = tuple(given[name])

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypedDict, TypeVar
 
 from evaluation_fdp.errors import ConfigError
 
@@ -47,6 +47,13 @@ class NoOptions:
     """No options."""
 
 
+class LabelNames(TypedDict):
+    """Classes by label and labels by class, as configurations of transformers take them."""
+
+    id2label: dict[int, str]
+    label2id: dict[str, int]
+
+
 @dataclass(frozen=True)
 class NetworkRequest:
     """Requirements on a network.
@@ -66,8 +73,8 @@ class NetworkRequest:
     action_units: Iterable[Sequence[Mapping[str, object]]] = ()
 
     @property
-    def labels(self) -> dict[str, Any]:
-        """Keywords of a configuration that name the classes (`dict`)."""
+    def labels(self) -> LabelNames:
+        """Keywords of a configuration that name the classes (`LabelNames`)."""
         return {
             "id2label": dict(enumerate(self.class_names)),
             "label2id": {name: label for label, name in enumerate(self.class_names)},

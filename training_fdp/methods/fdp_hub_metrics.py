@@ -1,10 +1,9 @@
 """Quality of FDP's outputs beyond the class as metrics of the library `evaluate`, which takes a second to import."""
 
-from typing import Any
-
 import datasets
 import evaluate
 import numpy as np
+from numpy.typing import ArrayLike
 
 from training_fdp.methods.fdp_quality import clip_image_quality, kendall_tau, ordered_pairs
 
@@ -25,7 +24,9 @@ class DynamicImageQuality(evaluate.Metric):
             features=datasets.Features({"predictions": image, "references": image}),
         )
 
-    def _compute(self, predictions: Any = None, references: Any = None, mean_image: Any = None) -> dict[str, float]:
+    def _compute(
+        self, predictions: ArrayLike = (), references: ArrayLike = (), mean_image: ArrayLike | None = None
+    ) -> dict[str, float]:
         """Compute the quality; `mean_image` is the mean of the training targets, shape `(height, width)`."""
         return _means(clip_image_quality(predictions, references, mean_image))
 
@@ -41,7 +42,7 @@ class RankQuality(evaluate.Metric):
             features=datasets.Features({"predictions": datasets.Sequence(datasets.Value("float32"))}),
         )
 
-    def _compute(self, predictions: Any = None, references: Any = None) -> dict[str, float]:
+    def _compute(self, predictions: ArrayLike = (), references: ArrayLike = ()) -> dict[str, float]:
         """Compute the agreement; `references` is part of the interface of `evaluate` and not used."""
         tau = kendall_tau(predictions)
         return {
