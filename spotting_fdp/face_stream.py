@@ -1,7 +1,7 @@
 """Frames of a recording of any length as crops of one face, in parts of bounded size.
 
-The face mesh tracks the face, and the crop follows it slowly, because one that obeyed the points of every frame would
-shake with their noise. A cut, a lost face, a change in the number of people, and a head that jumps out of its crop end
+The face mesh tracks the face, and the crop follows it slowly, because a crop by the points of every frame would shake
+with their noise. A cut, a lost face, a change in the number of people, and a head that jumps out of its crop end
 a part, so that no motion is measured across them.
 """
 
@@ -18,19 +18,20 @@ from processing_fdp.face_mesh_fdp import FaceMeshDetector, FaceSquare, load_mesh
 from processing_fdp.face_track_fdp import FaceFollower
 from processing_fdp.frame_source_fdp import FrameSource, to_gray
 
-# The face is tracked in so many frames a second, because its crop only moves with the head. Points are averaged over
-# the first of these times, in seconds, and the crop follows their average within the second: on small faces the points
-# jump by a fortieth of the crop from frame to frame, and a crop that jumped with them would look like an expression
-# (our choice).
+# The face is tracked `TRACKING_FPS` times a second, because its crop only moves with the head. `FOLLOWING_S` are the
+# time constants, in seconds, of the average over the points and of the crop that follows this average: on small faces
+# the points jump by a fortieth of the crop from frame to frame, and a crop that jumped with them would look like an
+# expression (our choice).
 TRACKING_FPS, FOLLOWING_S = 5.0, (1.0, 2.0)
-# Tracked frames whose median is where a crop begins.
+# Tracked frames by whose median points a crop begins.
 FIRST_FRAMES = 5
 # Colour pixels in memory, and frames in one part at most (our choice).
 PART_BYTES, PART_FRAMES = 64_000_000, 120
 # A head has jumped when it differs from its crop by this share of the side, this factor or this angle (our choice).
 FAR_SHIFT, FAR_SCALE, FAR_TURN = 0.15, 1.25, math.radians(15)
-# Frames that correlate less with the one before belong to another scene. Rendered frames of one scene reach 0.93, also
-# at 8 frames a second, those of two people in one place 0.75 at most. Thumbnails have this side (our choice).
+# A frame that correlates less than this with the one before belongs to another scene. Rendered frames of one scene
+# correlate by 0.93 and more, also at 8 frames a second, those of two people in one place by 0.75 at most. Correlations
+# are of thumbnails of this side (our choice).
 LEAST_CORRELATION, THUMBNAIL_SIDE = 0.85, 48
 # Why a part ended.
 CUT, LOST, PEOPLE, JUMP = "cut", "face lost", "number of people changed", "head jumped"
@@ -58,7 +59,7 @@ class FacePart:
     Args:
         first (`int`): 0-based number of the first frame.
         crops (`tuple` of `torch.Tensor` of shape `(num_frames, height, width)`): uint8, gray; one per `CropSettings`.
-        continues (`bool`): Whether it goes on where the part before ended.
+        continues (`bool`): Whether its first frame follows the last one of the part before, without an interruption.
     """
 
     first: int
@@ -111,7 +112,7 @@ class FaceStream:
         self._follower = FaceFollower(detector or load_mesh_detector(None, 0.5), face)
         self._step = max(1, round(fps / TRACKING_FPS))
         self._shares = [1 - math.exp(-self._step / fps / seconds) for seconds in FOLLOWING_S]
-        # Five points that the crop is cut by, and their average that it follows; none while the face is unknown.
+        # The five points by which the crop is cut, and the average that they follow; `None` while the face is unknown.
         self._anchor: NDArray[np.float64] | None = None
         self._average = np.zeros((5, 2))
         self._was_seen = True
@@ -138,10 +139,10 @@ class FaceStream:
     def _stretches(
         self, first: int, rgb: NDArray[np.uint8], cuts: list[int]
     ) -> Iterator[tuple[range, NDArray[np.float64]]]:
-        """Frames without an interruption, counted from `first`, and the five points that their crops are cut by."""
+        """Frames without an interruption, counted from `first`, and the five points by which their crops are cut."""
         track = self._follower.follow(np.ascontiguousarray(rgb[:: self._step]))
         self.most_faces = max(self.most_faces, track.num_faces)
-        # Faces are counted now and then; in between their number stays.
+        # The follower counts faces in some frames only; the number is kept in between.
         people, self._people = self._people, track.num_faces or self._people
         changed = people not in (0, self._people)
         five_points = track.five_points.astype(np.float64)
@@ -177,13 +178,13 @@ class FaceStream:
         yield from stretch(len(rgb))
 
     def _follow(self, before: NDArray[np.float64], seen: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-        """Points of the crop of `count` frames from a tracked one on: `(count, 5, 2)`, on the way to what was seen."""
+        """Points of the crop of `count` frames from a tracked one on: `(count, 5, 2)`, moving to `seen`."""
         self._average = self._average + self._shares[0] * (seen - self._average)
         self._anchor = before + self._shares[1] * (self._average - before)
         return before + np.arange(count)[:, None, None] / self._step * (self._anchor - before)
 
     def _interruption(self, points: NDArray[np.float64], seen: bool, changed: bool) -> str | None:
-        """Why the frames before do not go on in this tracked frame; `None` if they do, or if nothing went on."""
+        """Reason of an interruption before this tracked frame; `None` without one, or if no face was followed."""
         if not seen:
             return LOST if self._was_seen else None
         if self._anchor is None:
@@ -198,7 +199,7 @@ class FaceStream:
         self.interruptions.append(Interruption(frame, reason))
 
     def _cuts(self, gray: NDArray[np.uint8]) -> list[int]:
-        """Frames, counted from the first of these, that do not look like the one before."""
+        """Indices of frames that belong to another scene than the frame before."""
         rows, columns = (
             np.linspace(0, side - 1, min(side, THUMBNAIL_SIDE)).astype(np.int64) for side in gray.shape[1:]
         )
@@ -224,7 +225,7 @@ class FaceStream:
 
 
 def _square_of(five_points: NDArray[np.float64]) -> FaceSquare:
-    """Place, size and turn of a face by its five points."""
+    """Place, size and angle of a face by its five points."""
     x, y = five_points.mean(axis=0)
     across = five_points[1] - five_points[0]
     extent = float(np.ptp(five_points, axis=0).max())

@@ -1,9 +1,10 @@
 """From curves of motion to intervals of expressions, in bounded memory.
 
-What a moment has that the moments before and after have not is compared with what is usual in the recording, at four
-lengths of time. From a peak, the curve along the peak's own direction is followed down to 15% on both sides, which are
-onset and offset. Nothing is trained; lengths and shares are our choice, settled on rendered people whom no figure in
-docs/results/spotting.md is about.
+At four reaches, the mean of the curve one reach before and after each moment is subtracted from the curve at that
+moment (`bump`), and the size of this difference is compared with its median and lower spread in the recording. From a
+peak, the curve along the peak's own direction is followed down to 15% on both sides, which are onset and offset.
+Nothing is trained; reaches and shares are our choice, settled on rendered people of whom docs/results/spotting.md has
+no figure.
 """
 
 from collections.abc import Sequence
@@ -16,22 +17,24 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d, median_filter
 from spotting_fdp.motion_stream import RATE, Motion
 
 Curves = NDArray[np.float32]
-# Half the lengths of expressions, in moments: micro-expressions of about a third of a second to macro-expressions of
-# four seconds.
+# Reaches in moments, half the lengths of expressions: micro-expressions of about a third of a second to
+# macro-expressions of four seconds.
 REACHES = (10, 24, 54, 120)
-# Standard deviations of smoothing in moments: of curves, and at the shortest reach of size and direction of peaks.
+# Standard deviations of smoothing in moments: of curves; of the size and of the direction of bumps at the shortest
+# reach, in proportion at longer ones.
 SMOOTHING, SIZE_SMOOTHING, DIRECTION_SMOOTHING = 1.2, 3.0, 2.0
-# Onset and offset are where the curve has fallen to this share of its height, at most so many reaches from the apex.
+# Onset and offset are where the curve has fallen to `LEVEL` of its height, at most `FARTHEST` reaches from the apex.
 LEVEL, FARTHEST = 0.15, 2.2
-# Of two intervals that share more than this part of the shorter one, that of the lower score is left out.
+# Of two intervals whose overlap is more than this share of the shorter one, the one of the lower score is left out.
 MOST_SHARED = 0.1
-# Moments that are judged together; so many before them, and up to `MARGIN` after, tell what is usual.
+# Moments that are judged together, by median and spread over `WINDOW` moments before them, themselves, and up to
+# `MARGIN` moments after.
 WINDOW, MARGIN = 60 * RATE, 6 * RATE
-# Least spread of what is usual, so that a perfectly still recording does not turn its noise into movement: a fifth of
-# that of rendered people at rest (4 to 7).
+# Least spread, because in a perfectly still recording noise would otherwise count as movement: a fifth of the spread
+# of rendered people at rest (4 to 7).
 LEAST_SPREAD = 1.0
-# The mouth talks where the whole face moves so much more than its upper part, over three seconds. Rendered people at
-# rest have ratios up to 1.42, talking ones 2.0 to 3.3.
+# The mouth talks where, over three seconds, the whole face moves more than `TALKING_RATIO` times as much as its upper
+# part. Rendered people at rest have ratios up to 1.42, talking ones 2.0 to 3.3.
 TALKING_RATIO, TALKING_SPAN = 1.7, 3 * RATE + 1
 
 
@@ -41,7 +44,7 @@ class FoundInterval:
 
     Args:
         onset, apex, offset (`int`): Moments, `RATE` a second, from the start of the recording.
-        score (`float`): Its peak in robust standard deviations above what is usual in the recording.
+        score (`float`): Its peak, in robust standard deviations above the recording's median.
         talking (`bool`): Whether the mouth talks around the apex; only the upper face was then judged.
     """
 
@@ -54,7 +57,7 @@ class FoundInterval:
 
 @dataclass(frozen=True)
 class Activity:
-    """How far every moment of a stretch stands out.
+    """Scores of the moments of a stretch.
 
     Args:
         first (`int`): Number of the first moment.
@@ -110,7 +113,7 @@ class IntervalFinder:
         return self._judge(self._runs[-1].first + len(self._runs[-1].whole))
 
     def _judge(self, until: int) -> tuple[list[FoundInterval], list[Activity]]:
-        """Judge the moments up to `until` by all that is held, and let go of what no later window needs."""
+        """Judge the moments up to `until` by all curves that are held, and drop those that no later window needs."""
         since, self._judged_to = self._judged_to, until
         judged = judge_runs([_between(run, 0, until + MARGIN) for run in self._runs])
         found = [one for run in judged for one in run.intervals(self.least_score) if since <= one.apex < until]
@@ -174,7 +177,7 @@ class JudgedRun:
 
 
 def judge_runs(runs: Sequence[Motion]) -> list[JudgedRun]:
-    """Compare every moment with what is usual in all runs together.
+    """Compare every moment with median and spread over all runs together.
 
     Args:
         runs (`Sequence[Motion]`): Curves of one recording, each measured without an interruption.
@@ -190,12 +193,12 @@ def judge_runs(runs: Sequence[Motion]) -> list[JudgedRun]:
 
 
 def _judge_region(curves: list[Curves], counted: list[NDArray[np.bool_]]) -> list[_Region]:
-    """Scores of one region of the face; what is usual is that of the counted moments alone."""
+    """Scores of one region of the face; median and spread are those of the counted moments alone."""
     regions = [_Region(one, [], []) for one in curves]
     for reach in REACHES:
         longer = reach / REACHES[0]
         bumps = [bump(one, reach) for one in curves]
-        # Nothing is known at the ends, which are left out.
+        # Moments less than a reach from an end have no bump and keep the score 0.
         inner = [slice(reach, max(len(one) - reach, reach)) for one in curves]
         sizes = [
             _smooth(np.linalg.norm(one[part], axis=1), SIZE_SMOOTHING * longer)
@@ -211,14 +214,14 @@ def _judge_region(curves: list[Curves], counted: list[NDArray[np.bool_]]) -> lis
 
 
 def bump(curves: Curves, reach: int) -> Curves:
-    """What a moment has that the moments `reach` before and after it have not.
+    """Subtract the mean of the moments `reach` before and after each moment from it.
 
     Args:
         curves (`np.ndarray` of shape `(num_moments, num_curves)`): float32.
         reach (`int`): Moments.
 
     Returns:
-        `np.ndarray` of the same shape: 0 for a straight line, and where there is no moment so long before or after.
+        `np.ndarray` of the same shape: 0 on a straight line, and less than `reach` moments from an end.
     """
     answer = np.zeros_like(curves)
     if len(curves) > 2 * reach:
@@ -227,7 +230,7 @@ def bump(curves: Curves, reach: int) -> Curves:
 
 
 def without_overlap(found: Sequence[FoundInterval], kept: Sequence[FoundInterval] = ()) -> list[FoundInterval]:
-    """Leave out the intervals that share too much with one of `kept` or with one of a higher score.
+    """Leave out the intervals that overlap one of `kept` or one of a higher score by more than `MOST_SHARED`.
 
     Args:
         found (`Sequence[FoundInterval]`): In any order.
@@ -264,7 +267,7 @@ def _walk_down(curves: Curves, direction: NDArray[np.float32], peak: int, reach:
 
 
 def _usual(sizes: NDArray[np.float32]) -> tuple[float, float]:
-    """Middle and spread of sizes, from their lower half, because movements are in the upper one."""
+    """Median and spread of sizes; the spread from their lower half, because movements are in the upper one."""
     if not len(sizes):
         return 0.0, LEAST_SPREAD
     low, middle = np.quantile(sizes, (0.1, 0.5))
@@ -273,7 +276,7 @@ def _usual(sizes: NDArray[np.float32]) -> tuple[float, float]:
 
 
 def _talks(whole: Curves, upper: Curves) -> NDArray[np.bool_]:
-    """Where the mouth moves all the time."""
+    """Moments at which the mouth talks: bool `(num_moments,)`."""
     sizes = [np.linalg.norm(bump(curves, REACHES[0]), axis=1) for curves in (whole, upper)]
     usual = [median_filter(size, TALKING_SPAN, mode="nearest") for size in sizes]
     talking: NDArray[np.bool_] = usual[0] > TALKING_RATIO * usual[1] + LEAST_SPREAD

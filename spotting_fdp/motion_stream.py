@@ -2,9 +2,9 @@
 
 Blocks of two seconds overlap by half. In each, the head is held where the block's middle frame shows it, and every
 frame is compared with the block's mean by one linear Lucas-Kanade step; blocks are joined by their mean difference
-where they overlap and cross-faded. The result is how far the skin has moved, continuous over the recording, seen along
-the Fisher directions at which FDP's movement scorer starts, which tell the movement of a face from a drifting head and
-light. Our choice; docs/spotting.md has the reasons.
+where they overlap and cross-faded. The result is the displacement of the skin, continuous over the recording,
+projected on the Fisher directions at which FDP's movement scorer starts, which tell the movement of a face from a
+drifting head and light. Our choice; docs/spotting.md has the reasons.
 """
 
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ from spotting_fdp.face_stream import FacePart
 # Moments a second of all curves, whatever the frame rate.
 RATE = 60
 BLOCK_S, HOP_S = 2.0, 1.0
-# Fewer frames than this show no movement that could be told from noise (our choice).
+# With fewer frames than this a movement cannot be told from noise (our choice).
 LEAST_FRAMES = 8
-# Rows of the 16 x 16 places above the mouth in the crop of `face_stream`: what is left of a face that talks.
+# Rows of the 16 x 16 places above the mouth in the crop of `face_stream`; only they are judged while it talks.
 UPPER_ROWS = 9
 
 
@@ -85,7 +85,7 @@ class MotionStream:
         self._raw = raw[whole:]
         averaged = raw[:whole].unflatten(0, (-1, self._stride)).mean(1)
         self._pictures = torch.cat([self._pictures, averaged]) if len(self._pictures) else averaged
-        # A last block takes up to half a hop more, so as much has to be there before another block is begun.
+        # Half a hop more than a block must be there, because `finish` takes all that is left as one block.
         while len(self._pictures) > self._block + self._hop // 2:
             found += self._take(self._block, self._hop)
         return found

@@ -8,8 +8,8 @@ from spotting_fdp.face_stream import CropSettings
 from spotting_fdp.spotter import Recognition
 from training_fdp.hub.prediction import Predictor
 
-# While the mouth talks a class is named only from this probability on, and only by a network that learnt from talking
-# faces: a prototype that had not was right in 19 to 35% of the intervals of rendered people who talk.
+# While the mouth talks, a class is named only from this probability on, and only by a network that was trained on
+# talking faces, because a prototype without them was right in 19 to 35% of the intervals of rendered people who talk.
 SURE = 0.8
 # An action unit is reported from this probability on.
 LIKELY = 0.5

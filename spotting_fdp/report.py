@@ -154,7 +154,7 @@ def write_results(
 
 
 def draw_timeline(result: SpottingResult, path: Path) -> None:
-    """Draw how far each moment stands out, the threshold, the expressions, and where the face was not to be judged.
+    """Draw the score of each moment, the threshold, the expressions, and where the face could not be judged.
 
     Args:
         result (`SpottingResult`): A recording.
@@ -165,7 +165,7 @@ def draw_timeline(result: SpottingResult, path: Path) -> None:
     duration = result.duration_s
     times = np.array([time for time, _, _ in result.activity])
     scores = np.array([score for _, score, _ in result.activity])
-    # The level of noise is no news, and the highest peaks would hide the rest.
+    # Clipped below, because the level of noise says nothing, and above, because the highest peaks would hide the rest.
     top = max(4 * result.least_score, 1.1 * max((one.score for one in result.expressions), default=0.0))
     if len(times):
         step = float(np.median(np.diff(times))) if len(times) > 1 else duration
@@ -184,7 +184,7 @@ def draw_timeline(result: SpottingResult, path: Path) -> None:
         axes.axvspan(0, duration, color="#bbbbbb", alpha=0.5, linewidth=0)
     axes.axhline(result.least_score, color="#444444", linewidth=0.8, linestyle="--")
     for one in result.expressions:
-        # As wide as a line at least, or a micro-expression in an hour would not show.
+        # As wide as a line at least, because a micro-expression in an hour is narrower than a pixel.
         width = max(one.offset_s - one.onset_s, duration / 1000)
         axes.axvspan(one.onset_s, one.onset_s + width, color=COLORS[one.kind], alpha=0.35, linewidth=0)
         axes.plot([one.apex_s], [min(one.score, top)], marker="v", markersize=4, color=COLORS[one.kind])

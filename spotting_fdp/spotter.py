@@ -15,12 +15,12 @@ from spotting_fdp.intervals import MARGIN, WINDOW, Activity, FoundInterval, Inte
 from spotting_fdp.motion_stream import RATE, MotionStream
 from spotting_fdp.thresholds import FALSE_ALARMS_PER_MINUTE, least_score
 
-# Frames that are shown to the recogniser around an interval, as a share of its length on each side. From 0 to 20% are
-# alike on rendered faces, 40% is worse (our choice).
+# Share of the length of an interval that is added on each side for the recogniser. 0 to 20% are alike on rendered
+# faces, 40% is worse (our choice).
 SURROUNDINGS = 0.2
 # Below this many frames per second a micro-expression of a third of a second has fewer than five frames.
 LEAST_FPS = 15.0
-# Points of the activity curve that are kept, at most twice as many: more do not show in a picture.
+# Points of the activity curve that are kept; up to twice as many in between. More do not show in a picture.
 ACTIVITY_POINTS = 2000
 # A recording of which less than this share shows the face, or with less than this many seconds of it, is doubtful.
 LEAST_SHARE_SEEN, LEAST_SECONDS = 0.5, 5.0
@@ -62,8 +62,8 @@ class SpottedExpression:
         onset, apex, offset (`int`): 0-based frames of the recording, the offset included.
         onset_s, apex_s, offset_s (`float`): The same in seconds from the first frame.
         kind (`str`): `"micro"` up to half a second from onset to offset, else `"macro"`.
-        score (`float`): How far the motion at the apex stands out, in robust standard deviations of the recording.
-        talking (`bool`): Whether the mouth talks meanwhile; then only the upper face was judged.
+        score (`float`): Motion at the apex, in robust standard deviations above the recording's median.
+        talking (`bool`): Whether the mouth talks around the apex; then only the upper face was judged.
         recognition (`Recognition`, *optional*): Class and action units; `None` without a recogniser.
     """
 
@@ -89,7 +89,7 @@ class SpottingResult:
         num_frames (`int`): Its frames.
         expressions (`list[SpottedExpression]`): In time order; they do not overlap.
         least_score (`float`): Least score of an expression.
-        false_alarms_per_minute (`float`): What `least_score` was asked to allow, on rendered people at rest.
+        false_alarms_per_minute (`float`): What `least_score` allows, measured on rendered people at rest.
         share_seen (`float`): Share of the frames that show the face, in [0, 1].
         talking_share (`float`): Share of the seen time in which the mouth talks, in [0, 1].
         interruptions (`list[Interruption]`): Across which no expression was looked for.
@@ -252,7 +252,7 @@ class Spotter:
 
 
 class _RecentCrops:
-    """The crops of the last minutes, as many as an interval can lie back."""
+    """The crops of the last minutes, as many as `IntervalFinder` may look back."""
 
     def __init__(self, fps: float) -> None:
         self._length = round((WINDOW + 2 * MARGIN) / RATE * fps)
@@ -264,7 +264,7 @@ class _RecentCrops:
             del self._parts[0]
 
     def between(self, first: int, last: int) -> NDArray[np.uint8]:
-        """Crops of the recogniser from frame `first` to `last`, as far as they are there."""
+        """Crops of the recogniser from frame `first` to `last`; those that are not held are missing."""
         chosen = [
             part.crops[-1].numpy()[max(first - part.first, 0) : max(last + 1 - part.first, 0)] for part in self._parts
         ]
@@ -272,7 +272,7 @@ class _RecentCrops:
 
 
 class _ActivityCurve:
-    """The highest score per stretch of time; stretches get longer, so that their number stays bounded."""
+    """The highest score per stretch of time; stretches double in length whenever they would become too many."""
 
     def __init__(self) -> None:
         self._span = RATE // 10

@@ -49,7 +49,7 @@ KINDS = (("built_in", "wild"), ("morphable", "wild"), ("built_in", "medium"), ("
 TRAINING_SEED, CALIBRATION_SEED, JUDGED_SEED = 71_001, 72_001, 73_003
 # The crop to which the directions of the movement belong.
 CROP = ("alignment=precomputed", "crop_scale=2.0")
-# Rows of the ruler on which the temperature is found: what moves in them is the movement, to be read or not.
+# Rows of `benchmarks.windows` by which the temperature is found, because only the movement moves in them.
 CALIBRATION_ROWS = SHORT
 # Rows whose sizes say which movement is the least, and the share of them, in any corpus, that may be called still.
 MOVING_ROWS, SHARE_LOST = (TRIMMED, "whole recording", "onset to apex", "50% neutral on both sides"), 0.05
@@ -79,7 +79,7 @@ class Plan:
         batch_size (`int`): windows per step.
         calibration_people, calibration_clips (`int`): of each corpus that calibrates.
         judged_people, judged_clips (`int`): of each corpus that judges.
-        rows (`tuple[str, ...]`): rows of the ruler; all when empty.
+        rows (`tuple[str, ...]`): rows of `benchmarks.windows`; all when empty.
     """
 
     stages: tuple[Stage, ...] = (Stage(8, 2500, 1e-3), Stage(12, 2500, 1e-3))
@@ -198,7 +198,7 @@ def calibrate(shown: Mapping[str, Seen], recordings: Sequence[Recording], rows: 
     """Find temperature and least movement.
 
     Args:
-        shown (`Mapping[str, Seen]`): answers of the uncalibrated network, by row of the ruler.
+        shown (`Mapping[str, Seen]`): answers of the uncalibrated network, by row of `benchmarks.windows`.
         recordings (`Sequence[Recording]`): as they were shown.
         rows (`Sequence[str]`): rows on which the temperature is found.
     """
@@ -268,7 +268,7 @@ def judge(shown: Mapping[str, Seen], recordings: Sequence[Recording], calibratio
 
 
 def windows_table(rows: Mapping[str, CardRow], families: Mapping[str, str]) -> str:
-    """Return the rows of the ruler as Markdown, the families of faces beside each other."""
+    """Return the rows of the card as Markdown, the families of faces beside each other."""
     names = [families[seed] for seed in next(iter(rows.values()))["uf1_by_seed"]]
     lines = [
         f"| what is shown | {' | '.join(names)} | all | change (95%) | confidence | called still |",
@@ -287,7 +287,7 @@ def windows_table(rows: Mapping[str, CardRow], families: Mapping[str, str]) -> s
 
 
 def calibration_table(rows: Mapping[str, CardRow]) -> str:
-    """Return the error of calibration before and after, per row of the ruler, as Markdown."""
+    """Return the error of calibration before and after, per row, as Markdown."""
     lines = ["| what is shown | before | after |", "|---|---|---|"]
     for name, row in rows.items():
         if "before" in row:

@@ -1,4 +1,4 @@
-"""The ruler: what each disturbance shows, and that its figures are those of the clips that were answered."""
+"""benchmarks windows: what each disturbance shows, and that its figures are those of the clips that were answered."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The short ruler on the movement patterns themselves: what no training can give back must be in the input."""
+"""Rows of benchmarks windows on the movement patterns alone, because training cannot restore what the input lacks."""
 
 import numpy as np
 import pytest
