@@ -12,15 +12,15 @@ from transformers.utils import ModelOutput, TransformersKwargs
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
-from .configuration_mol import CLASSIFIER_KERNEL, MOLConfig
+from .configuration_mol import MOLConfig
 from .facial_features_mol import MOLBlock, MOLCircularConvolution, MOLStem
 from .flow_decoders_mol import MOLFlowNetC, MOLFlowOutput, MOLFlowUNet
+from .heads_mol import MOLClassifier, MOLLandmarkHead
 
 # Where the Charbonnier loss turns from a square into an absolute value, in units of `flow_scale` (our choice).
 CHARBONNIER_WIDTH = 0.01
 # Points of the two eyes, whose middles are the inter-ocular distance apart, by the number of landmarks.
 EYES = {5: ((0,), (1,)), 68: (tuple(range(36, 42)), tuple(range(42, 48)))}
-_CLASSIFIER_CHANNELS, _LANDMARK_CHANNELS = 32, 32
 
 
 @dataclass
@@ -193,55 +193,6 @@ class MOLModel(MOLPreTrainedModel):
             )
         if not torch.compiler.is_compiling() and not bool(torch.isfinite(pixel_values).all()):
             raise ValueError("`pixel_values` must be finite, but some are NaN or infinite; check the frames.")
-
-
-class MOLClassifier(nn.Module):
-    """From the feature maps of a clip to its class: a convolution over time and space, then two linear layers.
-
-    Args:
-        config ([`MOLConfig`]): Sizes, width and dropout.
-        num_labels (`int`): Number of classes.
-    """
-
-    def __init__(self, config: MOLConfig, num_labels: int) -> None:
-        super().__init__()
-        # Shorter clips leave two steps in time, which the pooling needs.
-        kernel = max(1, min(CLASSIFIER_KERNEL, config.num_maps - 1))
-        self.convolution = nn.Conv3d(config.hidden_size, _CLASSIFIER_CHANNELS, (kernel, 2, 2), stride=(1, 2, 2))
-        self.pool = nn.MaxPool3d(2)
-        cells = ((config.num_maps - kernel + 1) // 2) * (config.map_size // 2 // 2) ** 2
-        self.dropout = nn.Dropout(config.classifier_dropout)
-        self.hidden = nn.Linear(cells * _CLASSIFIER_CHANNELS, config.classifier_hidden_size)
-        self.output = nn.Linear(config.classifier_hidden_size, num_labels)
-
-    def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Maps `(batch_size, num_maps, hidden_size, map_size, map_size)` to logits `(batch_size, num_labels)`."""
-        pooled = self.pool(F.relu(self.convolution(maps.transpose(1, 2))))
-        hidden = F.relu(self.hidden(self.dropout(pooled.flatten(1))))
-        logits: torch.Tensor = self.output(self.dropout(hidden))
-        return logits
-
-
-class MOLLandmarkHead(nn.Module):
-    """From the features of a frame to the places of its landmarks.
-
-    Args:
-        config ([`MOLConfig`]): Sizes and number of points.
-    """
-
-    def __init__(self, config: MOLConfig) -> None:
-        super().__init__()
-        stride = config.landmark_stride
-        self.convolution = nn.Conv2d(config.hidden_size, _LANDMARK_CHANNELS, 3, stride, padding=stride - 1)
-        cells = (config.map_size + 2 * (stride - 1) - 3) // stride + 1
-        self.hidden = nn.Linear(_LANDMARK_CHANNELS * cells**2, config.landmark_hidden_size)
-        self.output = nn.Linear(config.landmark_hidden_size, 2 * config.num_landmarks)
-
-    def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Maps features `(num_images, hidden_size, map_size, map_size)` to `(num_images, num_landmarks, 2)` pixels."""
-        hidden = F.relu(self.hidden(F.relu(self.convolution(maps)).flatten(1)))
-        offsets: torch.Tensor = self.output(hidden)
-        return offsets.reshape(len(maps), -1, 2)
 
 
 class MOLForVideoClassification(MOLPreTrainedModel):

@@ -9,22 +9,19 @@ is taken as it is, so the same command goes on after an interruption. `--short` 
 
 import argparse
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import jinja2
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
-from benchmarks.disturbances import DISTURBANCES, NOTHING_MOVES, SHORT, Recording
-from benchmarks.windows import TRIMMED, Seen, WindowFigures, disturbed, figures, network_view, read_recordings
+from benchmarks.disturbances import DISTURBANCES, NOTHING_MOVES, Recording
+from benchmarks.windows import TRIMMED, Seen, disturbed, network_view, read_recordings
 from evaluation_fdp.atomic_files import file_digest, read_json, write_json
-from evaluation_fdp.calibration import at_temperature, best_temperature, expected_calibration_error, least_size
 from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.run_folder import WEIGHTS_NAME
 from hub_datasets import get_builder_class
@@ -35,6 +32,16 @@ from modeling_fdp import FDPForVideoClassification
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from rendered_faces.prototypes import highest_uf1
 from rendered_faces.variations import switches_of
+from tools.checkpoint_figures import (
+    CALIBRATION_ROWS,
+    MOVING_ROWS,
+    Calibration,
+    CardRow,
+    calibrate,
+    calibration_table,
+    judge,
+    windows_table,
+)
 from training_fdp.cli import run_main, say
 from training_fdp.commands.train import main as train
 
@@ -49,10 +56,6 @@ KINDS = (("built_in", "wild"), ("morphable", "wild"), ("built_in", "medium"), ("
 TRAINING_SEED, CALIBRATION_SEED, JUDGED_SEED = 71_001, 72_001, 73_003
 # The crop to which the directions of the movement belong.
 CROP = ("alignment=precomputed", "crop_scale=2.0")
-# Rows of `benchmarks.windows` by which the temperature is found, because only the movement moves in them.
-CALIBRATION_ROWS = SHORT
-# Rows whose sizes say which movement is the least, and the share of them, in any corpus, that may be called still.
-MOVING_ROWS, SHARE_LOST = (TRIMMED, "whole recording", "onset to apex", "50% neutral on both sides"), 0.05
 
 
 class Stage(NamedTuple):
@@ -118,22 +121,6 @@ class Corpus:
         write_tree(self.settings, LAYOUTS["synthetic"](), self.folder, num_proc=num_proc)
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """What was found on the people kept for it.
-
-    Args:
-        temperature (`float`): of the least negative log-likelihood.
-        least_movement (`float`): pixels below which a clip is called still.
-        lost, found (`float`): shares of moving and of quiet clips that are called still.
-    """
-
-    temperature: float
-    least_movement: float
-    lost: float
-    found: float
-
-
 def corpora(
     root: Path,
     first_seed: int,
@@ -192,107 +179,6 @@ def recordings_of(some: Sequence[Corpus], processor: FDPVideoProcessor, class_na
             recording = Recording(**{**vars(recording), "subject": f"{corpus.settings.seed}-{recording.subject}"})
             found.append(recording)
     return found
-
-
-def calibrate(shown: Mapping[str, Seen], recordings: Sequence[Recording], rows: Sequence[str]) -> Calibration:
-    """Find temperature and least movement.
-
-    Args:
-        shown (`Mapping[str, Seen]`): answers of the uncalibrated network, by row of `benchmarks.windows`.
-        recordings (`Sequence[Recording]`): as they were shown.
-        rows (`Sequence[str]`): rows on which the temperature is found.
-    """
-    probabilities = np.concatenate([shown[row].probabilities for row in rows])
-    labels = [recording.label for recording in recordings] * len(rows)
-    seeds = _seeds(recordings)
-    moving = np.stack([_sizes(shown[row]) for row in MOVING_ROWS if row in shown])
-    still = np.concatenate([_sizes(shown[row]) for row in NOTHING_MOVES if row in shown])
-    # The smallest of the corpora, so that in none more are lost.
-    least = min(least_size(moving[:, seeds == seed].flatten(), SHARE_LOST) for seed in sorted(set(seeds)))
-    return Calibration(
-        temperature=round(best_temperature(probabilities, labels), 4),
-        least_movement=round(least, 4),
-        lost=float(np.mean(moving < round(least, 4))),
-        found=float(np.mean(still < round(least, 4))),
-    )
-
-
-def _seeds(recordings: Sequence[Recording]) -> NDArray[np.str_]:
-    """Seed of the corpus of every recording."""
-    return np.array([recording.subject.split("-")[0] for recording in recordings])
-
-
-def _sizes(seen: Seen) -> NDArray[np.float64]:
-    if seen.movement_size is None:
-        raise ConfigError("calibration needs a network that reports movement_size; train with movement_patterns.")
-    return seen.movement_size
-
-
-class CardRow(WindowFigures, total=False):
-    """Figures of one row at the temperature, as the card shows them.
-
-    `uf1_by_seed` has the UF1 of each corpus, `None` where nothing moves; `before` is the error of calibration without
-    the temperature; `called_still` is the share of clips below the least movement.
-    """
-
-    uf1_by_seed: dict[str, float | None]
-    before: float
-    called_still: float
-
-
-def judge(shown: Mapping[str, Seen], recordings: Sequence[Recording], calibration: Calibration) -> dict[str, CardRow]:
-    """Compute the rows of the card from answers of the uncalibrated network.
-
-    Returns:
-        `dict[str, CardRow]`: per row.
-    """
-    labels = np.array([recording.label for recording in recordings])
-    seeds = _seeds(recordings)
-    num_labels = next(iter(shown.values())).probabilities.shape[1]
-    after = {name: at_temperature(seen.probabilities, calibration.temperature) for name, seen in shown.items()}
-    rows = {name: CardRow(**row) for name, row in figures(after, recordings, num_labels).items()}
-    by_seed = {
-        seed: figures(
-            {name: probabilities[seeds == seed] for name, probabilities in after.items()},
-            [recording for recording in recordings if recording.subject.startswith(f"{seed}-")],
-            num_labels,
-        )
-        for seed in sorted(set(seeds))
-    }
-    for name, seen in shown.items():
-        rows[name]["called_still"] = float(np.mean(_sizes(seen) < calibration.least_movement))
-        rows[name]["uf1_by_seed"] = {seed: own[name].get("uf1") for seed, own in by_seed.items()}
-        if name not in NOTHING_MOVES:
-            rows[name]["before"] = expected_calibration_error(seen.probabilities, labels.tolist())
-    return rows
-
-
-def windows_table(rows: Mapping[str, CardRow], families: Mapping[str, str]) -> str:
-    """Return the rows of the card as Markdown, the families of faces beside each other."""
-    names = [families[seed] for seed in next(iter(rows.values()))["uf1_by_seed"]]
-    lines = [
-        f"| what is shown | {' | '.join(names)} | all | change (95%) | confidence | called still |",
-        f"|---|{'---|' * (len(names) + 4)}",
-    ]
-    for name, row in rows.items():
-        own = [f"{uf1:.2f}" if uf1 is not None else "" for uf1 in row["uf1_by_seed"].values()]
-        both = f"{row['uf1']:.2f}" if "uf1" in row else ""
-        change = ""
-        if "change" in row:
-            low, high = row["interval"]
-            change = f"{row['change']:+.2f} ({low:+.2f} to {high:+.2f})"
-        cells = [name, *own, both, change, f"{row['confidence']:.2f}", f"{100 * row['called_still']:.0f}%"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def calibration_table(rows: Mapping[str, CardRow]) -> str:
-    """Return the error of calibration before and after, per row, as Markdown."""
-    lines = ["| what is shown | before | after |", "|---|---|---|"]
-    for name, row in rows.items():
-        if "before" in row:
-            lines.append(f"| {name} | {row['before']:.3f} | {row['calibration_error']:.3f} |")
-    return "\n".join(lines)
 
 
 def write_checkpoint(source: Path, target: Path, calibration: Calibration, card: str) -> str:

@@ -1,0 +1,58 @@
+"""Heads of MOL on the features of frames: the class of a clip, and the landmarks of each frame."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .configuration_mol import CLASSIFIER_KERNEL, MOLConfig
+
+_CLASSIFIER_CHANNELS, _LANDMARK_CHANNELS = 32, 32
+
+
+class MOLClassifier(nn.Module):
+    """From the feature maps of a clip to its class: a convolution over time and space, then two linear layers.
+
+    Args:
+        config ([`MOLConfig`]): Sizes, width and dropout.
+        num_labels (`int`): Number of classes.
+    """
+
+    def __init__(self, config: MOLConfig, num_labels: int) -> None:
+        super().__init__()
+        # Shorter clips leave two steps in time, which the pooling needs.
+        kernel = max(1, min(CLASSIFIER_KERNEL, config.num_maps - 1))
+        self.convolution = nn.Conv3d(config.hidden_size, _CLASSIFIER_CHANNELS, (kernel, 2, 2), stride=(1, 2, 2))
+        self.pool = nn.MaxPool3d(2)
+        cells = ((config.num_maps - kernel + 1) // 2) * (config.map_size // 2 // 2) ** 2
+        self.dropout = nn.Dropout(config.classifier_dropout)
+        self.hidden = nn.Linear(cells * _CLASSIFIER_CHANNELS, config.classifier_hidden_size)
+        self.output = nn.Linear(config.classifier_hidden_size, num_labels)
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Maps `(batch_size, num_maps, hidden_size, map_size, map_size)` to logits `(batch_size, num_labels)`."""
+        pooled = self.pool(F.relu(self.convolution(maps.transpose(1, 2))))
+        hidden = F.relu(self.hidden(self.dropout(pooled.flatten(1))))
+        logits: torch.Tensor = self.output(self.dropout(hidden))
+        return logits
+
+
+class MOLLandmarkHead(nn.Module):
+    """From the features of a frame to the places of its landmarks.
+
+    Args:
+        config ([`MOLConfig`]): Sizes and number of points.
+    """
+
+    def __init__(self, config: MOLConfig) -> None:
+        super().__init__()
+        stride = config.landmark_stride
+        self.convolution = nn.Conv2d(config.hidden_size, _LANDMARK_CHANNELS, 3, stride, padding=stride - 1)
+        cells = (config.map_size + 2 * (stride - 1) - 3) // stride + 1
+        self.hidden = nn.Linear(_LANDMARK_CHANNELS * cells**2, config.landmark_hidden_size)
+        self.output = nn.Linear(config.landmark_hidden_size, 2 * config.num_landmarks)
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Maps features `(num_images, hidden_size, map_size, map_size)` to `(num_images, num_landmarks, 2)` pixels."""
+        hidden = F.relu(self.hidden(F.relu(self.convolution(maps)).flatten(1)))
+        offsets: torch.Tensor = self.output(hidden)
+        return offsets.reshape(len(maps), -1, 2)
