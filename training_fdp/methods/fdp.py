@@ -96,11 +96,7 @@ class FDPMethod(Method[FDPOptions, "FDPConfig"]):
         Raises:
             ConfigError: `--preset pretrained` without `--init_from`.
         """
-        if options.preset == PRETRAINED and init_from is None:
-            raise ConfigError(
-                f"--preset {PRETRAINED} is the network of --init_from, which is missing; name a checkpoint or another "
-                "preset"
-            )
+        check_preset(options.preset, init_from)
 
     @property
     def size_name(self) -> str:
@@ -303,6 +299,19 @@ class ReleasedFDPMethod(FDPMethod):
     )
     options_class: ClassVar[type] = ReleasedFDPOptions
     recipe: ClassVar[str] = "released"
+
+
+def check_preset(preset: str, init_from: str | None) -> None:
+    """Refuse `--preset pretrained` without a checkpoint.
+
+    Raises:
+        ConfigError: `--preset pretrained` without `--init_from`.
+    """
+    if preset == PRETRAINED and init_from is None:
+        raise ConfigError(
+            f"--preset {PRETRAINED} is the network of --init_from, which is missing; name a checkpoint or another "
+            "preset"
+        )
 
 
 def network_settings(config: PreTrainedConfig) -> dict[str, object]:

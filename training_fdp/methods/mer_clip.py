@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from evaluation_fdp.errors import ConfigError
 from training_fdp.errors import TrainingError
 from training_fdp.methods.base import Answers, LossContext, Losses, Method, NetworkRequest, PublishedWork
-from training_fdp.methods.fdp import ALL_DEFAULTS, FDPMethod, network_settings
+from training_fdp.methods.fdp import ALL_DEFAULTS, FDPMethod, check_preset, network_settings
 from training_fdp.methods.fdp_options import PRETRAINED
 from training_fdp.methods.mer_clip_options import MERCLIPOptions
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
+    from torch import nn
+    from transformers import PreTrainedModel
 
     from modeling_fdp import FDPAlignmentConfig
     from training_fdp.data.augmentation import AugmentationConfig
@@ -35,7 +37,7 @@ _CITATION = """\
 }"""
 
 
-class MERCLIPMethod(Method):
+class MERCLIPMethod(Method[MERCLIPOptions, "FDPAlignmentConfig"]):
     """An emotion from tokens of the video, and clips and sets of action units in one space."""
 
     name: ClassVar[str] = "mer_clip"
@@ -59,7 +61,7 @@ class MERCLIPMethod(Method):
     model_type: ClassVar[str] = "fdp_alignment"
     options_class: ClassVar[type] = MERCLIPOptions
     recipe: ClassVar[str] = "mer_clip"
-    start_options: ClassVar[Mapping[str, Any]] = {"preset": PRETRAINED}
+    start_options: ClassVar[Mapping[str, object]] = {"preset": PRETRAINED}
     class_parameters: ClassVar[tuple[str, ...]] = ("emotion.output.weight", "emotion.output.bias")
     learning_fields: ClassVar[frozenset[str]] = FDPMethod.learning_fields | {
         "action_unit_sets", "alignment_loss_weight", "emotion_dropout", "logit_scale_init",
@@ -72,7 +74,7 @@ class MERCLIPMethod(Method):
         }
     )
 
-    def __init__(self, options: Any) -> None:
+    def __init__(self, options: MERCLIPOptions) -> None:
         super().__init__(options)
         self._phrase_vectors: torch.Tensor | None = None
 
@@ -87,14 +89,14 @@ class MERCLIPMethod(Method):
         AutoVideoProcessor.register(FDPAlignmentConfig, FDPVideoProcessor, exist_ok=True)
 
     @classmethod
-    def check_options(cls, options: Any, init_from: str | None) -> None:
+    def check_options(cls, options: MERCLIPOptions, init_from: str | None) -> None:
         """Refuse a text model without a use for it, and the reverse.
 
         Raises:
             ConfigError: `--preset pretrained` without `--init_from`, or `--text_tower pretrained` and `--text_model`
                 one without the other.
         """
-        FDPMethod.check_options(options, init_from)
+        check_preset(options.preset, init_from)
         if (options.text_tower == "pretrained") != (options.text_model is not None) and init_from is None:
             raise ConfigError(
                 "--text_tower pretrained takes its phrases' vectors from --text_model, a folder or NAMESPACE/NAME, "
@@ -141,8 +143,9 @@ class MERCLIPMethod(Method):
                 asked = {name: value for name, value in described.items() if name not in known} | asked
             self.check_start(request.start, request.start_name, asked)
             preset, known = ALL_DEFAULTS, {**network_settings(request.start), "action_unit_sets": []}
-        elif self.options.text_tower == "pretrained":
-            known["phrase_vector_size"] = self._vectors(known["action_unit_phrases"]).shape[1]
+        elif self.options.text_tower == "pretrained" and self.options.text_model is not None:
+            vectors = self._vectors(self.options.text_model, known["action_unit_phrases"])
+            known["phrase_vector_size"] = vectors.shape[1]
         try:
             return FDPAlignmentConfig.from_preset(preset, **request.labels, **{**known, **request.overrides})
         except (ValueError, TypeError, StrictDataclassError) as error:
@@ -151,11 +154,11 @@ class MERCLIPMethod(Method):
                 f"preset {self.options.preset} cannot be built with {dict(request.overrides)}: {reason}"
             ) from None
 
-    def processor_settings(self, config: Any) -> dict[str, Any]:
+    def processor_settings(self, config: FDPAlignmentConfig) -> dict[str, object]:
         """As of FDP, whose video tower it is."""
         return FDPMethod.processor_settings(self, config)  # type: ignore[arg-type]
 
-    def check(self, config: Any, augmentation: AugmentationConfig) -> None:
+    def check(self, config: FDPAlignmentConfig, augmentation: AugmentationConfig) -> None:
         """Refuse mixed clips, which have no set of action units.
 
         Raises:
@@ -167,7 +170,9 @@ class MERCLIPMethod(Method):
                 f"{augmentation.mixup} mixes two; add mixup=0 to the augmentation"
             )
 
-    def starting_weights(self, weights: Mapping[str, torch.Tensor], config: Any) -> Mapping[str, torch.Tensor]:
+    def starting_weights(
+        self, weights: Mapping[str, torch.Tensor], config: FDPAlignmentConfig
+    ) -> Mapping[str, torch.Tensor]:
         """Leave out the vectors of the checkpoint's own sets, because every fold has sets of its own."""
         import torch
 
@@ -178,7 +183,7 @@ class MERCLIPMethod(Method):
         self,
         clip: Clip,
         indices: NDArray[np.int64],
-        config: Any,
+        config: FDPAlignmentConfig,
         normalize: Callable[[torch.Tensor], torch.Tensor],
     ) -> dict[str, torch.Tensor]:
         """Return `action_units` `(num_units, 2)`: left and right; NaN where unknown."""
@@ -186,7 +191,7 @@ class MERCLIPMethod(Method):
 
         return {"action_units": action_unit_targets([clip.action_units], config.action_units)[0]}
 
-    def fold_facts(self, clips: Iterable[Clip], config: Any) -> list[str]:
+    def fold_facts(self, clips: Iterable[Clip], config: FDPAlignmentConfig) -> list[str]:
         """Return the distinct sets of the training clips and their mirror images (`list[str]`, sorted).
 
         Doubtful units are left out of them.
@@ -206,31 +211,35 @@ class MERCLIPMethod(Method):
         sets = action_unit_targets(coded, config.action_units)
         return sorted({spelled(units, config.action_units) for units in (*sets, *sets.flip(-1))})
 
-    def build(self, config: Any, fold: Any = None) -> Any:
+    def build(self, config: FDPAlignmentConfig, fold: list[str] | None = None) -> PreTrainedModel:
         """Return the untrained network with a table of the fold's sets."""
         self.register_auto_classes()
         config = copy.deepcopy(config)
         config.action_unit_sets = list(fold or [])
         model: Any = super().build(config)
         if config.text_tower == "pretrained" and self.options.text_model is not None:
-            model.text_tower.vectors.copy_(self._vectors(config.action_unit_phrases))
+            model.text_tower.vectors.copy_(self._vectors(self.options.text_model, config.action_unit_phrases))
         return model
 
-    def _vectors(self, phrases: list[str]) -> torch.Tensor:
+    def _vectors(self, text_model: str, phrases: list[str]) -> torch.Tensor:
         """Vectors of the phrases by the text model that the user names, read once per run."""
         from training_fdp.methods.phrase_vectors import phrase_vectors
 
         if self._phrase_vectors is None:
-            self._phrase_vectors = phrase_vectors(self.options.text_model, phrases)
+            self._phrase_vectors = phrase_vectors(text_model, phrases)
         return self._phrase_vectors
 
-    def losses(self, model: Any, batch: Mapping[str, torch.Tensor], context: LossContext) -> Losses:
+    def losses(
+        self, model: nn.Module, batch: Mapping[str, torch.Tensor], context: LossContext[FDPAlignmentConfig]
+    ) -> Losses:
         """Return the weighted sum of the cross-entropy and the alignment, and the two."""
         from training_fdp.methods.mer_clip_losses import alignment_losses
 
         return alignment_losses(model, batch, context, self.options)
 
-    def answers(self, output: Any, batch: Mapping[str, torch.Tensor], config: Any, reference: Any) -> list[Answers]:
+    def answers(
+        self, output: Any, batch: Mapping[str, torch.Tensor], config: FDPAlignmentConfig, reference: Any
+    ) -> list[Answers]:
         """Return for coded clips the F1 of the nearest set's units and the rank of their own set."""
         from training_fdp.methods.mer_clip_losses import set_answers
 

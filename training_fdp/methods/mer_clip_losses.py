@@ -1,19 +1,23 @@
 """Losses of MER-CLIP's alignment on an augmented batch, and its answers beyond the class."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from modeling_fdp.action_unit_phrases_fdp import parse_sets, set_similarity
+from modeling_fdp.configuration_alignment_fdp import FDPAlignmentConfig
 from modeling_fdp.modeling_alignment_fdp import jaccard_targets
 from training_fdp.methods.base import Answers, LossContext, Losses
 from training_fdp.methods.mer_clip_options import MERCLIPOptions
 
 
 def alignment_losses(
-    model: Any, batch: Mapping[str, torch.Tensor], context: LossContext, options: MERCLIPOptions
+    model: nn.Module,
+    batch: Mapping[str, torch.Tensor],
+    context: LossContext[FDPAlignmentConfig],
+    options: MERCLIPOptions,
 ) -> Losses:
     """Return the loss under `loss` and its unweighted parts by name (`dict` of 0-d tensors).
 
@@ -61,7 +65,9 @@ def diagonal_loss(logits_per_video: torch.Tensor, coded: torch.Tensor) -> torch.
     return (F.cross_entropy(logits, right) + F.cross_entropy(logits.T, right)) / 2
 
 
-def set_answers(logits_per_video: torch.Tensor | None, units: torch.Tensor, config: Any) -> list[Answers]:
+def set_answers(
+    logits_per_video: torch.Tensor | None, units: torch.Tensor, config: FDPAlignmentConfig
+) -> list[Answers]:
     """Return what the similarities say about the action units of each clip.
 
     Args:

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
+    from torch import nn
+    from transformers import PreTrainedConfig, PreTrainedModel
 
     from modeling_mol import MOLConfig
+    from processing_fdp.video_processing_fdp import FDPVideoProcessor
     from training_fdp.data.clips import Clip, Clips
     from training_fdp.data.followers import Follower
     from training_fdp.methods.mol_targets import MotionTargets
@@ -49,7 +52,7 @@ class MOLFacts:
     mean_landmarks: torch.Tensor
 
 
-class MOLMethod(Method):
+class MOLMethod(Method[MOLOptions, "MOLConfig"]):
     """MOL: a label, the optical flow of pairs of frames and the landmarks of each frame (arXiv 2506.14511)."""
 
     name: ClassVar[str] = "mol"
@@ -72,7 +75,7 @@ class MOLMethod(Method):
     version: ClassVar[int] = 1
     model_type: ClassVar[str] = "mol"
     options_class: ClassVar[type] = MOLOptions
-    start_options: ClassVar[Mapping[str, Any]] = {"preset": PRETRAINED}
+    start_options: ClassVar[Mapping[str, object]] = {"preset": PRETRAINED}
     class_parameters: ClassVar[tuple[str, ...]] = ("classifier.output.weight", "classifier.output.bias")
     learning_fields: ClassVar[frozenset[str]] = frozenset(
         {
@@ -91,7 +94,7 @@ class MOLMethod(Method):
         import training_fdp.methods.mol_auto_classes  # noqa: F401 - importing it registers them
 
     @classmethod
-    def check_options(cls, options: Any, init_from: str | None) -> None:
+    def check_options(cls, options: MOLOptions, init_from: str | None) -> None:
         """Refuse `--preset pretrained` without a checkpoint.
 
         Raises:
@@ -134,7 +137,7 @@ class MOLMethod(Method):
         from modeling_mol import MOLConfig
 
         preset: str = self.options.preset
-        known: dict[str, Any] = {}
+        known: dict[str, object] = {}
         if request.start is not None:
             asked = {} if preset == PRETRAINED else network_settings(MOLConfig.from_preset(preset))
             self.check_start(request.start, request.start_name, asked | dict(request.overrides))
@@ -147,7 +150,7 @@ class MOLMethod(Method):
                 f"preset {self.options.preset} cannot be built with {dict(request.overrides)}: {reason}"
             ) from None
 
-    def build(self, config: Any, fold: MOLFacts | None = None) -> Any:
+    def build(self, config: MOLConfig, fold: MOLFacts | None = None) -> PreTrainedModel:
         """Return the untrained network, with the scale of the flow and the mean landmarks of the training clips."""
         self.register_auto_classes()
         model: Any = super().build(config, fold)
@@ -155,7 +158,7 @@ class MOLMethod(Method):
             model.store_training_facts(fold.flow_scale, fold.mean_landmarks)
         return model
 
-    def prepare(self, clips: Clips, config: Any, processor: Any) -> None:
+    def prepare(self, clips: Clips, config: MOLConfig, processor: FDPVideoProcessor) -> None:
         """Compute flow and landmarks of every clip, or find them beside the aligned clips."""
         from training_fdp.methods.mol_targets import MotionTargets
 
@@ -172,7 +175,7 @@ class MOLMethod(Method):
         self,
         clip: Clip,
         indices: NDArray[np.int64],
-        config: Any,
+        config: MOLConfig,
         normalize: Callable[[torch.Tensor], torch.Tensor],
     ) -> dict[str, torch.Tensor]:
         """Return the targets beside the class.
@@ -192,7 +195,7 @@ class MOLMethod(Method):
             targets["landmark_targets"] = motion.landmarks(clip, indices)
         return targets
 
-    def fold_facts(self, clips: Iterable[Clip], config: Any) -> MOLFacts:
+    def fold_facts(self, clips: Iterable[Clip], config: MOLConfig) -> MOLFacts:
         """Return scale of the flow and mean landmarks of the training clips, of evenly spaced frames."""
         import numpy as np
         import torch
@@ -213,7 +216,7 @@ class MOLMethod(Method):
         mean = torch.cat(points).nanmean(dim=0).nan_to_num() if points else torch.zeros(0, 2)
         return MOLFacts(scale, mean)
 
-    def losses(self, model: Any, batch: Mapping[str, torch.Tensor], context: LossContext) -> Losses:
+    def losses(self, model: nn.Module, batch: Mapping[str, torch.Tensor], context: LossContext[MOLConfig]) -> Losses:
         """Return the weighted sum of cross-entropy, flow and landmarks, and its parts."""
         from training_fdp.methods.classification import classification_losses
 
@@ -225,7 +228,7 @@ class MOLMethod(Method):
             return losses
         return {**losses, "loss": losses["loss"] + output.loss, **output.losses}
 
-    def reference(self, config: Any, batches: Iterable[Mapping[str, torch.Tensor]]) -> torch.Tensor | None:
+    def reference(self, config: MOLConfig, batches: Iterable[Mapping[str, torch.Tensor]]) -> torch.Tensor | None:
         """Return the mean landmarks of training clips (`torch.FloatTensor` of shape `(num_landmarks, 2)`)."""
         import torch
 
@@ -233,7 +236,7 @@ class MOLMethod(Method):
         return torch.cat(points).nanmean(dim=0) if points else None
 
     def answers(
-        self, output: Any, batch: Mapping[str, torch.Tensor], config: Any, reference: torch.Tensor | None
+        self, output: Any, batch: Mapping[str, torch.Tensor], config: MOLConfig, reference: torch.Tensor | None
     ) -> list[Answers]:
         """Return the errors of flow and landmarks beside those of no motion, of TV-L1 and of the mean shape."""
         from training_fdp.methods.mol_quality import flow_quality, landmark_quality
@@ -250,7 +253,7 @@ class MOLMethod(Method):
                 clip.update(values)
         return answers
 
-    def shown(self, output: Any, config: Any, batch: Mapping[str, torch.Tensor] | None = None) -> list[Shown]:
+    def shown(self, output: Any, config: MOLConfig, batch: Mapping[str, torch.Tensor] | None = None) -> list[Shown]:
         """Return the motion of each clip over time and where it is largest; its target where the batch has it."""
         from training_fdp.methods.mol_quality import motion_pictures
 
@@ -279,7 +282,7 @@ class MOLMethod(Method):
         return self._motion
 
 
-def network_settings(config: Any) -> dict[str, Any]:
+def network_settings(config: PreTrainedConfig) -> dict[str, object]:
     """Return the settings of a MOL network (`dict`) without those that every network has."""
     from transformers import PreTrainedConfig
 

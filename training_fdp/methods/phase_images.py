@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
-    from transformers import PreTrainedConfig
+    from torch import nn
+    from transformers import PreTrainedConfig, PreTrainedModel
 
     from training_fdp.data.augmentation import AugmentationConfig
     from training_fdp.data.clips import Clip
@@ -52,7 +53,7 @@ class PhaseImagesOptions:
     )
 
 
-class PhaseImages(Method):
+class PhaseImages(Method[PhaseImagesOptions, "PreTrainedConfig"]):
     """An image network on the dynamic images of both phases."""
 
     name: ClassVar[str] = "phase_images"
@@ -111,12 +112,11 @@ class PhaseImages(Method):
             raise ConfigError(
                 f"{self.name} has no model settings {unknown}; it takes --num_frames, --image_size and its options"
             )
-        sizes: dict[str, Any] = {}
         if request.start is not None:
             self.check_start(request.start, request.start_name, asked)
-            sizes = {name: getattr(request.start, name) for name in ("num_frames", "image_size")}
+            asked = {**{name: getattr(request.start, name) for name in ("num_frames", "image_size")}, **asked}
         try:
-            return PhaseImagesConfig(**request.labels, **{**sizes, **asked})
+            return PhaseImagesConfig(**request.labels, **asked)
         except (ValueError, StrictDataclassError) as error:
             raise ConfigError(f"{self.name} cannot be built: {' '.join(str(error).split())}") from None
 
@@ -133,7 +133,7 @@ class PhaseImages(Method):
                     f"{getattr(augmentation, name)} makes parts or mixtures of clips; add {name}=0 to the augmentation"
                 )
 
-    def build(self, config: PreTrainedConfig, fold: Any = None) -> Any:
+    def build(self, config: PreTrainedConfig, fold: object = None) -> PreTrainedModel:
         """Return the untrained network."""
         self.register_auto_classes()
         return super().build(config, fold)
@@ -166,7 +166,9 @@ class PhaseImages(Method):
             inputs["apex_index"] = batch["sheet_apex_index"]
         return inputs
 
-    def losses(self, model: Any, batch: Mapping[str, torch.Tensor], context: LossContext) -> Losses:
+    def losses(
+        self, model: nn.Module, batch: Mapping[str, torch.Tensor], context: LossContext[PreTrainedConfig]
+    ) -> Losses:
         """Return the cross-entropy, a mean over the images of each clip and then over clips."""
         output = model(**self.inputs(batch), labels=batch["labels"], class_weights=context.class_weights)
         return {"loss": output.loss, "classification": output.loss}

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from accelerate import Accelerator
 from transformers import PreTrainedConfig
@@ -13,7 +14,7 @@ from evaluation_fdp.run_info import RunIdentity
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.cli import read_pairs
 from training_fdp.config import TrainConfig
-from training_fdp.data.aligned_clips import AlignedClips, prepare_clips
+from training_fdp.data.aligned_clips import prepare_clips
 from training_fdp.data.augmentation import AugmentationConfig, parse_augmentation
 from training_fdp.data.corpora import Corpora, clip_cache_folder, load_corpora, without_lost_clips
 from training_fdp.data.people import check_unseen
@@ -57,7 +58,7 @@ class PreparedRun:
     accelerator: Accelerator
     method: Method
     corpora: Corpora
-    clips: AlignedClips
+    clips: Any
     processor: FDPVideoProcessor
     network: PreTrainedConfig
     augmentation: AugmentationConfig
