@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
 
     from modeling_fdp import FDPConfig, FDPForVideoClassification
-    from modeling_fdp.modeling_fdp import FDPVideoClassifierOutput
+    from modeling_fdp.outputs_fdp import FDPVideoClassifierOutput
 
 NUM_CLASSES = 5
 LEARNING_RATE = 1e-3

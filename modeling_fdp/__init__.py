@@ -7,14 +7,9 @@ from .configuration_alignment_fdp import FDPAlignmentConfig
 from .configuration_fdp import FDPConfig
 from .dynamic_image_fdp import dynamic_image, dynamic_image_phases, rank_pooling_weights
 from .modeling_alignment_fdp import FDPForVideoTextAlignment, FDPVideoTextAlignmentOutput
-from .modeling_fdp import (
-    FDPForVideoClassification,
-    FDPModel,
-    FDPModelOutput,
-    FDPPreTrainedModel,
-    FDPVideoClassifierOutput,
-)
+from .modeling_fdp import FDPForVideoClassification, FDPModel, FDPPreTrainedModel
 from .motion_cnn_fdp import MotionCNNConfig, MotionCNNForVideoClassification
+from .outputs_fdp import FDPModelOutput, FDPVideoClassifierOutput
 from .pipeline_fdp import FDPVideoClassificationPipeline, MicroExpressionPipeline, register_pipelines
 
 AutoConfig.register(FDPConfig.model_type, FDPConfig)

@@ -18,7 +18,8 @@ from .action_unit_phrases_fdp import parse_sets, set_similarity, spelled
 from .classification_fdp import FDPConvolutionalClassifier, FDPFullyConnectedClassifier, classification_loss
 from .configuration_alignment_fdp import FDPAlignmentConfig
 from .emotion_inference_fdp import FDPEmotionInference
-from .modeling_fdp import FDPModel, FDPModelOutput, FDPPreTrainedModel
+from .modeling_fdp import FDPModel, FDPPreTrainedModel
+from .outputs_fdp import FDPModelOutput
 from .text_towers_fdp import TEXT_TOWERS, FDPPhraseVectors, FDPTextTransformer, phrase_tokenizer
 
 # CLIP's bound of the inverse temperature.
