@@ -14,7 +14,7 @@ from .action_unit_phrases_fdp import SIDES_PER_UNIT, all_phrases, phrase_of, uni
 from .configuration_alignment_fdp import FDPAlignmentConfig
 
 PAD, START, UNKNOWN, END = "<pad>", "<s>", "<unk>", "</s>"
-# At most so many words per unit: a side, three words and a comma; and the two ends.
+# Most tokens per unit: a side, three words and a comma. Two more mark start and end.
 WORDS_PER_UNIT = 5
 
 

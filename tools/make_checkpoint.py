@@ -3,7 +3,7 @@
     python -m tools.make_checkpoint --faces FACES    # render, train, calibrate, judge, write checkpoints/fdp-tiny
 
 FACES is the folder of an ICT-FaceKit clone; `--built_in_faces` does without. Whatever is finished in the work folder
-is taken as it is, so the same command goes on after an interruption. `--short` takes seconds: few clips, few steps.
+is taken as it is, so the same command resumes after an interruption. `--short` takes seconds: few clips, few steps.
 `--renew_code` copies changed files of `modeling_fdp` and `processing_fdp` into the checkpoint and trains nothing.
 """
 

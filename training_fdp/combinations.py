@@ -32,7 +32,7 @@ from training_fdp.runs.engine import build_accelerator
 from training_fdp.runs.prepare import PreparedRun, prepare_run
 from training_fdp.runs.run import fold_context
 
-# Combinations are held out that so many clips or more show.
+# Least number of clips that show a held-out combination.
 LEAST_CLIPS = 3
 # How many first ranks are counted.
 RANKS = (1, 5)

@@ -142,7 +142,7 @@ def _there_and_back(move: Movement, rng: np.random.Generator) -> Numbers:
 
 def _twice(move: Movement, rng: np.random.Generator) -> Numbers:
     once = move.span(move.onset, move.offset)
-    # As long as the recording goes on; else the last frame is the pause.
+    # Frames after the offset; where the recording ends first, its last frame repeats.
     pause = np.clip(move.offset + 1 + np.arange(rng.integers(3, 18)), 0, move.total - 1)
     return np.concatenate([once, pause, once])
 

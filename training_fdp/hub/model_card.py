@@ -1,8 +1,8 @@
 """A model card from `results.json`: the pooled figures, chance level and limitations.
 
 Only the pooled metrics of held-out subjects reach a card. A figure that was chosen on the test subject
-(`best_on_test_subject`) is left out, and results on rendered faces are named synthetic throughout. A field that the
-template names and nobody fills is an error, not a blank.
+(`best_on_test_subject`) is left out, and results on rendered faces are named synthetic throughout. A field of the
+template without a value is an error, not a blank.
 """
 
 import shlex
@@ -135,7 +135,7 @@ def card_fields(subject: CardSubject, results: Results | None) -> dict[str, obje
     return fields if results is None else fields | _result_fields(subject, results)
 
 
-# Fields of the template for held-out clips, where nobody was held out.
+# Values of the fields for held-out clips, for a run without held-out clips.
 _NO_FIGURES: Mapping[str, object] = {
     "benchmarked": False,
     "protocol_sentence": "",

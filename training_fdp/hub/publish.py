@@ -168,7 +168,7 @@ def benchmark_results(results: Results | None, benchmark: str, source: str) -> O
         `OutgoingFile`: `.eval_results/<name of the repository>.yaml`.
 
     Raises:
-        PublishError: nobody was held out, or other corpora than the rendered one were.
+        PublishError: no subject was held out, or other corpora than the rendered one were.
     """
     if results is None or results.benchmark is None:
         raise PublishError("--benchmark adds figures, but nobody was held out in this run; leave it out.")

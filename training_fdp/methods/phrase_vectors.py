@@ -18,7 +18,7 @@ def phrase_vectors(name: str, phrases: Sequence[str]) -> torch.Tensor:
 
     Args:
         name (`str`): Folder in Hub format, or a repository `namespace/name`: a model with `get_text_features` (CLIP
-            and its kin), or any encoder of text, whose last hidden states are averaged over tokens.
+            and similar ones), or any encoder of text, whose last hidden states are averaged over tokens.
         phrases (`Sequence[str]`): One phrase per action unit.
 
     Returns:

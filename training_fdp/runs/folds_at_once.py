@@ -89,7 +89,7 @@ def helpers(
         help_with (`Callable`): `help_with(config, keys)`, importable, trains folds and returns the failures.
         config (`TrainConfig`): Settings of the run.
         shares (`Sequence[Sequence[str]]`): Keys of the folds of each process.
-        threads (`int`): Threads of each process, and of this one meanwhile.
+        threads (`int`): Threads of each process, and of this one while they run.
 
     Yields:
         `Callable`: waits for them and returns the reasons (`dict`) of folds that failed, by key. If it is not called,
