@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
 
 import numpy as np
@@ -100,16 +100,17 @@ def highest_uf1(mix: str, class_of: Mapping[str, str]) -> float:
         `float`: 1 where no combination belongs to two classes; our choice as the ceiling of a rendered table.
     """
     total = sum(MIXES[mix].values())
-    joint: dict[str, Counter[str]] = defaultdict(Counter)
+    joint: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
     for emotion, frequency in MIXES[mix].items():
         weights = sum(weight for weight, _ in PROTOTYPES[emotion])
         for weight, combination in PROTOTYPES[emotion]:
             units = _UNIT.sub(r"\2", combination)
             joint[units][class_of[emotion]] += frequency / total * weight / weights
-    true, guessed, right = Counter[str](), Counter[str](), Counter[str]()
+    true, guessed, right = (defaultdict[str, float](float) for _ in range(3))
     for shares in joint.values():
         best = max(shares, key=shares.__getitem__)
-        true.update(shares)
+        for name, share in shares.items():
+            true[name] += share
         guessed[best] += sum(shares.values())
         right[best] += shares[best]
     return float(np.mean([2 * right[name] / (true[name] + guessed[name]) for name in true]))

@@ -269,6 +269,7 @@ class FDPForVideoClassification(FDPPreTrainedModel):
         }
         decoder = decoders.get(config.dynamic_image_decoder)
         self.decoder = None if decoder is None else decoder(config)
+        # CODEPATH: sides in checkpoints of a corpus that codes them; one score per unit in all others.
         num_scores = len(config.action_units) * (2 if config.action_unit_sides else 1)
         self.action_unit_output = nn.Linear(classifier.hidden_size, num_scores) if num_scores else None
         self.post_init()
