@@ -96,7 +96,7 @@ class FDPForVideoTextAlignment(FDPPreTrainedModel):
         if isinstance(module, FDPForVideoTextAlignment):
             init.constant_(module.logit_scale, module.config.logit_scale_init)
             if module.logit_bias is not None:
-                init.constant_(module.logit_bias, module.config.logit_bias_init)
+                init.constant_(module.logit_bias, float(module.config.logit_bias_init or 0))
             init.zeros_(module.text_table)
         elif isinstance(module, FDPPhraseVectors):
             init.zeros_(module.vectors)

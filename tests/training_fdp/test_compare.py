@@ -123,6 +123,8 @@ def test_what_a_pretraining_cannot_give_is_said_before_it_is_trained(tmp_path, m
     assert then.training.learning_rate == pytest.approx(3e-4) and then.run.output_dir == str(fdp.folder)
     (again,) = plan_rows(shared, ["fdp"], shared[:-4])[1:]
     assert "was trained on" in again.not_run
+    (another,) = plan_rows([*shared, "--preset", "small"], ["fdp"], [*small, "--preset", "tiny"])[1:]
+    assert "is another network than asked for" in another.not_run
 
 
 def test_the_command_runs_what_is_left_and_leaves_a_table(command, tmp_path, capsys, monkeypatch):
@@ -190,7 +192,7 @@ def test_a_run_that_fails_leaves_its_reason_and_the_other_rows(tmp_path, monkeyp
     waiting = Plan("fdp", "pretrained", ["--method", "fdp"], tmp_path / "later", pretraining=["mol"])
     monkeypatch.setattr(running, "run_unfinished", lambda arguments: 1 if arguments == ["mol"] else run(arguments))
     part, later = running.run_rows([*plans, waiting])
-    assert not part.complete and list(part.results) == ["fdp"]
+    assert list(part.results) == ["fdp"] and part.unfinished == ["fdp", "raw_cnn", "mol"]
     text = tables.part_as_text(part)
     assert "FDP (folds missing)" in text and "- raw frames + CNN: the camera was off" in text
     assert "- MOL: no fold has finished" in text

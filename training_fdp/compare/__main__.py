@@ -74,7 +74,7 @@ def main() -> int:
     say(text)
     if options.docs is not None:
         write_block(options.docs, NAME, text)
-    return 0 if all(part.complete for part in parts) else 1
+    return int(any(part.unfinished for part in parts))
 
 
 if __name__ == "__main__":

@@ -15,9 +15,10 @@ from training_fdp.cli import user_facing_errors
 from training_fdp.config import parse_train_config
 from training_fdp.data.corpora import Corpora, load_corpora
 from training_fdp.data.people import check_unseen, subjects_by_corpus
+from training_fdp.methods.registry import get_method
 from training_fdp.methods.starting_weights import Initialization
 from training_fdp.runs.engine import build_accelerator
-from training_fdp.runs.prepare import PreparedRun, plan_run
+from training_fdp.runs.prepare import PreparedRun, build_network_settings, plan_run, split_clips
 
 SCRATCH, PRETRAINED = "scratch", "pretrained"
 # Of its learning rate from random weights, for a network that has learnt other clips (our choice).
@@ -168,22 +169,19 @@ def _after_pretraining(plan: Plan, pretraining: Sequence[str], root: Path) -> Pl
 
 
 def _check_pretraining(plan: Plan, corpora: Corpora, others: Corpora) -> None:
-    """Refuse before hours of training what the run after it would refuse: its classes, or its people.
+    """Refuse before hours of training what the run after it would refuse: its network, its classes or its people.
 
     Raises:
-        ConfigError: a setting of the pretraining, other classes than the network can take over, or held-out people.
+        ConfigError: a setting of the pretraining, another network than asked for, other classes than it can take over,
+            or held-out people.
     """
-    learnt, later = _planned(plan.pretraining, others), _planned(_without_start(plan.arguments), corpora)
-    name = "the pretraining"
-    Initialization(name, "", learnt.network, {}, None).new_classes(corpora.table.class_names, later.method)
+    learnt, config = _planned(plan.pretraining, others), parse_train_config(plan.arguments)
+    start = Initialization("the pretraining", "", learnt.network, {}, None)
+    start.new_classes(corpora.table.class_names, learnt.method)
+    build_network_settings(get_method(config.network.method)(config.method), config.network, corpora, start)
     people = subjects_by_corpus(others.table, others.people, range(len(others.table.clip_ids)))
-    check_unseen(name, people, corpora.table, corpora.people, later.folds)
-
-
-def _without_start(arguments: Sequence[str]) -> list[str]:
-    """The command without its checkpoint, which does not exist yet."""
-    place = list(arguments).index("--init_from")
-    return [*arguments[:place], *arguments[place + 2 :]]
+    folds, _ = split_clips(config, corpora.table)
+    check_unseen(start.name, people, corpora.table, corpora.people, folds)
 
 
 def _planned(arguments: Sequence[str], corpora: Corpora) -> PreparedRun:

@@ -25,6 +25,7 @@ class Part:
         results (`dict[str, Results]`): The figures of those that have some.
         differences (`dict[str, tuple[float, float]]`): 95% interval of each difference in UF1 from the first row.
         distinct (`list[str]`): Rows that differ from the first by Holm's procedure.
+        unfinished (`list[str]`): Rows that can run and lack folds.
     """
 
     start: str
@@ -32,17 +33,12 @@ class Part:
     results: dict[str, Results]
     differences: dict[str, Interval]
     distinct: list[str]
+    unfinished: list[str]
 
     @property
     def reference(self) -> str:
         """The first row (`str`)."""
         return next(iter(self.plans))
-
-    @property
-    def complete(self) -> bool:
-        """Whether every row that can run has all of its folds (`bool`)."""
-        could_run = [name for name, plan in self.plans.items() if not plan.not_run]
-        return all(name in self.results and self.results[name].complete for name in could_run)
 
 
 def run_rows(plans: Sequence[Plan]) -> list[Part]:
@@ -54,19 +50,23 @@ def run_rows(plans: Sequence[Plan]) -> list[Part]:
     Returns:
         `list[Part]`: One per start.
     """
-    done: list[tuple[Plan, Results | None]] = []
-    for plan in plans:
-        if not plan.not_run:
-            logger.warning("%s, %s", plan.start, plan.name)
-            plan = replace(plan, not_run=_run(plan))
-        path = plan.folder / RESULTS_NAME
-        done.append((plan, read_results(path) if path.exists() and not plan.not_run else None))
-    starts = dict.fromkeys(plan.start for plan in plans)
-    return [_part(start, [pair for pair in done if pair[0].start == start]) for start in starts]
+    parts = []
+    for start in dict.fromkeys(plan.start for plan in plans):
+        planned = {plan.name: plan for plan in plans if plan.start == start}
+        done = {name: plan if plan.not_run else replace(plan, not_run=_run(plan)) for name, plan in planned.items()}
+        results = {name: read_results(plan.folder / RESULTS_NAME) for name, plan in done.items() if not plan.not_run}
+        folders = {name: plan.folder for name, plan in done.items()}
+        finished = {name for name, run in results.items() if run.complete}
+        unfinished = [name for name, plan in planned.items() if not plan.not_run and name not in finished]
+        reference = next(iter(planned))
+        differences = paired_differences(results, folders, reference)
+        parts.append(Part(start, done, results, differences, distinct_runs(results, folders, reference), unfinished))
+    return parts
 
 
 def _run(plan: Plan) -> str:
     """Run a row and its pretraining; returns why there are no figures, or nothing."""
+    logger.warning("%s, %s", plan.start, plan.name)
     try:
         if plan.pretraining and run_unfinished(plan.pretraining):
             return "its pretraining has not finished; run the command again"
@@ -74,12 +74,3 @@ def _run(plan: Plan) -> str:
     except user_facing_errors() as error:
         return " ".join(str(error).split())
     return "" if (plan.folder / RESULTS_NAME).exists() else "no fold has finished; the messages above say why"
-
-
-def _part(start: str, done: Sequence[tuple[Plan, Results | None]]) -> Part:
-    plans = {plan.name: plan for plan, _ in done}
-    results = {plan.name: found for plan, found in done if found is not None}
-    folders = {name: plan.folder for name, plan in plans.items()}
-    reference = next(iter(plans))
-    differences = paired_differences(results, folders, reference)
-    return Part(start, plans, results, differences, distinct_runs(results, folders, reference))
