@@ -1,7 +1,7 @@
 """Runs the rows of the table that are not finished."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from evaluation_fdp.comparison import distinct_runs, paired_differences
@@ -41,16 +41,15 @@ class Part:
         return next(iter(self.plans))
 
 
-def run_rows(plans: Sequence[Plan]) -> list[Part]:
+def run_rows(plans: Sequence[Plan]) -> Iterator[Part]:
     """Run what is not finished, one row after the other; what fails does not end the others.
 
     Args:
         plans (`Sequence[Plan]`): Of `plan_rows`.
 
-    Returns:
-        `list[Part]`: One per start.
+    Yields:
+        `Part`: The rows of one start, when all of them have run.
     """
-    parts = []
     for start in dict.fromkeys(plan.start for plan in plans):
         planned = {plan.name: plan for plan in plans if plan.start == start}
         done = {name: plan if plan.not_run else replace(plan, not_run=_run(plan)) for name, plan in planned.items()}
@@ -60,8 +59,7 @@ def run_rows(plans: Sequence[Plan]) -> list[Part]:
         unfinished = [name for name, plan in planned.items() if not plan.not_run and name not in finished]
         reference = next(iter(planned))
         differences = paired_differences(results, folders, reference)
-        parts.append(Part(start, done, results, differences, distinct_runs(results, folders, reference), unfinished))
-    return parts
+        yield Part(start, done, results, differences, distinct_runs(results, folders, reference), unfinished)
 
 
 def _run(plan: Plan) -> str:

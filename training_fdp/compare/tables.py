@@ -2,8 +2,12 @@
 
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import torch
+
+from evaluation_fdp.atomic_files import write_json, write_text
 from evaluation_fdp.comparison import comparison_table
 from evaluation_fdp.markdown import markdown_table
 from evaluation_fdp.metrics import HEADLINE, METRICS
@@ -12,6 +16,8 @@ from training_fdp.runs.identity import recorded_command
 from .planning import PRETRAINED, ROWS, SCRATCH, TIMED_CLIPS, Plan
 from .running import Part
 
+# Of the files in OUT and of the block in a page.
+NAME = "comparison"
 TITLES = {SCRATCH: "From random weights", PRETRAINED: "After learning clips of other people"}
 
 
@@ -59,20 +65,30 @@ def part_as_text(part: Part) -> str:
     return "\n\n".join(sections)
 
 
-def table_note(device: str, threads: int) -> str:
-    """Say what the columns of the tables are (`str`).
+def write_tables(parts: Sequence[Part], root: Path, command: str) -> str:
+    """Write comparison.md and comparison.json.
 
     Args:
-        device (`str`): Where forward passes were timed.
-        threads (`int`): Threads of a CPU.
+        parts (`Sequence[Part]`): Those that have run.
+        root (`Path`): OUT.
+        command (`str`): The command that repeats all of it.
+
+    Returns:
+        `str`: The content of comparison.md.
     """
-    where = f"{threads} threads of a CPU" if device == "cpu" else device
-    return (
+    is_card = torch.cuda.is_available()
+    device = torch.cuda.get_device_name() if is_card else f"a CPU, threads: {torch.get_num_threads()}"
+    note = (
         "Every method is told the class of a training clip, and where a clip begins and ends; the columns name what "
-        f"it is told beside that. Clips per second are those of a forward pass of {TIMED_CLIPS} clips on {where}, "
+        f"it is told beside that. Clips per second are those of a forward pass of {TIMED_CLIPS} clips on {device}, "
         "with all that the network computes from the frames (flow, the apex), without reading and aligning them. "
         "Training seeds are in the deviation (±), subjects in the intervals."
     )
+    text = "\n\n".join([*map(part_as_text, parts), note])
+    write_text(root / f"{NAME}.md", f"{text}\n")
+    content = {"command": command, "device": device, "parts": [part_as_dict(part) for part in parts]}
+    write_json(root / f"{NAME}.json", content)
+    return text
 
 
 def part_as_dict(part: Part) -> dict[str, Any]:
