@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from evaluation_fdp.errors import ConfigError
-from evaluation_fdp.intervals import Interval, SubjectCounts, paired_intervals
+from evaluation_fdp.intervals import CONFIDENCE, Interval, SubjectCounts, paired_intervals
 from evaluation_fdp.markdown import markdown_table
 from evaluation_fdp.metrics import HEADLINE, METRICS
 from evaluation_fdp.pooled_results import PREDICTIONS_NAME, read_predictions
@@ -59,14 +59,15 @@ def comparison_table(
 
 
 def paired_differences(
-    results: Mapping[str, Results], folders: Mapping[str, Path], reference: str
+    results: Mapping[str, Results], folders: Mapping[str, Path], reference: str, confidence: float = CONFIDENCE
 ) -> dict[str, Interval]:
-    """Compute the 95% intervals over subjects of the difference in UF1 between runs and a reference run.
+    """Compute the intervals over subjects of the difference in UF1 between runs and a reference run.
 
     Args:
         results (`Mapping[str, Results]`): Results by name.
         folders (`Mapping[str, Path]`): The OUT of each, with its predictions.csv.
         reference (`str`): Name of the reference run.
+        confidence (`float`, *optional*, defaults to 0.95): Mass inside each interval, in (0, 1).
 
     Returns:
         `dict[str, tuple[float, float]]`: `(low, high)` by name, without the reference; runs with missing folds are
@@ -80,7 +81,41 @@ def paired_differences(
         return {}
     counts = {name: _counts(folders[name], results[name]) for name in complete}
     others = [name for name in complete if name != reference]
-    return {name: paired_intervals(counts[name], counts[reference])[HEADLINE] for name in others}
+    return {name: paired_intervals(counts[name], counts[reference], confidence)[HEADLINE] for name in others}
+
+
+def distinct_runs(
+    results: Mapping[str, Results], folders: Mapping[str, Path], reference: str, confidence: float = CONFIDENCE
+) -> list[str]:
+    """Name the runs whose UF1 differs from the reference's when all are compared with it (Holm, 1979).
+
+    Of k intervals that are each right in 95% of cases more than one in twenty tables has a wrong one. Holm's step-down
+    procedure keeps the chance of any wrong name at 5%: with m runs left, those are named whose interval of mass
+    1 - 0.05 / m excludes 0, until none is.
+
+    Args:
+        results (`Mapping[str, Results]`): Results by name.
+        folders (`Mapping[str, Path]`): The OUT of each, with its predictions.csv.
+        reference (`str`): Name of the reference run.
+        confidence (`float`, *optional*, defaults to 0.95): Chance that no name is wrong, in (0, 1).
+
+    Returns:
+        `list[str]`: Their names, in the order of `results`.
+
+    Raises:
+        ResultsError: a predictions.csv that does not fit its results.
+    """
+    left = {name: run for name, run in results.items() if run.complete and run.benchmark is not None}
+    found: set[str] = set()
+    while len(left) > 1 and reference in left:
+        one_by_one = 1 - (1 - confidence) / (len(left) - 1)
+        differences = paired_differences(left, folders, reference, one_by_one)
+        new = {name for name, (low, high) in differences.items() if low > 0 or high < 0}
+        if not new:
+            break
+        found |= new
+        left = {name: run for name, run in left.items() if name not in new}
+    return [name for name in results if name in found]
 
 
 def _counts(folder: Path, results: Results) -> SubjectCounts:

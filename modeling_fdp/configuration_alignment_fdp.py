@@ -37,6 +37,9 @@ class FDPAlignmentConfig(FDPConfig):
             Size of the common space (released code: 512).
         logit_scale_init (`float`, *optional*, defaults to 2.6593):
             Logarithm of the initial inverse temperature, ln(1 / 0.07) (CLIP; released code).
+        logit_bias_init (`float`, *optional*):
+            Initial value of an offset that is learnt and added to all similarities (SigLIP), for a loss that judges
+            each text alone; none by default, because a softmax over texts does not depend on it.
         text_hidden_size (`int`, *optional*, defaults to 128):
             Width of the text transformer.
         text_num_layers (`int`, *optional*, defaults to 2):
@@ -85,6 +88,7 @@ class FDPAlignmentConfig(FDPConfig):
     action_unit_sets: list[str] = field(default_factory=list)
     projection_size: int = 128
     logit_scale_init: float | int = math.log(1 / 0.07)
+    logit_bias_init: float | int | None = None
     text_hidden_size: int = 128
     text_num_layers: int = 2
     text_num_heads: int = 4

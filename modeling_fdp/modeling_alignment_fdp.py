@@ -36,7 +36,8 @@ class FDPVideoTextAlignmentOutput(ModelOutput):
         logits (`torch.FloatTensor` of shape `(batch_size, num_labels)`):
             Scores of the emotions before the softmax, divided by `config.temperature`; texts play no part in them.
         logits_per_video (`torch.FloatTensor` of shape `(batch_size, num_sets)`, *optional*):
-            Scaled cosine similarity of each clip with each set; `None` without any set.
+            Scaled cosine similarity of each clip with each set, plus the offset where there is one; `None` without any
+            set.
         logits_per_text (`torch.FloatTensor` of shape `(num_sets, batch_size)`, *optional*): its transpose.
         video_embeds (`torch.FloatTensor` of shape `(batch_size, projection_size)`): unit vectors.
         text_embeds (`torch.FloatTensor` of shape `(num_sets, projection_size)`, *optional*): unit vectors.
@@ -84,6 +85,9 @@ class FDPForVideoTextAlignment(FDPPreTrainedModel):
         self.text_tower = tower
         self.emotion = FDPEmotionInference(config, self.num_labels)
         self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale_init)))
+        # CODEPATH: `None` unless each text is judged alone.
+        bias = config.logit_bias_init
+        self.logit_bias = None if bias is None else nn.Parameter(torch.tensor(float(bias)))
         self.text_table = nn.Buffer(torch.zeros(len(config.action_unit_sets), config.projection_size))
         self.post_init()
 
@@ -92,6 +96,8 @@ class FDPForVideoTextAlignment(FDPPreTrainedModel):
         super()._init_weights(module)
         if isinstance(module, FDPForVideoTextAlignment):
             init.constant_(module.logit_scale, module.config.logit_scale_init)
+            if module.logit_bias is not None:
+                init.constant_(module.logit_bias, float(module.config.logit_bias_init or 0))
             init.zeros_(module.text_table)
         elif isinstance(module, FDPPhraseVectors):
             init.zeros_(module.vectors)
@@ -281,6 +287,8 @@ class FDPForVideoTextAlignment(FDPPreTrainedModel):
         similarities = None
         if len(texts):
             similarities = self.logit_scale.exp().clamp(max=LARGEST_SCALE) * videos @ texts.T
+            if self.logit_bias is not None:
+                similarities = similarities + self.logit_bias
         losses = {}
         if labels is not None:
             weights = class_weights

@@ -41,7 +41,7 @@ ARROWS: dict[str, set[str]] = {
 # Inside training_fdp a file imports its own floor or a lower one.
 TRAINING_FLOORS = {
     "errors": 0, "cli": 1, "data": 2, "methods": 3, "folds": 4, "hub": 4, "config": 5, "runs": 6, "baselines": 7,
-    "ablations": 7, "breakdown": 7, "combinations": 7, "commands": 8, "__main__": 9,
+    "ablations": 7, "breakdown": 7, "combinations": 7, "compare": 7, "commands": 8, "__main__": 9,
 }  # fmt: skip
 # Uses of `Any` at most: where a signature or a value of another library is passed on, where JSON is read that is not
 # checked yet, and for keywords of several types. Own records, options and outputs have named types, or `object`.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evaluation_fdp.comparison import comparison_table, paired_differences
+from evaluation_fdp.comparison import comparison_table, distinct_runs, paired_differences
 from evaluation_fdp.errors import ConfigError, ResultsError
 from evaluation_fdp.metrics import METRICS
 from evaluation_fdp.pooled_results import pool_records, predictions_csv
@@ -79,3 +79,24 @@ def test_differences_are_computed_from_the_predictions(tmp_path):
     (folders["better"] / "predictions.csv").write_text("subject,label,prediction\ns0,anger,others\n")
     with pytest.raises(ResultsError, match="anger"):
         paired_differences(results, folders, "base")
+
+
+def test_many_differences_are_judged_together(tmp_path):
+    """Holm: the smallest difference must stand an interval wider than 95%, and each that stands makes room for others.
+
+    Twelve subjects; a run that errs on `wrong` of them where the reference errs on all.
+    """
+
+    def run(name, wrong):
+        (tmp_path / name).mkdir()
+        labels = [number % 2 for number in range(12)]
+        answers = [1 - label if number < wrong else label for number, label in enumerate(labels)]
+        records = {0: [fold_record(f"f{i}", f"s{i}", [labels[i]], [answers[i]]) for i in range(12)]}
+        (tmp_path / name / "predictions.csv").write_text(predictions_csv(records, NAMES))
+        return run_results(0.5, benchmark=pool_records(records, NAMES))
+
+    results = {"base": run("base", 6), "clear": run("clear", 0), "same": run("same", 6), "small": run("small", 5)}
+    results["cut_short"] = run_results(0.3, complete=False)
+    folders = {name: tmp_path / name for name in results}
+    assert distinct_runs(results, folders, "base") == ["clear"]
+    assert distinct_runs(results, folders, "cut_short") == distinct_runs({}, {}, "base") == []

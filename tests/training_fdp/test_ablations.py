@@ -113,7 +113,7 @@ def test_runs_go_into_their_own_folders_and_what_lies_there_is_tabled(tmp_path, 
     def read(path):
         return run_results(0.5 if path.parent.name == REFERENCE else 0.45, answers=ANSWERS)
 
-    monkeypatch.setattr(running, "run", run)
+    monkeypatch.setattr("training_fdp.runs.run.run", run)
     monkeypatch.setattr(running, "read_results", read)
     arguments = ["--corpus", "synthetic", "--seeds", "0", "1", "--output_dir", str(tmp_path / "out")]
     results = running.run_variants(arguments, [REFERENCE, "rank_0", "size_tiny"])
@@ -165,7 +165,7 @@ def test_pretraining_comes_first_and_a_variant_waits_for_it(tmp_path, monkeypatc
         places.append(Path(config.run.output_dir).name)
         return int(places[-1] in fails)
 
-    monkeypatch.setattr(running, "run", run)
+    monkeypatch.setattr("training_fdp.runs.run.run", run)
     arguments = ["--corpus", "synthetic", "--output_dir", str(tmp_path)]
     running.run_variants(arguments, ["pretraining_1000"], ["difficulty=mild"])
     assert places == ["pretrained_1000", "pretraining_1000"]

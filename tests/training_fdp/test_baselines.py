@@ -169,6 +169,8 @@ def test_a_network_refuses_what_it_does_not_know():
     method = get_method("raw_cnn")(None)
     with pytest.raises(ConfigError, match="has no settings"):
         method.configure(NetworkRequest(("a", "b"), {"hidden_sizes": [8]}))
+    with pytest.raises(ConfigError, match="takes 5 frames or more, but --num_frames is 4"):
+        get_method("motion_cnn")(None).configure(NetworkRequest(("a", "b"), {"num_frames": 4}))
     with pytest.raises(ConfigError, match="draws other frames"):
         flow = get_method("onset_flow_cnn3d")(None)
         flow.check(flow.configure(NetworkRequest(("a", "b"))), AugmentationConfig(speed=0.1))

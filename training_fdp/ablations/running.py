@@ -16,12 +16,17 @@ from training_fdp.config import TrainConfig, parse_train_config
 from training_fdp.data.processor import build_processor
 from training_fdp.methods.base import NetworkRequest
 from training_fdp.methods.registry import get_method
-from training_fdp.runs.finish import report_if_finished
-from training_fdp.runs.run import run
+from training_fdp.runs.run import run_unfinished
 
 from .variants import REFERENCE, VARIANTS, Pretraining, Variant
 
 logger = logging.getLogger(__name__)
+
+# Options of a run that its pretraining has as well: network, input and machine.
+KEPT_BY_PRETRAINING = (
+    "label_set", "preset", "num_frames", "image_size", "model_overrides", "processor_overrides", "seed",
+    "cache_dir", "num_proc", "mixed_precision", "eval_batch_size", "checkpoint_steps",
+)  # fmt: skip
 
 
 def choose_variants(names: Sequence[str], groups: Sequence[str]) -> list[str]:
@@ -62,7 +67,7 @@ def variant_arguments(config: TrainConfig, variant: Variant, folder: Path) -> li
         settings["init_from"] = str(pretraining_place(variant.pretraining, folder.parent) / FINAL_FOLD)
         if variant.settings.get("max_steps") == 0:
             settings["seeds"] = [config.protocol.seed]  # nothing is random, so all seeds give one figure
-    return _as_arguments(settings)
+    return as_arguments(settings)
 
 
 def pretraining_place(pretraining: Pretraining, root: Path) -> Path:
@@ -83,10 +88,6 @@ def pretraining_arguments(
         options (`Sequence[str]`): Options of the synthetic corpus as NAME=VALUE (`face_model=...`, `difficulty=...`).
         folder (`Path`): Its OUT.
     """
-    kept = (
-        "label_set", "preset", "num_frames", "image_size", "model_overrides", "processor_overrides", "seed",
-        "cache_dir", "num_proc", "mixed_precision", "eval_batch_size", "checkpoint_steps",
-    )  # fmt: skip
     people = {"num_subjects": pretraining.num_clips // 10, "clips_per_subject": 10, "seed": pretraining.seed}
     settings = {
         "corpus": ["synthetic"],
@@ -95,10 +96,10 @@ def pretraining_arguments(
         "epochs": pretraining.epochs,
         "batch_size": 32,
         "learning_rate": 2e-3,
-        **{name: value for name, value in config.flat().items() if name in kept},
+        **{name: value for name, value in config.flat().items() if name in KEPT_BY_PRETRAINING},
         "output_dir": str(folder),
     }
-    return _as_arguments(settings)
+    return as_arguments(settings)
 
 
 def repeats_reference(config: TrainConfig, variant: TrainConfig) -> bool:
@@ -136,7 +137,7 @@ def run_variants(
         if pretraining is not None:
             folder = pretraining_place(pretraining, root)
             first = pretraining_arguments(config, pretraining, pretraining_options, folder)
-            if _run_unfinished(first):
+            if run_unfinished(first):
                 logger.warning("%s is unfinished, and ablation %s waits for it; run it again", folder.name, name)
                 continue
         changed = [*arguments, *variant_arguments(config, VARIANTS[name], root / name)]
@@ -144,16 +145,9 @@ def run_variants(
             logger.warning("ablation %s is the reference itself and is not run again", name)
             continue
         logger.warning("ablation %s", name)
-        if _run_unfinished(changed):
+        if run_unfinished(changed):
             logger.warning("ablation %s lacks folds; the same command runs only these", name)
     return read_variants(root)
-
-
-def _run_unfinished(arguments: Sequence[str]) -> int:
-    """Run train.py unless the run is finished; return the exit code."""
-    config = parse_train_config(arguments)
-    code = report_if_finished(config, arguments)
-    return run(config, arguments) if code is None else code
 
 
 def read_variants(root: Path) -> dict[str, Results]:
@@ -237,7 +231,7 @@ def _literature(benchmark: Benchmark) -> str:
     )
 
 
-def _as_arguments(settings: Mapping[str, object]) -> list[str]:
+def as_arguments(settings: Mapping[str, object]) -> list[str]:
     """Write settings as options of `train.py`; `None` and empty values are left out."""
     arguments: list[str] = []
     for name, value in settings.items():

@@ -22,10 +22,10 @@ from training_fdp.baselines.registry import BASELINES, FIXED, RELEASED
 from training_fdp.config import parse_train_config
 from training_fdp.errors import TrainingError
 from training_fdp.runs.engine import build_accelerator
-from training_fdp.runs.finish import finish, report_if_finished
+from training_fdp.runs.finish import finish
 from training_fdp.runs.identity import computing_versions
 from training_fdp.runs.prepare import PreparedRun, prepare_run
-from training_fdp.runs.run import describe_run, make_jobs, run
+from training_fdp.runs.run import describe_run, make_jobs, run_unfinished
 
 
 def run_baselines(arguments: Sequence[str], names: Sequence[str]) -> dict[str, Results]:
@@ -70,11 +70,7 @@ def run_baselines(arguments: Sequence[str], names: Sequence[str]) -> dict[str, R
 def _run_method(arguments: Sequence[str], name: str, folder: Path) -> None:
     """Train a method as train.py does, unless its run is finished."""
     method_arguments = [*arguments, "--method", name, "--output_dir", str(folder), "--final_model", "false"]
-    config = parse_train_config(method_arguments)
-    code = report_if_finished(config, method_arguments)
-    if code is None:
-        code = run(config, method_arguments)
-    if code:
+    if run_unfinished(method_arguments):
         raise TrainingError(f"folds of {name} are missing in {folder}; the same command runs only these")
 
 

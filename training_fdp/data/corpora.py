@@ -196,6 +196,20 @@ def without_lost_clips(corpora: Corpora, lost: Mapping[int, str]) -> Corpora:
     )
 
 
+def still_clips_warning(corpora: Corpora) -> list[str]:
+    """Name the clips of a single frame (`list[str]`, a sentence or none): they stay, and nothing moves in them."""
+    if corpora.dataset is None or "frame_numbers" not in corpora.dataset.column_names:
+        return []
+    numbers = zip(corpora.table.clip_ids, corpora.dataset["frame_numbers"], strict=True)
+    still = [clip_id for clip_id, frames in numbers if len(frames) == 1]
+    if not still:
+        return []
+    return [
+        f"{len(still)} of {len(corpora.table.clip_ids)} clips have a single frame, in which nothing moves: "
+        f"{', '.join(still)}"
+    ]
+
+
 def clip_cache_folder(cache_dir: str | None) -> Path:
     """Return the folder (`Path`) of aligned clips: `cache_dir`, or the default."""
     if cache_dir is not None:

@@ -186,9 +186,10 @@ class MotionCNN(BaselineMethod):
         """Return the settings of the network.
 
         Raises:
-            ConfigError: a setting that it lacks, or another checkpoint.
+            ConfigError: a setting that it lacks, too few frames, or another checkpoint.
         """
         from modeling_fdp import MotionCNNConfig
+        from modeling_fdp.configuration_encoder_fdp import MOTION_LEAST_FRAMES
 
         sizes: dict[str, Any] = dict(request.overrides)
         if unknown := sorted(set(sizes) - {"num_frames", "image_size"}):
@@ -196,4 +197,10 @@ class MotionCNN(BaselineMethod):
         if request.start is not None:
             self.check_start(request.start, request.start_name, sizes)
             sizes = {name: getattr(request.start, name) for name in ("num_frames", "image_size")}
-        return MotionCNNConfig(**request.labels, **sizes)
+        config = MotionCNNConfig(**request.labels, **sizes)
+        if config.num_frames < MOTION_LEAST_FRAMES:
+            raise ConfigError(
+                f"{self.name} separates a pulse from drift, which takes {MOTION_LEAST_FRAMES} frames or more, but "
+                f"--num_frames is {config.num_frames}; give more"
+            )
+        return config

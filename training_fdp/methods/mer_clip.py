@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from training_fdp.data.clips import Clip
     from training_fdp.data.followers import Follower
 
+# Initial offset of the similarities: a unit moves in one clip of twenty (our choice; SigLIP's is that of its batch).
+LOGIT_BIAS = -3.0
 _CITATION = """\
 @article{merclip2025,
   title   = {MER-CLIP},
@@ -64,7 +66,7 @@ class MERCLIPMethod(Method[MERCLIPOptions, "FDPAlignmentConfig"]):
     start_options: ClassVar[Mapping[str, object]] = {"preset": PRETRAINED}
     class_parameters: ClassVar[tuple[str, ...]] = ("emotion.output.weight", "emotion.output.bias")
     learning_fields: ClassVar[frozenset[str]] = FDPMethod.learning_fields | {
-        "action_unit_sets", "alignment_loss_weight", "emotion_dropout", "logit_scale_init",
+        "action_unit_sets", "alignment_loss_weight", "emotion_dropout", "logit_bias_init", "logit_scale_init",
     }  # fmt: skip
     answer_titles: Mapping[str, str] = MappingProxyType(
         {
@@ -124,7 +126,7 @@ class MERCLIPMethod(Method[MERCLIPOptions, "FDPAlignmentConfig"]):
         """
         from huggingface_hub.errors import StrictDataclassError
 
-        from modeling_fdp import FDPAlignmentConfig
+        from modeling_fdp import FDPAlignmentConfig, FDPConfig
         from modeling_fdp.answer_fdp import ACTION_UNIT_NAMES
         from training_fdp.methods.action_units import FACS_CODES, is_coded
 
@@ -136,6 +138,9 @@ class MERCLIPMethod(Method[MERCLIPOptions, "FDPAlignmentConfig"]):
         preset: str = self.options.preset
         known: dict[str, Any] = {"text_tower": self.options.text_tower, "action_units": list(FACS_CODES)}
         known["action_unit_phrases"] = [ACTION_UNIT_NAMES[code] for code in FACS_CODES]
+        if self.options.alignment == "sigmoid":
+            # Weighted as FDP's action-unit head, so that the two can be compared.
+            known |= {"logit_bias_init": LOGIT_BIAS, "alignment_loss_weight": FDPConfig.action_unit_loss_weight}
         if request.start is not None:
             asked = dict(request.overrides)
             if preset != PRETRAINED:

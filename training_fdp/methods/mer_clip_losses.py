@@ -32,6 +32,9 @@ def alignment_losses(
     if options.alignment == "diagonal":
         output = model(**inputs, action_unit_sets=units.nan_to_num())
         alignment = diagonal_loss(output.logits_per_video, ~units.isnan().flatten(1).all(1))
+    elif options.alignment == "sigmoid":
+        output = model(**inputs, action_unit_sets=single_units(len(config.action_units)).to(units))
+        alignment = phrase_loss(output.logits_per_video, units)
     else:
         sets = parse_sets(context.fold, config.action_units, config.action_unit_phrases).to(units)
         targets = jaccard_targets(units, sets)
@@ -63,6 +66,40 @@ def diagonal_loss(logits_per_video: torch.Tensor, coded: torch.Tensor) -> torch.
         return logits_per_video.float().sum() * 0
     right = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, right) + F.cross_entropy(logits.T, right)) / 2
+
+
+def single_units(num_action_units: int) -> torch.Tensor:
+    """Return the sets of one unit: left, right and both sides of each.
+
+    Args:
+        num_action_units (`int`): How many units are known.
+
+    Returns:
+        `torch.FloatTensor` of shape `(3 * num_action_units, num_action_units, 2)`: 0 or 1; in the order of
+            `modeling_fdp.action_unit_phrases_fdp.all_phrases`, which ends with "no movement".
+    """
+    sides = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    return torch.einsum("au,sf->asuf", torch.eye(num_action_units), sides).flatten(0, 1)
+
+
+def phrase_loss(logits_per_video: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
+    """SigLIP's loss: every phrase of one unit is right or wrong for a clip by itself.
+
+    Args:
+        logits_per_video (`torch.FloatTensor` of shape `(batch_size, 3 * num_action_units)`): Similarities with
+            `single_units`, scaled and with their offset.
+        units (`torch.FloatTensor` of shape `(batch_size, num_action_units, 2)`): 0, 1, or NaN where not coded.
+
+    Returns:
+        `torch.FloatTensor` of shape `()`: Binary cross-entropy, a mean over what is coded, as of FDP's action-unit
+            head; 0 where nothing is.
+    """
+    left, right = units.float().unbind(-1)
+    targets = torch.stack([left, right, torch.minimum(left, right)], dim=-1).flatten(1)
+    known = ~targets.isnan()
+    logits = logits_per_video.float()
+    losses = F.binary_cross_entropy_with_logits(logits, targets.nan_to_num(), reduction="none")
+    return (losses * known).sum() / known.sum().clamp(min=1)
 
 
 def set_answers(

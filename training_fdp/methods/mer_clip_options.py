@@ -26,7 +26,7 @@ class MERCLIPOptions:
         "With `--text_tower pretrained`: the text model, a folder in Hub format or NAMESPACE/NAME, which is only "
         "fetched because it is named here. It is read once and not trained.",
     )
-    alignment: Literal["jaccard", "diagonal"] = option(
+    alignment: Literal["jaccard", "diagonal", "sigmoid"] = option(
         "jaccard",
         "Texts that a clip is compared with. `jaccard`: all distinct sets of the fold's training clips, each in "
         "proportion to the units that it shares with the clip; `diagonal`: those of the clips in the batch, of which "

@@ -17,6 +17,7 @@ ANSWER_TITLES = {
     "flow_endpoint_error_tv_l1": "End-point error of the flow in the face, pixels: TV-L1 of the same frames",
     "landmark_error": "Error of the landmarks over the inter-ocular distance: network",
     "landmark_error_mean_shape": "Error of the landmarks over the inter-ocular distance: mean of the training clips",
+    "frames_without_landmarks": "Share of frames without landmarks, which are left out",
 }
 
 
@@ -80,17 +81,15 @@ def landmark_quality(
     answers: list[dict[str, float]] = []
     for estimate, truth in zip(landmarks.float().cpu(), targets.float().cpu(), strict=True):
         known = truth.isfinite().all(dim=(1, 2))
+        answers.append({"frames_without_landmarks": 1 - float(known.float().mean())})
         if not known.any():
-            answers.append({})
             continue
         candidates = {"": estimate[known]} | ({} if mean_shape is None else {"_mean_shape": mean_shape.cpu()})
         distance = inter_ocular_distance(truth[known])
-        answers.append(
-            {
-                f"landmark_error{name}": float(((values - truth[known]).norm(dim=-1).mean(dim=-1) / distance).mean())
-                for name, values in candidates.items()
-            }
-        )
+        answers[-1] |= {
+            f"landmark_error{name}": float(((values - truth[known]).norm(dim=-1).mean(dim=-1) / distance).mean())
+            for name, values in candidates.items()
+        }
     return answers
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from accelerate import Accelerator
@@ -16,7 +16,7 @@ from training_fdp.cli import read_pairs
 from training_fdp.config import TrainConfig
 from training_fdp.data.aligned_clips import prepare_clips
 from training_fdp.data.augmentation import AugmentationConfig, parse_augmentation
-from training_fdp.data.corpora import Corpora, clip_cache_folder, load_corpora, without_lost_clips
+from training_fdp.data.corpora import Corpora, clip_cache_folder, load_corpora, still_clips_warning, without_lost_clips
 from training_fdp.data.people import check_unseen
 from training_fdp.data.processor import (
     build_processor,
@@ -45,7 +45,7 @@ class PreparedRun:
         accelerator (`Accelerator`): Device, precision, processes.
         method (`Method`): Defines the network, its targets and its losses.
         corpora (`Corpora`): The clips' rows.
-        clips (`AlignedClips`): The clips' pixels.
+        clips (`AlignedClips`): The clips' pixels; `None` in a run that [`plan_run`] returned.
         processor (`FDPVideoProcessor`): Their processor, saved with checkpoints.
         network (`PreTrainedConfig`): Settings of the network.
         augmentation (`AugmentationConfig`): Augmentation of training clips.
@@ -92,6 +92,47 @@ def prepare_run(config: TrainConfig, accelerator: Accelerator) -> PreparedRun:
     Raises:
         CorpusError, VideoReadError, FaceNotFoundError, ConfigError: a corpus, clip or setting is invalid.
     """
+    # Splits and training subjects are checked before hours of alignment; lost clips may change the splits.
+    planned = plan_run(config, accelerator, on_main_first(accelerator, lambda: load_corpora(config.data)))
+    corpora, processor = planned.corpora, planned.processor
+    clips = on_main_first(
+        accelerator,
+        lambda: prepare_clips(
+            whole_recordings(corpora.dataset) if planned.augmentation.windows > 0 else corpora.dataset,
+            processor,
+            clip_cache_folder(config.data.cache_dir),
+            config.data.num_proc,
+            keep_going=config.data.allow_lost_clips,
+        ),
+    )
+    corpora = without_lost_clips(corpora, clips.lost)
+    folds, warnings = split_clips(config, corpora.table)
+    warnings = corpora.warnings + still_clips_warning(corpora) + warnings + planned.warnings
+    uncropped = uncropped_recordings(corpora, processor)
+    if accelerator.is_main_process:
+        for message in uncropped:
+            logger.warning("%s", message)
+    warnings += uncropped + departures_from_the_processor(config.batches)
+    return replace(planned, corpora=corpora, clips=clips, folds=folds, warnings=warnings)
+
+
+def plan_run(config: TrainConfig, accelerator: Accelerator, corpora: Corpora) -> PreparedRun:
+    """Check and build all of a run that needs no pixel.
+
+    Args:
+        config (`TrainConfig`):
+            Settings.
+        accelerator (`Accelerator`):
+            Device and processes.
+        corpora (`Corpora`):
+            The rows of its clips.
+
+    Returns:
+        `PreparedRun`: the run without `clips`; its warnings are those of the initial checkpoint alone.
+
+    Raises:
+        ConfigError: a setting that the network, the clips or the protocol do not allow.
+    """
     method = get_method(config.network.method)(config.method)
     augmentation = parse_augmentation(config.batches.augmentation)
     if augmentation.is_temporal and config.batches.frame_sampling != "linspace":
@@ -100,7 +141,6 @@ def prepare_run(config: TrainConfig, accelerator: Accelerator) -> PreparedRun:
             f"{config.batches.augmentation} draws them at random; add time_jitter=0,speed=0,phase=0,windows=0 to the "
             "augmentation"
         )
-    corpora = on_main_first(accelerator, lambda: load_corpora(config.data))
     start = None
     if config.network.init_from is not None:
         name = config.network.init_from
@@ -115,29 +155,10 @@ def prepare_run(config: TrainConfig, accelerator: Accelerator) -> PreparedRun:
     if start is not None and start.processor is not None:
         overrides |= learnt_settings(start.processor, asked, f"{INIT_FROM} {start.name}")
     processor = build_processor(overrides, network.num_frames, network.image_size)
-    # Splits and training subjects are checked before hours of alignment; lost clips may change the splits.
     folds, _ = split_clips(config, corpora.table)
     seen = [] if start is None else check_unseen(start.name, start.seen_subjects, corpora.table, corpora.people, folds)
-    clips = on_main_first(
-        accelerator,
-        lambda: prepare_clips(
-            whole_recordings(corpora.dataset) if augmentation.windows > 0 else corpora.dataset,
-            processor,
-            clip_cache_folder(config.data.cache_dir),
-            config.data.num_proc,
-            keep_going=config.data.allow_lost_clips,
-        ),
-    )
-    corpora = without_lost_clips(corpora, clips.lost)
-    folds, warnings = split_clips(config, corpora.table)
-    warnings = corpora.warnings + warnings + seen
-    uncropped = uncropped_recordings(corpora, processor)
-    if accelerator.is_main_process:
-        for message in uncropped:
-            logger.warning("%s", message)
-    warnings += uncropped + departures_from_the_processor(config.batches)
     return PreparedRun(
-        config, accelerator, method, corpora, clips, processor, network, augmentation, folds, warnings, start
+        config, accelerator, method, corpora, None, processor, network, augmentation, folds, seen, start
     )
 
 

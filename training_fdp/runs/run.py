@@ -16,7 +16,7 @@ from evaluation_fdp.protocols import FINAL_FOLD, Fold, final_fold, select_folds
 from evaluation_fdp.run_folder import RunStore
 from evaluation_fdp.run_info import RunInfo, StartingWeights, fold_key
 from training_fdp.cli import user_facing_errors
-from training_fdp.config import TrainConfig
+from training_fdp.config import TrainConfig, parse_train_config
 from training_fdp.data.augmentation import AugmentationConfig, build_augmentation
 from training_fdp.data.batches import ClipBatches
 from training_fdp.data.people import all_seen_subjects, subjects_by_corpus
@@ -26,7 +26,7 @@ from training_fdp.folds.interruption import Interruption
 from training_fdp.folds.loop import FoldContext
 from training_fdp.methods.starting_weights import SEEN_SUBJECTS
 from training_fdp.runs.engine import build_accelerator, on_main_first, resolved
-from training_fdp.runs.finish import collect, finish
+from training_fdp.runs.finish import collect, finish, report_if_finished
 from training_fdp.runs.folds_at_once import helpers, sharing
 from training_fdp.runs.identity import computing_versions, recorded_command
 from training_fdp.runs.prepare import PreparedRun, prepare_run
@@ -96,6 +96,23 @@ def run(config: TrainConfig, arguments: Sequence[str] = ()) -> int:
     code = broadcast_object_list([code])[0]
     tracker.close()
     return code
+
+
+def run_unfinished(arguments: Sequence[str]) -> int:
+    """Do what `train.py` does with a command line; a run that is finished is only reported.
+
+    Args:
+        arguments (`Sequence[str]`): What follows `train.py`.
+
+    Returns:
+        `int`: exit code; 1 when a fold is missing.
+
+    Raises:
+        CorpusError, VideoReadError, FaceNotFoundError, ConfigError: see [`run`].
+    """
+    config = parse_train_config(arguments)
+    code = report_if_finished(config, arguments)
+    return run(config, arguments) if code is None else code
 
 
 def help_with_folds(config: TrainConfig, keys: Sequence[str]) -> dict[str, str]:

@@ -1,6 +1,8 @@
 """From corpus names to the clips of a run, on fake downloads in the true layouts."""
 
 import dataclasses
+import json
+import re
 
 import datasets
 import pytest
@@ -15,6 +17,7 @@ from tests.fakes.fake import make_fake_corpus
 from training_fdp.data.corpora import clip_cache_folder, load_corpora
 from training_fdp.data.options import DataOptions
 from training_fdp.data.people import check_unseen, subjects_by_corpus
+from training_fdp.runs.run import run_unfinished
 
 NAMES = ("casme2", "samm", "samm_long", "megc2019")
 
@@ -201,3 +204,26 @@ def test_a_person_in_two_folders_of_one_corpus_is_one_subject_however_it_is_spel
     folds = make_folds(corpora.table, "loso")
     with pytest.raises(ProtocolError, match="trained on custom, subject S01"):
         check_unseen("start", {"custom": ["Subject 1"]}, corpora.table, corpora.people, folds)
+
+
+def test_clips_of_a_single_frame_are_trained_on_and_named_in_the_results(tmp_path):
+    """One recording has one frame: phases, flow and landmarks of it are still, and the run says so by name."""
+    (folder,) = custom_folders(tmp_path, ["S01", "S02"])
+    recordings = sorted((tmp_path / "lab0" / "recordings").iterdir())
+    for path in sorted(recordings[0].iterdir())[1:]:
+        path.unlink()
+    for method in ("phase_images", "mol"):
+        out = tmp_path / method
+        words = ["--corpus", "custom", "--data_dir", folder, "--method", method, "--protocol", "loso", "--output_dir",
+                 str(out), "--processor_overrides", "alignment=none", "--image_size", "32", "--num_frames", "4",
+                 "--max_steps", "1", "--no_final_model", "--cache_dir", str(tmp_path / "cache"), "--num_proc", "1",
+                 "--folds_at_once", "1", "--batch_size", "4", "--allow_missing_classes", "true"]  # fmt: skip
+        assert run_unfinished(words) == 0
+        results = json.loads((out / "results.json").read_text())
+        (warning,) = [text for text in results["warnings"] if "single frame" in text]
+        assert re.fullmatch(rf"1 of \d+ clips have .*: custom/recordings/{recordings[0].name}/\d+", warning)
+        assert results["complete"]
+        if method == "phase_images":
+            assert 0 < results["answers"]["rise_left_out"]["mean"] <= 1
+        if method == "mol":
+            assert results["answers"]["frames_without_landmarks"]["mean"] == 1

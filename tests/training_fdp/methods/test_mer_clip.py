@@ -14,7 +14,7 @@ from transformers import CLIPConfig, CLIPModel
 from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.protocols import make_folds
 from modeling_fdp import FDPAlignmentConfig, FDPForVideoTextAlignment
-from modeling_fdp.action_unit_phrases_fdp import parse_sets
+from modeling_fdp.action_unit_phrases_fdp import all_phrases, parse_sets, phrase_of
 from modeling_fdp.text_towers_fdp import phrase_tokenizer
 from tests.scripts.fake_hub import FakeHub
 from training_fdp.config import parse_train_config
@@ -28,7 +28,13 @@ from training_fdp.hub.push import push
 from training_fdp.hub.zero_shot import ActionUnitMatcher
 from training_fdp.methods.base import LossContext, NetworkRequest
 from training_fdp.methods.mer_clip import MERCLIPMethod
-from training_fdp.methods.mer_clip_losses import alignment_losses, diagonal_loss, set_answers
+from training_fdp.methods.mer_clip_losses import (
+    alignment_losses,
+    diagonal_loss,
+    phrase_loss,
+    set_answers,
+    single_units,
+)
 from training_fdp.methods.mer_clip_options import MERCLIPOptions
 from training_fdp.runs.run import run
 
@@ -99,6 +105,45 @@ def test_the_diagonal_knows_one_right_text_per_clip_and_leaves_out_uncoded_ones(
     by_hand = -(kept.log_softmax(1).diagonal().mean() + kept.log_softmax(0).diagonal().mean()) / 2
     torch.testing.assert_close(diagonal_loss(logits, torch.tensor([True, False, True])), by_hand)
     assert diagonal_loss(logits, torch.zeros(3, dtype=torch.bool)) == 0
+
+
+def test_single_units_are_those_of_the_phrases():
+    names = ["brow lowerer", "lip corner puller"]
+    assert [phrase_of(units, names) for units in single_units(2)] == all_phrases(names)[:-1]
+
+
+def test_each_phrase_is_judged_alone_and_uncoded_ones_are_left_out():
+    """Two units: the first moves on the left, the second on both sides; of another clip the first alone is coded."""
+    units = torch.tensor([[[1, 0], [1, 1]], [[0, 0], [NAN, NAN]]])
+    truth = torch.tensor([[1.0, 0, 0, 1, 1, 1], [0, 0, 0, NAN, NAN, NAN]])
+    logits = torch.randn(2, 6, requires_grad=True)
+    shares = logits.detach().sigmoid()
+    by_hand = -torch.where(truth == 1, shares.log(), (1 - shares).log())[~truth.isnan()].mean()
+    loss = phrase_loss(logits, units)
+    torch.testing.assert_close(loss, by_hand)
+    loss.backward()
+    assert (logits.grad[1, 3:] == 0).all() and (logits.grad[1, :3] > 0).all()
+    assert phrase_loss(logits, torch.full((2, 2, 2), NAN)) == 0
+
+
+def test_phrases_alone_have_an_offset_and_the_weight_of_the_action_unit_head():
+    made = method(alignment="sigmoid").configure(NetworkRequest(("a", "b"), {}, action_units=[[unit("4")]]))
+    assert made.alignment_loss_weight == made.action_unit_loss_weight and made.logit_bias_init == -3
+    assert config().alignment_loss_weight == 1 and config().logit_bias_init is None
+    model, without = FDPForVideoTextAlignment(made).eval(), FDPForVideoTextAlignment(config()).eval()
+    assert without.logit_bias is None
+    without.load_state_dict({name: value for name, value in model.state_dict().items() if name != "logit_bias"})
+    clips, sets = torch.rand(1, 16, 1, 64, 64) * 2 - 1, single_units(len(made.action_units))
+    with torch.no_grad():
+        plain, moved = (network(clips, action_unit_sets=sets).logits_per_video for network in (without, model))
+    torch.testing.assert_close(moved, plain - 3)
+    units = torch.zeros(1, len(made.action_units), 2)
+    units[0, 0, 0] = 1
+    batch = {"pixel_values": clips, "labels": torch.tensor([1]), "action_units": units}
+    losses = alignment_losses(model, batch, LossContext(made), MERCLIPOptions(alignment="sigmoid"))
+    torch.testing.assert_close(losses["alignment"], phrase_loss(moved, units))
+    losses["loss"].backward()
+    assert model.logit_bias.grad.abs() > 0
 
 
 class Recorder:

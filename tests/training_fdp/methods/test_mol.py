@@ -330,8 +330,9 @@ def test_errors_of_flow_and_landmarks_by_hand():
     known = points.clone()
     known[0, 1], known[1] = float("nan"), float("nan")
     found, nothing = landmark_quality(points + torch.tensor([3.0, 4.0]), known, points[0, 0] + 1)
-    assert found == pytest.approx({"landmark_error": 0.5, "landmark_error_mean_shape": 2**0.5 / 10}, rel=1e-5)
-    assert nothing == {}
+    expected = {"frames_without_landmarks": 0.5, "landmark_error": 0.5, "landmark_error_mean_shape": 2**0.5 / 10}
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert nothing == {"frames_without_landmarks": 1}
 
 
 def test_what_is_shown_of_the_motion():
@@ -408,6 +409,7 @@ def test_it_trains_under_loso_and_measures_flow_and_landmarks(trained):
         "flow_endpoint_error_tv_l1",
         "landmark_error",
         "landmark_error_mean_shape",
+        "frames_without_landmarks",
     }
     answers = {name: entry["mean"] for name, entry in results["answers"].items()}
     assert answers["flow_endpoint_error_tv_l1"] < answers["flow_endpoint_error_zero"]
