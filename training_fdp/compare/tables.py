@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -91,14 +90,14 @@ def write_tables(parts: Sequence[Part], root: Path, command: str) -> str:
     return text
 
 
-def part_as_dict(part: Part) -> dict[str, Any]:
+def part_as_dict(part: Part) -> dict[str, object]:
     """Return the rows of one start for comparison.json (`dict`)."""
     return {"start": part.start, "reference": part.reference, "rows": [_row(part, name) for name in part.plans]}
 
 
-def _row(part: Part, name: str) -> dict[str, Any]:
+def _row(part: Part, name: str) -> dict[str, object]:
     plan, results = part.plans[name], part.results.get(name)
-    row: dict[str, Any] = {
+    row: dict[str, object] = {
         "name": name,
         "title": ROWS[name].title,
         "command": recorded_command(plan.arguments),
