@@ -382,7 +382,7 @@ def test_no_length_of_a_recording_gives_it_a_class(predictor, monkeypatch):
     """Six hours; frames without a rate; a clip of the same frames is answered."""
     monkeypatch.setattr(Spotter, "spot_frames", lambda self, frames, fps, progress: (frames.frame_count, fps))
     answerer = Answerer(predictor)
-    six_hours = np.zeros((6 * 3600 * 8, 4, 4), np.uint8)
+    six_hours = np.zeros((6 * 3600 * 8, 8, 8), np.uint8)
     assert answerer.answer(six_hours, fps=8.0) == (172800, 8.0)
     assert answerer.answer(six_hours[:1001]) == (1001, None)
     assert answerer.answer(six_hours[:41], fps=8.0) == (41, 8.0)
