@@ -127,7 +127,7 @@ def prepare_clip(
         warnings.simplefilter("ignore")
         track = processor.follow_face(source, **kept)
     own = _own_numbers(request)
-    numbers = np.arange(len(track.found)) if own is None else np.asarray(own)
+    numbers = np.arange(len(track.found)) if own is None else own
     asked = (numbers >= clip.first_index) & (numbers <= clip.last_index)
     stretches = _stretches(track.found[asked], numbers[asked])
     longest = max(stretches, key=lambda stretch: stretch[1] - stretch[0], default=None)
@@ -157,7 +157,7 @@ def prepare_clip(
     return replace(prepared, face=face, warnings=[*prepared.warnings, *said])
 
 
-def _read_clip(processor: Any, source: Any, num_frames: int, request: Mapping[str, Any]) -> PreparedClip:
+def _read_clip(processor: Any, source: Any, num_frames: int, request: Mapping[str, object]) -> PreparedClip:
     inputs = processor(
         source, num_frames=num_frames, do_sample_frames=True, return_metadata=True, return_tensors="pt", **request
     )
@@ -183,22 +183,23 @@ def _read_clip(processor: Any, source: Any, num_frames: int, request: Mapping[st
     return PreparedClip(path, inputs["pixel_values"], clip, frames, face, said, reason)
 
 
-def _own_numbers(request: Mapping[str, Any]) -> Any:
+def _own_numbers(request: Mapping[str, object]) -> np.ndarray | None:
     """Numbers of the clip's frames in a recording, where the caller gives them."""
     metadata = request.get("video_metadata")
     while isinstance(metadata, list | tuple):
         metadata = metadata[0]
-    return None if metadata is None else metadata.get("frames_indices")
+    numbers = metadata.get("frames_indices") if isinstance(metadata, Mapping) else None
+    return None if numbers is None else np.asarray(numbers)
 
 
-def _cut(request: Mapping[str, Any], stretch: tuple[int, int], clip: ClipFacts) -> dict[str, Any]:
+def _cut(request: Mapping[str, object], stretch: tuple[int, int], clip: ClipFacts) -> dict[str, object]:
     """The request for a stretch of the same clip, whose frames keep their numbers and times."""
     numbers = list(range(stretch[0], stretch[1] + 1))
     given = request.get("frame_numbers")
     times = {"fps": clip.frames_per_second, "frames_indices": numbers, "total_num_frames": clip.num_frames}
     return {
         **request,
-        "frame_numbers": numbers if given is None else np.ravel(given)[numbers].tolist(),
+        "frame_numbers": numbers if given is None else np.asarray(given).ravel()[numbers].tolist(),
         "video_metadata": times,
     }
 

@@ -43,7 +43,7 @@ class Answerer:
         """Answer one input.
 
         Args:
-            source (`Any`): A video file, a folder of frames, or another form that the video processor takes.
+            source (`ClipSource`): A video file, a folder of frames, or another form that the video processor takes.
             fps (`float`, *optional*): Frames per second, where its file does not tell or is wrong.
             explain (`bool`, *optional*, defaults to `False`): As in `Predictor.predict`.
             progress (`Callable[[int, int], None]`, *optional*): As in `Spotter.spot`.
