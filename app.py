@@ -14,12 +14,16 @@ import gradio as gr
 from PIL import Image
 
 from modeling_fdp import MicroExpressionAnswer
+from processing_fdp.clip_metadata_fdp import LONGEST_CLIP_SECONDS
 from processing_fdp.clip_reading_fdp import open_frames
 from rendered_faces.film import render_clip
+from spotting_fdp import SpottingResult
+from spotting_fdp.answering import Answerer
+from spotting_fdp.report import draw_timeline, recording_document
 from training_fdp.cli import run_main
-from training_fdp.commands.predict import action_unit_line, clip_line, face_line, movement_line
 from training_fdp.data.aligned_clips import UNUSABLE
 from training_fdp.hub.answer_picture import draw_answer
+from training_fdp.hub.answer_text import action_unit_line, clip_line, face_line, movement_line
 from training_fdp.hub.prediction import Predictor
 
 FILE_TYPES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".gif")
@@ -31,7 +35,8 @@ LONGEST_QUEUE = 8
 EXAMPLES = (("happiness", 1003, 2), ("surprise", 1004, 5), ("disgust", 1005, 1))
 INTRODUCTION = f"""# Micro-expressions in a face video
 
-Upload one movement of one face, {LONGEST_CLIP_S:g} seconds and {LARGEST_UPLOAD_MB} MB at most, or take an example.
+Upload a video of one face, {LONGEST_CLIP_S:g} seconds and {LARGEST_UPLOAD_MB} MB at most, or take an example. What
+lasts up to {LONGEST_CLIP_SECONDS:g} seconds is answered as one movement; in longer videos each movement is looked for.
 The network learnt from rendered faces; its label is a guess about a movement, not a fact about a person or a feeling.
 Do not upload anybody without their consent. An upload is deleted once it is answered, and its picture, or an upload
 that is never answered, {2 * KEPT_S // 60} minutes later.
@@ -70,13 +75,35 @@ def check_upload(path: Path) -> None:
         )
 
 
+def refusal(sentence: str) -> gr.Error:
+    """What an upload without an answer gets: shown until it is closed, and not logged."""
+    return gr.Error(sentence, duration=None, title="No answer", print_exception=False)
+
+
 def describe(answer: MicroExpressionAnswer) -> str:
     """Write the answer as Markdown."""
-    lines = [f"## {answer.label}", *(f"- **{warning}**" for warning in answer.warnings)]
-    facts = [movement_line(answer), clip_line(answer), face_line(answer)]
-    if answer.action_units:
-        facts.insert(1, action_unit_line(answer))
+    lines = [f"## {answer.label or answer.reason}", *(f"- **{warning}**" for warning in answer.warnings)]
+    facts = [clip_line(answer), face_line(answer)]
+    if answer.label is not None:
+        facts = [movement_line(answer), *([action_unit_line(answer)] if answer.action_units else []), *facts]
     return "\n".join([*lines, *(f"- {fact}" for fact in facts)])
+
+
+def describe_recording(result: SpottingResult) -> str:
+    """Write what was found in a longer upload as Markdown: a headline, warnings, one row per expression."""
+    lines = [f"## {expressions_found(result)}", *(f"- **{warning}**" for warning in result.warnings)]
+    if result.expressions:
+        lines += ["", "| from | to | kind | class |", "|---|---|---|---|"]
+    for one in result.expressions:
+        named = one.recognition
+        label = "" if named is None else f"{named.label} ({named.confidence:.2f})" if named.label else named.reason
+        lines.append(f"| {one.onset_s:.2f} s | {one.offset_s:.2f} s | {one.kind} | {label} |")
+    return "\n".join(lines)
+
+
+def expressions_found(result: SpottingResult) -> str:
+    """How many expressions there are, in words."""
+    return f"{result.count('micro')} micro-, {result.count('macro')} macro-expressions in {result.duration_s:.1f} s"
 
 
 def write_examples(folder: Path) -> list[str]:
@@ -104,27 +131,32 @@ def build(predictor: Predictor, examples: list[str]) -> gr.Blocks:
         examples (`list[str]`): Clips to choose from, which are not deleted.
     """
     kept = {Path(path).name: Path(path).read_bytes() for path in examples}
+    answerer = Answerer(predictor)
 
     def respond(upload: str | None) -> tuple[dict[str, float] | str, str, Image.Image, dict[str, object]]:
         """The answer to one upload: classes, text, picture and JSON."""
         if upload is None:
-            raise gr.Error("choose a video first", print_exception=False)
+            raise refusal("choose a video first")
         path = Path(upload)
         # Gradio copies examples into its cache, so that they are known by name and content.
         is_example = path.name in kept and path.read_bytes() == kept[path.name]
         try:
             check_upload(path)
-            answer = predictor.predict(str(path), explain=True)
+            answer = answerer.answer(str(path), explain=True)
         except (UploadRefusedError, *UNUSABLE) as error:
             # By name alone, because the path is this server's.
-            raise gr.Error(str(error).replace(str(path), path.name), print_exception=False) from None
+            raise refusal(str(error).replace(str(path), path.name)) from None
         finally:
             if not is_example:
                 path.unlink(missing_ok=True)
         answer.input = path.name
+        if isinstance(answer, SpottingResult):
+            picture = Image.open(io.BytesIO(draw_timeline(answer)))
+            found = f"{answer.count()} movement{'' if answer.count() == 1 else 's'} found"
+            return found, describe_recording(answer), picture, recording_document(answer)
         picture = Image.open(io.BytesIO(draw_answer(answer)))
         # Without a number where nothing moved, because "neutral" is no class of the network and has no probability.
-        shown = answer.probabilities if answer.probability is not None else answer.label
+        shown = answer.probabilities if answer.probability is not None else answer.label or answer.reason
         return shown, describe(answer), picture, answer.to_dict()
 
     with gr.Blocks(title="Micro-expressions", analytics_enabled=False, delete_cache=(KEPT_S, KEPT_S)) as page:
@@ -134,8 +166,9 @@ def build(predictor: Predictor, examples: list[str]) -> gr.Blocks:
                 upload = gr.File(label="Video", file_types=list(FILE_TYPES), type="filepath", elem_id="upload")
                 start = gr.Button("Answer", variant="primary", elem_id="start")
                 gr.Examples([[path] for path in examples], inputs=[upload], label="Rendered examples")
-            classes = gr.Label(label="Class", elem_id="classes")
-        text = gr.Markdown(elem_id="answer")
+            with gr.Column():
+                classes = gr.Label(label="Answer", elem_id="classes")
+                text = gr.Markdown(elem_id="answer")
         picture = gr.Image(label="Picture", type="pil", format="png", elem_id="picture")
         with gr.Accordion("JSON", open=False):
             document = gr.JSON()

@@ -5,7 +5,7 @@ Example:
     python predict.py clip.avi frames/ --output_dir answers
 """
 
-from training_fdp.commands.predict import command, main
+from spotting_fdp.predict_command import command, main
 
 __all__ = ["main"]
 

@@ -1,10 +1,12 @@
 """Spotting in rendered recordings: one row of docs/results/spotting.md, or the rates of false alarms of a threshold.
 
     python -m hub_datasets generate --output_dir TREE --events_per_recording 8 --neutral_s 2.5 ...
-    python -m benchmarks spotting --data_dir TREE --output_dir OUT
+    python -m benchmarks spotting --data_dir TREE --output_dir OUT --model checkpoints/fdp-tiny
     python -m benchmarks spotting --data_dir QUIET_TREE --output_dir OUT --rates
 
-The truth is that of `ground_truth/`, which has macro-expressions and recordings without any, too.
+STRS needs a checkpoint, whose classes count as the coarse ones of MEGC. A row names the rate of its frames: render
+trees at 30, 60 and 200 per second, or read every second frame of a tree of 60 by `--every 2`. The truth is that of
+`ground_truth/`, which has macro-expressions and recordings without any, too.
 """
 
 import argparse
@@ -24,23 +26,25 @@ from training_fdp.cli import run_main
 SCORES = (4, 4.5, 5, 5.5, 6, 7, 8, 9, 10, 12, 14, 17, 20)
 
 
-def rendered_recordings(root: Path) -> list[LongRecording]:
-    """All recordings of a rendered tree with their ground truth."""
+def rendered_recordings(root: Path, every: int = 1) -> list[LongRecording]:
+    """All recordings of a rendered tree with their ground truth, of every so-and-so-many-th frame."""
     recordings = []
     for path in sorted((root / "ground_truth").glob("*.npz")):
         subject, recording = path.stem.split("_")
         folder = root / "recordings" / subject / recording
-        frames = sorted(map(str, folder.glob("*.jpg")))
+        frames = sorted(map(str, folder.glob("*.jpg")))[::every]
         name = f"{subject}/{recording}"
         with np.load(path) as truth:
             annotated = [
-                Expression(name, int(onset), int(offset), kind, coarse_class(str(emotion)))
+                Expression(name, round(onset / every), round(offset / every), kind, coarse_class(str(emotion)))
                 for column, kind in (("event", "micro"), ("macro", "macro"))
                 for (onset, _, offset), emotion in zip(
                     truth[f"{column}_frames"], truth[f"{column}_emotions"], strict=True
                 )
             ]
-            recordings.append(LongRecording(name, subject, frames, float(truth["fps"]), len(frames), annotated))
+            recordings.append(
+                LongRecording(name, subject, frames, float(truth["fps"]) / every, len(frames), annotated)
+            )
     return recordings
 
 
@@ -61,13 +65,16 @@ def main() -> None:
     parser.add_argument("--output_dir", type=Path, required=True, help="results; finished recordings are kept")
     parser.add_argument("--model", help="checkpoint that names what is found; none by default")
     parser.add_argument("--false_alarms_per_minute", type=float, default=FALSE_ALARMS_PER_MINUTE)
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="read only every N-th frame (1)")
     parser.add_argument("--rates", action="store_true", help="print false alarms a minute by threshold instead")
     options = parser.parse_args()
     torch.set_num_threads(1)
     recognizer = None if options.model is None else CheckpointRecognizer(options.model)
-    recordings = rendered_recordings(options.data_dir)
+    recordings = rendered_recordings(options.data_dir, options.every)
     started = time.perf_counter()
-    spotted = spot_recordings(recordings, options.output_dir, recognizer, options.model)
+    # Of another rate the intervals are others.
+    found = options.output_dir if options.every == 1 else options.output_dir / f"every_{options.every}"
+    spotted = spot_recordings(recordings, found, recognizer, options.model)
     seconds = time.perf_counter() - started
     minutes = sum(one.minutes for one in spotted)
     if options.rates:
@@ -77,12 +84,15 @@ def main() -> None:
         return
     least = least_score(options.false_alarms_per_minute)
     figures, strict = (score_recordings(spotted, least, iou, options.model is not None) for iou in (0.5, 0.7))
-    print("| set | expressions | minutes | P | R | F1 | F1, IoU 0.7 | F1 micro | F1 macro | false alarms/min | STRS |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    print(
+        "| set | fps | expressions | minutes | P | R | F1 | IoU 0.7 | F1 micro | F1 macro | false alarms/min | STRS |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
+    rates = "/".join(f"{rate:g}" for rate in sorted({one.fps for one in recordings}))
     total, both = figures.any_kind, figures.together
     strs = "" if both.strs is None else f"{both.strs:.2f}"
     print(
-        f"| {options.data_dir.name} | {total.true_positives + total.false_negatives} | {minutes:.1f} "
+        f"| {options.data_dir.name} | {rates} | {total.true_positives + total.false_negatives} | {minutes:.1f} "
         f"| {total.precision:.2f} | {total.recall:.2f} | {total.f1:.2f} | {strict.any_kind.f1:.2f} "
         f"| {figures.micro.f1:.2f} | {figures.macro.f1:.2f} | {figures.false_alarms_per_minute:.2f} | {strs} |"
     )

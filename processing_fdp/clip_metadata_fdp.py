@@ -25,12 +25,14 @@ class ClipMetadata(VideoMetadata):
 
     Args:
         face (`FaceReport`, *optional*): How the face was found.
-        warnings (`list[str]`): Reasons to doubt the prediction, one sentence each. All other fields are those of
-            `transformers.video_utils.VideoMetadata`.
+        warnings (`list[str]`): Reasons to doubt the prediction, one sentence each.
+        is_too_long (`bool`): Whether the frames that the model gets span more than one expression can last; see the
+            function [`is_too_long`]. All other fields are those of `transformers.video_utils.VideoMetadata`.
     """
 
     face: FaceReport | None = None
     warnings: list[str] = field(default_factory=list)
+    is_too_long: bool = False
 
     @classmethod
     def of(
@@ -66,6 +68,7 @@ class ClipMetadata(VideoMetadata):
             frames_indices=(indices if numbers is None else numbers[indices]).tolist(),
             face=face,
             warnings=warnings,
+            is_too_long=is_too_long(times.ticks(int(indices[0]), int(indices[-1])), rate),
         )
 
 
@@ -83,6 +86,11 @@ class FrameTimes:
     frames_per_second: float | None = None
     recording_indices: np.ndarray | None = None
     recording_length: int | None = None
+
+    def ticks(self, first: int, last: int) -> int:
+        """Frames of the recording from one frame of the clip to another, both included."""
+        numbers = self.recording_indices
+        return last - first + 1 if numbers is None else int(numbers[last] - numbers[first]) + 1
 
 
 def spread_metadata(given: Any, count: int) -> list[Mapping[str, Any] | None]:
@@ -185,8 +193,25 @@ def frames_at_rate(frame_count: int, times: FrameTimes, rate: float, clip: str) 
     return count
 
 
+def is_too_long(frame_count: int, frames_per_second: float | None) -> bool:
+    """Whether frames span more time than one expression can last, so that a class of all of them means nothing.
+
+    Args:
+        frame_count (`int`): Frames in a row.
+        frames_per_second (`float`, *optional*): Their rate; without one, more than `LONGEST_CLIP_FRAMES` are too many.
+    """
+    if frames_per_second is None:
+        return frame_count > LONGEST_CLIP_FRAMES
+    return frame_count / frames_per_second > LONGEST_CLIP_SECONDS
+
+
 def clip_warnings(
-    frame_count: int, times: FrameTimes, size_hw: tuple[int, int], crop_hw: tuple[int, int]
+    frame_count: int,
+    times: FrameTimes,
+    size_hw: tuple[int, int],
+    crop_hw: tuple[int, int],
+    first: int = 0,
+    last: int | None = None,
 ) -> list[str]:
     """Warnings about a clip that make any prediction doubtful.
 
@@ -195,26 +220,25 @@ def clip_warnings(
         times (`FrameTimes`): Times of its frames.
         size_hw (`tuple[int, int]`): Height and width of the frames in pixels.
         crop_hw (`tuple[int, int]`): Height and width of the model's input.
+        first (`int`, *optional*, defaults to 0): First frame that the model gets, 0-based.
+        last (`int`, *optional*): Last frame that the model gets; that of the clip by default.
 
     Returns:
         `list[str]`: One sentence each; empty for clips like those of the corpora.
     """
     warnings = []
     rate = times.frames_per_second
-    indices = times.recording_indices
-    ticks = frame_count if indices is None else int(indices[-1] - indices[0]) + 1
+    ticks = times.ticks(first, frame_count - 1 if last is None else last)
     if frame_count == 1:
         warnings.append("the clip is a single frame, in which nothing moves")
-    if rate is not None and ticks / rate > LONGEST_CLIP_SECONDS:
-        warnings.append(
-            f"the clip lasts {ticks / rate:.1f} s, but an expression lasts {LONGEST_CLIP_SECONDS:g} s at most and a "
-            "micro-expression half a second: cut it from onset to offset"
+    if is_too_long(ticks, rate):
+        length = (
+            f"has {ticks} frames, more than {LONGEST_CLIP_SECONDS:g} s of the fastest camera of any corpus"
+            if rate is None
+            else f"lasts {ticks / rate:.1f} s, but an expression lasts {LONGEST_CLIP_SECONDS:g} s at most and a "
+            "micro-expression half a second"
         )
-    if rate is None and frame_count > LONGEST_CLIP_FRAMES:
-        warnings.append(
-            f"the clip has {frame_count} frames, more than {LONGEST_CLIP_SECONDS:g} s of the fastest camera of any "
-            "corpus: cut it from onset to offset"
-        )
+        warnings.append(f"the clip {length}: cut it from onset to offset")
     if rate is not None and rate < LOWEST_FRAME_RATE:
         half, fifth = (max(1, round(rate / parts)) for parts in (2, 5))
         warnings.append(

@@ -147,12 +147,15 @@ class FrameFiles(FrameSource):
             Use the stored luma plane of JPEG files, and let `shrink` halve frames while decoding.
             Luma alone differs from the exact formula only where a file holds colours outside RGB (a few pixels in ten
             thousand, by a few gray levels).
+        max_frames (`int`, *optional*): The most that are taken; `MAX_CLIP_FRAMES` by default.
     """
 
     backend = "pillow"
 
-    def __init__(self, paths: Sequence[str], name: str, fast_jpeg: bool = False) -> None:
-        check_frame_count(len(paths), name, "give the frames between onset and offset")
+    def __init__(
+        self, paths: Sequence[str], name: str, fast_jpeg: bool = False, max_frames: int | None = None
+    ) -> None:
+        check_frame_count(len(paths), name, "give the frames between onset and offset", max_frames)
         self.paths = list(paths)
         self.name = name
         self.location = os.path.dirname(os.path.abspath(self.paths[0]))
@@ -339,13 +342,16 @@ def images_to_array(images: Sequence[Image.Image], name: str) -> np.ndarray:
     return stack_frames(arrays, name)
 
 
-def open_folder(folder: str, frame_numbers: Sequence[int] | None = None, fast_jpeg: bool = False) -> FrameFiles:
+def open_folder(
+    folder: str, frame_numbers: Sequence[int] | None = None, fast_jpeg: bool = False, max_frames: int | None = None
+) -> FrameFiles:
     """Open a folder of frames as a clip.
 
     Args:
         folder (`str`): Folder that holds one clip.
         frame_numbers (`Sequence[int]`, *optional*): 0-based positions in time order; all by default.
         fast_jpeg (`bool`, *optional*, defaults to `False`): See `FrameFiles`.
+        max_frames (`int`, *optional*): The most that are taken; `MAX_CLIP_FRAMES` by default.
 
     Returns:
         `FrameFiles`: In time order; other images are left out with a `LeftOutFramesWarning`.
@@ -353,15 +359,16 @@ def open_folder(folder: str, frame_numbers: Sequence[int] | None = None, fast_jp
     Raises:
         VideoReadError: If there is no image, there are too many, or their names give no one order.
     """
-    listing = list_frames(folder, limit=MAX_CLIP_FRAMES)
+    listing = list_frames(folder, limit=MAX_CLIP_FRAMES if max_frames is None else max_frames)
     if not listing.names:
         raise VideoReadError(
             f"a frame folder must hold images, but {folder!r} has none; give the folder of one clip, or video files "
             "one by one"
         )
-    check_frame_count(len(listing.names), folder, "give the folder of one clip")
+    check_frame_count(len(listing.names), folder, "give the folder of one clip", max_frames)
     paths = [os.path.join(folder, name) for name in listing.names]
-    frames = FrameFiles(select_paths(paths, frame_numbers, folder), folder, fast_jpeg=fast_jpeg)
+    chosen = select_paths(paths, frame_numbers, folder)
+    frames = FrameFiles(chosen, folder, fast_jpeg=fast_jpeg, max_frames=max_frames)
     if listing.left_out:
         frames.notes = [describe_left_out(listing.left_out, folder)]
         warnings.warn(frames.notes[0], LeftOutFramesWarning, stacklevel=3)

@@ -10,6 +10,8 @@ from PIL import Image
 MAX_FRAME_PIXELS = 64_000_000
 # Eight minutes at 200 fps: a folder of more is probably a whole corpus (our choice).
 MAX_CLIP_FRAMES = 100_000
+# Seven hours at 200 fps, for what is read part by part; more is a damaged index (our choice).
+MAX_RECORDING_FRAMES = 5_000_000
 # Gray pixels in memory while a long clip is read; results do not depend on it.
 CHUNK_BYTES = 16_000_000
 
@@ -41,21 +43,23 @@ def check_frame_size(width: int, height: int, name: str) -> None:
         )
 
 
-def check_frame_count(count: int, name: str, remedy: str) -> None:
+def check_frame_count(count: int, name: str, remedy: str, max_frames: int | None = None) -> None:
     """Refuse clips that are empty or too long.
 
     Args:
         count (`int`): Frames.
         name (`str`): Name of the clip in errors.
         remedy (`str`): Remedy for too many.
+        max_frames (`int`, *optional*): The most that are taken; `MAX_CLIP_FRAMES` by default.
 
     Raises:
-        VideoReadError: If there is no frame or more than `MAX_CLIP_FRAMES`.
+        VideoReadError: If there is no frame or more than `max_frames`.
     """
+    max_frames = MAX_CLIP_FRAMES if max_frames is None else max_frames
     if count < 1:
         raise VideoReadError(f"a clip needs at least one frame, but {name!r} has none; check the source")
-    if count > MAX_CLIP_FRAMES:
-        raise VideoReadError(f"a clip may have {MAX_CLIP_FRAMES:,} frames, but {name!r} has {count:,}; {remedy}")
+    if count > max_frames:
+        raise VideoReadError(f"a clip may have {max_frames:,} frames, but {name!r} has {count:,}; {remedy}")
 
 
 def check_frame_numbers(numbers: np.ndarray, count: int, name: str) -> None:

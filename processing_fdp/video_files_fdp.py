@@ -23,6 +23,7 @@ class VideoFile(FrameSource):
         backend (`str`, *optional*, defaults to `"auto"`): Decoder, see `video_decoders_fdp.open_decoder`.
         allow_truncated (`bool`, *optional*, defaults to `False`): Warn, rather than fail, when frames are missing.
         frame_numbers (`Sequence[int]`, *optional*): The frames of the file that make the clip; all by default.
+        max_frames (`int`, *optional*): The most that are taken; `MAX_CLIP_FRAMES` by default.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class VideoFile(FrameSource):
         backend: str = "auto",
         allow_truncated: bool = False,
         frame_numbers: Sequence[int] | None = None,
+        max_frames: int | None = None,
     ) -> None:
         self.name = self.location = path
         self.decoder = open_decoder(path, backend=backend, allow_truncated=allow_truncated)
@@ -41,7 +43,7 @@ class VideoFile(FrameSource):
         check_frame_size(self.size_hw[1], self.size_hw[0], path)
         self.frame_numbers = None if frame_numbers is None else np.asarray(frame_numbers, dtype=np.int64)
         self.frame_count = self.decoder.frame_count if self.frame_numbers is None else len(self.frame_numbers)
-        check_frame_count(self.frame_count, path, "give frame_numbers= from onset to offset")
+        check_frame_count(self.frame_count, path, "give frame_numbers= from onset to offset", max_frames)
         if self.frame_numbers is not None:
             check_frame_numbers(self.frame_numbers, self.decoder.frame_count, path)
 

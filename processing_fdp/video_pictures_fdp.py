@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from .frame_source_fdp import VideoReadError
+from .frame_source_fdp import MAX_RECORDING_FRAMES, VideoReadError
 from .video_orientation_fdp import Orientation
 
 try:
@@ -19,8 +19,6 @@ except ImportError:
 logger = logging.getLogger(__name__)
 
 Picture: TypeAlias = "av.VideoFrame"
-# Seven hours at 200 fps; more is a damaged index (our choice).
-MAX_VIDEO_FRAMES = 5_000_000
 # FFmpeg's formats of `VIDEO_SUFFIXES`; its others (playlists, image pipes, network formats) are not opened.
 FORMAT_WHITELIST = "avi,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,mpeg,mpegts,mpegvideo"
 
@@ -37,8 +35,8 @@ def unreadable(path: str, reason: object) -> VideoReadError:
 
 
 def too_long(path: str) -> VideoReadError:
-    """Make the error (`VideoReadError`) of a file with more than `MAX_VIDEO_FRAMES` frames."""
-    return VideoReadError(f"a video may have {MAX_VIDEO_FRAMES:,} frames, but {path!r} has more; cut it")
+    """Make the error (`VideoReadError`) of a file with more than `MAX_RECORDING_FRAMES` frames."""
+    return VideoReadError(f"a video may have {MAX_RECORDING_FRAMES:,} frames, but {path!r} has more; cut it")
 
 
 def decoding_errors() -> tuple[type[Exception], ...]:
@@ -153,7 +151,7 @@ class PictureStream:
                 self._early_times.append(packet.pts)
             elif self.first.pts is not None and packet.pts < self.first.pts:
                 self.unshown_count += 1
-        if self.packet_count > MAX_VIDEO_FRAMES:
+        if self.packet_count > MAX_RECORDING_FRAMES:
             raise too_long(self.path)
 
     def _took(self, pictures: list[Picture]) -> Iterator[Picture]:

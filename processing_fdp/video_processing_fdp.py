@@ -1,7 +1,9 @@
 """The video processor: read, align, gray, resize, sample, normalise."""
 
+import contextlib
 import os
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from transformers.video_utils import VideoMetadata
 from .call_settings_fdp import CallSettings, checked_settings
 from .clip_alignment_fdp import AlignedClip
 from .clip_batches_fdp import split_batch, spread_argument
-from .clip_landmarks_fdp import follow_face
+from .clip_landmarks_fdp import MissingFaceWarning, follow_face
 from .clip_metadata_fdp import (
     ClipMetadata,
     FrameTimes,
@@ -28,10 +30,21 @@ from .clip_reading_fdp import ClipBatch, ClipRequest, ClipSource
 from .even_light_fdp import even_light, light_warnings
 from .face_networks_fdp import NOTICE_NAMES, WEIGHTS_NAME, copy_weights, packaged_weights
 from .face_track_fdp import FaceTrack
+from .frame_listing_fdp import LeftOutFramesWarning
 from .processor_settings_fdp import FDPVideoProcessorKwargs, checked_key_frame
+from .video_probe_fdp import TruncatedVideoWarning, UnshownFramesWarning
 
 # Keys that transformers writes into a saved processor.
 _SERVICE_KEYS = frozenset({"video_processor_type", "image_processor_type", "processor_class", "auto_map"})
+
+
+@contextlib.contextmanager
+def warn_in_metadata_only() -> Iterator[None]:
+    """Withhold the Python warnings whose sentences are in `FrameSource.notes` or `ClipMetadata.warnings` as well."""
+    with warnings.catch_warnings():
+        for category in (MissingFaceWarning, LeftOutFramesWarning, TruncatedVideoWarning, UnshownFramesWarning):
+            warnings.simplefilter("ignore", category)
+        yield
 
 
 class FDPVideoProcessor(BaseVideoProcessor):
@@ -355,7 +368,7 @@ class FDPVideoProcessor(BaseVideoProcessor):
         Returns:
             `BatchFeature`: `pixel_values` float32 (batch_size, num_frames, 1, height, width) in [-1, 1], and
             `video_metadata`, a list of [`ClipMetadata`], when `return_metadata` is set; with `warnings` that make a
-            prediction doubtful.
+            prediction doubtful, which are not issued as Python warnings then.
 
         Raises:
             VideoReadError: If a clip cannot be read.
@@ -372,7 +385,9 @@ class FDPVideoProcessor(BaseVideoProcessor):
             given = {key: values[row] for key, values in per_clip.items()}
             known = given.pop("video_metadata")
             clip = ClipRequest(source, **given, input_data_format=call["input_data_format"], device=call["device"])
-            tensor, info = self._process_clip(clip, settings, known, kwargs.get("num_frames"), call["fps"])
+            # Said once: whoever takes the metadata shows their warnings.
+            with warn_in_metadata_only() if settings.return_metadata else contextlib.nullcontext():
+                tensor, info = self._process_clip(clip, settings, known, kwargs.get("num_frames"), call["fps"])
             pixel_values.append(tensor)
             metadata.append(info)
         if call["return_tensors"] is not None and len({len(clip) for clip in pixel_values}) > 1:
@@ -424,7 +439,9 @@ class FDPVideoProcessor(BaseVideoProcessor):
                 face=aligned.report,
                 warnings=[
                     *frames.notes,
-                    *clip_warnings(count, times, size_hw, settings.alignment.size_hw),
+                    *clip_warnings(
+                        count, times, size_hw, settings.alignment.size_hw, int(indices[0]), int(indices[-1])
+                    ),
                     *aligned.report.warnings(),
                     *(light_warnings(prepared) if settings.even_light else []),
                 ],

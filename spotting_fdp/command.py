@@ -87,10 +87,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from transformers.utils import logging as transformers_logging
 
     from spotting_fdp.recognition import CheckpointRecognizer
-    from spotting_fdp.report import Refusal, document, write_results
+    from spotting_fdp.report import document, write_results
     from spotting_fdp.spotter import Spotter
     from training_fdp.data.aligned_clips import UNUSABLE
     from training_fdp.hub.answer_files import check_output_dir
+    from training_fdp.hub.prediction import Refusal
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
@@ -106,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     refusals = []
     for source in options.inputs:
         try:
-            with _Progress(Path(source).name) as progress:
+            with Progress(Path(source).name) as progress:
                 results.append(spotter.spot(source, options.fps, progress.show))
         except UNUSABLE as error:
             refusals.append(Refusal(source, " ".join(str(error).split())))
@@ -127,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return INCOMPLETE_EXIT_CODE if refusals else 0
 
 
-class _Progress:
+class Progress:
     """A bar over the frames of one recording, on stderr."""
 
     def __init__(self, name: str) -> None:

@@ -1,5 +1,7 @@
 """Names what the spotter found, with a checkpoint."""
 
+import copy
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,16 +38,17 @@ class CheckpointRecognizer:
     """Names expressions with a checkpoint, from the crops that the spotter has cut already.
 
     Args:
-        model (`str`, *optional*): Folder in Hub format, or a repository `namespace/name`; the shipped checkpoint by
-            default.
+        model (`str` or `Predictor`, *optional*): Folder in Hub format, a repository `namespace/name`, or what has
+            loaded one; the shipped checkpoint by default.
         learnt_speech (`bool`, *optional*, defaults to `False`): Whether it was trained on talking faces too.
 
     Raises:
         ConfigError: If there is no such checkpoint.
     """
 
-    def __init__(self, model: str | None = None, learnt_speech: bool = False) -> None:
-        self._predictor = Predictor(model)
+    def __init__(self, model: str | Predictor | None = None, learnt_speech: bool = False) -> None:
+        # A shallow copy, because its processor is replaced and its network is not.
+        self._predictor = copy.copy(model) if isinstance(model, Predictor) else Predictor(model)
         self.name = self._predictor.name
         processor = self._predictor.processor
         # Crops come as the processor would cut them, so it must not look for a face again.
@@ -57,13 +60,16 @@ class CheckpointRecognizer:
         """Name the expression in the crops of an interval; see [`spotting_fdp.spotter.Recognizer`]."""
         answer = self._predictor.predict(crops, fps)
         units = {unit.code: unit.probability for unit in answer.action_units}
+        # Whatever its length, the spotter has found that it is one expression.
+        best = max(answer.probabilities, key=answer.probabilities.__getitem__)
+        confidence = answer.probabilities[best]
         reason = ""
-        if answer.probability is None:
+        if answer.movement.is_still:
             reason = "nothing moves by the checkpoint's measure"
         elif talking and not self._learnt_speech:
             reason = "the mouth talks, and the checkpoint has not learnt from talking faces"
-        elif talking and answer.probability < SURE:
+        elif talking and confidence < SURE:
             reason = f"the mouth talks, and no class reaches {SURE:g}"
         if reason:
             return Recognition(None, None, answer.probabilities, units, reason)
-        return Recognition(answer.label, answer.probability, answer.probabilities, units)
+        return Recognition(best, confidence, answer.probabilities, units)

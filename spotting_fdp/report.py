@@ -7,7 +7,7 @@ import csv
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from matplotlib.patches import Patch
 from evaluation_fdp.atomic_files import write_atomically, write_json, write_text
 from spotting_fdp.recognition import LIKELY, coarse_class, fine_class
 from spotting_fdp.spotter import SpottedExpression, SpottingResult
+from training_fdp.hub.prediction import Refusal
 
 DOCUMENT_NAME, TABLE_NAME = "spotting.json", "expressions.csv"
 COLUMNS = (
@@ -27,19 +28,6 @@ COLUMNS = (
 LONGEST_STEM = 80
 DOTS_PER_INCH = 110
 COLORS = {"micro": "#c1443c", "macro": "#4472a8"}
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A recording without a result.
-
-    Args:
-        input (`str`): The path as it was given.
-        error (`str`): Why, in one sentence.
-    """
-
-    input: str
-    error: str
 
 
 def likely_action_units(expressions: Sequence[SpottedExpression]) -> list[str]:
@@ -80,6 +68,23 @@ def megc_answers(result: SpottingResult) -> dict[str, object]:
     }
 
 
+def recording_document(result: SpottingResult) -> dict[str, object]:
+    """Return everything about a recording but its activity (`dict`, ready for JSON)."""
+    return {**result.to_dict(), "megc": megc_answers(result)}
+
+
+def summary_row(result: SpottingResult) -> dict[str, object]:
+    """Return the row of a recording in `summary.csv` of predict.py; its expressions have a table of their own."""
+    return {
+        "input": result.input,
+        "num_frames": result.num_frames,
+        "frames_per_second": result.frames_per_second,
+        "action_units": "+".join(f"AU{int(code):02d}" for code in likely_action_units(result.expressions)),
+        "expressions": result.count(),
+        "warnings": "; ".join(result.warnings),
+    }
+
+
 def document(
     results: Sequence[SpottingResult], model: str | None, refusals: Sequence[Refusal] = ()
 ) -> dict[str, object]:
@@ -92,7 +97,7 @@ def document(
     """
     return {
         "model": model,
-        "recordings": [{**result.to_dict(), "megc": megc_answers(result)} for result in results],
+        "recordings": [recording_document(result) for result in results],
         "errors": [asdict(refusal) for refusal in refusals],
     }
 
@@ -145,20 +150,33 @@ def write_results(
     output_dir.mkdir(parents=True, exist_ok=True)
     pictures = []
     for number, result in enumerate(results):
-        stem = re.sub(r"[^\w.-]+", "_", Path(result.input).stem)[:LONGEST_STEM] or "recording"
-        pictures.append(output_dir / f"{number:03d}_{stem}_timeline.png")
-        draw_timeline(result, pictures[-1])
+        pictures.append(output_dir / timeline_name(number, result))
+        write_timeline(result, pictures[-1])
     write_text(output_dir / TABLE_NAME, table(results))
     write_json(output_dir / DOCUMENT_NAME, document(results, model, refusals))
     return [output_dir / DOCUMENT_NAME, output_dir / TABLE_NAME, *pictures]
 
 
-def draw_timeline(result: SpottingResult, path: Path) -> None:
+def timeline_name(number: int, result: SpottingResult) -> str:
+    """File name of the timeline of a recording, which is the `number`-th."""
+    stem = re.sub(r"[^\w.-]+", "_", Path(result.input).stem).encode()[:LONGEST_STEM].decode(errors="ignore")
+    return f"{number:03d}_{stem or 'recording'}_timeline.png"
+
+
+def write_timeline(result: SpottingResult, path: Path) -> None:
+    """Write the timeline of a recording as a PNG."""
+    picture = draw_timeline(result)
+    write_atomically(path, lambda file: file.write(picture))
+
+
+def draw_timeline(result: SpottingResult) -> bytes:
     """Draw the score of each moment, the threshold, the expressions, and where the face could not be judged.
 
     Args:
         result (`SpottingResult`): A recording.
-        path (`Path`): The PNG.
+
+    Returns:
+        `bytes`: A PNG.
     """
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     axes = figure.subplots()
@@ -202,7 +220,9 @@ def draw_timeline(result: SpottingResult, path: Path) -> None:
     shown = [Patch(color=color, alpha=0.35, label=f"{kind}-expression") for kind, color in COLORS.items()]
     shown += [Patch(color="#f0d9a0", alpha=0.6, label="talks"), Patch(color="#bbbbbb", alpha=0.5, label="no face")]
     axes.legend(handles=shown, ncols=4, fontsize=7, loc="upper right", frameon=False)
-    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=DOTS_PER_INCH))
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
+    return buffer.getvalue()
 
 
 def _gaps(times: np.ndarray, step: float, duration: float) -> list[tuple[float, float]]:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from evaluation_fdp.spotting import kind_of
 from processing_fdp.clip_reading_fdp import ClipSource, open_frames
-from processing_fdp.frame_source_fdp import FrameSource, VideoReadError
+from processing_fdp.frame_source_fdp import MAX_RECORDING_FRAMES, FrameSource, VideoReadError
+from processing_fdp.video_processing_fdp import warn_in_metadata_only
 from spotting_fdp.face_stream import CropSettings, FacePart, FaceStream, Interruption
 from spotting_fdp.intervals import MARGIN, WINDOW, Activity, FoundInterval, IntervalFinder
 from spotting_fdp.motion_stream import RATE, MotionStream
@@ -18,6 +19,8 @@ from spotting_fdp.thresholds import FALSE_ALARMS_PER_MINUTE, least_score
 # Share of the length of an interval that is added on each side for the recogniser. 0 to 20% are alike on rendered
 # faces, 40% is worse (our choice).
 SURROUNDINGS = 0.2
+# Blocks of motion have `motion_stream.LEAST_FRAMES` in two seconds from this rate on.
+LEAST_SPOTTED_FPS = 4.0
 # Below this many frames per second a micro-expression of a third of a second has fewer than five frames.
 LEAST_FPS = 15.0
 # Points of the activity curve that are kept; up to twice as many in between. More do not show in a picture.
@@ -174,9 +177,10 @@ class Spotter:
             `SpottingResult`: What was found.
 
         Raises:
-            VideoReadError: If the recording cannot be read, or its frame rate is unknown.
+            VideoReadError: If the recording cannot be read, or its frame rate is unknown or below
+                `LEAST_SPOTTED_FPS`.
         """
-        with open_frames(source) as frames:
+        with warn_in_metadata_only(), open_frames(source, max_frames=MAX_RECORDING_FRAMES) as frames:
             return self.spot_frames(frames, fps, progress)
 
     def spot_frames(
@@ -188,6 +192,11 @@ class Spotter:
             raise VideoReadError(
                 f"a recording needs frames per second above 0 to tell how long a movement lasts, but {frames.name!r} "
                 f"has {rate}; give fps="
+            )
+        if rate < LEAST_SPOTTED_FPS:
+            raise VideoReadError(
+                f"movements are found from {LEAST_SPOTTED_FPS:g} frames per second on, but {frames.name!r} has "
+                f"{rate:.3g}; film faster, or give fps= if that is wrong"
             )
         own = CropSettings()
         wanted = own if self.recognizer is None else self.recognizer.crop

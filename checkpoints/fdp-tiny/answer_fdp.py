@@ -7,6 +7,8 @@ import numpy as np
 
 # The label of clips in which nothing moved. No class of a corpus has this name.
 STILL_LABEL = "neutral"
+# Why an answer has no label.
+NO_FACE, TOO_LONG = "no face found", "longer than one expression"
 # Names of the main codes of FACS (Ekman, Friesen and Hager 2002).
 ACTION_UNIT_NAMES = {
     "1": "inner brow raiser", "2": "outer brow raiser", "4": "brow lowerer", "5": "upper lid raiser",
@@ -113,12 +115,15 @@ class FaceFacts:
         num_faces (`int`): Largest number of faces in one frame.
         eye_distance (`float`, *optional*): Median distance of the eyes in pixels of the source.
         head_pose (`tuple[float, float, float]`, *optional*): Median yaw, pitch and roll in degrees.
-        share_seen (`float`, *optional*): Share of all frames of the interval that show the face, in [0, 1].
+        share_seen (`float`, *optional*): Share of all frames that show the face, in [0, 1]: of the clip, or of the
+            interval that the caller gave.
+        stretches (`list[tuple[int, int]]`, *optional*): First and last frame, 0-based, of each stretch that shows the
+            face, in time order. Without an interval of the caller the longest one alone is judged.
         turn_range (`tuple[float, float, float]`, *optional*): Largest minus smallest yaw, pitch and roll in degrees.
         blinks (`list[tuple[int, int]]`, *optional*): First and last frame of each blink, 0-based.
 
-    The last three are `None` where the face was not tracked through the clip: without face detection, and in long
-    clips.
+    The last four are `None` where the face was not tracked through the clip: without face detection, and in long
+    clips. The last two are of the judged interval.
     """
 
     source: str
@@ -128,6 +133,7 @@ class FaceFacts:
     eye_distance: float | None = None
     head_pose: tuple[float, float, float] | None = None
     share_seen: float | None = None
+    stretches: list[tuple[int, int]] | None = None
     turn_range: tuple[float, float, float] | None = None
     blinks: list[tuple[int, int]] | None = None
 
@@ -138,9 +144,12 @@ class MicroExpressionAnswer:
 
     Args:
         input (`str`, *optional*): The clip's path; `None` for frames in memory.
-        label (`str`): The most probable class, or `"neutral"` where nothing moved.
-        probability (`float`, *optional*): Of `label`; `None` where nothing moved, since no class is right then.
-        probabilities (`dict[str, float]`): Of all classes, in the order of the model, should there be a movement.
+        label (`str`, *optional*): The most probable class, or `"neutral"` where nothing moved; `None` where `reason`
+            says why none is named.
+        probability (`float`, *optional*): Of `label`; `None` where nothing moved, since no class is right then, and
+            where none is named.
+        probabilities (`dict[str, float]`): Of all classes, in the order of the model, should there be a face and a
+            movement.
         movement (`Movement`): How much moved, and when.
         action_units (`list[ActionUnit]`): Those of the network, most probable first; empty without such a head.
         frames (`list[UsedFrame]`): What the network was given.
@@ -156,10 +165,11 @@ class MicroExpressionAnswer:
             height, width)`, aligned; `dynamic_image` and `dynamic_image_target` `(height, width)`, constructed by the
             network and computed from the frames.
         files (`dict[str, str]`): Files written for this clip, by content.
+        reason (`str`): Why no class is named: `NO_FACE` or `TOO_LONG`; `""` where one is.
     """
 
     input: str | None
-    label: str
+    label: str | None
     probability: float | None
     probabilities: dict[str, float]
     movement: Movement
@@ -172,6 +182,7 @@ class MicroExpressionAnswer:
     numbers: dict[str, float] = field(default_factory=dict)
     images: dict[str, Any] = field(default_factory=dict, repr=False)
     files: dict[str, str] = field(default_factory=dict)
+    reason: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but pixels, in dicts and lists, as `training_fdp/hub/answer.schema.json` says."""

@@ -74,6 +74,7 @@ def open_frames(
     fast_jpeg: bool = False,
     input_data_format: str | None = None,
     name: str | None = None,
+    max_frames: int | None = None,
 ) -> FrameSource:
     """Open one clip of any form.
 
@@ -85,6 +86,8 @@ def open_frames(
         fast_jpeg (`bool`, *optional*, defaults to `False`): See `FrameFiles`.
         input_data_format (`str`, *optional*): "channels_first" or "channels_last" for arrays.
         name (`str`, *optional*): Name in errors of a clip without a path.
+        max_frames (`int`, *optional*): The most frames of a video or of image files, `MAX_CLIP_FRAMES` by default;
+            whoever reads part by part gives `MAX_RECORDING_FRAMES`.
 
     Returns:
         `FrameSource`: An open source; use it as a context manager.
@@ -97,19 +100,20 @@ def open_frames(
         if re.match(r"[a-z][a-z0-9+.-]+://", path, flags=re.IGNORECASE):
             raise VideoReadError(f"videos are read from disk, but {path!r} is a URL; download it first")
         if os.path.isdir(path):
-            return open_folder(path, frame_numbers, fast_jpeg=fast_jpeg)
+            return open_folder(path, frame_numbers, fast_jpeg=fast_jpeg, max_frames=max_frames)
         if not os.path.exists(path):
             raise VideoReadError(f"a clip must exist, but there is no file or folder {path!r}; check the path")
         if is_image_path(path):
             return _selected(open_sequence(path), frame_numbers)
-        return VideoFile(path, backend=backend, allow_truncated=allow_truncated, frame_numbers=frame_numbers)
+        return VideoFile(path, backend, allow_truncated, frame_numbers, max_frames)
     if isinstance(source, list | tuple):
         if not source:
             raise VideoReadError("a clip needs at least one frame, but an empty list was given; give its frames")
         if all(isinstance(item, str | os.PathLike) for item in source):
             paths = [os.fspath(item) for item in source]
             label = name or os.path.dirname(paths[0]) or paths[0]
-            return FrameFiles(select_paths(paths, frame_numbers, label), label, fast_jpeg=fast_jpeg)
+            chosen = select_paths(paths, frame_numbers, label)
+            return FrameFiles(chosen, label, fast_jpeg=fast_jpeg, max_frames=max_frames)
         if len(source) == 1 and isinstance(source[0], Image.Image) and picture_count(source[0], name or "image") > 1:
             source = source[0]
     if isinstance(source, Image.Image):

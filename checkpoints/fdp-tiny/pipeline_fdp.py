@@ -4,8 +4,9 @@ A checkpoint names both in `custom_pipelines` of its config.json, and this file 
 """
 
 import os
+import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from .answer_fdp import (
     ACTION_UNIT_NAMES,
+    NO_FACE,
     STILL_LABEL,
+    TOO_LONG,
     ActionUnit,
     ClipFacts,
     FaceFacts,
@@ -41,6 +44,11 @@ LEAST_MOTION = 1e-3
 REST_FRAMES = 5
 # Fewer frames show the ends of a movement and nothing of its course (our choice).
 FEWEST_FRAMES = 5
+# Keywords by which a caller chooses frames; then no other frames are chosen for him.
+INTERVAL_KEYS = ("onset_index", "apex_index", "offset_index")
+# A face that is lost for a smaller share of the clip's frames is there all the time: a detector misses single frames
+# (our choice).
+LONGEST_GAP = 0.1
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,7 @@ class PreparedClip:
         frames (`list[UsedFrame]`): The frames of `pixel_values`.
         face (`FaceFacts`, *optional*): How the face was found.
         warnings (`list[str]`): Of the video processor and of the face's track.
+        reason (`str`): Why no class of this clip may be named; `""` where one may.
     """
 
     input: str | None
@@ -62,6 +71,7 @@ class PreparedClip:
     frames: list[UsedFrame]
     face: FaceFacts | None
     warnings: list[str]
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,12 +101,14 @@ def prepare_clip(
 ) -> PreparedClip:
     """Read, crop and measure one clip.
 
+    Of a face that shows in a part of the clip only, the longest stretch is taken, unless the caller names frames.
+
     Args:
         processor (`FDPVideoProcessor`): The checkpoint's.
         source (`Any`): One clip, in any form that the processor takes.
         num_frames (`int`): Frames for the network.
-        track_face (`bool`, *optional*, defaults to `True`): Follow the face through all frames, for blinks and turns;
-            not in clips of more than `LONGEST_FOLLOWED` frames.
+        track_face (`bool`, *optional*, defaults to `True`): Follow the face through all frames, for stretches, blinks
+            and turns; not in clips of more than `LONGEST_FOLLOWED` frames.
         request: Keywords of the processor for this clip, `CLIP_KEYS` among them.
 
     Returns:
@@ -105,6 +117,47 @@ def prepare_clip(
     Raises:
         ValueError: The clip cannot be read, or a keyword is unknown; one sentence.
     """
+    prepared = _read_clip(processor, source, num_frames, request)
+    face, clip = prepared.face, prepared.clip
+    if not track_face or face is None or face.source not in ("mesh", "frame") or clip.num_frames > LONGEST_FOLLOWED:
+        return prepared
+    kept = {key: request[key] for key in ("frame_numbers", "input_data_format") if request.get(key) is not None}
+    with warnings.catch_warnings():
+        # Whatever is to be said of reading these frames was said above.
+        warnings.simplefilter("ignore")
+        track = processor.follow_face(source, **kept)
+    own = _own_numbers(request)
+    numbers = np.arange(len(track.found)) if own is None else own
+    asked = (numbers >= clip.first_index) & (numbers <= clip.last_index)
+    stretches = _stretches(track.found[asked], numbers[asked])
+    longest = max(stretches, key=lambda stretch: stretch[1] - stretch[0], default=None)
+    whole = (clip.first_index, clip.last_index)
+    said = []
+    chosen_by_caller = own is not None or any(request.get(key) is not None for key in INTERVAL_KEYS)
+    if longest is not None and longest != whole and not chosen_by_caller:
+        prepared = _read_clip(processor, source, num_frames, _cut(request, longest, clip))
+        said.append(_stretch_warning(float(track.found.mean()), stretches, longest, clip.frames_per_second))
+    face = prepared.face or face
+    judged = (numbers >= prepared.clip.first_index) & (numbers <= prepared.clip.last_index)
+    seen, poses = track.found[judged], track.head_pose[judged]
+    turn = np.ptp(poses[seen], axis=0).round(1).tolist() if seen.any() else None
+    blinks = [(int(numbers[first]), int(numbers[last])) for first, last in track.blinks()]
+    if track.num_faces > 1 >= face.num_faces:
+        said.append(f"{track.num_faces} faces are found and one of them is used: choose it with face=")
+    if 0 < seen.sum() < len(seen) and face.frames_seen == face.frames_searched:
+        said.append(f"the face is lost in {len(seen) - int(seen.sum())} of {len(seen)} frames")
+    face = replace(
+        face,
+        num_faces=max(face.num_faces, track.num_faces),
+        share_seen=float(track.found[asked].mean()),
+        stretches=stretches,
+        turn_range=None if turn is None else (turn[0], turn[1], turn[2]),
+        blinks=[(a, b) for a, b in blinks if a <= prepared.clip.last_index and b >= prepared.clip.first_index],
+    )
+    return replace(prepared, face=face, warnings=[*prepared.warnings, *said])
+
+
+def _read_clip(processor: Any, source: Any, num_frames: int, request: Mapping[str, object]) -> PreparedClip:
     inputs = processor(
         source, num_frames=num_frames, do_sample_frames=True, return_metadata=True, return_tensors="pt", **request
     )
@@ -114,43 +167,57 @@ def prepare_clip(
         total, metadata.width, metadata.height, rate, total / rate if rate else None, int(indices[0]), int(indices[-1])
     )
     frames = [UsedFrame(int(index), int(index) / rate if rate else None) for index in indices]
-    warnings = list(metadata.warnings)
-    if total < FEWEST_FRAMES:
-        frames_of_it = "1 frame" if total == 1 else f"{total} frames"
-        warnings.append(f"the clip has {frames_of_it}, too few to see the course of a movement")
+    said = list(metadata.warnings)
+    judged = clip.last_index - clip.first_index + 1
+    if judged < FEWEST_FRAMES:
+        frames_of_it = "1 frame" if judged == 1 else f"{judged} frames"
+        whole = "the clip" if judged == total else "the part that is judged"
+        said.append(f"{whole} has {frames_of_it}, too few to see the course of a movement")
     face = None if metadata.face is None else FaceFacts(**asdict(metadata.face))
-    if track_face and face is not None and face.source in ("mesh", "frame") and total <= LONGEST_FOLLOWED:
-        face, more = _tracked(processor, source, face, clip, request)
-        warnings += more
+    reason = ""
+    if face is not None and face.source in ("unseen", "center"):
+        reason = NO_FACE
+    elif metadata.is_too_long:
+        reason = TOO_LONG
     path = os.fspath(source) if isinstance(source, str | os.PathLike) else None
-    return PreparedClip(path, inputs["pixel_values"], clip, frames, face, warnings)
+    return PreparedClip(path, inputs["pixel_values"], clip, frames, face, said, reason)
 
 
-def _tracked(
-    processor: Any, source: Any, face: FaceFacts, clip: ClipFacts, request: Mapping[str, Any]
-) -> tuple[FaceFacts, list[str]]:
-    """What the face does beside the expression, in the judged interval, and warnings about it."""
-    kept = {key: request[key] for key in ("frame_numbers", "input_data_format") if request.get(key) is not None}
-    track = processor.follow_face(source, **kept)
-    part = slice(clip.first_index, clip.last_index + 1)
-    seen, poses = track.found[part], track.head_pose[part]
-    blinks = [(first, last) for first, last in track.blinks() if first <= clip.last_index and last >= clip.first_index]
-    turn = np.ptp(poses[seen], axis=0).round(1).tolist() if seen.any() else None
-    facts = FaceFacts(
-        **{
-            **asdict(face),
-            "num_faces": max(face.num_faces, track.num_faces),
-            "share_seen": float(seen.mean()),
-            "turn_range": None if turn is None else (turn[0], turn[1], turn[2]),
-            "blinks": blinks,
-        }
-    )
-    warnings = []
-    if track.num_faces > 1 >= face.num_faces:
-        warnings.append(f"{track.num_faces} faces are found and one of them is used: choose it with face=")
-    if 0 < seen.sum() < len(seen) and face.frames_seen == face.frames_searched:
-        warnings.append(f"the face is lost in {len(seen) - int(seen.sum())} of {len(seen)} frames")
-    return facts, warnings
+def _own_numbers(request: Mapping[str, object]) -> np.ndarray | None:
+    """Numbers of the clip's frames in a recording, where the caller gives them."""
+    metadata = request.get("video_metadata")
+    while isinstance(metadata, list | tuple):
+        metadata = metadata[0]
+    numbers = metadata.get("frames_indices") if isinstance(metadata, Mapping) else None
+    return None if numbers is None else np.asarray(numbers)
+
+
+def _cut(request: Mapping[str, object], stretch: tuple[int, int], clip: ClipFacts) -> dict[str, object]:
+    """The request for a stretch of the same clip, whose frames keep their numbers and times."""
+    numbers = list(range(stretch[0], stretch[1] + 1))
+    given = request.get("frame_numbers")
+    times = {"fps": clip.frames_per_second, "frames_indices": numbers, "total_num_frames": clip.num_frames}
+    return {
+        **request,
+        "frame_numbers": numbers if given is None else np.asarray(given).ravel()[numbers].tolist(),
+        "video_metadata": times,
+    }
+
+
+def _stretches(found: np.ndarray, numbers: np.ndarray) -> list[tuple[int, int]]:
+    """Numbers of the first and last frame of each stretch with the face; short gaps do not end one."""
+    seen = np.flatnonzero(found)
+    breaks = np.flatnonzero(np.diff(seen) - 1 > LONGEST_GAP * len(found)) + 1
+    return [(int(numbers[part[0]]), int(numbers[part[-1]])) for part in np.split(seen, breaks) if len(part)]
+
+
+def _stretch_warning(
+    share: float, stretches: list[tuple[int, int]], judged: tuple[int, int], rate: float | None
+) -> str:
+    times = "" if rate is None else f" ({judged[0] / rate:.2f} to {judged[1] / rate:.2f} s)"
+    frames = f"frames {judged[0]} to {judged[1]}{times}"
+    several = "" if len(stretches) == 1 else f", in {len(stretches)} stretches of which the longest is taken"
+    return f"the face shows in {share:.0%} of the clip{several}: only {frames} are judged"
 
 
 def make_answer(
@@ -196,17 +263,21 @@ def make_answer(
     interval = (None, None, None) if is_still else [prepared.frames[i].index for i in movement_interval(progress)]
     movement = Movement(known, limit, is_still, head_size(square), *interval)
     best = max(probabilities, key=probabilities.__getitem__)
+    # What moves in a picture without a face is nobody's expression.
+    doubts = (
+        [] if prepared.reason == NO_FACE else _warnings_of(prepared, movement, float(motion.max()), find_cut(frames))
+    )
     return MicroExpressionAnswer(
         input=prepared.input,
-        label=STILL_LABEL if movement.is_still else best,
-        probability=None if movement.is_still else probabilities[best],
+        label=None if prepared.reason else STILL_LABEL if is_still else best,
+        probability=None if prepared.reason or is_still else probabilities[best],
         probabilities=probabilities,
         movement=movement,
         action_units=_action_units(output, settings.action_units),
         frames=prepared.frames,
         clip=prepared.clip,
         face=prepared.face,
-        warnings=[*prepared.warnings, *_warnings_of(prepared, movement, float(motion.max()), find_cut(frames))],
+        warnings=[*prepared.warnings, *doubts],
         curves={
             **all_curves,
             "motion": motion.tolist(),
@@ -215,6 +286,7 @@ def make_answer(
         },
         numbers=dict(numbers or {}),
         images={"frames": (frames.cpu().numpy() + 1) / 2, **(images or {})},
+        reason=prepared.reason,
     )
 
 

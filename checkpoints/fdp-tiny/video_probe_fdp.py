@@ -15,10 +15,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .frame_source_fdp import VideoReadError, check_frame_size, check_sixteen_bit_range
+from .frame_source_fdp import MAX_RECORDING_FRAMES, VideoReadError, check_frame_size, check_sixteen_bit_range
 from .video_orientation_fdp import Orientation
 from .video_pictures_fdp import (
-    MAX_VIDEO_FRAMES,
     Picture,
     PictureStream,
     open_container,
@@ -117,7 +116,7 @@ def _look_through(path: str, kept: list[Picture] | None, trust_packets: bool) ->
         promised = max(int(stream.frames) - pictures.discarded, 0)
         if damage is None:
             damage = _what_is_missing(path, pictures, promised)
-        if pictures.frame_count > MAX_VIDEO_FRAMES:
+        if pictures.frame_count > MAX_RECORDING_FRAMES:
             raise too_long(path)
         orientation = orientation_of(first, path)
         one_each = damage is None and not pictures.repeats and pictures.picture_count == pictures.packet_count

@@ -1,6 +1,7 @@
 """The page: an upload is answered and deleted, an example stays, and what is no clip gets one sentence."""
 
 import importlib.util
+import io
 import shutil
 import sys
 from pathlib import Path
@@ -68,6 +69,24 @@ def test_a_still_face_is_called_neutral_without_a_probability(page, tmp_path):
     assert text.startswith("## neutral") and document["probability"] is None
 
 
+def test_of_a_long_upload_movements_and_their_timeline_are_shown(page, tmp_path):
+    app, client, _, uploads = page
+    film = tmp_path / "film.avi"
+    frames = app.render_clip(1, "surprise", seed=3, fps=30, neutral_s=3.0).frames
+    with app.av.open(str(film), "w") as container:
+        stream = container.add_stream("ffv1", rate=30, width=128, height=128, pix_fmt="gray")
+        for frame in frames:
+            container.mux(stream.encode(app.av.VideoFrame.from_ndarray(frame, format="gray")))
+        container.mux(stream.encode())
+    classes, text, picture, document = ask(client, film)
+    assert classes["label"] == "1 movement found" and not classes.get("confidences")
+    assert text.startswith("## 1 micro-, 0 macro-expressions in 6.0 s") and "| micro |" in text
+    assert document["input"] == "film.avi" and document["counts"]["micro"] == 1 and "label" not in document
+    with Image.open(picture) as drawn:
+        assert drawn.width > 1000
+    assert not list(uploads.rglob("film.avi"))
+
+
 def test_an_example_is_answered_more_than_once(page):
     _, client, examples, _ = page
     first, second = (ask(client, examples[1])[3] for _ in range(2))
@@ -93,3 +112,56 @@ def test_what_is_no_clip_gets_one_sentence_without_a_path(page, tmp_path, monkey
     monkeypatch.setattr(app, "LARGEST_UPLOAD_MB", 0.001)
     with pytest.raises(app.UploadRefusedError, match=r"0\.001 MB at most"):
         app.check_upload(examples[0])
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium of this machine."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("there is no Chromium on this machine")
+    with playwright.sync_playwright() as driver:
+        # Without its sandbox, which root has no right to.
+        chromium = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def view(page, browser):
+    """The page in a browser, and what it asked for from other machines."""
+    opened = browser.new_page(viewport={"width": 1280, "height": 1400})
+    asked: list[str] = []
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.set_default_timeout(120_000)
+    opened.goto(page[1].src)
+    opened.wait_for_selector("#start")
+    yield opened
+    opened.close()
+    elsewhere = [url for url in asked if not url.startswith((page[1].src, "data:", "blob:"))]
+    assert elsewhere == []
+
+
+def test_a_visitor_uploads_a_clip_and_reads_its_class(page, view, tmp_path):
+    shutil.copy(page[2][0], tmp_path / "mine.mp4")
+    view.set_input_files("#upload input[type=file]", tmp_path / "mine.mp4")
+    view.wait_for_selector("#upload >> text=mine")
+    view.click("#start")
+    assert view.inner_text("#answer h2") in ("happiness", "disgust", "surprise")
+    assert view.inner_text("#answer h2") in view.inner_text("#classes")
+    picture = view.wait_for_selector("#picture img")
+    assert picture.bounding_box()["width"] > 600
+    shot = view.screenshot(path=tmp_path / "page.png", full_page=True)
+    with Image.open(io.BytesIO(shot)) as drawn:
+        assert np.asarray(drawn.convert("L")).std() > 20
+
+
+def test_a_visitor_is_told_what_is_wrong_with_an_upload(view, tmp_path):
+    (tmp_path / "bad.mp4").write_text("no video")
+    view.set_input_files("#upload input[type=file]", tmp_path / "bad.mp4")
+    view.wait_for_selector("#upload >> text=bad")
+    view.click("#start")
+    said = view.wait_for_selector(".toast-body").inner_text()
+    assert "a video must be readable, but 'bad.mp4' is not" in said and "/" not in said.split("bad.mp4")[0]
+    assert view.query_selector("#answer h2") is None

@@ -1,6 +1,7 @@
 """predict.py: one answer per clip, equal for equal pixels, and one sentence for what cannot be read."""
 
 import csv
+import io
 import json
 import shutil
 from types import SimpleNamespace
@@ -16,9 +17,13 @@ from safetensors.numpy import load_file, save_file
 from evaluation_fdp.errors import ConfigError
 from processing_fdp.clip_reading_fdp import VideoReadError
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
-from training_fdp.commands.predict import clip_line, face_line
+from rendered_faces.film import render_clip
+from spotting_fdp import Spotter
+from spotting_fdp.answering import Answerer
 from training_fdp.hub import answer_files, prediction
 from training_fdp.hub.answer_files import write_answers
+from training_fdp.hub.answer_picture import draw_answer, frames_shown
+from training_fdp.hub.answer_text import answer_lines, clip_line, face_line
 from training_fdp.hub.prediction import Predictor
 
 
@@ -311,7 +316,6 @@ def test_pictures_of_inputs_with_long_names_get_names_that_fit(predictor, clips,
 def test_the_answer_says_how_the_face_was_found(model_folder, tmp_path):
     """A face in a scene: found by the mesh, its size, turn and blinks in the answer; black frames: a warning."""
     from processing_fdp.crop_geometry_fdp import FaceNotFoundError
-    from rendered_faces.film import render_clip
 
     frames = np.full((8, 180, 240), 110, np.uint8)
     frames[:, 26:154, 50:178] = render_clip(3, "happiness", size=128, fps=60).frames[:8]
@@ -327,11 +331,87 @@ def test_the_answer_says_how_the_face_was_found(model_folder, tmp_path):
     assert answer.face.share_seen == 1
     line = face_line(answer)
     assert "seen in 5 of 5" in line and "pixels between the eyes" in line and "0 blinks" in line
-    with pytest.warns(UserWarning, match="whole frames are taken"):
-        dark = finder.predict(str(tmp_path / "dark"))
+    dark = finder.predict(str(tmp_path / "dark"))
     assert dark.face.source == "unseen" and any("meaningless unless" in text for text in dark.warnings)
+    assert (dark.label, dark.reason) == (None, "no face found")
+    assert answer_lines(dark)[0] == f"{tmp_path / 'dark'}: no face found"
+    assert not any(name in line for line in answer_lines(dark) for name in dark.probabilities)
     with pytest.raises(FaceNotFoundError, match="shows none in the 8 frames"):
         Predictor(str(model_folder), ["alignment=mesh"]).predict(str(tmp_path / "dark"))
-    centre = Predictor(str(model_folder), ["alignment=auto", "missing_face=center"])
-    with pytest.warns(UserWarning, match="middle of the frame"):
-        assert any("no face in the 8 frames" in text for text in centre.predict(str(tmp_path / "dark")).warnings)
+    centre = Predictor(str(model_folder), ["alignment=auto", "missing_face=center"]).predict(str(tmp_path / "dark"))
+    assert any("no face in the 8 frames" in text for text in centre.warnings) and centre.label is None
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    """Six seconds of a rendered face with one micro-expression."""
+    path = tmp_path_factory.mktemp("films") / "film.avi"
+    frames = render_clip(1, "surprise", seed=3, fps=60, neutral_s=3.0).frames
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=60, width=128, height=128, pix_fmt="gray")
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
+        container.mux(stream.encode())
+    return path
+
+
+def test_a_recording_longer_than_an_expression_gets_intervals_and_no_class(
+    run_script, model_folder, clips, film, tmp_path
+):
+    out = tmp_path / "OUT"
+    completed = run_script("predict.py", film, clips.video, "--model", model_folder, "--output_dir", out)
+    assert completed.returncode == 0, completed.stderr
+    of_film, of_clip = completed.stdout.split(f"\n{clips.video}: ")
+    assert of_film.startswith(f"{film}: 1 micro-, 0 macro-expressions in 5.9 s") and "#" not in of_film
+    assert of_clip.split(" ")[0] in ("happiness", "disgust", "surprise")
+    document = json.loads((out / "predictions.json").read_text())
+    jsonschema.validate(document, answer_files.schema())
+    assert [item["input"] for item in document["predictions"]] == [str(clips.video)]
+    (recording,) = document["recordings"]
+    assert recording["input"] == str(film) and recording["counts"] == {"all": 1, "micro": 1, "macro": 0}
+    assert recording["expressions"][0]["recognition"]["probabilities"].keys() == {"happiness", "disgust", "surprise"}
+    assert (out / recording["files"]["timeline"]).stat().st_size > 1000
+    with (out / "expressions.csv").open(newline="") as file:
+        assert [row["kind"] for row in csv.DictReader(file)] == ["micro"]
+    with (out / "summary.csv").open(newline="") as file:
+        rows = {row["input"]: row for row in csv.DictReader(file)}
+    assert (rows[str(film)]["label"], rows[str(film)]["expressions"]) == ("", "1")
+
+
+def test_no_length_of_a_recording_gives_it_a_class(predictor, monkeypatch):
+    """Six hours; frames without a rate; a clip of the same frames is answered."""
+    monkeypatch.setattr(Spotter, "spot_frames", lambda self, frames, fps, progress: (frames.frame_count, fps))
+    answerer = Answerer(predictor)
+    six_hours = np.zeros((6 * 3600 * 8, 8, 8), np.uint8)
+    assert answerer.answer(six_hours, fps=8.0) == (172800, 8.0)
+    assert answerer.answer(six_hours[:1001]) == (1001, None)
+    assert answerer.answer(six_hours[:41], fps=8.0) == (41, 8.0)
+    assert answerer.answer(six_hours[:40], fps=8.0).label == "neutral"
+    monkeypatch.undo()
+    with pytest.raises(VideoReadError, match="give fps="):
+        Answerer(predictor).answer(six_hours[:1001])
+
+
+@pytest.mark.parametrize(
+    ("indices", "interval", "shown"),
+    [
+        ([0, 0, 1, 1, 2], (0, 1, 2), [0, 1, 2]),
+        (range(32), (None, None, None), None),
+        (range(32), (3, 4, 5), {3, 4, 5}),
+        (range(32), (0, 1, 31), {0, 1, 31}),
+        ([index // 2 for index in range(64)], (8, 15, 23), {8, 15, 23}),
+    ],
+)
+def test_the_strip_shows_fourteen_frames_at_most_and_the_key_frames_among_them(indices, interval, shown):
+    positions = frames_shown(list(indices), interval)
+    numbers = [list(indices)[position] for position in positions]
+    assert numbers == sorted(set(numbers)) and len(numbers) == min(14, len(set(indices)))
+    assert set(shown or ()) <= set(numbers) and (shown != [0, 1, 2] or numbers == shown)
+
+
+def test_a_clip_without_a_class_is_drawn_without_one(predictor, clips):
+    answer = predictor.predict(str(clips.frames))
+    with_classes = Image.open(io.BytesIO(draw_answer(answer)))
+    answer.label, answer.reason = None, "no face found"
+    without = Image.open(io.BytesIO(draw_answer(answer)))
+    assert without.width == with_classes.width and without.height < 0.5 * with_classes.height

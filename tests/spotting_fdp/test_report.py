@@ -13,8 +13,9 @@ from modeling_fdp import FDPConfig, FDPForVideoClassification
 from processing_fdp import FDPVideoProcessor
 from spotting_fdp.face_stream import CropSettings, Interruption
 from spotting_fdp.recognition import CheckpointRecognizer, coarse_class, fine_class
-from spotting_fdp.report import Refusal, document, megc_answers, table, write_results
+from spotting_fdp.report import document, megc_answers, table, write_results
 from spotting_fdp.spotter import Recognition, SpottedExpression, SpottingResult
+from training_fdp.hub.prediction import Refusal
 
 
 def expression(onset, offset, kind="micro", recognition=None, talking=False):
@@ -128,6 +129,13 @@ def test_a_checkpoint_names_a_class_except_while_the_mouth_talks(checkpoint, mov
     # An untrained network is not sure.
     unsure = CheckpointRecognizer(str(checkpoint), learnt_speech=True).recognize(crops, 60.0, talking=True)
     assert unsure.label is None and "no class reaches 0.8" in unsure.reason
+
+
+def test_an_expression_of_many_seconds_is_named(checkpoint, moving_crops):
+    crops = moving_crops(2 * np.sin(np.pi * np.arange(30) / 29)).numpy()
+    recognizer = CheckpointRecognizer(str(checkpoint))
+    slow, fast = (recognizer.recognize(crops, fps, talking=False) for fps in (4.0, 60.0))
+    assert slow == fast and slow.label is not None
 
 
 def test_a_face_that_does_not_move_gets_no_class(checkpoint, moving_crops):

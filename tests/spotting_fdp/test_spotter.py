@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from evaluation_fdp.spotting import Expression, iou_of_intervals
+from processing_fdp import FDPVideoProcessor, frame_source_fdp
 from processing_fdp.frame_source_fdp import VideoReadError
 from rendered_faces.film import render_clip
 from spotting_fdp import Recognition, Spotter
@@ -101,6 +103,21 @@ def test_a_slow_rate_and_a_short_recording_are_warnings(clip):
 def test_a_recording_without_a_rate_is_refused_with_the_remedy(fps):
     with pytest.raises(VideoReadError, match="give fps="):
         Spotter().spot(np.zeros((10, 64, 64), np.uint8), fps=fps)
+
+
+def test_a_recording_too_slow_for_any_movement_is_refused():
+    """Six hours of one frame a minute."""
+    with pytest.raises(VideoReadError, match=r"from 4 frames per second on, but 'array' has 0\.0167"):
+        Spotter().spot(np.zeros((360, 8, 8), np.uint8), fps=1 / 60)
+
+
+def test_more_frames_than_a_clip_may_have_are_spotted(monkeypatch, tmp_path):
+    monkeypatch.setattr(frame_source_fdp, "MAX_CLIP_FRAMES", 20)
+    for number in range(24):
+        Image.fromarray(np.full((32, 32), 90, np.uint8)).save(tmp_path / f"img{number}.png")
+    with pytest.raises(VideoReadError, match="may have 20 frames"):
+        FDPVideoProcessor()([str(path) for path in sorted(tmp_path.iterdir())])
+    assert Spotter().spot(str(tmp_path), fps=30.0).num_frames == 24
 
 
 _MEASURE = """

@@ -5,8 +5,8 @@ import io
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from evaluation_fdp.atomic_files import read_json, write_json, write_text
@@ -18,15 +18,33 @@ PREDICTIONS_NAME, SUMMARY_NAME = "predictions.json", "summary.csv"
 # File systems allow names of 255 bytes; number, kind and suffix need the rest.
 LONGEST_STEM = 80
 SUMMARY_COLUMNS = (
-    "input", "label", "probability", "movement_size", "head_size", "onset_index", "apex_index", "offset_index",
-    "num_frames", "frames_per_second", "face", "action_units", "warnings", "error",
+    "input", "label", "reason", "probability", "movement_size", "head_size", "onset_index", "apex_index",
+    "offset_index", "num_frames", "frames_per_second", "face", "action_units", "expressions", "warnings", "error",
 )  # fmt: skip
 # Action units in the table are those more probable than not.
 LIKELY = 0.5
 
 
+@dataclass(frozen=True)
+class RecordingReport:
+    """What was found in an input that is longer than one expression.
+
+    Args:
+        document (`dict`): As `answer.schema.json` describes a recording.
+        summary (`dict`): Its row in `summary.csv`, some of `SUMMARY_COLUMNS`.
+    """
+
+    document: dict[str, object]
+    summary: dict[str, object]
+
+
 def write_answers(
-    answers: Sequence[MicroExpressionAnswer], model: str, output_dir: Path, refusals: Sequence[Refusal] = ()
+    answers: Sequence[MicroExpressionAnswer],
+    model: str,
+    output_dir: Path,
+    refusals: Sequence[Refusal] = (),
+    recordings: Sequence[RecordingReport] = (),
+    files_of_recordings: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write `predictions.json`, `summary.csv`, and per clip a picture and, with such a head, action-unit curves.
 
@@ -37,6 +55,8 @@ def write_answers(
         model (`str`): The checkpoint, recorded in the JSON.
         output_dir (`Path`): Made where it does not exist; files of the same names are replaced.
         refusals (`Sequence[Refusal]`, *optional*): Clips without an answer, recorded as errors.
+        recordings (`Sequence[RecordingReport]`, *optional*): What was found in longer inputs.
+        files_of_recordings (`Mapping[str, bytes]`, *optional*): Further files by name, which `recordings` name.
 
     Raises:
         ConfigError: If `output_dir` is a file.
@@ -51,8 +71,12 @@ def write_answers(
                 name = f"{number:03d}_{_file_stem(answer.input or 'clip')}_{kind}{suffix}"
                 (Path(staging) / name).write_bytes(content)
                 answer.files[kind] = name
-        write_json(Path(staging) / PREDICTIONS_NAME, answers_document(answers, model, refusals))
-        rows = [_summary_row(answer) for answer in answers] + [asdict(refusal) for refusal in refusals]
+        for name, content in (files_of_recordings or {}).items():
+            (Path(staging) / name).write_bytes(content)
+        found = [recording.document for recording in recordings]
+        write_json(Path(staging) / PREDICTIONS_NAME, answers_document(answers, model, refusals, found))
+        rows = [_summary_row(answer) for answer in answers] + [recording.summary for recording in recordings]
+        rows += [asdict(refusal) for refusal in refusals]
         write_text(Path(staging) / SUMMARY_NAME, _table(SUMMARY_COLUMNS, rows))
         output_dir.mkdir(exist_ok=True)
         for path in sorted(Path(staging).iterdir()):
@@ -67,7 +91,10 @@ def check_output_dir(output_dir: Path) -> None:
 
 
 def answers_document(
-    answers: Sequence[MicroExpressionAnswer], model: str, refusals: Sequence[Refusal] = ()
+    answers: Sequence[MicroExpressionAnswer],
+    model: str,
+    refusals: Sequence[Refusal] = (),
+    recordings: Sequence[dict[str, object]] = (),
 ) -> dict[str, object]:
     """One JSON document of all answers, as `answer.schema.json` describes it.
 
@@ -75,13 +102,17 @@ def answers_document(
         answers (`Sequence[MicroExpressionAnswer]`): In the order of the command line.
         model (`str`): Their checkpoint.
         refusals (`Sequence[Refusal]`, *optional*): Clips without an answer.
+        recordings (`Sequence[dict]`, *optional*): What was found in inputs that are longer than one expression, as
+            `spotting_fdp.report.recording_document` says it, and their `files`.
 
     Returns:
-        `dict`: `model`, `predictions`, one object per answered input, and `errors`, one per other input.
+        `dict`: `model`, `predictions` and `recordings`, one object per answered input, and `errors`, one per other
+        input.
     """
     return {
         "model": model,
         "predictions": [answer.to_dict() for answer in answers],
+        "recordings": list(recordings),
         "errors": [asdict(refusal) for refusal in refusals],
     }
 
@@ -98,7 +129,7 @@ def _files_of(answer: MicroExpressionAnswer) -> Iterator[tuple[str, str, bytes]]
     from training_fdp.hub.answer_picture import draw_answer
 
     yield "picture", ".png", draw_answer(answer)
-    if answer.action_units:
+    if answer.action_units and answer.label is not None:
         rows = answer.action_unit_curves()
         yield "action_units", ".csv", _table(tuple(rows[0]), rows).encode()
 
@@ -109,6 +140,7 @@ def _summary_row(answer: MicroExpressionAnswer) -> dict[str, object]:
     return {
         "input": answer.input,
         "label": answer.label,
+        "reason": answer.reason,
         "probability": answer.probability,
         "movement_size": movement.size,
         "head_size": movement.head_size,

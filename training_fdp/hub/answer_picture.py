@@ -1,6 +1,7 @@
 """The picture of one answer: frames, dynamic images, importance, classes, action units and curves."""
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,6 +12,8 @@ from modeling_fdp import MicroExpressionAnswer
 from modeling_fdp.answer_fdp import STILL_LABEL
 
 DOTS_PER_INCH = 110
+# Frames in the strip: more are too small to see a face in.
+MOST_FRAMES_SHOWN = 14
 MOST_ACTION_UNITS = 10
 INK, MUTED, MARK = "#1d3557", "#b8c4d6", "#d1495b"
 # The known curves in panels of their own, with units; those of other methods follow.
@@ -31,11 +34,19 @@ def draw_answer(answer: MicroExpressionAnswer) -> bytes:
     Returns:
         `bytes`: A PNG.
     """
-    figure = Figure(figsize=(13, 8.2), layout="constrained")
-    top, middle, bottom = figure.subfigures(3, 1, squeeze=False, height_ratios=(1.0, 1.9, 1.7))[:, 0]
-    _draw_frames(top, answer)
-    _draw_images(middle, answer)
-    _draw_curves(bottom, answer)
+    if answer.label is None:
+        # Classes, dynamic images and curves of such a clip would be taken for an answer.
+        figure = Figure(figsize=(13, 2.6), layout="constrained")
+        part = figure.subfigures(1, 1, squeeze=False)[0, 0]
+        _draw_frames(part, answer)
+        _note_warnings(part, answer)
+    else:
+        figure = Figure(figsize=(13, 8.2), layout="constrained")
+        top, middle, bottom = figure.subfigures(3, 1, squeeze=False, height_ratios=(1.1, 1.9, 1.7))[:, 0]
+        _draw_frames(top, answer)
+        _draw_images(middle, answer)
+        _draw_curves(bottom, answer)
+        _note_warnings(bottom, answer)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
     return buffer.getvalue()
@@ -43,6 +54,8 @@ def draw_answer(answer: MicroExpressionAnswer) -> bytes:
 
 def _headline(answer: MicroExpressionAnswer) -> str:
     movement = answer.movement
+    if answer.label is None:
+        return answer.reason
     if movement.is_still:
         return f"{answer.label}: no clear movement, {movement.size:.2f} pixels"
     return f"{answer.label} ({answer.probability:.2f}), movement of {movement.size:.2f} pixels"
@@ -53,14 +66,38 @@ def _draw_frames(part: SubFigure, answer: MicroExpressionAnswer) -> None:
     frames = answer.images["frames"]
     interval = (answer.movement.onset_index, answer.movement.apex_index, answer.movement.offset_index)
     names = dict(zip(interval, ("onset", "apex", "offset"), strict=True))
-    for axes, picture, frame in zip(
-        part.subplots(1, len(frames), squeeze=False).flat, frames, answer.frames, strict=True
-    ):
-        axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
+    shown = frames_shown([frame.index for frame in answer.frames], interval)
+    for axes, position in zip(part.subplots(1, len(shown), squeeze=False).flat, shown, strict=True):
+        frame = answer.frames[position]
+        axes.imshow(frames[position], cmap="gray", vmin=0, vmax=1)
         axes.set(xticks=(), yticks=())
         time = f"{frame.index}" if frame.time_s is None else f"{frame.index}\n{frame.time_s:.2f} s"
         name = names.get(frame.index)
-        axes.set_xlabel(f"{time}\n{name}" if name else time, fontsize=7, color=MARK if name else "black")
+        axes.set_xlabel(f"{time}\n{name}" if name else time, fontsize=8, color=MARK if name else "black")
+
+
+def frames_shown(indices: Sequence[int], interval: Sequence[int | None]) -> list[int]:
+    """Choose the frames of the strip.
+
+    Args:
+        indices (`Sequence[int]`): Numbers of the frames used, never decreasing; repeats are shown once.
+        interval (`Sequence[int | None]`): Numbers that are shown for certain.
+
+    Returns:
+        `list[int]`: Rising positions in `indices`, `MOST_FRAMES_SHOWN` at most: those, and others evenly spread.
+    """
+    first = {index: position for position, index in reversed(list(enumerate(indices)))}
+    distinct = sorted(first.values())
+    wanted = sorted({first[index] for index in interval if index is not None})
+    if len(distinct) <= MOST_FRAMES_SHOWN:
+        return distinct
+    spread = [distinct[round(place)] for place in np.linspace(0, len(distinct) - 1, MOST_FRAMES_SHOWN)]
+    for position in wanted:
+        # In place of the nearest one that is not wanted itself.
+        free = [place for place, shown in enumerate(spread) if shown not in wanted]
+        if position not in spread:
+            spread[min(free, key=lambda place: abs(spread[place] - position))] = position
+    return sorted(spread)
 
 
 def _draw_images(part: SubFigure, answer: MicroExpressionAnswer) -> None:
@@ -134,6 +171,9 @@ def _draw_curves(part: SubFigure, answer: MicroExpressionAnswer) -> None:
         if ends[0] is not None:
             axes.axvspan(ends[0], ends[2], color=MUTED, alpha=0.35, linewidth=0)
             axes.axvline(ends[1], color=MARK, linewidth=1)
+
+
+def _note_warnings(part: SubFigure, answer: MicroExpressionAnswer) -> None:
     notes = [f"- {warning}" for warning in answer.warnings]
     if notes:
         part.supxlabel("\n".join(note[:170] for note in notes[:5]), fontsize=8, color=MARK, x=0.01, ha="left")

@@ -124,7 +124,8 @@ class Predictor:
         Args:
             source (`Any`): A video file, a folder of frames or another form that the video processor takes.
             frames_per_second (`float`, *optional*): Of the recording, where its file does not tell or is wrong.
-            explain (`bool`, *optional*, defaults to `False`): Add `images["importance"]`, see [`importance`].
+            explain (`bool`, *optional*, defaults to `False`): Add `images["importance"]`, see [`importance`], where a
+                class is named.
 
         Returns:
             `MicroExpressionAnswer`: As of the pipeline "micro-expression-recognition".
@@ -140,7 +141,7 @@ class Predictor:
         shown = self.method.shown(output, config, batch)[0]
         settings = self.method.answer_settings(config)
         answer = make_answer(prepared, output, settings, shown.images, shown.curves, shown.numbers)
-        if explain:
+        if explain and answer.label is not None:
             answer.images["importance"] = self.importance(prepared, int(output.logits[0].argmax()))
         return answer
 
