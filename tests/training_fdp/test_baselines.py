@@ -359,28 +359,15 @@ def test_a_record_of_a_fixed_baseline_tells_what_was_done(command, tmp_path, mon
 
 
 def test_a_method_is_run_like_train_py_and_its_missing_folds_are_an_error(tmp_path, monkeypatch):
-    calls = []
-
-    def finished(config, arguments):
-        calls.append(("finished", str(config.run.output_dir), list(arguments)))
-        return answers.pop(0)
-
-    def trained(config, arguments):
-        calls.append(("trained", str(config.run.output_dir), list(arguments)))
-        return 1
-
-    monkeypatch.setattr(running, "report_if_finished", finished)
-    monkeypatch.setattr(running, "run", trained)
+    calls, codes = [], [0, 1]
+    monkeypatch.setattr(running, "run_unfinished", lambda given: calls.append(list(given)) or codes.pop(0))
     arguments = ["--corpus", "synthetic", "--output_dir", str(tmp_path)]
     folder = str(tmp_path / "raw_cnn")
-    answers = [0, None]
     assert running.run_baselines(arguments, ["raw_cnn"]) == {}
-    assert [name for name, *_ in calls] == ["finished"]
     with pytest.raises(TrainingError, match=f"folds of raw_cnn are missing in {folder}; the same command"):
         running.run_baselines(arguments, ["raw_cnn"])
-    assert calls[-1] == (
-        "trained", folder, [*arguments, "--method", "raw_cnn", "--output_dir", folder, "--final_model", "false"]
-    )  # fmt: skip
+    whole = [*arguments, "--method", "raw_cnn", "--output_dir", folder, "--final_model", "false"]
+    assert calls == [whole, whole]
 
 
 def test_a_protocol_that_holds_out_nobody_is_refused(tmp_path):
