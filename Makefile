@@ -33,10 +33,11 @@ quality: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-dev
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --site-dir site
 
-# Not part of CI: hours. `make mutants MUTANTS="evaluation_fdp.metrics*"` takes one file; the others see CONTRIBUTING.md.
+# Not part of CI. `make mutants ROOMS=evaluation_fdp SAMPLE=100 SEED=1`; what it does: CONTRIBUTING.md.
+SAMPLE ?= 100
+SEED ?= 0
 mutants: $(VENV)/.installed-dev
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m mutmut run --max-children $(TEST_JOBS) $(MUTANTS)
-	$(BIN)/python -m mutmut results
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m tools.mutants --sample $(SAMPLE) --seed $(SEED) --jobs $(TEST_JOBS) $(if $(ROOMS),--rooms $(ROOMS))
 
 # checkpoints/fdp-tiny from seeds alone: hours, interruptible. FACES is the folder of an ICT-FaceKit clone; without it
 # the command says what it can do instead.

@@ -12,6 +12,21 @@ def test_the_error_by_hand():
     assert expected_calibration_error(probabilities, [0, 1, 0, 0]) == pytest.approx((0.8 + 0.8) / 4)
 
 
+def test_bins_are_closed_below_and_as_many_as_asked_for():
+    """At 0.5 and 0.74, one right and one wrong: 0.5 - 1 and 0.74 of two clips, or their sum where a bin holds both."""
+    probabilities = np.array([[0.5, 0.5], [0.74, 0.26]])
+    assert expected_calibration_error(probabilities, [0, 1], num_bins=4) == pytest.approx(abs(1.24 - 1) / 2)
+    assert expected_calibration_error(probabilities, [0, 1], num_bins=8) == pytest.approx((0.5 + 0.74) / 2)
+    assert expected_calibration_error(probabilities, [0, 1]) == pytest.approx((0.5 + 0.74) / 2)
+
+
+def test_a_class_that_was_called_impossible_has_a_temperature():
+    impossible = np.array([[1.0, 0.0], [0.6, 0.4]])
+    assert np.isfinite(at_temperature(impossible, 2.0)).all() and at_temperature(impossible, 2.0)[0, 1] < 1e-100
+    assert best_temperature(impossible, [1, 0]) == pytest.approx(20, rel=1e-2), "the warmest that is searched"
+    assert best_temperature(np.array([[0.6, 0.4], [0.4, 0.6]]), [0, 1]) == pytest.approx(0.05, rel=1e-2)
+
+
 def test_certain_and_right_is_no_error_and_certain_and_wrong_is_all():
     certain = np.eye(3)
     assert expected_calibration_error(certain, [0, 1, 2]) == 0
@@ -43,6 +58,9 @@ def test_few_movements_lie_below_the_least_size():
 
 
 @pytest.mark.parametrize("labels", [[], [0]])
-def test_clips_without_labels_are_refused(labels):
-    with pytest.raises(ValueError, match="one label per row"):
-        expected_calibration_error(np.full((2, 2), 0.5), labels)
+@pytest.mark.parametrize("function", [expected_calibration_error, best_temperature])
+def test_clips_without_labels_are_refused(labels, function):
+    with pytest.raises(
+        ValueError, match=f"one label per row of probabilities, but got {len(labels)} labels and 2 rows"
+    ):
+        function(np.full((2, 2), 0.5), labels)

@@ -7,6 +7,7 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score
 from sklearn.metrics import confusion_matrix as sklearn_matrix
 
 import evaluation_fdp.metrics as metrics
+from evaluation_fdp.hub_metric import MicroExpressionMetrics
 
 METRIC_FILE = Path(metrics.__file__).parent / "hub_metric.py"
 
@@ -177,3 +178,15 @@ def test_matrices_of_a_stack_are_counted_one_by_one():
     together = metrics.ClassCounts.of(stack)
     for name, metric in metrics.METRICS.items():
         assert metric.score(together).tolist() == [metrics.Figures.of(matrix)[name] for matrix in stack]
+
+
+def test_the_installed_metric_pools_batches_and_wants_the_number_of_classes(tmp_path):
+    metric = MicroExpressionMetrics(cache_dir=str(tmp_path))
+    assert set(metric.features) == {"predictions", "references"} and "num_labels" in metric.inputs_description
+    assert metric.description == "Pooled recognition metrics after the MEGC 2019 guideline." and metric.citation == ""
+    metric.add_batch(predictions=[0, 0, 1], references=[0, 0, 0])
+    metric.add_batch(predictions=[1, 2, 0], references=[1, 1, 2])
+    expected = metrics.classification_metrics([0, 0, 1, 1, 2, 0], [0, 0, 0, 1, 1, 2], 4).to_dict()
+    assert metric.compute(num_labels=4) == expected
+    with pytest.raises(ValueError, match="num_labels is required and was not given"):
+        metric.compute(predictions=[0], references=[0])

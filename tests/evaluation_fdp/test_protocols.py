@@ -36,6 +36,13 @@ def table_of(subjects, labels=None, corpora=None):
     )
 
 
+def test_folds_have_like_counts_of_every_class():
+    """Subjects with 1+1, 2+0, 2+2 and 3+1 clips of two classes: only these pairs have 4+2 each."""
+    subjects = ["s0"] * 2 + ["s1"] * 2 + ["s2"] * 4 + ["s3"] * 4
+    folds = make_folds(table_of(subjects, [0, 1, 0, 0, 0, 0, 1, 1, 0, 0, 0, 1]), "kfold2")
+    assert [set(fold.test_subjects) for fold in folds] == [{"s1", "s2"}, {"s0", "s3"}]
+
+
 def test_leave_one_subject_out():
     folds = make_folds(table_of(["s1", "s2", "s1", "s3"]), "loso")
     assert [fold.fold_id for fold in folds] == ["s1", "s2", "s3"]
@@ -176,6 +183,10 @@ def test_untaught_classes():
 def test_folder_names_are_safe():
     assert folder_name("../etc/passwd") == "etc-passwd"
     assert folder_name("spNO.1") == "spNO.1" and folder_name("...") == "unnamed"
+    # Only a name that Windows reserves loses its dot.
+    assert re.fullmatch(r"a\.b-[0-9a-f]{10}", folder_name("a.b甲"))
+    assert re.fullmatch(r"nul-b-[0-9a-f]{10}", folder_name("nul.b"))
+    assert re.fullmatch(r"subject-[0-9a-f]{10}", folder_name("甲")) and len(folder_name("x" * 101)) == 100
 
 
 @given(st.lists(st.text(min_size=1, max_size=120), min_size=2, max_size=6, unique=True))

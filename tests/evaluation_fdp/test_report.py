@@ -97,3 +97,6 @@ def test_pictures(tmp_path):
     for name in "abcd":
         with Image.open(tmp_path / f"{name}.png") as picture:
             assert min(picture.size) > 100 and np.asarray(picture.convert("L")).std() > 5
+    with Image.open(tmp_path / "a.png") as picture:
+        # 4.9 x 3.7 inches.
+        assert picture.size == (539, 407) and figures.DOTS_PER_INCH == 110

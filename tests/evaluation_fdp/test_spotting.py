@@ -81,6 +81,15 @@ def test_scores_of_a_case_worked_out_by_hand():
     assert figures.macro.count_error == pytest.approx(0.5)
     # a: 3 found, 4 annotated; b: 1 and 0.
     assert figures.together.count_error == pytest.approx(1.0)
+    written = figures.to_dict()
+    assert list(written) == [
+        *("micro", "macro", "together", "any_kind", "false_alarms_per_minute", "least_iou", "minutes")
+    ]
+    assert (written["false_alarms_per_minute"], written["least_iou"], written["minutes"]) == (0.25, 0.5, 4.0)
+    assert written["micro"] == pytest.approx({
+        "true_positives": 2, "false_positives": 2, "false_negatives": 1, "count_error": 0.5, "recognition_f1": 1 / 3,
+        "precision": 1 / 2, "recall": 2 / 3, "f1": 4 / 7, "strs": 4 / 21,
+    })  # fmt: skip
 
 
 def test_a_hit_without_a_class_is_a_miss_of_recognition():

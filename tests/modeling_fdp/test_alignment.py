@@ -22,6 +22,7 @@ from modeling_fdp.action_unit_phrases_fdp import (
     unit_texts,
 )
 from modeling_fdp.answer_fdp import ACTION_UNIT_NAMES
+from modeling_fdp.emotion_inference_fdp import FDPEmotionInference
 from modeling_fdp.modeling_alignment_fdp import alignment_loss, jaccard_targets
 from tests.artifacts.make_seeded_alignment import FILE, moved, seeded_alignment
 from training_fdp.methods.mer_clip import MERCLIPMethod
@@ -123,6 +124,23 @@ def test_targets_share_their_mass_and_leave_out_clips_that_have_none():
     by_hand = -(targets[:3] * logits[:3].log_softmax(1)).sum() / 3
     torch.testing.assert_close(alignment_loss(logits, targets), by_hand)
     assert alignment_loss(logits, torch.full((5, 4), NAN)) == 0
+
+
+def test_places_in_time_of_a_longer_clip_lie_between_those_of_the_configuration():
+    torch.manual_seed(0)
+    inference = FDPEmotionInference(small_config(), num_labels=3).eval()
+    count = len(inference.place_in_time)
+    inference.place_in_time.data.normal_()
+    inference.place_in_face.data.normal_()
+    maps, vectors = torch.randn(2, 2 * count, 16, 4, 4), torch.randn(2, 12)
+    longer = copy.deepcopy(inference)
+    # Moments are the middles of equal parts of the clip.
+    at = ((torch.arange(2 * count) + 0.5) / 2 - 0.5).clamp(0, count - 1)
+    share = (at - at.floor())[:, None, None]
+    known = inference.place_in_time.data
+    longer.place_in_time.data = (1 - share) * known[at.floor().long()] + share * known[at.ceil().long()]
+    torch.testing.assert_close(inference(maps, vectors), longer(maps, vectors))
+    assert not torch.allclose(inference(maps, vectors), inference(maps.flip(1), vectors))
 
 
 def test_targets_of_other_sets_are_refused():
@@ -273,11 +291,17 @@ def test_code_of_the_checkpoint_answers_alike(tmp_path):
         ({"emotion_num_heads": 3}, "`emotion_hidden_size` must be a multiple"),
         ({"token_grid_size": 0}, "`token_grid_size` must be at least 1"),
         ({"emotion_dropout": 1.0}, "`emotion_dropout` must lie"),
+        ({"alignment_loss_weight": -0.1}, "`alignment_loss_weight` must not be negative"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(changes, complaint):
     with pytest.raises((ValueError, StrictDataclassError), match=complaint):
         small_config(**changes)
+
+
+def test_a_part_without_weight_and_without_dropout_may_be_asked_for():
+    config = small_config(alignment_loss_weight=0.0, emotion_dropout=0.0)
+    assert (config.alignment_loss_weight, config.emotion_dropout) == (0, 0)
 
 
 @pytest.mark.parametrize("form", STORED["forms"])

@@ -9,7 +9,12 @@ import torch
 from PIL import Image
 from transformers import pipeline
 
-from modeling_fdp import FDPVideoClassificationPipeline, MicroExpressionAnswer, MicroExpressionPipeline
+from modeling_fdp import (
+    FDPVideoClassificationPipeline,
+    MicroExpressionAnswer,
+    MicroExpressionPipeline,
+    pipeline_fdp,
+)
 from modeling_fdp.answer_fdp import ACTION_UNIT_NAMES
 from modeling_fdp.configuration_fdp import CUSTOM_PIPELINES
 from processing_fdp import FDPVideoProcessor
@@ -147,6 +152,22 @@ def test_the_judged_interval_is_that_of_the_call_or_of_the_clip(recognize):
     assert (of_the_call.clip.first_index, of_the_call.clip.last_index) == (4, 19)
 
 
+def test_the_face_is_followed_unless_the_call_says_otherwise(recognize, monkeypatch):
+    asked = []
+    prepare = pipeline_fdp.prepare_clip
+    monkeypatch.setattr(
+        pipeline_fdp,
+        "prepare_clip",
+        lambda processor, source, num_frames, track_face, **request: (
+            asked.append((num_frames, track_face)) or prepare(processor, source, num_frames, track_face, **request)
+        ),
+    )
+    recognize(CLIPS[0])
+    recognize(CLIPS[0], track_face=False, num_frames=6)
+    recognize(CLIPS[0], track_face=True)
+    assert asked == [(8, True), (6, False), (8, True)]
+
+
 @pytest.mark.parametrize(
     ("given", "keywords", "message"),
     [
@@ -222,6 +243,8 @@ def test_action_units_over_time_rise_and_fall_with_the_movement(recognize):
     for name, value in probability.items():
         assert strongest[name] == pytest.approx(value, abs=1e-5)
         assert min(row[name] for row in rows) == 0
+    # Microseconds, because py-feat's tables have no more.
+    assert recognize(CLIPS[1], video_metadata={"fps": 30.0}).action_unit_curves()[1]["time"] == 0.033333
     # py-feat has one column per unit and no time where the rate is unknown.
     assert recognize(CLIPS[1]).action_unit_curves()[3]["time"] is None
 

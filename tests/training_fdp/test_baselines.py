@@ -12,12 +12,15 @@ from scipy.ndimage import gaussian_filter
 from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.protocols import ClipTable
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
+from tests.fakes.results import run_results
+from training_fdp.baselines import __main__ as command_line
 from training_fdp.baselines import classifiers, inputs, running
 from training_fdp.baselines.__main__ import parse_arguments
-from training_fdp.baselines.registry import FIXED, TRAINED, baseline_titles
+from training_fdp.baselines.registry import BASELINES, FIXED, TRAINED, baseline_titles
 from training_fdp.config import parse_train_config
 from training_fdp.data.augmentation import AugmentationConfig, build_augmentation
 from training_fdp.data.clips import Clip
+from training_fdp.errors import TrainingError
 from training_fdp.folds.fold import FoldTrainer
 from training_fdp.methods.base import NetworkRequest
 from training_fdp.methods.registry import get_method
@@ -88,6 +91,25 @@ def test_the_apex_is_the_coded_one_or_the_middle():
     assert inputs.key_indices(dataclasses.replace(unknown, onset=None, offset=None), 20) == (0, 9)
 
 
+def test_apex_flow_lies_where_the_face_moves_between_onset_and_apex():
+    """The right half moves by one pixel to the right until the apex, the rest of the clip is as the onset."""
+    face = gaussian_filter(np.random.default_rng(0).standard_normal((32, 32)), 2) * 200 + 120
+    moved = np.where(np.arange(32) < 16, face, np.roll(face, 1, axis=1))
+    frames = torch.from_numpy(np.stack([face, face, moved, face]).clip(0, 255).astype(np.uint8))
+    clip = Clip("a", "s", frames, label=0, onset=1, apex=2, offset=3)
+    grid = inputs.apex_flow_grid([clip], PROCESSOR, 5).reshape(2, 8, 8)
+    assert grid[0, 1:-1, 5:7].mean() > 0.4 and grid[0, :, :3].abs().mean() < 0.1 and grid[1].abs().mean() < 0.2
+
+
+def test_motion_features_of_many_clips_are_those_of_each(monkeypatch):
+    clips = make_clips(num_subjects=1, per_subject=5)
+    monkeypatch.setattr(inputs, "_CHUNK_SIZE", 2)
+    together = inputs.motion_grid(clips, PROCESSOR, 5)
+    alone = torch.cat([inputs.motion_grid([clip], PROCESSOR, 5) for clip in clips])
+    torch.testing.assert_close(together, alone)
+    assert not torch.allclose(together, inputs.motion_grid(clips, PROCESSOR, 7)), "the number of frames is obeyed"
+
+
 def test_class_prior_answers_with_the_training_frequencies():
     probabilities = classifiers.ClassPrior().fit_predict(
         torch.zeros(4, 0), np.array([0, 2, 2, 2]), ["a"] * 4, torch.zeros(2, 0), 4, 0
@@ -112,6 +134,43 @@ def test_penalty_is_chosen_without_looking_at_other_subjects_clips():
     classifier = classifiers.LogisticClassifier()
     chosen = classifier._choose_strength(features.numpy(), labels, np.array(["a"] * 10), 0)
     assert chosen == classifier.strengths[2]
+
+
+def test_the_penalty_with_the_highest_uf1_on_other_subjects_is_taken(monkeypatch):
+    """Only one strength is right; the middle one is taken where some inner fold would see one class alone."""
+
+    class Model:
+        def __init__(self, strength):
+            self.strength = strength
+
+        def fit(self, features, labels):
+            return self
+
+        def predict(self, features):
+            right = features[:, 0].astype(int)
+            return right if self.strength == 0.01 else 1 - right if self.strength == 1.0 else np.zeros_like(right)
+
+    classifier = classifiers.LogisticClassifier()
+    monkeypatch.setattr(classifiers.LogisticClassifier, "_model", lambda self, strength, seed: Model(strength))
+    labels = np.tile([0, 1], 6)
+    subjects = np.repeat(["a", "b", "c"], 4)
+    assert classifier._choose_strength(labels[:, None], labels, subjects, 0) == 0.01
+    two = np.repeat(["a", "b"], 6)
+    assert classifier._choose_strength(labels[:, None], labels, two, 0) == 0.01, "two subjects make two folds"
+    apart = np.repeat([0, 1], 6)
+    assert classifier._choose_strength(apart[:, None], apart, two, 0) == 0.1
+
+
+def test_the_logistic_model_is_the_stated_one():
+    scaler, regression = classifiers.LogisticClassifier()._model(0.01, 5).named_steps.values()
+    assert isinstance(scaler, classifiers.StandardScaler)
+    settings = regression.get_params()
+    assert [settings[name] for name in ("C", "max_iter", "class_weight", "random_state")] == [
+        0.01,
+        2000,
+        "balanced",
+        5,
+    ]
 
 
 def test_the_inner_folds_of_the_penalty_keep_a_subjects_clips_together(monkeypatch):
@@ -258,6 +317,65 @@ def test_all_leave_the_same_records_and_none_is_run_twice(command, monkeypatch, 
         running.run_baselines(command, ["class_prior"])
 
 
+def test_a_record_of_a_fixed_baseline_tells_what_was_done(command, tmp_path, monkeypatch):
+    asked, fitted = [], []
+
+    def no_input(clips, processor, num_frames):
+        asked.append((len(clips), num_frames))
+        return inputs.no_input(clips, processor, num_frames)
+
+    class Recording(classifiers.ClassPrior):
+        def fit_predict(self, inputs, labels, subjects, test_inputs, num_labels, seed):
+            fitted.append((len(inputs), len(labels), len(set(subjects)), len(test_inputs), num_labels, seed))
+            return super().fit_predict(inputs, labels, subjects, test_inputs, num_labels, seed)
+
+    baseline = dataclasses.replace(FIXED["class_prior"], make_inputs=no_input, build_classifier=Recording)
+    monkeypatch.setitem(FIXED, "class_prior", baseline)
+    found = running.run_baselines([*command, "--seeds", "0", "1"], ["class_prior"])
+    out = tmp_path / "out" / "class_prior"
+    assert set(found) == {"class_prior"} and found["class_prior"].seeds == [0, 1]
+    assert asked == [(36, 5)]
+    assert fitted == [(24, 24, 4, 12, 2, seed) for seed in (0, 1) for _ in range(3)]
+    run = json.loads((out / "run.json").read_text())
+    assert run["command"].startswith(
+        "python -m training_fdp.baselines --baselines class_prior --corpus synthetic --protocol kfold3 --num_frames 5"
+    )
+    assert run["init_from"] is None and run["answers"] == {} and run["warnings"] == []
+    assert (run["preset"], run["selection"]) == ("class_prior", "fixed")
+    settings = run["identity"]["settings"]
+    assert (settings["baseline"], settings["baseline_version"]) == ("class_prior", 1)
+    assert (settings["num_frames"], settings["image_size"]) == (5, 32) and "epochs" not in settings
+    record = json.loads((out / "folds" / "fold1_seed1" / "fold.json").read_text())
+    assert (record["fold"], record["seed"], record["steps"], record["device"]) == ("fold1", 1, 0, "cpu")
+    assert record["settings"] == settings and record["selection"] == {"method": "fixed"}
+    assert (record["num_train_clips"], record["num_test_clips"], len(record["predictions"])) == (24, 12, 12)
+    subjects = {row["subject"] for row in record["predictions"]}
+    assert subjects == set(record["test_subjects"]) and len(record["train_subjects"]) == 4
+    assert not subjects & set(record["train_subjects"]) and 0 <= record["seconds"] < 60
+    assert {tuple(row["probabilities"]) for row in record["predictions"]} == {(0.5, 0.5)}
+    assert record["versions"]["python"] and all(row["answers"] == {} for row in record["predictions"])
+    assert json.loads((out / "folds" / "fold1_seed1" / "training_curve.json").read_text()) == {"loss": []}
+    assert not (out / "unfinished").exists()
+
+
+def test_a_method_is_run_like_train_py_and_its_missing_folds_are_an_error(tmp_path, monkeypatch):
+    calls, codes = [], [0, 1]
+    monkeypatch.setattr(running, "run_unfinished", lambda given: calls.append(list(given)) or codes.pop(0))
+    arguments = ["--corpus", "synthetic", "--output_dir", str(tmp_path)]
+    folder = str(tmp_path / "raw_cnn")
+    assert running.run_baselines(arguments, ["raw_cnn"]) == {}
+    with pytest.raises(TrainingError, match=f"folds of raw_cnn are missing in {folder}; the same command"):
+        running.run_baselines(arguments, ["raw_cnn"])
+    whole = [*arguments, "--method", "raw_cnn", "--output_dir", folder, "--final_model", "false"]
+    assert calls == [whole, whole]
+
+
+def test_a_protocol_that_holds_out_nobody_is_refused(tmp_path):
+    arguments = ["--corpus", "synthetic", "--output_dir", str(tmp_path), "--protocol", "none"]
+    with pytest.raises(ConfigError, match="--protocol none holds out no subject"):
+        running.run_baselines(arguments, ["class_prior"])
+
+
 def test_the_release_is_trained_by_its_own_recipe():
     config = parse_train_config(["--corpus", "synthetic", "--output_dir", "OUT", "--method", "fdp_released"])
     assert (config.method.preset, config.run.recipe, config.training.max_steps) == ("released", "released", 500)
@@ -293,6 +411,50 @@ def test_own_options_are_split_from_those_of_train():
     assert rest == ["--corpus", "synthetic", "--seeds", "0", "1"]
 
 
+def test_without_a_name_all_baselines_run_but_the_release(capsys):
+    options, rest = parse_arguments(["--baseline", "raw_cnn", "--docs", "page.md"])
+    assert tuple(options.baselines) == BASELINES and "fdp_released" not in BASELINES
+    assert rest == ["--baseline", "raw_cnn"], "names of options are not guessed"
+    assert options.docs.name == "page.md" and parse_arguments([])[0].docs is None
+    with pytest.raises(SystemExit):
+        parse_arguments(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.startswith("usage: python -m training_fdp.baselines [-h] [--baselines NAME [NAME ...]] [--docs DOCS]")
+    for part in (
+        "Every other option is one of train.py (--corpus",
+        "default: class_prior apex_flow_logistic",
+        "runs only when named",
+        "Markdown file whose block `baselines` is replaced by the table",
+    ):
+        assert part in said
+
+
+def test_the_command_prints_its_table_and_writes_it_into_a_page(monkeypatch, capsys, tmp_path):
+    page = tmp_path / "page.md"
+    ran, ended = [], []
+
+    def run_baselines(arguments, names):
+        ran.append((arguments, names))
+        return {"class_prior": run_results(0.5)}
+
+    monkeypatch.setattr(running, "run_baselines", run_baselines)
+    monkeypatch.setattr("training_fdp.runs.engine.end_processes", lambda: ended.append(True))
+    monkeypatch.setattr("sys.argv", ["x", "--baselines", "class_prior", "--seed", "3", "--docs", str(page)])
+    assert command_line.main() == 0
+    table = capsys.readouterr().out
+    assert ran == [(["--seed", "3"], ["class_prior"])] and ended == [True]
+    assert "| class prior | 0.500 ± 0.010 |" in table and "guessing by the class shares" in table
+    assert page.read_text() == f"<!-- begin: baselines -->\n{table.strip()}\n<!-- end: baselines -->\n"
+    page.unlink()
+    monkeypatch.setattr(command_line, "is_main_process", lambda: False)
+    assert command_line.main() == 0
+    assert capsys.readouterr().out == "" and not page.exists(), "one process of a launch prints"
+    monkeypatch.setattr(command_line, "is_main_process", lambda: True)
+    monkeypatch.setattr("sys.argv", ["x"])
+    assert command_line.main() == 0 and capsys.readouterr().out == table
+
+
 def test_every_baseline_has_a_title():
     titles = baseline_titles()
+    assert titles["class_prior"] == "class prior" and set(titles) == {*BASELINES, "fdp_released"}
     assert len(set(titles.values())) == len(titles) and titles["apex_flow_logistic"].endswith("(told the apex)")
