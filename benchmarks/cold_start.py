@@ -2,8 +2,8 @@
 
 Each row is a process of its own: imports, `train.py --help`, and `predict.py` with the checkpoint of this package on a
 video of 3 seconds, 640 x 480, with a rendered face, which the face mesh finds and follows. Beside it, in one process:
-clips per second from decoded frames, and how many times real time a video of 30 frames per second is answered, face mesh
-included.
+clips per second from decoded frames, and how many times real time a video of 30 frames per second is answered,
+with the face mesh.
 """
 
 import sys
@@ -51,7 +51,7 @@ def cold(command: list[str], rounds: int) -> dict[str, float]:
 
 
 def warm_rows(video: Path, rounds: int) -> list[Row]:
-    """Measure a process that has loaded the model: the video from its file, and decoded frames of the network's size."""
+    """Measure a process that has loaded the model: the video from its file, and decoded frames of an aligned face."""
     from training_fdp.hub.prediction import Predictor
 
     predictor = Predictor()

@@ -6,6 +6,7 @@ under several clip ids, so that the disk's cache is warm for both. Then what Pil
 work, which bounds every reader that uses the same JPEG library. Last, each augmentation of a batch on the device.
 """
 
+import argparse
 import sys
 import tempfile
 import time
@@ -175,14 +176,18 @@ def _row(name: str, clips: int, wall: float, used: float, plain_ms: float) -> Ro
     }
 
 
-def augmentation_rows(rounds: int, device: str) -> list[Row]:
+def augmentation_rows(options: argparse.Namespace) -> list[Row]:
     """Time each augmentation of a batch of 16 clips of 8 frames."""
     shape = (16, 8, 1, SIZE, SIZE)
-    batch = {"pixel_values": (torch.rand(shape) * 2 - 1).to(device), "labels": (torch.arange(16) % 5).to(device)}
+    pixels, labels = torch.rand(shape) * 2 - 1, torch.arange(16) % 5
+    batch = {"pixel_values": pixels.to(options.device), "labels": labels.to(options.device)}
     generator = torch.Generator().manual_seed(0)
     functions = {name: _augmenting(config, batch, generator) for name, config in AUGMENTATIONS.items()}
-    times = take_turns(functions, rounds, device)
-    return [{"augmentation": name, "ms per batch of 16": times.median(name) * 1e3} for name in functions]
+    times = take_turns(functions, options.rounds, options.device)
+    return [
+        {"augmentation": name, "ms of one core or card per batch of 16": times.core_seconds(name, options) * 1e3}
+        for name in functions
+    ]
 
 
 def _augmenting(config: AugmentationConfig, batch: dict[str, torch.Tensor], generator: torch.Generator) -> Function:
@@ -208,7 +213,7 @@ def main() -> int:
         "Preparation": preparation_rows(options.clips, options.frames, options.num_proc),
         "Stages, processor time": stages,
         "Bounds": bounds,
-        "Augmentation": augmentation_rows(options.rounds, options.device),
+        "Augmentation": augmentation_rows(options),
     }
     report("data", tables, options)
     return 0

@@ -5,8 +5,8 @@
     python -m benchmarks inference --device cuda --batch_sizes 1 64
 
 `any_window` is `tiny` as the recipe of that name sets it up, the network of the shipped checkpoint. Pixels are random,
-because the time of a convolution does not depend on them. Speed-ups are medians over rounds in which all ways are timed
-in turn; the peak is the higher of a matrix product and a convolution of the same precision on this machine.
+because the time of a convolution does not depend on them. Speed-ups are medians over rounds that time all ways in
+turn; the peak is the higher of a matrix product and a convolution of the same precision on this machine.
 """
 
 import argparse
