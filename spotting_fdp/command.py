@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from evaluation_fdp.errors import ConfigError
 from spotting_fdp.thresholds import FALSE_ALARMS_PER_MINUTE, least_score
-from training_fdp.cli import USER_ERROR_EXIT_CODE, ComplainingParser, no_garbage_collection, run_main, say
+from training_fdp.cli import USER_ERROR_EXIT_CODE, ComplainingParser, run_main, say
 
 if TYPE_CHECKING:
     from spotting_fdp.spotter import SpottingResult
@@ -84,14 +84,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = parse_arguments(arguments)
     # Imported late, because torch delays --help and errors of the command line.
-    with no_garbage_collection():
-        from transformers.utils import logging as transformers_logging
+    from transformers.utils import logging as transformers_logging
 
-        from spotting_fdp.recognition import CheckpointRecognizer
-        from spotting_fdp.report import Refusal, document, write_results
-        from spotting_fdp.spotter import Spotter
-        from training_fdp.data.aligned_clips import UNUSABLE
-        from training_fdp.hub.answer_files import check_output_dir
+    from spotting_fdp.recognition import CheckpointRecognizer
+    from spotting_fdp.report import Refusal, document, write_results
+    from spotting_fdp.spotter import Spotter
+    from training_fdp.data.aligned_clips import UNUSABLE
+    from training_fdp.hub.answer_files import check_output_dir
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
