@@ -2,9 +2,11 @@
 
 Clips of 60 JPEG frames of 640 x 480 go through `prepare_clips` with alignment "precomputed", against a plain loop of
 Pillow decode, crop, resize per frame in one process; then once more from the cache. A few clips are drawn and read
-under several clip ids, so that the disk's cache is warm for both. Last, each augmentation of a batch on the device.
+under several clip ids, so that the disk's cache is warm for both. Then what Pillow alone takes for the parts of this
+work, which bounds every reader that uses the same JPEG library. Last, each augmentation of a batch on the device.
 """
 
+import argparse
 import sys
 import tempfile
 import time
@@ -93,6 +95,34 @@ def time_stages(paths: list[str], fast_jpeg: bool) -> dict[str, float]:
     }
 
 
+def pillow_rows(paths: list[str], rounds: int) -> list[Row]:
+    """Time what Pillow takes for a clip: the plain loop, exact gray, the stored luma plane, and an eighth of it."""
+    ways: dict[str, Function] = {
+        "plain loop": lambda: plain_loop([paths]),
+        "decode to RGB, convert to gray": lambda: _decode(paths, None),
+        "decode the luma plane": lambda: _decode(paths, (WIDTH, HEIGHT)),
+        # No smaller picture can be made of a JPEG file: what remains is to read its Huffman code.
+        "decode the luma plane at an eighth": lambda: _decode(paths, (WIDTH // 8, HEIGHT // 8)),
+    }
+    times = take_turns(ways, rounds)
+    return [
+        {
+            "Pillow alone, one clip": way,
+            "processor ms": times.processor_median(way) * 1e3,
+            "times the plain loop": times.processor_speedup(way, "plain loop"),
+        }
+        for way in ways
+    ]
+
+
+def _decode(paths: list[str], luma_size: tuple[int, int] | None) -> None:
+    for path in paths:
+        with Image.open(path) as image:
+            if luma_size is not None:
+                image.draft("L", luma_size)
+            image.convert("L")
+
+
 def clip_rows(root: Path, num_clips: int, num_frames: int) -> tuple[Any, list[list[str]], Path]:
     """Write the clips; returns their rows (`datasets.Dataset`), the frames of each drawn one, and their landmarks."""
     import datasets
@@ -146,14 +176,18 @@ def _row(name: str, clips: int, wall: float, used: float, plain_ms: float) -> Ro
     }
 
 
-def augmentation_rows(rounds: int, device: str) -> list[Row]:
+def augmentation_rows(options: argparse.Namespace) -> list[Row]:
     """Time each augmentation of a batch of 16 clips of 8 frames."""
     shape = (16, 8, 1, SIZE, SIZE)
-    batch = {"pixel_values": (torch.rand(shape) * 2 - 1).to(device), "labels": (torch.arange(16) % 5).to(device)}
+    pixels, labels = torch.rand(shape) * 2 - 1, torch.arange(16) % 5
+    batch = {"pixel_values": pixels.to(options.device), "labels": labels.to(options.device)}
     generator = torch.Generator().manual_seed(0)
     functions = {name: _augmenting(config, batch, generator) for name, config in AUGMENTATIONS.items()}
-    times = take_turns(functions, rounds, device)
-    return [{"augmentation": name, "ms per batch of 16": times.median(name) * 1e3} for name in functions]
+    times = take_turns(functions, options.rounds, options.device)
+    return [
+        {"augmentation": name, "ms of one core or card per batch of 16": times.core_seconds(name, options) * 1e3}
+        for name in functions
+    ]
 
 
 def _augmenting(config: AugmentationConfig, batch: dict[str, torch.Tensor], generator: torch.Generator) -> Function:
@@ -174,10 +208,12 @@ def main() -> int:
             {"one clip": "fast_jpeg=True" if fast else "exact gray", **time_stages(paths, fast)}
             for fast in (False, True)
         ]
+        bounds = pillow_rows(paths, options.rounds)
     tables = {
         "Preparation": preparation_rows(options.clips, options.frames, options.num_proc),
         "Stages, processor time": stages,
-        "Augmentation": augmentation_rows(options.rounds, options.device),
+        "Bounds": bounds,
+        "Augmentation": augmentation_rows(options),
     }
     report("data", tables, options)
     return 0

@@ -1,11 +1,12 @@
-"""Speed of the presets, and of the released network batched against its frame loop.
+"""Speed of the presets, batched and frame by frame.
 
-    python -m benchmarks inference                              # presets, and the frame loop of `released`
+    python -m benchmarks inference                              # presets, each beside its frame loop
     python -m benchmarks inference --preset tiny --exports      # torch.export, ONNX Runtime, int8
     python -m benchmarks inference --device cuda --batch_sizes 1 64
 
-Pixels are random, because the time of a convolution does not depend on them. Speed-ups are medians over rounds in
-which all ways are timed in turn; the peak is that of matrix products of the same precision on this machine.
+`any_window` is `tiny` as the recipe of that name sets it up, the network of the shipped checkpoint. Pixels are random,
+because the time of a convolution does not depend on them. Speed-ups are medians over rounds that time all ways in
+turn; the peak is the higher of a matrix product and a convolution of the same precision on this machine.
 """
 
 import argparse
@@ -20,9 +21,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.timing import Function, Row, compute_peak, parse, parser, report, take_turns
 from modeling_fdp import FDPConfig, FDPForVideoClassification
+from training_fdp.cli import read_pairs
+from training_fdp.config import load_recipe
 from training_fdp.methods.arithmetic import lay_out_channels_last
 
-PRESETS = ("tiny", "small", "base", "released")
+PRESETS = ("tiny", "any_window", "small", "base", "released")
 LOOP = "frame loop, float32"
 PLAIN = "batched, float32"
 
@@ -30,7 +33,16 @@ PLAIN = "batched, float32"
 def build(preset: str, device: str = "cpu") -> FDPForVideoClassification:
     """Build a preset with five labels and random weights, in eval mode."""
     torch.manual_seed(0)
-    return FDPForVideoClassification(FDPConfig.from_preset(preset, num_labels=5)).to(device).eval()
+    return FDPForVideoClassification(configure(preset)).to(device).eval()
+
+
+def configure(preset: str) -> FDPConfig:
+    """Configuration of a preset, or of what the recipe `any_window` trains (`FDPConfig`), with five labels."""
+    if preset != "any_window":
+        return FDPConfig.from_preset(preset, num_labels=5)
+    recipe = load_recipe(preset)
+    overrides = read_pairs("model_overrides", recipe["model_overrides"])
+    return FDPConfig.from_preset("tiny", num_labels=5, num_frames=recipe["num_frames"], **overrides)
 
 
 def random_clips(model: FDPForVideoClassification, batch_size: int) -> torch.Tensor:
@@ -49,15 +61,27 @@ def macs_per_clip(preset: str) -> float:
     return counter.get_total_flops() / 2
 
 
-def frame_loop(model: FDPForVideoClassification, clips: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run the released network clip by clip and frame by frame, as the authors do: logits and dynamic images."""
-    logits, images = [], []
-    for frames in clips:
-        maps = [model.fdp.encoder(frame[None]) for frame in frames]
-        representation = model.fdp.pooling(torch.stack([features for features, _ in maps], dim=1), None)
-        logits.append(model.classifier(representation)[0])
-        images.append(model.decoder(representation, maps[0][1]))
-    return torch.cat(logits), torch.cat(images)
+class FrameByFrame(torch.nn.Module):
+    """An encoder called on one frame (or pattern) after the other, as the authors' code calls theirs.
+
+    Args:
+        encoder (`torch.nn.Module`): From `(num_frames, channels, height, width)` to a tuple of maps of as many frames.
+    """
+
+    def __init__(self, encoder: torch.nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, frames: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Maps of the frames."""
+        return tuple(torch.cat(maps) for maps in zip(*(self.encoder(frame[None]) for frame in frames), strict=True))
+
+
+def build_loop(preset: str, device: str = "cpu") -> FDPForVideoClassification:
+    """Build a preset as `build` does, whose encoder takes one frame of one clip after the other."""
+    model = build(preset, device)
+    model.fdp.encoder = FrameByFrame(model.fdp.encoder)
+    return model
 
 
 def in_bfloat16(model: FDPForVideoClassification, clips: torch.Tensor) -> Any:
@@ -68,11 +92,11 @@ def in_bfloat16(model: FDPForVideoClassification, clips: torch.Tensor) -> Any:
 
 def ways(preset: str, batch_size: int, device: str) -> dict[str, Function]:
     """Return what is timed of a preset, by name; the first one is what the others are compared with."""
-    model, laid_out = build(preset, device), build(preset, device)
+    loop, model, laid_out = build_loop(preset, device), build(preset, device), build(preset, device)
     lay_out_channels_last(laid_out)
     clips = random_clips(model, batch_size)
-    loop: dict[str, Function] = {LOOP: lambda: frame_loop(model, clips)} if preset == "released" else {}
-    return loop | {
+    return {
+        LOOP: lambda: loop(clips).logits,
         PLAIN: lambda: model(clips).logits,
         "channels last, float32": lambda: laid_out(clips).logits,
         "channels last, bfloat16": lambda: in_bfloat16(laid_out, clips).logits,
@@ -80,20 +104,17 @@ def ways(preset: str, batch_size: int, device: str) -> dict[str, Function]:
 
 
 @torch.inference_mode()
-def preset_rows(presets: list[str], batch_sizes: list[int], rounds: int, device: str) -> list[Row]:
+def preset_rows(options: argparse.Namespace) -> list[Row]:
     """Measure presets at batch sizes."""
-    peaks = {dtype: compute_peak(dtype, device) for dtype in (torch.float32, torch.bfloat16)}
+    peaks = {dtype: compute_peak(dtype, options.device) for dtype in (torch.float32, torch.bfloat16)}
     rows = []
-    for preset in presets:
+    for preset in options.preset:
         macs, parameters = macs_per_clip(preset), sum(value.numel() for value in build(preset).parameters())
-        for batch_size in batch_sizes:
-            functions = ways(preset, batch_size, device)
-            times = take_turns(functions, rounds, device)
-            first = next(iter(functions))
+        for batch_size in options.batch_sizes:
+            functions = ways(preset, batch_size, options.device)
+            times = take_turns(functions, options.rounds, options.device)
             for way in functions:
                 peak = peaks[torch.bfloat16 if "bfloat16" in way else torch.float32]
-                # Processor time on a CPU, because the peak is measured by it too.
-                spent = times.processor_median(way) / torch.get_num_threads() if device == "cpu" else times.median(way)
                 rows.append(
                     {
                         "preset": preset,
@@ -101,26 +122,22 @@ def preset_rows(presets: list[str], batch_sizes: list[int], rounds: int, device:
                         "GMAC per clip": round(macs / 1e9, 3),
                         "clips": batch_size,
                         "way": way,
-                        "ms": times.median(way) * 1e3,
-                        "processor ms": times.processor_median(way) * 1e3,
-                        "clips/s": batch_size / times.median(way),
-                        "times the first way": times.speedup(way, first),
-                        "by processor time": times.processor_speedup(way, first),
-                        "share of peak": 2 * macs * batch_size / spent / peak,
+                        **times.costs(way, LOOP, batch_size, options),
+                        "share of peak": 2 * macs * batch_size / times.core_seconds(way, options) / peak,
                     }
                 )
     return rows
 
 
 @torch.inference_mode()
-def export_rows(preset: str, rounds: int) -> list[Row]:
+def export_rows(preset: str, options: argparse.Namespace) -> list[Row]:
     """Measure one clip through torch.export and ONNX Runtime, also with weights quantised to int8."""
     model = build(preset)
     clip, others = random_clips(model, 1), random_clips(model, 16)
     with tempfile.TemporaryDirectory() as folder:
         runs = exported(model, clip, Path(folder))
         functions: dict[str, Function] = {name: _bound(run, clip) for name, run in runs.items()}
-        times = take_turns(functions, rounds)
+        times = take_turns(functions, options.rounds)
         exact = torch.cat([model(one[None]).logits for one in others]).softmax(-1)
         rows = []
         for name, run in runs.items():
@@ -129,8 +146,7 @@ def export_rows(preset: str, rounds: int) -> list[Row]:
                 {
                     "preset": preset,
                     "one clip through": name,
-                    "ms": times.median(name) * 1e3,
-                    "times PyTorch": times.speedup(name, "PyTorch"),
+                    **times.costs(name, "PyTorch", 1, options),
                     "largest difference of a probability": float((answers - exact).abs().max()),
                     "same class, of 16": int((answers.argmax(-1) == exact.argmax(-1)).sum()),
                 }
@@ -188,11 +204,10 @@ def main() -> int:
     made.add_argument("--exports", action="store_true", help="torch.export, ONNX Runtime and int8 instead")
     options = parse(made)
     if options.exports:
-        rows = [row for preset in options.preset for row in export_rows(preset, options.rounds)]
+        rows = [row for preset in options.preset for row in export_rows(preset, options)]
         report("inference", {"One clip, exported": rows}, options)
-        return 0
-    rows = preset_rows(options.preset, options.batch_sizes, options.rounds, options.device)
-    report("inference", {"Presets": rows}, options)
+    else:
+        report("inference", {"Presets": preset_rows(options)}, options)
     return 0
 
 

@@ -1,6 +1,7 @@
 """Tables of docs/performance.md from the JSON of benchmarks.
 
     python -m benchmarks inference --json > docs/performance/inference.json
+    python -m benchmarks inference --exports --json > docs/performance/exports.json
     python -m benchmarks page
 
 Each file of docs/performance replaces the text between the marks `<!-- NAME -->` and `<!-- end of NAME -->` of the

@@ -130,7 +130,7 @@ def align(clips: int, frames: int, side: int, processes: int) -> tuple[float, fl
 def preparation_rows(clips: int) -> list[Row]:
     """Seconds to align clips; one size changes at a time, by factors of 2."""
     usual = {"clips": clips, "frames": 16, "side": 64, "processes": 1}
-    align(**usual)
+    align(**usual)  # the first call of all loads what the others find
     rows = []
     for size, value in usual.items():
         points = [value * factor for factor in ((1, 2) if size == "processes" else (1, 2, 4))]

@@ -53,6 +53,26 @@ class Times:
         """The same by processor time (`float`)."""
         return _median_ratio(self.processor[over], self.processor[name])
 
+    def costs(self, name: str, over: str, clips: int, options: argparse.Namespace) -> Row:
+        """Columns of a table (`dict`): milliseconds, clips per second, times faster than another function.
+
+        Of the processor, or by the clock on a card and with `--clock`.
+        """
+        if by_clock(options):
+            median, speedup, unit = self.median(name), self.speedup(name, over), ""
+        else:
+            median, speedup, unit = self.processor_median(name), self.processor_speedup(name, over), "processor "
+        return {f"{unit}ms": median * 1e3, f"clips per {unit}s": clips / median, f"times {over}": speedup}
+
+    def core_seconds(self, name: str, options: argparse.Namespace) -> float:
+        """Seconds of one core, or of a card, of which `compute_peak` tells what they could have computed (`float`)."""
+        return self.median(name) if by_clock(options) else self.processor_median(name) / torch.get_num_threads()
+
+
+def by_clock(options: argparse.Namespace) -> bool:
+    """Whether a benchmark reports time by the clock (`bool`): on a card, and where the command line asks for it."""
+    return bool(options.clock) or options.device != "cpu"
+
 
 def _median_ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
     return statistics.median(one / max(other, 1e-9) for one, other in zip(slow, fast, strict=True))
@@ -91,8 +111,9 @@ def seconds(function: Function) -> float:
 
 def processor_seconds() -> float:
     """Processor time of this process and its finished children, which other programs affect less than wall time."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    # Not os.times(), which counts in steps of 10 ms: more than a second run from the cache takes.
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def both_seconds(function: Function) -> tuple[float, float]:
@@ -173,12 +194,17 @@ def _processor_name() -> str:
 
 
 def parser(description: str, rounds: int) -> argparse.ArgumentParser:
-    """Return a parser with the options of all benchmarks: `--json`, `--rounds`, `--threads`, `--device`."""
+    """Return a parser with the options of all benchmarks: `--json`, `--rounds`, `--threads`, `--device`, `--clock`."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--json", action="store_true", help="print JSON, as `python -m benchmarks page` reads it")
     made.add_argument("--rounds", type=int, default=rounds, help="rounds that count (%(default)s)")
     made.add_argument("--threads", type=int, help="CPU threads; PyTorch's own choice by default")
     made.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
+    made.add_argument(
+        "--clock",
+        action="store_true",
+        help="time by the clock on a CPU too, where nothing else runs; processor time by default",
+    )
     return made
 
 

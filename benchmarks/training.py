@@ -1,6 +1,7 @@
 """Speed and memory of training steps.
 
     python -m benchmarks training                                # the frame loop, batched, bfloat16, fused AdamW
+    python -m benchmarks training --preset any_window            # the same of what the recipe `any_window` trains
     python -m benchmarks training memory --preset tiny           # peak memory of the process, or of the card
     python -m benchmarks training estimate --preset base         # the same without a device
     python -m benchmarks training loading --preset small         # share of a step that reading clips takes
@@ -20,12 +21,10 @@ import numpy as np
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
-from torch.nn import functional as F
 
-from benchmarks.inference import PRESETS, build, frame_loop, macs_per_clip, random_clips
+from benchmarks.inference import LOOP, PRESETS, build, build_loop, configure, macs_per_clip, random_clips
 from benchmarks.timing import Function, Row, compute_peak, parse, parser, peak_resident_bytes, report, take_turns
 from modeling_fdp import FDPConfig, FDPForVideoClassification
-from modeling_fdp.dynamic_image_fdp import dynamic_image_target
 from training_fdp.data.clips import Clip
 from training_fdp.methods.arithmetic import lay_out_channels_last
 
@@ -34,7 +33,6 @@ GIB = 2**30
 FRAMES_PER_CLIP = 67
 IMAGE_SIZE = 64
 NUM_CLASSES = 5
-LOOP = "frame loop, float32"
 
 
 class StoredClips:
@@ -116,7 +114,7 @@ class Step:
         laid_out (`bool`): Weights channels last.
         bfloat16 (`bool`): Forward pass under autocast.
         fused (`bool`): AdamW's fused form.
-        loop (`bool`): The frame loop of the authors instead of a batch.
+        loop (`bool`): The encoder on one frame after the other, as in the authors' code, instead of a batch.
     """
 
     def __init__(
@@ -129,58 +127,48 @@ class Step:
         fused: bool = False,
         loop: bool = False,
     ) -> None:
-        self.model = build(preset, device).train()
+        self.model = (build_loop if loop else build)(preset, device).train()
         if laid_out:
             lay_out_channels_last(self.model)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=fused)
-        self.clips, self.bfloat16, self.loop = random_clips(self.model, batch_size), bfloat16, loop
+        self.clips, self.bfloat16 = random_clips(self.model, batch_size), bfloat16
         self.labels = torch.zeros(batch_size, dtype=torch.long, device=device)
 
     def __call__(self) -> None:
         """Train by one step."""
         with torch.autocast(self.clips.device.type, torch.bfloat16, enabled=self.bfloat16):
-            loss = self._loop_loss() if self.loop else self.model(self.clips, labels=self.labels).loss
+            loss = self.model(self.clips, labels=self.labels).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
 
-    def _loop_loss(self) -> torch.Tensor:
-        logits, images = frame_loop(self.model, self.clips)
-        target = dynamic_image_target(self.clips, self.model.config)
-        return F.cross_entropy(logits, self.labels) + F.mse_loss(images, target)
 
-
-def step_rows(presets: list[str], batch_size: int, rounds: int, device: str) -> list[Row]:
+def step_rows(options: argparse.Namespace) -> list[Row]:
     """Measure the ways to make a training step."""
+    batch_size, device = options.batch_size, options.device
     peaks = {dtype: compute_peak(dtype, device) for dtype in (torch.float32, torch.bfloat16)}
     rows = []
-    for preset in presets:
-        functions: dict[str, Function] = {"batched, float32": Step(preset, batch_size, device)}
-        if preset == "released":
-            functions = {LOOP: Step(preset, batch_size, device, loop=True), **functions}
-        functions |= {
+    for preset in options.preset:
+        functions: dict[str, Function] = {
+            LOOP: Step(preset, batch_size, device, loop=True),
+            "batched, float32": Step(preset, batch_size, device),
             "channels last, float32": Step(preset, batch_size, device, laid_out=True),
             "channels last, fused AdamW": Step(preset, batch_size, device, laid_out=True, fused=True),
             "channels last, bfloat16": Step(preset, batch_size, device, laid_out=True, bfloat16=True),
         }
-        times = take_turns(functions, rounds, device)
+        times = take_turns(functions, options.rounds, device)
         # Backward costs two forward passes.
         operations = 3 * 2 * macs_per_clip(preset) * batch_size
         for way in functions:
             peak = peaks[torch.bfloat16 if "bfloat16" in way else torch.float32]
-            spent = times.processor_median(way) / torch.get_num_threads() if device == "cpu" else times.median(way)
             rows.append(
                 {
                     "preset": preset,
                     "clips": batch_size,
                     "step": way,
-                    "ms": times.median(way) * 1e3,
-                    "processor ms": times.processor_median(way) * 1e3,
-                    "clips/s": batch_size / times.median(way),
-                    "times the first way": times.speedup(way, next(iter(functions))),
-                    "by processor time": times.processor_speedup(way, next(iter(functions))),
-                    "share of peak": operations / spent / peak,
+                    **times.costs(way, LOOP, batch_size, options),
+                    "share of peak": operations / times.core_seconds(way, options) / peak,
                 }
             )
     return rows
@@ -225,7 +213,7 @@ def estimated_row(preset: str, batch_size: int, checkpointing: bool) -> Row:
     """
     # Under `is_compiling` the model skips the check for NaN, which tensors without content cannot pass.
     with FakeTensorMode(), unittest.mock.patch("torch.compiler.is_compiling", return_value=True):
-        model = FDPForVideoClassification(FDPConfig.from_preset(preset, num_labels=5)).train()
+        model = FDPForVideoClassification(configure(preset)).train()
         if checkpointing:
             checkpoint_activations(model, {"use_reentrant": False, "preserve_rng_state": False})
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
@@ -296,7 +284,7 @@ def main() -> int:
     """Parse the command line, measure, print."""
     made: argparse.ArgumentParser = parser(__doc__ or "", rounds=3)
     made.add_argument("what", nargs="?", choices=["steps", "memory", "estimate", "loading"], default="steps")
-    made.add_argument("--preset", nargs="+", choices=PRESETS, default=["tiny", "released"])
+    made.add_argument("--preset", nargs="+", choices=PRESETS, default=["tiny", "any_window", "released"])
     made.add_argument("--batch_size", type=int, default=8)
     made.add_argument("--no_checkpointing", action="store_true", help="memory and estimate")
     options = parse(made)
@@ -307,7 +295,7 @@ def main() -> int:
             f"{len(options.preset)}"
         )
     if options.what == "steps":
-        rows = step_rows(options.preset, size, options.rounds, options.device)
+        rows = step_rows(options)
     elif options.what == "memory":
         rows = [memory_row(one, size, options.rounds, options.device, checkpointing) for one in options.preset]
     elif options.what == "estimate":

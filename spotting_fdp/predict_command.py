@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from evaluation_fdp.errors import ConfigError
 from spotting_fdp.command import Progress, print_result
-from training_fdp.cli import USER_ERROR_EXIT_CODE, ComplainingParser, run_main, say
+from training_fdp.cli import USER_ERROR_EXIT_CODE, ComplainingParser, no_garbage_collection, run_main, say
 
 if TYPE_CHECKING:
     from spotting_fdp.spotter import SpottingResult
@@ -74,16 +74,17 @@ def main() -> int:
     """
     arguments = parse_arguments()
     # Imported late, because torch delays --help and errors of the command line.
-    from tqdm import tqdm
-    from transformers.utils import logging as transformers_logging
+    with no_garbage_collection():
+        from tqdm import tqdm
+        from transformers.utils import logging as transformers_logging
 
-    from modeling_fdp import MicroExpressionAnswer
-    from spotting_fdp.answering import Answerer
-    from training_fdp.data.aligned_clips import UNUSABLE
-    from training_fdp.hub.answer_files import answers_document, check_output_dir, write_answers
-    from training_fdp.hub.answer_text import answer_lines
-    from training_fdp.hub.prediction import Predictor, Refusal
-    from training_fdp.methods.registry import get_method
+        from modeling_fdp import MicroExpressionAnswer
+        from spotting_fdp.answering import Answerer
+        from training_fdp.data.aligned_clips import UNUSABLE
+        from training_fdp.hub.answer_files import answers_document, check_output_dir, write_answers
+        from training_fdp.hub.answer_text import answer_lines
+        from training_fdp.hub.prediction import Predictor, Refusal
+        from training_fdp.methods.registry import get_method
 
     # Without transformers' table of loaded weights, because Predictor checks them and raises one sentence.
     transformers_logging.set_verbosity_error()
@@ -94,7 +95,8 @@ def main() -> int:
         check_output_dir(arguments.output_dir)
     if arguments.fps is not None and not (math.isfinite(arguments.fps) and arguments.fps > 0):
         raise ConfigError(f"--fps must be a number above 0, but {arguments.fps} was given; correct it")
-    predictor = Predictor(arguments.model, arguments.processor_overrides, arguments.mixed_precision)
+    with no_garbage_collection():
+        predictor = Predictor(arguments.model, arguments.processor_overrides, arguments.mixed_precision)
     answerer = Answerer(predictor)
     found: list[MicroExpressionAnswer | SpottingResult] = []
     refusals = []

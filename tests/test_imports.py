@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {"scipy", "sklearn", "pandas", "matplotlib", "datasets", "evaluate", "torchvision", "skimage", "sympy", "cv2"}
 # Of `-X importtime`: microseconds with all that a module imports, its depth as indentation, its name.
@@ -35,3 +37,28 @@ def test_a_prediction_imports_nothing_heavy_of_its_own():
     assert names & HEAVY == set()
     # Half of what transformers takes is the bound; a tenth is usual.
     assert ours_us < 0.5 * theirs_us
+
+
+@pytest.mark.parametrize("script", ["train.py", "predict.py"])
+def test_help_loads_no_networks(script):
+    """Under a second of one core; torch alone takes two."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", script, "--help"],
+        cwd=ROOT,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = {line[3].split(".")[0] for line in map(LINE.match, done.stderr.splitlines()) if line}
+    assert "training_fdp" in names and "usage" in done.stdout
+    assert names & (HEAVY | {"torch"}) == set()
+
+
+def test_predict_imports_without_garbage_collection(tmp_path):
+    """Told by a module in the place of transformers, which stops the command."""
+    (tmp_path / "transformers.py").write_text("import gc\nraise SystemExit(f'collecting: {gc.isenabled()}')\n")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from training_fdp.commands.predict import main\n"
+    code += "sys.argv = ['predict', 'video.mp4']; main()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1] == "collecting: False"

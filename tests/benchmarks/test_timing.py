@@ -1,11 +1,12 @@
 """Timing, tables and the page that is made of them."""
 
 import time
+from argparse import Namespace
 
 import pytest
 import torch
 
-from benchmarks.timing import Times, as_markdown, compute_peak, exponent, take_turns
+from benchmarks.timing import Times, as_markdown, compute_peak, exponent, processor_seconds, take_turns
 
 
 def test_all_ways_are_called_in_turn_after_their_warm_up():
@@ -24,6 +25,23 @@ def test_speed_up_is_the_median_of_pairs():
 def test_sleeping_takes_the_clock_and_no_processor():
     times = take_turns({"sleep": lambda: time.sleep(0.05)}, rounds=1, warm_up=0)
     assert times.median("sleep") >= 0.05 > 2 * times.processor_median("sleep")
+
+
+@pytest.mark.parametrize(("device", "clock"), [("cpu", False), ("cpu", True), ("cuda", False)])
+def test_costs_are_of_the_processor_unless_the_clock_is_asked_for_or_a_card_measured(device, clock):
+    times = Times({"a": [4.0], "b": [1.0]}, {"a": [2.0], "b": [1.0]})
+    costs = times.costs("b", "a", 3, Namespace(device=device, clock=clock))
+    if device == "cpu" and not clock:
+        assert costs == {"processor ms": 1000.0, "clips per processor s": 3.0, "times a": 2.0}
+    else:
+        assert costs == {"ms": 1000.0, "clips per s": 3.0, "times a": 4.0}
+
+
+def test_processor_seconds_are_finer_than_a_clock_tick():
+    """A second run from the cache takes less than the 10 ms that os.times() counts in."""
+    first = processor_seconds()
+    spent = next(used for _ in range(100_000) if (used := processor_seconds() - first) > 0)
+    assert spent < 0.01
 
 
 def test_exponent_of_a_power_law():

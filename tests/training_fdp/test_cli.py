@@ -1,6 +1,7 @@
 """Errors on a command line: one sentence and exit code 2 for the user's, a traceback for ours."""
 
 import errno
+import gc
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from evaluation_fdp.errors import ConfigError
 from hub_datasets.errors import CorpusError
 from processing_fdp.clip_reading_fdp import VideoReadError
-from training_fdp.cli import run_main
+from training_fdp.cli import no_garbage_collection, run_main
 from training_fdp.errors import Interrupted, PublishError, TrainingError
 
 
@@ -95,3 +96,16 @@ def test_a_reader_that_has_enough_is_no_error():
     completed = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, text=True)
     os.close(write)
     assert (completed.returncode, completed.stderr) == (141, "")
+
+
+def test_garbage_is_collected_again_after_imports_and_after_their_failure():
+    gc.unfreeze()
+    with no_garbage_collection():
+        assert not gc.isenabled()
+        loop = [object()]
+        loop.append(loop)
+    assert gc.isenabled() and gc.get_freeze_count() > 0
+    with pytest.raises(ImportError), no_garbage_collection():
+        raise ImportError
+    assert gc.isenabled()
+    gc.unfreeze()

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from training_fdp.cli import run_main
+from training_fdp.cli import no_garbage_collection, run_main
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,17 +17,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         `int`: the exit code.
     """
-    # Imported late, because --help and a finished run need less.
+    # Imported late, because --help needs less, and a finished run too.
     from training_fdp.config import parse_train_config
-    from training_fdp.runs.finish import report_if_finished
 
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     config = parse_train_config(arguments)
+    from training_fdp.runs.finish import report_if_finished
+
     code = report_if_finished(config, arguments)
     if code is not None:
         return code
-    from training_fdp.runs.engine import end_processes
-    from training_fdp.runs.run import run
+    with no_garbage_collection():
+        from training_fdp.runs.engine import end_processes
+        from training_fdp.runs.run import run
 
     code = run(config, arguments)
     end_processes()
