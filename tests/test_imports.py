@@ -58,7 +58,7 @@ def test_help_loads_no_networks(script):
 def test_predict_imports_without_garbage_collection(tmp_path):
     """Told by a module in the place of transformers, which stops the command."""
     (tmp_path / "transformers.py").write_text("import gc\nraise SystemExit(f'collecting: {gc.isenabled()}')\n")
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from training_fdp.commands.predict import main\n"
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from spotting_fdp.predict_command import main\n"
     code += "sys.argv = ['predict', 'video.mp4']; main()"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1] == "collecting: False"
