@@ -173,6 +173,19 @@ def test_the_logistic_model_is_the_stated_one():
     ]
 
 
+def test_the_seed_reaches_every_model(monkeypatch):
+    seeds, model = [], classifiers.LogisticClassifier._model
+    monkeypatch.setattr(
+        classifiers.LogisticClassifier,
+        "_model",
+        lambda self, strength, seed: seeds.append(seed) or model(self, strength, seed),
+    )
+    features = torch.randn(16, 3, generator=torch.Generator().manual_seed(0))
+    labels, subjects = np.tile([0, 1], 8), list("aabbccdd") * 2
+    classifiers.LogisticClassifier().fit_predict(features, labels, subjects, features, 2, 5)
+    assert seeds == [5] * 17, "four strengths on four inner folds, and the chosen one"
+
+
 def test_the_inner_folds_of_the_penalty_keep_a_subjects_clips_together(monkeypatch):
     """A model that the penalty is chosen by never learns from a subject whose clips it predicts."""
     generator = np.random.default_rng(1)
