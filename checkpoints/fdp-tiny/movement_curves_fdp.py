@@ -130,10 +130,9 @@ def strongest_curves(samples: torch.Tensor, count: int = 2) -> tuple[torch.Tenso
     total = _trace(covariance, identity).clamp(min=1e-9)
     curves, shares = [], []
     for _ in range(count):
-        power = covariance / _trace(covariance, identity).clamp(min=1e-9)
+        power = _of_size_one(covariance)
         for _ in range(SQUARINGS):
-            power = power @ power
-            power = power / _trace(power, identity).clamp(min=1e-20)
+            power = _of_size_one(power @ power)
         # All columns are now parallel; the one with the largest diagonal entry has the smallest rounding error.
         largest = (power * identity).sum(-1).argmax(-1)
         column = power.gather(2, largest[:, None, None].expand(-1, power.shape[1], 1))
@@ -231,6 +230,11 @@ def at_frames(progress: torch.Tensor, num_frames: int) -> torch.Tensor:
     position = (times * num_readings - 0.5).clamp(0, num_readings - 1)
     place = torch.arange(num_readings, device=progress.device, dtype=progress.dtype)
     return progress @ (1 - (position - place[:, None]).abs()).clamp(min=0)
+
+
+def _of_size_one(matrix: torch.Tensor) -> torch.Tensor:
+    """Divides by the root of the sum of squares: the trace of what is left after a component may be 0 by rounding."""
+    return matrix / matrix.square().sum((-2, -1), keepdim=True).clamp(min=1e-30).sqrt()
 
 
 def _trace(matrix: torch.Tensor, identity: torch.Tensor) -> torch.Tensor:
