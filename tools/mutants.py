@@ -22,7 +22,10 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 # The tests of each room.
@@ -62,7 +65,7 @@ class Reached:
         """Record that the running test reached a function."""
         self._hits.add(function)
 
-    def pytest_runtest_logreport(self, report: Any) -> None:
+    def pytest_runtest_logreport(self, report: "pytest.TestReport") -> None:
         """Record a phase of a test."""
         self.seconds[report.nodeid] += report.duration
         if report.failed:
