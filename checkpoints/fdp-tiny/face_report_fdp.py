@@ -40,7 +40,7 @@ class FaceReport:
             region = (
                 "the middle of the frame is used"
                 if self.source == "center"
-                else ("the whole frames are used, and the prediction is meaningless unless they show one cropped face")
+                else "the whole frames are used; if they show one cropped face, say so by alignment=none"
             )
             sentences.append(f"no face in the {self.frames_searched} frames that were searched: {region}")
         elif self.frames_seen < self.frames_searched:

@@ -332,7 +332,7 @@ def test_the_answer_says_how_the_face_was_found(model_folder, tmp_path):
     line = face_line(answer)
     assert "seen in 5 of 5" in line and "pixels between the eyes" in line and "0 blinks" in line
     dark = finder.predict(str(tmp_path / "dark"))
-    assert dark.face.source == "unseen" and any("meaningless unless" in text for text in dark.warnings)
+    assert dark.face.source == "unseen" and any("say so by alignment=none" in text for text in dark.warnings)
     assert (dark.label, dark.reason) == (None, "no face found")
     assert answer_lines(dark)[0] == f"{tmp_path / 'dark'}: no face found"
     assert not any(name in line for line in answer_lines(dark) for name in dark.probabilities)
