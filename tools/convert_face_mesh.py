@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tflite
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from processing_fdp.face_networks_fdp import FaceNetworks, packaged_weights
 
@@ -151,7 +151,8 @@ def convert(wheel: Path, destination: Path) -> None:
     tensors = {name: torch.from_numpy(kernel.copy()) for name, kernel in weights.items()}
     FaceNetworks().load_state_dict(tensors)
     source = {"source": "mediapipe==0.10.21", "sha256": WHEEL_SHA256, "licence": LICENCE}
-    save_file(tensors, destination, metadata=source)
+    # Not by save_file, which makes its file readable for the owner alone.
+    destination.write_bytes(save(tensors, metadata=source))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import jinja2
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from benchmarks.disturbances import DISTURBANCES, NOTHING_MOVES, Recording
 from benchmarks.windows import TRIMMED, Seen, disturbed, network_view, read_recordings
@@ -200,7 +200,8 @@ def write_checkpoint(source: Path, target: Path, calibration: Calibration, card:
     # Statistics and biases are few and may be large; they keep their precision. config.json says float32, so that
     # from_pretrained computes in it.
     halves = {name: value.half() if value.ndim > 1 else value for name, value in weights.items()}
-    save_file(halves, target / WEIGHTS_NAME, metadata={"format": "pt"})
+    # Not by save_file, which makes its file readable for the owner alone.
+    (target / WEIGHTS_NAME).write_bytes(save(halves, metadata={"format": "pt"}))
     FDPVideoProcessor.from_pretrained(source, alignment="auto").save_pretrained(target)
     digest = file_digest(target / WEIGHTS_NAME)
     (target / "README.md").write_text(card.replace("SHA256", digest), encoding="utf-8")

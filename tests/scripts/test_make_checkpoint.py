@@ -47,6 +47,8 @@ def test_the_folder_is_small_complete_and_calibrated(built):
     # The mesh is a copy of the package's, which git holds once.
     assert mesh.read_bytes() == (ROOT / "processing_fdp" / mesh.name).read_bytes() and not mesh.is_symlink()
     assert sum(path.stat().st_size for path in folder.iterdir() if path != mesh) < LARGEST
+    weights = folder / "model.safetensors"
+    assert weights.stat().st_mode == (folder / "README.md").stat().st_mode, "readable for others, as the umask says"
     model = FDPForVideoClassification.from_pretrained(folder)
     assert model.dtype == torch.float32 and model.config.temperature != 1 and model.config.least_movement > 0
     assert sorted(model.config.id2label.values()) == ["negative", "others", "positive", "surprise"]
