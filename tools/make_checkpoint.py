@@ -200,7 +200,8 @@ def write_checkpoint(source: Path, target: Path, calibration: Calibration, card:
     # Statistics and biases are few and may be large; they keep their precision. config.json says float32, so that
     # from_pretrained computes in it.
     halves = {name: value.half() if value.ndim > 1 else value for name, value in weights.items()}
-    # Not by save_file, which makes its file readable for the owner alone.
+    # A new file, not by save_file: safetensors makes its own readable for the owner alone.
+    (target / WEIGHTS_NAME).unlink()
     (target / WEIGHTS_NAME).write_bytes(save(halves, metadata={"format": "pt"}))
     FDPVideoProcessor.from_pretrained(source, alignment="auto").save_pretrained(target)
     digest = file_digest(target / WEIGHTS_NAME)
