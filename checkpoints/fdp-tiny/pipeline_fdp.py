@@ -175,7 +175,9 @@ def _read_clip(processor: Any, source: Any, num_frames: int, request: Mapping[st
         said.append(f"{whole} has {frames_of_it}, too few to see the course of a movement")
     face = None if metadata.face is None else FaceFacts(**asdict(metadata.face))
     reason = ""
-    if face is not None and face.source in ("unseen", "center"):
+    # Frames no larger than those of the network are crops already, and too small for the search of a face.
+    is_crop = max(metadata.height, metadata.width) <= inputs["pixel_values"].shape[-1]
+    if face is not None and face.source in ("unseen", "center") and not is_crop:
         reason = NO_FACE
     elif metadata.is_too_long:
         reason = TOO_LONG

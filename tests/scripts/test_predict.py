@@ -340,6 +340,11 @@ def test_the_answer_says_how_the_face_was_found(model_folder, tmp_path):
         Predictor(str(model_folder), ["alignment=mesh"]).predict(str(tmp_path / "dark"))
     centre = Predictor(str(model_folder), ["alignment=auto", "missing_face=center"]).predict(str(tmp_path / "dark"))
     assert any("no face in the 8 frames" in text for text in centre.warnings) and centre.label is None
+    # No larger than what the network sees: a crop, so that there is a class beside the warning.
+    side = finder.processor.size["height"]
+    crop = finder.predict(np.zeros((8, side, side), np.uint8))
+    assert crop.label and not crop.reason and any("say so by alignment=none" in text for text in crop.warnings)
+    assert finder.predict(np.zeros((8, side + 1, side), np.uint8)).reason == "no face found"
 
 
 @pytest.fixture(scope="module")
