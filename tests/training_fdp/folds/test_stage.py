@@ -380,3 +380,73 @@ def test_a_selection_without_a_step_says_what_to_raise(tmp_path, monkeypatch):
     with pytest.raises(TrainingError) as caught:
         trainer._select(None)
     assert str(caught.value) == "fold fold0_seed1 has no step to select; raise --epochs or --max_steps"
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """Every call of `StageTrainer.run`, which trains nothing: the trainer and the arguments."""
+    made = []
+
+    def run(self, *arguments):
+        made.append((self, arguments))
+        return plain_stage()
+
+    monkeypatch.setattr(StageTrainer, "run", run)
+    return made
+
+
+def saved_state(trainer, **changes):
+    """Write the checkpoint of a fold and return its content."""
+    torch.save({"identity": "x", "stage": "fit", "selection": {}} | changes, trainer.checkpoint_path)
+    return torch.load(trainer.checkpoint_path)
+
+
+def test_a_fold_without_a_selection_is_one_training_of_all_its_clips(tmp_path, runs):
+    trainer = fold_trainer(tmp_path)
+    trainer.statistics = (1.0, 2.0)
+    trainer._train(3)
+    ((made, arguments),) = runs
+    assert arguments == ("fit", (0, 1, 2, 3), None, None, None, None)
+    assert trainer.selection == {"method": "fixed"} and trainer.forward_batch_size == 3
+    assert made.context is trainer.context and made.selection is trainer.selection
+    assert (made.key, made.seed, made.forward_batch_size) == ("fold0_seed1", mixed_seed(1, "fold0"), 3)
+    assert (made.checkpoint_path, made.statistics) == (tmp_path / "checkpoint.pt", (1.0, 2.0))
+    saved = saved_state(trainer)
+    trainer._train(3)
+    assert runs[1][1] == ("fit", (0, 1, 2, 3), None, saved, None, None)
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path, runs):
+    trainer = fold_trainer(tmp_path)
+    saved_state(trainer, identity="y")
+    with pytest.raises(TrainingError) as caught:
+        trainer._train(3)
+    path = tmp_path / "checkpoint.pt"
+    assert str(caught.value) == f"the checkpoint {path} is of a run with other settings; delete it to start again"
+    assert not runs
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_a_selection_goes_on_in_the_stage_that_was_saved(tmp_path, runs, monkeypatch, refit):
+    chosen = {"method": "inner", "steps": 6, "planned_steps": 40}
+    selected, stage = [], plain_stage()
+
+    def select(self, saved):
+        selected.append(saved)
+        self.selection |= chosen
+        return stage
+
+    monkeypatch.setattr(FoldTrainer, "_select", select)
+    trainer = fold_trainer(tmp_path, selection="inner", refit=refit)
+    for is_saved in (False, True):
+        saved = saved_state(trainer, stage="select") if is_saved else None
+        outcome = trainer._train(3)
+        assert selected.pop() == saved and trainer.selection == chosen
+        assert refit or (outcome is stage and not runs)
+    assert [arguments for _, arguments in runs] == [("fit", (0, 1, 2, 3), None, None, 6, 40)] * (2 if refit else 0)
+    if refit:
+        fresh = fold_trainer(tmp_path, selection="inner")
+        saved = saved_state(fresh, selection=chosen)
+        fresh._train(3)
+        assert not selected and fresh.selection == chosen
+        assert runs[-1][1] == ("fit", (0, 1, 2, 3), None, saved, 6, 40)
