@@ -450,3 +450,39 @@ def test_a_selection_goes_on_in_the_stage_that_was_saved(tmp_path, runs, monkeyp
         fresh._train(3)
         assert not selected and fresh.selection == chosen
         assert runs[-1][1] == ("fit", (0, 1, 2, 3), None, saved, 6, 40)
+
+
+@pytest.mark.parametrize("test_rows", [(4, 5), ()])
+def test_the_outcome_of_a_fold_is_that_of_its_predictor(tmp_path, monkeypatch, test_rows):
+    fold = Fold("fold0", (0, 1, 2, 3), test_rows, ("s", "t"), ("u",))
+    settings = {"normalization": "train_statistics", "released_test_statistics": True}
+    trainer = fold_trainer(tmp_path, fold, batch_options=settings, batch_size=5, report_literature_selection=True)
+    stage, order = plain_stage(decay=0.5), []
+    stage.average.model.config = "config"
+    stage.step, stage.curve = 6, {"loss": [1.0]}
+    stage.best = {"step": 3, "accuracy": 1.0, "predictions": [0, 0]}
+
+    class Evaluating:
+        def reference(self, config, rows, statistics):
+            order.append("reference")
+            assert (config, rows, statistics) == ("config", (0, 1, 2, 3), (4.0, 2.0))
+            return "reference"
+
+        def predict(self, *arguments):
+            return arguments
+
+    trainer.evaluator = Evaluating()
+    monkeypatch.setattr(trainer, "_train", lambda batch_size: order.append(batch_size) or stage)
+    monkeypatch.setattr(trainer, "_equalize", order.append)
+    outcome = trainer.train()
+    model = stage.average.model
+    assert outcome.model is model and (outcome.steps, outcome.curve) == (6, {"loss": [1.0]})
+    assert outcome.selection is trainer.selection and 0 <= outcome.seconds < 60
+    assert (outcome.statistics, outcome.forward_batch_size) == ((4.0, 2.0), 5)
+    if test_rows:
+        assert order == [5, model, "reference"]
+        assert outcome.predictions == (model, (4, 5), (2.0, 2.0), "reference")
+        assert outcome.best_on_test_subject.step == 3
+    else:
+        assert order == [5, model] and outcome.predictions == (model, (), (4.0, 2.0), None)
+        assert outcome.best_on_test_subject is None
