@@ -118,7 +118,15 @@ def test_a_schedulers_signal_is_noted_and_its_handler_put_back(name, caplog):
         assert len(heard) == 1
     finally:
         signal.signal(number, before)
-    assert f"{name}: stopping after this step" in caplog.text
+    assert caplog.messages == [f"{name}: stopping after this step"]
+
+
+def test_a_signal_that_the_system_lacks_is_passed_over(monkeypatch):
+    """Windows has no SIGUSR1."""
+    monkeypatch.setattr("training_fdp.folds.interruption.SIGNALS", ("SIGNONE", "SIGTERM"))
+    with Interruption() as interruption:
+        assert set(interruption._previous) == {signal.SIGTERM}
+    assert interruption._previous == {}
 
 
 def test_outside_the_main_thread_no_signal_is_taken():
