@@ -44,9 +44,10 @@ def write_video(path: Path) -> None:
         container.mux(stream.encode(None))
 
 
-def cold(command: list[str], rounds: int) -> dict[str, float]:
+def cold(command: list[str], rounds: int, threads: int | None) -> dict[str, float]:
     """Run a command in fresh processes: median seconds by the clock and of the processor."""
-    walls, processors = zip(*(time_command(command) for _ in range(rounds)), strict=True)
+    environment = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
+    walls, processors = zip(*(time_command(command, environment) for _ in range(rounds)), strict=True)
     return {"s": float(np.median(walls)), "processor s": float(np.median(processors))}
 
 
@@ -96,7 +97,9 @@ def main() -> int:
         commands = {name: [sys.executable, "-c", code] for name, code in IMPORTS.items()}
         commands["train.py --help"] = [sys.executable, "train.py", "--help"]
         commands["predict.py, first answer"] = [sys.executable, "predict.py", str(video)]
-        rows = [{"fresh process": name, **cold(words, options.rounds)} for name, words in commands.items()]
+        rows = [
+            {"fresh process": name, **cold(words, options.rounds, options.threads)} for name, words in commands.items()
+        ]
         warm = warm_rows(video, options.rounds)
     report("import", {"Fresh processes": rows, "A process that has loaded the model": warm}, options)
     return 0

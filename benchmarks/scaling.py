@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,28 @@ def listing_rows() -> list[Row]:
     return rows
 
 
+def listing_exponents(rows: Sequence[Row]) -> list[Row]:
+    """Exponents of listing against clips and against frames, the other held (`list[dict]`)."""
+    held = {"clips": ("frames per clip", LISTINGS[0][1]), "frames per clip": ("clips", LISTINGS[-1][0])}
+    fitted = []
+    for size, (other, value) in held.items():
+        some = [row for row in rows if row[other] == value]
+        fitted.append(
+            {
+                "listing against": size,
+                "from": min(row[size] for row in some),
+                "to": max(row[size] for row in some),
+                **{
+                    f"exponent, {way}": exponent(
+                        [row[size] for row in some], [row[f"{way}, processor s"] for row in some]
+                    )
+                    for way in ("listing", "again")
+                },
+            }
+        )
+    return fitted
+
+
 def list_twice(root: Path) -> list[float]:
     """Processor seconds to list a corpus and write its rows, the first time and from the cache."""
     from hub_datasets import get_builder_class
@@ -160,6 +183,7 @@ def main() -> int:
         tables["Memory"] = memory_rows(options.rounds)
     if "listing" in options.what:
         tables["Listing a corpus"] = listing_rows()
+        tables["Exponents of listing, processor time"] = listing_exponents(tables["Listing a corpus"])
     if "preparation" in options.what:
         tables["Aligning clips"] = preparation_rows(options.clips)
     report("scaling", tables, options)
