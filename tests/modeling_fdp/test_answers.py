@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from modeling_fdp import pipeline_fdp
+from modeling_fdp import clip_answer_fdp
 from modeling_fdp.answer_fdp import ClipFacts, FaceFacts, Movement, UsedFrame
-from modeling_fdp.pipeline_fdp import AnswerSettings, PreparedClip, make_answer, prepare_clip
+from modeling_fdp.clip_answer_fdp import AnswerSettings, PreparedClip, make_answer, prepare_clip
 from processing_fdp.face_report_fdp import FaceReport
 
 NUM_FRAMES = 10
@@ -66,7 +66,7 @@ def test_an_answer_holds_the_networks_output_in_its_order():
 def test_the_place_at_rest_is_that_of_the_fifth_of_frames_with_the_lowest_scores(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        pipeline_fdp, "skin_motion", lambda frames, at_rest: seen.append((frames.shape, at_rest)) or np.zeros(10)
+        clip_answer_fdp, "skin_motion", lambda frames, at_rest: seen.append((frames.shape, at_rest)) or np.zeros(10)
     )
     make_answer(clip(), {**OUTPUT, "rank_scores": torch.tensor([[9.0, 3, 1, 2, 0, 5, 6, 7, 8, 4]])}, SETTINGS)
     make_answer(clip(), OUTPUT, AnswerSettings(SETTINGS.id2label, SETTINGS.action_units))
@@ -78,7 +78,7 @@ def test_the_place_at_rest_is_that_of_the_fifth_of_frames_with_the_lowest_scores
 def test_without_a_limit_only_frames_without_motion_are_still(monkeypatch):
     for largest, is_still in ((0.0, True), (0.0009, True), (0.001, False), (0.5, False)):
         curve = np.linspace(0, largest, NUM_FRAMES)
-        monkeypatch.setattr(pipeline_fdp, "skin_motion", lambda frames, at_rest, curve=curve: curve)
+        monkeypatch.setattr(clip_answer_fdp, "skin_motion", lambda frames, at_rest, curve=curve: curve)
         for output, settings in (
             ({"logits": OUTPUT["logits"]}, SETTINGS),
             (
@@ -106,7 +106,7 @@ def test_a_movement_of_the_size_of_the_limit_is_one():
 
 def warnings_of(head=0.0, skin=0.0, cut=None, blinks=None):
     prepared = clip(FaceFacts("mesh", blinks=blinks))
-    return pipeline_fdp._warnings_of(prepared, Movement(1.0, None, False, head), skin, cut)
+    return clip_answer_fdp._warnings_of(prepared, Movement(1.0, None, False, head), skin, cut)
 
 
 def test_a_head_that_moves_further_than_the_skin_is_named():
@@ -127,7 +127,7 @@ def test_blinks_are_named_unless_the_picture_is_cut():
         "the picture becomes another one between frames 8 and 10, by a cut, a lost face or a large turn of the head: "
         "give one side of it"
     ]
-    assert pipeline_fdp._warnings_of(clip(None), Movement(1.0, None, False, 0.0), 0.0, None) == []
+    assert clip_answer_fdp._warnings_of(clip(None), Movement(1.0, None, False, 0.0), 0.0, None) == []
 
 
 def test_a_cut_in_the_pixels_reaches_the_warnings():
@@ -141,9 +141,10 @@ class Processor:
 
     def __init__(self, face=None, total=12, fps=10.0, **track):
         self.calls, self.followed = [], []
+        used = np.array([2, 4, 6, 8, 10]) if total > 5 else np.arange(total)
         self.metadata = SimpleNamespace(
-            fps=fps, frames_indices=np.array([2, 4, 6, 8, 10])[: min(total, 5)], total_num_frames=total, width=64,
-            height=48, warnings=["dark"], face=face,
+            fps=fps, frames_indices=used, total_num_frames=total, width=64,
+            height=48, warnings=["dark"], face=face, is_too_long=False,
         )  # fmt: skip
         found = np.ones(total, dtype=bool)
         poses = np.zeros((total, 3))
@@ -191,8 +192,12 @@ def test_a_face_is_followed_through_the_interval_that_is_judged():
     poses[[0, 5, 11]] = 90
     blinks = [(0, 1), (0, 2), (4, 5), (10, 11), (11, 11)]
     processor = Processor(face(), found=found, head_pose=poses, num_faces=2, blinks=lambda: blinks)
-    prepared = prepare_clip(processor, "x", 5, frame_numbers=[1], landmarks=None, clip_id="c", input_data_format=None)
-    assert processor.followed == [("x", {"frame_numbers": [1]})]
+    own = list(range(12))
+    # With an onset, so that the interval is the caller's and not the longest stretch of the face.
+    prepared = prepare_clip(
+        processor, "x", 5, frame_numbers=own, onset_index=2, landmarks=None, input_data_format=None
+    )
+    assert processor.followed == [("x", {"frame_numbers": own})]
     assert prepared.face.share_seen == pytest.approx(8 / 9) and prepared.face.num_faces == 2
     assert prepared.face.turn_range == (8.0, 4.0, 2.0) and prepared.face.blinks == [(0, 2), (4, 5), (10, 11)]
     assert prepared.warnings == [
@@ -204,7 +209,8 @@ def test_what_the_processor_said_already_is_not_said_again():
     found = np.array([True] * 5 + [False] * 7)
     several = dataclasses.replace(face(), num_faces=3, frames_seen=4)
     prepared = prepare_clip(Processor(several, found=found, num_faces=2), "x", 5)
-    assert prepared.warnings == ["dark"] and prepared.face.num_faces == 3
+    stretch = "the face shows in 42% of the clip: only frames 2 to 4 (0.20 to 0.40 s) are judged"
+    assert prepared.warnings == ["dark", stretch] and prepared.face.num_faces == 3
     lost = prepare_clip(Processor(face(), found=np.zeros(12, dtype=bool)), "x", 5)
     assert lost.warnings == ["dark"] and lost.face.turn_range is None and lost.face.share_seen == 0
 

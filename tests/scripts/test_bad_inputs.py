@@ -13,7 +13,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from modeling_fdp.pipeline_fdp import prepare_clip
+from modeling_fdp.clip_answer_fdp import prepare_clip
 from processing_fdp import FDPVideoProcessor
 from processing_fdp.video_decoders_fdp import VideoReadError
 from rendered_faces.film import render_clip

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from evaluation_fdp.errors import ConfigError
 from modeling_fdp import MicroExpressionAnswer
-from modeling_fdp.pipeline_fdp import PreparedClip, make_answer, prepare_clip
+from modeling_fdp.clip_answer_fdp import PreparedClip, make_answer, prepare_clip
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.cli import read_pairs
 from training_fdp.data.processor import learnt_settings

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel
 
-    from modeling_fdp.pipeline_fdp import AnswerSettings
+    from modeling_fdp.clip_answer_fdp import AnswerSettings
     from processing_fdp.video_processing_fdp import FDPVideoProcessor
     from training_fdp.data.augmentation import AugmentationConfig
     from training_fdp.data.clips import Clip, Clips
@@ -301,7 +301,7 @@ class Method(Generic[Options, Config]):
 
     def answer_settings(self, config: Config) -> AnswerSettings:
         """Return the settings that answers of `predict.py` depend on: classes, action units, least movement."""
-        from modeling_fdp.pipeline_fdp import AnswerSettings
+        from modeling_fdp.clip_answer_fdp import AnswerSettings
 
         return AnswerSettings(config.id2label or {})
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
     from modeling_fdp import FDPConfig
-    from modeling_fdp.pipeline_fdp import AnswerSettings
+    from modeling_fdp.clip_answer_fdp import AnswerSettings
     from training_fdp.data.augmentation import AugmentationConfig
     from training_fdp.data.clips import Clip
     from training_fdp.data.followers import Follower
@@ -278,7 +278,7 @@ class FDPMethod(Method[FDPOptions, "FDPConfig"]):
 
     def answer_settings(self, config: FDPConfig) -> AnswerSettings:
         """Return classes, action units and the least movement of the calibration."""
-        from modeling_fdp.pipeline_fdp import AnswerSettings
+        from modeling_fdp.clip_answer_fdp import AnswerSettings
 
         return AnswerSettings.of(config)
 
