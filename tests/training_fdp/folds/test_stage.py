@@ -398,7 +398,7 @@ def runs(monkeypatch):
 def saved_state(trainer, **changes):
     """Write the checkpoint of a fold and return its content."""
     torch.save({"identity": "x", "stage": "fit", "selection": {}} | changes, trainer.checkpoint_path)
-    return torch.load(trainer.checkpoint_path)
+    return torch.load(trainer.checkpoint_path, weights_only=True)
 
 
 def test_a_fold_without_a_selection_is_one_training_of_all_its_clips(tmp_path, runs):
