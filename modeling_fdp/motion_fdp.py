@@ -309,7 +309,7 @@ def resample(planes: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
     x, y = 2 * _place(width, planes), 2 * _place(height, planes)
     place = torch.stack([x.expand(height, width), y[:, None].expand(height, width)])
     unit = torch.tensor([2 / width, 2 / height], device=flow.device, dtype=flow.dtype)[:, None, None]
-    # A view whose two coordinates lie in planes: interleaving them took a fifth of the time of the whole input.
+    # A view whose two coordinates lie in planes, because interleaving them copies the flow.
     grid = (place + flow * unit).flatten(0, 1).permute(0, 2, 3, 1)
     read = F.grid_sample(planes.flatten(0, 1).unsqueeze(1), grid, padding_mode="border", align_corners=False)
     return read.view_as(planes)
