@@ -18,7 +18,7 @@ from training_fdp.data.people import check_unseen, subjects_by_corpus
 from training_fdp.methods.registry import get_method
 from training_fdp.methods.starting_weights import Initialization
 from training_fdp.runs.engine import build_accelerator
-from training_fdp.runs.prepare import PreparedRun, build_network_settings, plan_run, split_clips
+from training_fdp.runs.prepare import PlannedRun, build_network_settings, plan_run, split_clips
 
 SCRATCH, PRETRAINED = "scratch", "pretrained"
 # Of its learning rate from random weights, for a network that has learnt other clips (our choice).
@@ -184,13 +184,13 @@ def _check_pretraining(plan: Plan, corpora: Corpora, others: Corpora) -> None:
     check_unseen(start.name, people, corpora.table, corpora.people, folds)
 
 
-def _planned(arguments: Sequence[str], corpora: Corpora) -> PreparedRun:
+def _planned(arguments: Sequence[str], corpora: Corpora) -> PlannedRun:
     config = parse_train_config(arguments)
     return plan_run(config, build_accelerator(config.training, config.run), corpora)
 
 
 @torch.no_grad()
-def _measured(planned: PreparedRun) -> tuple[int, float]:
+def _measured(planned: PlannedRun) -> tuple[int, float]:
     """Weights of the network, and clips per second of its forward pass with all that it computes from the frames."""
     config, device = planned.network, planned.accelerator.device
     model = planned.method.build(config).to(device).eval()

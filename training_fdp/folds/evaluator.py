@@ -39,7 +39,7 @@ class Evaluator:
         model: PreTrainedModel,
         rows: Sequence[int],
         statistics: Statistics | None = None,
-        reference: object = None,
+        reference: torch.Tensor | None = None,
         with_answers: bool = True,
     ) -> Predictions:
         """Predict clips in evaluation mode; the model's mode is restored afterwards.
@@ -73,7 +73,9 @@ class Evaluator:
         return Predictions(list(rows), stacked, answers)
 
     @torch.no_grad()
-    def reference(self, config: PreTrainedConfig, rows: Sequence[int], statistics: Statistics | None = None) -> object:
+    def reference(
+        self, config: PreTrainedConfig, rows: Sequence[int], statistics: Statistics | None = None
+    ) -> torch.Tensor | None:
         """Return the baseline of the answers from training clips alone (see [`Method.reference`])."""
         sample = rows[:: -(-len(rows) // REFERENCE_CLIPS)] if rows else rows
 

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from training_fdp.data.clips import Clip, Clips
     from training_fdp.data.followers import Follower
 
-# The class that `options_class` names, and that of the configurations of its networks.
+# The class that `options_class` names, that of the configurations of its networks, and what `fold_facts` returns.
 Options = TypeVar("Options")
 Config = TypeVar("Config", bound="PreTrainedConfig")
+Facts = TypeVar("Facts")
 Answers = dict[str, float]
 Losses = dict[str, "torch.Tensor"]
 
@@ -82,20 +83,20 @@ class NetworkRequest:
 
 
 @dataclass(frozen=True)
-class LossContext(Generic[Config]):
+class LossContext(Generic[Config, Facts]):
     """Inputs of the losses beside the batch.
 
     Args:
         config (`PreTrainedConfig`): Settings of the network.
         class_weights (`torch.FloatTensor` of shape `(num_labels,)`, *optional*): Weights of the classes in the
             cross-entropy, from the training clips of the fold.
-        fold (`Any`): Result of [`Method.fold_facts`].
+        fold (*optional*): Result of [`Method.fold_facts`].
         progress (`float`): Share of the planned steps that are done, in [0, 1).
     """
 
     config: Config
     class_weights: torch.Tensor | None = None
-    fold: Any = None
+    fold: Facts | None = None
     progress: float = 0.0
 
 
@@ -127,7 +128,7 @@ class PublishedWork:
     differences: tuple[str, ...] = ()
 
 
-class Method(Generic[Options, Config]):
+class Method(Generic[Options, Config, Facts]):
     """One family of networks and its training.
 
     Class attributes:
@@ -219,12 +220,12 @@ class Method(Generic[Options, Config]):
             ConfigError: an augmentation that losses or targets do not support.
         """
 
-    def build(self, config: Config, fold: Any = None) -> PreTrainedModel:
+    def build(self, config: Config, fold: Facts | None = None) -> PreTrainedModel:
         """Return an untrained network, initialised from torch's current random state.
 
         Args:
             config (`PreTrainedConfig`): As `configure` returned it.
-            fold (`Any`, *optional*): Result of `fold_facts`, for networks that keep part of it in a buffer.
+            fold (*optional*): Result of `fold_facts`, for networks that keep part of it in a buffer.
         """
         from transformers import AutoModelForVideoClassification
 
@@ -257,11 +258,13 @@ class Method(Generic[Options, Config]):
         """
         return {}
 
-    def fold_facts(self, clips: Iterable[Clip], config: Config) -> Any:
+    def fold_facts(self, clips: Iterable[Clip], config: Config) -> Facts | None:
         """Return inputs of the losses from the training clips of a fold; recomputed when a fold is resumed."""
         return None
 
-    def losses(self, model: nn.Module, batch: Mapping[str, torch.Tensor], context: LossContext[Config]) -> Losses:
+    def losses(
+        self, model: nn.Module, batch: Mapping[str, torch.Tensor], context: LossContext[Config, Facts]
+    ) -> Losses:
         """Return the loss under `loss`, and its unweighted parts by name (0-d tensors).
 
         Args:
@@ -279,7 +282,7 @@ class Method(Generic[Options, Config]):
         """Return the keywords of the network's forward pass for predictions (`dict`)."""
         return {"pixel_values": batch["pixel_values"]}
 
-    def reference(self, config: Config, batches: Iterable[Mapping[str, torch.Tensor]]) -> Any:
+    def reference(self, config: Config, batches: Iterable[Mapping[str, torch.Tensor]]) -> torch.Tensor | None:
         """Return the baseline of `answers` from training clips alone; `batches` are read only if iterated.
 
         Args:
@@ -288,7 +291,9 @@ class Method(Generic[Options, Config]):
         """
         return None
 
-    def answers(self, output: Any, batch: Mapping[str, torch.Tensor], config: Config, reference: Any) -> list[Answers]:
+    def answers(
+        self, output: Any, batch: Mapping[str, torch.Tensor], config: Config, reference: torch.Tensor | None
+    ) -> list[Answers]:
         """Return quality measures beyond the class: one `dict` of finite numbers per clip.
 
         They go into fold records; reports give their mean and deviation over held-out clips.

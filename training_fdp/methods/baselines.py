@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from training_fdp.data.followers import Follower
 
 
-class BaselineMethod(Method[NoOptions, "PreTrainedConfig"]):
+class BaselineMethod(Method[NoOptions, "PreTrainedConfig", None]):
     """A plain network that predicts the class alone."""
 
     version: ClassVar[int] = 3
@@ -54,7 +54,7 @@ class BaselineMethod(Method[NoOptions, "PreTrainedConfig"]):
         except (ValueError, StrictDataclassError) as error:
             raise ConfigError(f"{self.name} cannot be built: {' '.join(str(error).split())}") from None
 
-    def build(self, config: PreTrainedConfig, fold: object = None) -> PreTrainedModel:
+    def build(self, config: PreTrainedConfig, fold: None = None) -> PreTrainedModel:
         """Return the untrained network."""
         self.register_auto_classes()
         return super().build(config, fold)

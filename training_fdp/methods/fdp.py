@@ -47,7 +47,7 @@ _CITATION = """\
 RELEASED_PRESET = "released"
 
 
-class FDPMethod(Method[FDPOptions, "FDPConfig"]):
+class FDPMethod(Method[FDPOptions, "FDPConfig", None]):
     """FDP: a label, rank scores, a constructed dynamic image and, where a corpus codes them, action units."""
 
     name: ClassVar[str] = "fdp"
@@ -225,16 +225,16 @@ class FDPMethod(Method[FDPOptions, "FDPConfig"]):
             targets["action_units"] = units if clip.moves else torch.zeros_like(units)
         return targets
 
-    def losses(self, model: nn.Module, batch: Mapping[str, torch.Tensor], context: LossContext[FDPConfig]) -> Losses:
+    def losses(
+        self, model: nn.Module, batch: Mapping[str, torch.Tensor], context: LossContext[FDPConfig, None]
+    ) -> Losses:
         """Return the weighted sum of FDP's losses, and its parts."""
         from training_fdp.methods.fdp_losses import training_losses
 
         return training_losses(model, batch, context)
 
-    def reference(
-        self, config: FDPConfig, batches: Iterable[Mapping[str, torch.Tensor]]
-    ) -> NDArray[np.float64] | None:
-        """Return the mean target of training clips (`np.ndarray` of shape `(height, width)`)."""
+    def reference(self, config: FDPConfig, batches: Iterable[Mapping[str, torch.Tensor]]) -> torch.Tensor | None:
+        """Return the mean target of training clips (`torch.DoubleTensor` of shape `(height, width)`)."""
         from training_fdp.methods.fdp_targets import mean_target
 
         # Targets along the curve need the network's scores, so there is no mean over training clips.
@@ -242,7 +242,7 @@ class FDPMethod(Method[FDPOptions, "FDPConfig"]):
         return None if without else mean_target(config, batches)
 
     def answers(
-        self, output: Any, batch: Mapping[str, torch.Tensor], config: FDPConfig, reference: Any
+        self, output: Any, batch: Mapping[str, torch.Tensor], config: FDPConfig, reference: torch.Tensor | None
     ) -> list[Answers]:
         """Return the error of each dynamic image and of trivial ones, and Kendall's tau of the rank scores."""
         from training_fdp.methods.fdp_quality import clip_image_quality, kendall_tau

@@ -11,7 +11,9 @@ from training_fdp.methods.classification import soft_cross_entropy
 from training_fdp.methods.fdp_targets import scaled_target
 
 
-def training_losses(model: nn.Module, batch: Mapping[str, torch.Tensor], context: LossContext[FDPConfig]) -> Losses:
+def training_losses(
+    model: nn.Module, batch: Mapping[str, torch.Tensor], context: LossContext[FDPConfig, None]
+) -> Losses:
     """Return the loss under `loss` and its unweighted parts by name (`dict` of 0-d tensors).
 
     The cross-entropy of mixup's soft labels is added here, because the model takes hard labels only.

@@ -119,11 +119,11 @@ def as_numbers(images: torch.Tensor) -> NDArray[np.float64]:
     return images[:, 0].float().cpu().double().numpy()
 
 
-def mean_target(model_config: FDPConfig, batches: Iterable[Mapping[str, torch.Tensor]]) -> NDArray[np.float64] | None:
-    """Return the mean target of clips (`np.ndarray` of shape `(height, width)`), `None` without clips."""
+def mean_target(model_config: FDPConfig, batches: Iterable[Mapping[str, torch.Tensor]]) -> torch.Tensor | None:
+    """Return the mean target of clips (`torch.DoubleTensor` of shape `(height, width)`), `None` without clips."""
     total, count = None, 0
     for batch in batches:
         targets = as_numbers(dynamic_image_targets(model_config, batch))
         total = targets.sum(axis=0) + (0 if total is None else total)
         count += len(targets)
-    return None if total is None else total / count
+    return None if total is None else torch.from_numpy(total / count)

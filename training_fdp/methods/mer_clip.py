@@ -39,7 +39,7 @@ _CITATION = """\
 }"""
 
 
-class MERCLIPMethod(Method[MERCLIPOptions, "FDPAlignmentConfig"]):
+class MERCLIPMethod(Method[MERCLIPOptions, "FDPAlignmentConfig", list[str]]):
     """An emotion from tokens of the video, and clips and sets of action units in one space."""
 
     name: ClassVar[str] = "mer_clip"
@@ -235,7 +235,7 @@ class MERCLIPMethod(Method[MERCLIPOptions, "FDPAlignmentConfig"]):
         return self._phrase_vectors
 
     def losses(
-        self, model: nn.Module, batch: Mapping[str, torch.Tensor], context: LossContext[FDPAlignmentConfig]
+        self, model: nn.Module, batch: Mapping[str, torch.Tensor], context: LossContext[FDPAlignmentConfig, list[str]]
     ) -> Losses:
         """Return the weighted sum of the cross-entropy and the alignment, and the two."""
         from training_fdp.methods.mer_clip_losses import alignment_losses
@@ -243,7 +243,11 @@ class MERCLIPMethod(Method[MERCLIPOptions, "FDPAlignmentConfig"]):
         return alignment_losses(model, batch, context, self.options)
 
     def answers(
-        self, output: Any, batch: Mapping[str, torch.Tensor], config: FDPAlignmentConfig, reference: Any
+        self,
+        output: Any,
+        batch: Mapping[str, torch.Tensor],
+        config: FDPAlignmentConfig,
+        reference: torch.Tensor | None,
     ) -> list[Answers]:
         """Return for coded clips the F1 of the nearest set's units and the rank of their own set."""
         from training_fdp.methods.mer_clip_losses import set_answers

@@ -16,7 +16,7 @@ from training_fdp.methods.mer_clip_options import MERCLIPOptions
 def alignment_losses(
     model: nn.Module,
     batch: Mapping[str, torch.Tensor],
-    context: LossContext[FDPAlignmentConfig],
+    context: LossContext[FDPAlignmentConfig, list[str]],
     options: MERCLIPOptions,
 ) -> Losses:
     """Return the loss under `loss` and its unweighted parts by name (`dict` of 0-d tensors).
@@ -36,7 +36,7 @@ def alignment_losses(
         output = model(**inputs, action_unit_sets=single_units(len(config.action_units)).to(units))
         alignment = phrase_loss(output.logits_per_video, units)
     else:
-        sets = parse_sets(context.fold, config.action_units, config.action_unit_phrases).to(units)
+        sets = parse_sets(context.fold or [], config.action_units, config.action_unit_phrases).to(units)
         targets = jaccard_targets(units, sets)
         output = model(**inputs, action_unit_sets=sets, alignment_targets=targets)
         alignment = output.losses["alignment"]

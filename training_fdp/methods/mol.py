@@ -52,7 +52,7 @@ class MOLFacts:
     mean_landmarks: torch.Tensor
 
 
-class MOLMethod(Method[MOLOptions, "MOLConfig"]):
+class MOLMethod(Method[MOLOptions, "MOLConfig", "MOLFacts"]):
     """MOL: a label, the optical flow of pairs of frames and the landmarks of each frame (arXiv 2506.14511)."""
 
     name: ClassVar[str] = "mol"
@@ -216,7 +216,9 @@ class MOLMethod(Method[MOLOptions, "MOLConfig"]):
         mean = torch.cat(points).nanmean(dim=0).nan_to_num() if points else torch.zeros(0, 2)
         return MOLFacts(scale, mean)
 
-    def losses(self, model: nn.Module, batch: Mapping[str, torch.Tensor], context: LossContext[MOLConfig]) -> Losses:
+    def losses(
+        self, model: nn.Module, batch: Mapping[str, torch.Tensor], context: LossContext[MOLConfig, MOLFacts]
+    ) -> Losses:
         """Return the weighted sum of cross-entropy, flow and landmarks, and its parts."""
         from training_fdp.methods.classification import classification_losses
 

@@ -53,7 +53,7 @@ class PhaseImagesOptions:
     )
 
 
-class PhaseImages(Method[PhaseImagesOptions, "PreTrainedConfig"]):
+class PhaseImages(Method[PhaseImagesOptions, "PreTrainedConfig", None]):
     """An image network on the dynamic images of both phases."""
 
     name: ClassVar[str] = "phase_images"
@@ -133,7 +133,7 @@ class PhaseImages(Method[PhaseImagesOptions, "PreTrainedConfig"]):
                     f"{getattr(augmentation, name)} makes parts or mixtures of clips; add {name}=0 to the augmentation"
                 )
 
-    def build(self, config: PreTrainedConfig, fold: object = None) -> PreTrainedModel:
+    def build(self, config: PreTrainedConfig, fold: None = None) -> PreTrainedModel:
         """Return the untrained network."""
         self.register_auto_classes()
         return super().build(config, fold)
@@ -167,14 +167,14 @@ class PhaseImages(Method[PhaseImagesOptions, "PreTrainedConfig"]):
         return inputs
 
     def losses(
-        self, model: nn.Module, batch: Mapping[str, torch.Tensor], context: LossContext[PreTrainedConfig]
+        self, model: nn.Module, batch: Mapping[str, torch.Tensor], context: LossContext[PreTrainedConfig, None]
     ) -> Losses:
         """Return the cross-entropy, a mean over the images of each clip and then over clips."""
         output = model(**self.inputs(batch), labels=batch["labels"], class_weights=context.class_weights)
         return {"loss": output.loss, "classification": output.loss}
 
     def answers(
-        self, output: Any, batch: Mapping[str, torch.Tensor], config: PreTrainedConfig, reference: Any
+        self, output: Any, batch: Mapping[str, torch.Tensor], config: PreTrainedConfig, reference: torch.Tensor | None
     ) -> list[Answers]:
         """Return what each image alone says, which images were left out, and where the apex was estimated."""
         right = output.phase_logits.argmax(dim=-1) == batch["labels"][:, None]

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from accelerate import Accelerator
 from transformers import PreTrainedConfig
@@ -14,7 +13,7 @@ from evaluation_fdp.run_info import RunIdentity
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.cli import read_pairs
 from training_fdp.config import TrainConfig
-from training_fdp.data.aligned_clips import prepare_clips
+from training_fdp.data.aligned_clips import AlignedClips, prepare_clips
 from training_fdp.data.augmentation import AugmentationConfig, parse_augmentation
 from training_fdp.data.corpora import Corpora, clip_cache_folder, load_corpora, still_clips_warning, without_lost_clips
 from training_fdp.data.people import check_unseen
@@ -36,16 +35,15 @@ from training_fdp.runs.identity import run_settings
 logger = logging.getLogger(__name__)
 
 
-@dataclass
-class PreparedRun:
-    """A run whose every setting and clip has been checked.
+@dataclass(kw_only=True)
+class PlannedRun:
+    """A run whose settings have been checked; no pixel has been read.
 
     Args:
         config (`TrainConfig`): Settings.
         accelerator (`Accelerator`): Device, precision, processes.
         method (`Method`): Defines the network, its targets and its losses.
         corpora (`Corpora`): The clips' rows.
-        clips (`AlignedClips`): The clips' pixels; `None` in a run that [`plan_run`] returned.
         processor (`FDPVideoProcessor`): Their processor, saved with checkpoints.
         network (`PreTrainedConfig`): Settings of the network.
         augmentation (`AugmentationConfig`): Augmentation of training clips.
@@ -58,7 +56,6 @@ class PreparedRun:
     accelerator: Accelerator
     method: Method
     corpora: Corpora
-    clips: Any
     processor: FDPVideoProcessor
     network: PreTrainedConfig
     augmentation: AugmentationConfig
@@ -75,6 +72,17 @@ class PreparedRun:
     def identity(self) -> RunIdentity:
         """Everything that decides the numbers (`RunIdentity`): settings, clips and classes."""
         return RunIdentity(self.settings, **self.corpora.identity)
+
+
+@dataclass(kw_only=True)
+class PreparedRun(PlannedRun):
+    """A planned run with its clips, every one of which has been read.
+
+    Args:
+        clips (`AlignedClips`): The aligned clips, without those that `--allow_lost_clips` left out.
+    """
+
+    clips: AlignedClips
 
 
 def prepare_run(config: TrainConfig, accelerator: Accelerator) -> PreparedRun:
@@ -113,10 +121,10 @@ def prepare_run(config: TrainConfig, accelerator: Accelerator) -> PreparedRun:
         for message in uncropped:
             logger.warning("%s", message)
     warnings += uncropped + departures_from_the_processor(config.batches)
-    return replace(planned, corpora=corpora, clips=clips, folds=folds, warnings=warnings)
+    return PreparedRun(**vars(replace(planned, corpora=corpora, folds=folds, warnings=warnings)), clips=clips)
 
 
-def plan_run(config: TrainConfig, accelerator: Accelerator, corpora: Corpora) -> PreparedRun:
+def plan_run(config: TrainConfig, accelerator: Accelerator, corpora: Corpora) -> PlannedRun:
     """Check and build all of a run that needs no pixel.
 
     Args:
@@ -128,7 +136,7 @@ def plan_run(config: TrainConfig, accelerator: Accelerator, corpora: Corpora) ->
             The rows of its clips.
 
     Returns:
-        `PreparedRun`: the run without `clips`; its warnings are those of the initial checkpoint alone.
+        `PlannedRun`: its warnings are those of the initial checkpoint alone.
 
     Raises:
         ConfigError: a setting that the network, the clips or the protocol do not allow.
@@ -157,8 +165,17 @@ def plan_run(config: TrainConfig, accelerator: Accelerator, corpora: Corpora) ->
     processor = build_processor(overrides, network.num_frames, network.image_size)
     folds, _ = split_clips(config, corpora.table)
     seen = [] if start is None else check_unseen(start.name, start.seen_subjects, corpora.table, corpora.people, folds)
-    return PreparedRun(
-        config, accelerator, method, corpora, None, processor, network, augmentation, folds, seen, start
+    return PlannedRun(
+        config=config,
+        accelerator=accelerator,
+        method=method,
+        corpora=corpora,
+        processor=processor,
+        network=network,
+        augmentation=augmentation,
+        folds=folds,
+        warnings=seen,
+        start=start,
     )
 
 
