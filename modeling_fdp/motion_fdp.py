@@ -132,7 +132,7 @@ def motion_channels(frames: torch.Tensor, difference_gain: float, num_moments: i
         difference = curves.unflatten(2, planes.shape[2:])
         motion = motion_behind(planes.mean(1, keepdim=True), difference)
         # Remove the remaining head motion, which is estimated better from the fit of all frames than from one.
-        motion = motion - affine_field(affine_motion(motion), side // STRIDE)
+        motion = without_head(motion)
         shown = F.avg_pool2d(difference, STRIDE).unsqueeze(2) * difference_gain
         channels = torch.cat([shown, motion / (MOTION_UNIT * side)], dim=2)
         # (batch_size, num_moments * 2, 3, ...) -> (batch_size, num_moments, 6, ...)
@@ -290,9 +290,22 @@ def affine_field(motion: torch.Tensor, side: int) -> torch.Tensor:
     Returns:
         `torch.FloatTensor` of shape `(batch_size, num_pictures, 2, side, side)`: in the unit of `motion`.
     """
-    place = _place(side, motion)
-    middle, grow_x, grow_y = motion[..., None, None].unbind(-3)
-    return middle + grow_x * place + grow_y * place[:, None]
+    # One product of matrices, because the sum of three fields would pass over memory five times.
+    return (motion @ _affine_terms(side, motion)).unflatten(-1, (side, side))
+
+
+def without_head(flow: torch.Tensor) -> torch.Tensor:
+    """Subtracts the affine motion around the face's centre, which is the head's, from a flow.
+
+    Args:
+        flow (`torch.FloatTensor` of shape `(batch_size, num_pictures, 2, side, side)`): pixels.
+
+    Returns:
+        `torch.FloatTensor` of the same shape.
+    """
+    motion = affine_motion(flow).flatten(0, 2)
+    planes = torch.addmm(flow.flatten(0, 2).flatten(1), motion, _affine_terms(flow.shape[-1], flow), alpha=-1)
+    return planes.view_as(flow)
 
 
 def resample(planes: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
@@ -310,7 +323,7 @@ def resample(planes: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
     place = torch.stack([x.expand(height, width), y[:, None].expand(height, width)])
     unit = torch.tensor([2 / width, 2 / height], device=flow.device, dtype=flow.dtype)[:, None, None]
     # A view whose two coordinates lie in planes, because interleaving them copies the flow.
-    grid = (place + flow * unit).flatten(0, 1).permute(0, 2, 3, 1)
+    grid = torch.addcmul(place, flow, unit).flatten(0, 1).permute(0, 2, 3, 1)
     read = F.grid_sample(planes.flatten(0, 1).unsqueeze(1), grid, padding_mode="border", align_corners=False)
     return read.view_as(planes)
 
@@ -378,6 +391,12 @@ def _dot(left: list[float], right: list[float]) -> float:
 
 def _less(values: list[float], share: float, other: list[float]) -> list[float]:
     return [a - share * b for a, b in zip(values, other, strict=True)]
+
+
+def _affine_terms(side: int, like: torch.Tensor) -> torch.Tensor:
+    """1, x and y at every pixel: (3, side * side)."""
+    x = _place(side, like).expand(side, side)
+    return torch.stack([torch.ones_like(x), x, x.T]).flatten(1)
 
 
 def _place(side: int, like: torch.Tensor) -> torch.Tensor:

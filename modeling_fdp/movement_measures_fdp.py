@@ -10,11 +10,10 @@ import torch
 
 from .motion_fdp import (
     HEAD_WINDOW,
-    affine_field,
-    affine_motion,
     head_motion,
     motion_behind,
     stabilize,
+    without_head,
 )
 
 # The size of a motion is that of the strongest share of its cells, as in `movement_patterns_fdp`.
@@ -42,7 +41,7 @@ def skin_motion(frames: torch.Tensor, at_rest: Sequence[int]) -> np.ndarray:
     still = stabilize(frames[None, :, None], anchor=at_rest[0])[:, :, 0]
     rest = still[:, list(at_rest)].mean(1, keepdim=True)
     flow = motion_behind(rest, still - rest)
-    flow = flow - affine_field(affine_motion(flow), flow.shape[-1])
+    flow = without_head(flow)
     place = torch.linspace(-1, 1, flow.shape[-1], device=flow.device)
     on_face = (place[:, None] / FACE_HEIGHT).square() + (place / FACE_WIDTH).square() <= 1
     squares = flow.square().sum(2)[0][:, on_face]

@@ -24,10 +24,9 @@ from .configuration_fdp import FDPConfig
 from .motion_fdp import (
     LONGEST_STEP,
     MOTION_WINDOW,
-    affine_field,
-    affine_motion,
     displacement,
     texture_of,
+    without_head,
 )
 from .movement_directions_fdp import MOTION_SIZE, fitted_directions
 
@@ -102,11 +101,6 @@ def motion_by_place(pictures: torch.Tensor) -> torch.Tensor:
     cells = flow.shape[-1] // GRID_SIZE
     coarse: torch.Tensor = F.avg_pool2d(flow.flatten(0, 1), cells).unflatten(0, flow.shape[:2])
     return coarse.flatten(2)
-
-
-def without_head(flow: torch.Tensor) -> torch.Tensor:
-    """Subtracts the affine motion around the face's centre, which is the head's, from a flow of any shape."""
-    return flow - affine_field(affine_motion(flow), flow.shape[-1])
 
 
 def reading_times(like: torch.Tensor) -> torch.Tensor:

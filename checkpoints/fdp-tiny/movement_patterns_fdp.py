@@ -15,7 +15,16 @@ from torch.nn import functional as F
 
 from .configuration_encoder_fdp import MOTION_STRIDE, NUM_PATTERNS
 from .configuration_fdp import FDPConfig
-from .motion_fdp import MOTION_UNIT, MOTION_WINDOW, displacement, enlarge, resample, stabilize, texture_of
+from .motion_fdp import (
+    MOTION_UNIT,
+    MOTION_WINDOW,
+    displacement,
+    enlarge,
+    resample,
+    stabilize,
+    texture_of,
+    without_head,
+)
 from .movement_curves_fdp import (
     GRID_SIZE,
     FDPMovementCurves,
@@ -23,7 +32,6 @@ from .movement_curves_fdp import (
     at_frames,
     local_averages,
     reading_times,
-    without_head,
 )
 
 # Group-wise Lucas-Kanade: windows of its iterations, as fractions of the side; wide first, for large motions.
