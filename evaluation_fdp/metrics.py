@@ -16,6 +16,7 @@ card, intervals and chance levels.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -30,22 +31,34 @@ class ClassCounts:
 
     Args:
         truth (`np.ndarray` of shape `(num_matrices, num_labels)`): Clips of each class.
-        f1 (`np.ndarray` of the same shape): F1 of each class, 0 where undefined.
-        recall (`np.ndarray` of the same shape): Recall of each class, 0 where undefined.
-        correct (`np.ndarray` of shape `(num_matrices,)`): Clips that were predicted right.
+        predicted (`np.ndarray` of the same shape): Clips that were predicted to be of each class.
+        right (`np.ndarray` of the same shape): Clips of each class that were predicted right.
     """
 
     truth: Counts
-    f1: Counts
-    recall: Counts
-    correct: Counts
+    predicted: Counts
+    right: Counts
 
     @classmethod
     def of(cls, matrices: Counts) -> Self:
         """Count a stack of confusion matrices of shape `(num_matrices, num_labels, num_labels)`, rows are truth."""
-        right = np.diagonal(matrices, axis1=1, axis2=2)
-        truth, predicted = matrices.sum(axis=2), matrices.sum(axis=1)
-        return cls(truth, _divide(2 * right, truth + predicted), _divide(right, truth), right.sum(axis=1))
+        return cls(matrices.sum(axis=2), matrices.sum(axis=1), np.diagonal(matrices, axis1=1, axis2=2))
+
+    @cached_property
+    def f1(self) -> Counts:
+        """F1 of each class, 0 where undefined (`np.ndarray` of shape `(num_matrices, num_labels)`)."""
+        return _divide(2 * self.right, self.truth + self.predicted)
+
+    @cached_property
+    def recall(self) -> Counts:
+        """Recall of each class, 0 where undefined (`np.ndarray` of shape `(num_matrices, num_labels)`)."""
+        return _divide(self.right, self.truth)
+
+    @property
+    def num_clips(self) -> Counts:
+        """Number of clips (`np.ndarray` of shape `(num_matrices,)`)."""
+        count: Counts = self.truth.sum(axis=1)
+        return count
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,8 @@ class Metric:
     Args:
         title (`str`): Name in reports.
         hub_type (`str`): Metric type of the Hub's model index.
-        score (`Callable[[ClassCounts], np.ndarray]`): From counts to one value in [0, 1] per matrix.
+        score (`Callable[[ClassCounts], np.ndarray]`): From counts to one value in [-1, 1] per matrix, the higher the
+            better.
     """
 
     title: str
@@ -66,11 +80,11 @@ class Metric:
 METRICS: Mapping[str, Metric] = {
     "uf1": Metric("UF1", "f1", lambda counts: counts.f1.mean(axis=1)),
     "uar": Metric("UAR", "recall", lambda counts: counts.recall.mean(axis=1)),
-    "accuracy": Metric("Accuracy", "accuracy", lambda counts: _divide(counts.correct, counts.truth.sum(axis=1))),
+    "accuracy": Metric("Accuracy", "accuracy", lambda counts: _divide(counts.right.sum(axis=1), counts.num_clips)),
     "f1_weighted": Metric(
         "Weighted F1",
         "f1",
-        lambda counts: _divide((counts.truth * counts.f1).sum(axis=1), counts.truth.sum(axis=1)),
+        lambda counts: _divide((counts.truth * counts.f1).sum(axis=1), counts.num_clips),
     ),
 }
 
@@ -84,7 +98,7 @@ class Figures:
     """The recognition metrics of held-out clips; `figures["uf1"]` is one of them.
 
     Args:
-        values (`dict[str, float]`): By name in `METRICS`, in [0, 1].
+        values (`dict[str, float]`): By name in `METRICS`, in [-1, 1].
         f1_per_class (`list[float]`): One per class, 0 where undefined.
         recall_per_class (`list[float]`): One per class, 0 where undefined.
         confusion_matrix (`list[list[int]]`): Rows are truth, columns are predictions.

@@ -6,7 +6,7 @@ import jsonschema
 import pytest
 
 from evaluation_fdp.errors import ResultsError
-from evaluation_fdp.metrics import METRICS
+from evaluation_fdp.metrics import METRICS, Metric
 from evaluation_fdp.pooled_results import pool_predictions, pool_records, predictions_csv, read_predictions
 from evaluation_fdp.results import FinalModel, Results, read_results, results_schema
 from evaluation_fdp.run_info import StartingWeights
@@ -45,6 +45,29 @@ def test_what_is_written_keeps_the_schema_and_comes_back_equal(results):
     assert content["complete"] is True and content["metrics"]["uf1"] == results.benchmark.figures["uf1"]
     assert set(content["per_corpus"]) == {"casme2", "samm"} and content["best_on_test_subject"]["accuracy"] == 1.0
     assert content["class_counts"] == {"no": 2, "yes": 3} and content["majority_class"] == "yes"
+
+
+@pytest.fixture
+def with_fresh_schema():
+    results_schema.cache_clear()
+    yield
+    results_schema.cache_clear()
+
+
+def test_a_metric_is_one_entry_even_if_it_can_be_negative(records, monkeypatch, with_fresh_schema):
+    """Cohen's kappa, which needs the predictions of each class as well."""
+
+    def kappa(counts):
+        by_chance = (counts.truth * counts.predicted).sum(axis=1) / counts.num_clips
+        return (counts.right.sum(axis=1) - by_chance) / (counts.num_clips - by_chance)
+
+    monkeypatch.setitem(METRICS, "kappa", Metric("kappa", "kappa", kappa))
+    results = run_results(0.5, class_names=NAMES, benchmark=pool_records({1: records[1]}, NAMES))
+    assert Results.from_dict(json.loads(json.dumps(results.to_dict()))) == results
+    figures = results.to_dict()
+    assert figures["confusion_matrix"] == [[1, 1], [1, 2]]
+    assert figures["metrics"]["kappa"] == pytest.approx((0.6 - 0.52) / (1 - 0.52))
+    assert figures["interval"]["kappa"][0] < 0 and figures["chance"]["majority"]["kappa"] == 0
 
 
 @pytest.mark.parametrize("name", METRICS)
