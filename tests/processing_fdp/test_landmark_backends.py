@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from processing_fdp import alignment_settings_fdp, face_detectors_fdp
 from processing_fdp.clip_landmarks_fdp import MissingFaceWarning
 from processing_fdp.crop_geometry_fdp import (
     AlignmentError,
@@ -16,7 +17,7 @@ from processing_fdp.crop_geometry_fdp import (
     centre_transform,
     crop_transform,
 )
-from processing_fdp.face_detectors_fdp import FaceDetector, make_detector
+from processing_fdp.face_detectors_fdp import DetectedFace, FaceDetector, make_detector
 from processing_fdp.landmark_tables_fdp import LANDMARK_COLUMNS, find_landmark_file, load_landmarks
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 
@@ -268,12 +269,18 @@ def test_missing_module_or_model_says_what_to_do(backend, module, stand_ins, mon
         make_detector(backend, stand_ins.model, 0.4)
 
 
-def test_a_detector_without_a_module_is_refused_by_name():
-    class Nameless(FaceDetector):
-        name = "nameless"
+def test_a_detector_without_library_or_model_file_is_its_name_and_one_method(monkeypatch, stand_ins):
+    class Fixed(FaceDetector):
+        name = "fixed"
 
-    with pytest.raises(AlignmentError, match="Nameless leaves `module` empty; set it"):
-        Nameless()
+        def _detect(self, frame):
+            return [DetectedFace(POINTS + 30, area=9.0), DetectedFace(POINTS, area=4.0, score=self.min_score - 0.1)]
+
+    monkeypatch.setitem(face_detectors_fdp._DETECTORS, "fixed", Fixed)
+    monkeypatch.setattr(alignment_settings_fdp, "ALIGNMENTS", ("fixed",))
+    clip = FDPVideoProcessor(alignment="fixed").align_clip(clip_of(90, 120))
+    assert clip.transforms == pytest.approx(crop_transform(POINTS + 30, (64, 64), 2.5), abs=1e-4)
+    assert clip.report.source == "fixed" and clip.report.num_faces == 1
 
 
 def test_real_opencv_refuses_a_file_that_is_no_model(tmp_path):
