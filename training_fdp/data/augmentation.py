@@ -374,7 +374,7 @@ class ClipAugmentation:
         blended = (pixels + pixels[partner, :1]) / 2
         batch["pixel_values"] = torch.where(masks[:, None, None], blended, pixels)
         for name, follower in self._following(batch):
-            batch[name] = follower.mix_static_faces(batch[name], masks)
+            batch[name] = follower.scale_motion_inside(batch[name], masks, 0.5)
 
     def _mix_clips(self, batch: Batch, draw: torch.Tensor, mixing: np.random.Generator) -> None:
         """Mixup (Zhang et al. 2018) with a weight per clip."""

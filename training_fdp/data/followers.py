@@ -45,8 +45,11 @@ class Follower:
         """The difference of every frame from the first is multiplied by `factor`, shape `(batch_size,)`."""
         return values
 
-    def mix_static_faces(self, values: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-        """Half of a still frame replaces half of the pixels in `masks`, bool `(batch_size, height, width)`."""
+    def scale_motion_inside(self, values: torch.Tensor, masks: torch.Tensor, factor: float) -> torch.Tensor:
+        """The frames are mixed with a still picture inside `masks`, bool `(batch_size, height, width)`.
+
+        `factor`, in [0, 1], is the share of the frames and so of their motion: 0 where the picture covers them.
+        """
         return values
 
     def mix(self, values: torch.Tensor, partner: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
@@ -86,9 +89,9 @@ class MotionPicture(Mixed):
         """Scale its contrast."""
         return (0.5 + per_clip(factor, values) * (values - 0.5)).clamp(0, 1)
 
-    def mix_static_faces(self, values: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-        """Halve the contrast inside the masks."""
-        return torch.where(masks[:, None], (values + 0.5) / 2, values)
+    def scale_motion_inside(self, values: torch.Tensor, masks: torch.Tensor, factor: float) -> torch.Tensor:
+        """Scale its contrast inside the masks."""
+        return torch.where(masks[:, None], (1 - factor) * 0.5 + factor * values, values)
 
 
 class FlowField(Mixed):
@@ -107,10 +110,10 @@ class FlowField(Mixed):
         """Scale the displacements, to first order."""
         return per_clip(factor, values) * values
 
-    def mix_static_faces(self, values: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-        """Halve the displacements inside the masks, to first order."""
+    def scale_motion_inside(self, values: torch.Tensor, masks: torch.Tensor, factor: float) -> torch.Tensor:
+        """Scale the displacements inside the masks, to first order."""
         masks = masks.reshape(len(masks), *[1] * (values.ndim - 3), *masks.shape[1:])
-        return torch.where(masks, values / 2, values)
+        return torch.where(masks, factor * values, values)
 
 
 class Points(Mixed):

@@ -6,7 +6,7 @@ import torch
 
 from training_fdp.data import augmentation
 from training_fdp.data.augmentation import AugmentationConfig, sample_augmented_indices
-from training_fdp.data.followers import Follower, MotionPicture, Sides
+from training_fdp.data.followers import FlowField, Follower, MotionPicture, Points, Sides
 
 FOLLOWERS = {"dynamic_image_targets": MotionPicture(), "action_units": Sides()}
 
@@ -165,6 +165,20 @@ def test_static_face_mix_leaves_labels_and_action_units_and_a_clip_alone():
     assert torch.equal(mixed["labels"], batch["labels"]) and torch.equal(mixed["action_units"], batch["action_units"])
     alone = make_batch(batch_size=1)
     assert torch.equal(build_augmentation(options)(alone, seeded())["pixel_values"], alone["pixel_values"])
+
+
+@pytest.mark.parametrize(
+    ("follower", "shape", "still"), [(MotionPicture(), (2, 1, 4, 6), 0.5), (FlowField(), (2, 2, 3, 4, 6), 0.0)]
+)
+def test_motion_inside_a_mask_becomes_the_share_of_the_frames_there(follower, shape, still):
+    values, masks = torch.rand(shape, generator=seeded()), torch.zeros(2, 4, 6, dtype=torch.bool)
+    masks[1, :2, 1:3] = True
+    for factor in (0.0, 0.25, 1.0):
+        scaled = follower.scale_motion_inside(values, masks, factor)
+        torch.testing.assert_close(scaled[1, ..., :2, 1:3] - still, factor * (values[1, ..., :2, 1:3] - still))
+        assert torch.equal(scaled[0], values[0]) and torch.equal(scaled[1, ..., 2:, :], values[1, ..., 2:, :])
+    places = torch.rand(2, 3, 5, 2, generator=seeded())
+    assert Points().scale_motion_inside(places, masks, 0.0) is places
 
 
 def test_mixup_mixes_pixels_and_labels_with_the_same_weight():
