@@ -64,9 +64,12 @@ def get_method(name: str) -> type[Method]:
     method = getattr(contents, attribute, None)
     if method is None:
         raise ConfigError(f"the module {module} must hold {attribute}, but does not; check the name of the class")
-    if not (isinstance(method, type) and issubclass(method, Method) and hasattr(method, "name")):
+    if not (isinstance(method, type) and issubclass(method, Method)):
+        raise ConfigError(f"{name} must be a subclass of training_fdp.methods.base.Method; name such a class")
+    if lacking := [field for field in ("name", "title", "model_type") if not hasattr(method, field)]:
         raise ConfigError(
-            f"{name} must be a subclass of training_fdp.methods.base.Method with a name of its own; name such a class"
+            f"a method has a name, a title and a model_type of its own, but {name} lacks {', '.join(lacking)}; set "
+            "them in the class"
         )
     if method.name not in method_names():  # its checkpoints are opened by their model_type from now on
         register_method(method)

@@ -24,7 +24,7 @@ from training_fdp.data.processor import (
     uncropped_recordings,
 )
 from training_fdp.data.recordings import whole_recordings
-from training_fdp.methods.base import Method, NetworkRequest
+from training_fdp.methods.base import Method, NetworkRequest, class_names_of
 from training_fdp.methods.options import NetworkOptions
 from training_fdp.methods.registry import get_method
 from training_fdp.methods.starting_weights import OPTION as INIT_FROM
@@ -191,7 +191,8 @@ def build_network_settings(
         start (`Initialization`, *optional*): The checkpoint that training starts from.
 
     Raises:
-        ConfigError: a setting that the network lacks or that contradicts the checkpoint.
+        ConfigError: a setting that the network lacks or that contradicts the checkpoint, or a method that leaves out
+            what every run reads.
     """
     known = corpora.dataset is not None and "action_units" in corpora.dataset.column_names
     request = NetworkRequest(
@@ -201,7 +202,16 @@ def build_network_settings(
         start_name="" if start is None else start.name,
         action_units=corpora.dataset["action_units"] if known else (),
     )
-    return method.configure(request)
+    settings = method.configure(request)
+    name = f"{type(settings).__name__} of --method {method.name}"
+    if lacking := [field for field in ("num_frames", "image_size") if not hasattr(settings, field)]:
+        raise ConfigError(f"a network has num_frames and image_size, but {name} lacks {', '.join(lacking)}; add them")
+    if class_names_of(settings) != list(request.class_names):
+        raise ConfigError(
+            f"a network has the classes {', '.join(request.class_names)} of its run in this order, but {name} has "
+            f"{', '.join(class_names_of(settings))}; pass **request.labels to it in configure()"
+        )
+    return settings
 
 
 def split_clips(config: TrainConfig, table: ClipTable) -> tuple[list[Fold], list[str]]:

@@ -200,13 +200,27 @@ def test_a_method_that_is_named_opens_its_checkpoints_from_then_on(outside):
     [
         ("nowhere:Plain", "No module named 'nowhere'.*install its package"),
         ("outside_method:Plane", "module outside_method must hold Plane.*check the name of the class"),
-        ("outside_method:Nameless", "with a name of its own"),
+        ("outside_method:Nameless", "Nameless lacks name, title, model_type; set them in the class"),
         ("json:dumps", "must be a subclass"),
     ],
 )
 def test_what_is_no_method_is_refused_with_the_remedy_that_fits(outside, name, complaint):
     with pytest.raises(ConfigError, match=complaint):
         get_method(name)
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        (lambda request: ToyConfig(), "classes negative, positive, surprise of its run.*has LABEL_0, LABEL_1; pass"),
+        (lambda request: PreTrainedConfig(**request.labels), "--method toy lacks num_frames, image_size; add them"),
+    ],
+)
+def test_settings_that_every_run_reads_are_asked_for(toy_corpus, arguments, tmp_path, monkeypatch, settings, complaint):
+    monkeypatch.setattr(ToyMethod, "configure", lambda self, request: settings(request))
+    command = arguments(tmp_path / "OUT")
+    with pytest.raises(ConfigError, match=complaint):
+        run(parse_train_config(command), command)
 
 
 def test_predict_is_told_what_made_a_checkpoint_of_another_package(outside, tmp_path):
