@@ -40,33 +40,55 @@ class DetectedFace:
 
 
 class FaceDetector:
-    """Finds faces in colour frames with a library and a model file of the user.
-
-    A subclass sets `name` (the value of `alignment`), `module` (what is imported as `self.library`), `install` and
-    `model_hint` (parts of the errors), and defines `_detect`. Both checks belong to every detector: one without a
-    library overrides `_import_library`, one without a model file of the user overrides `_check_model`.
+    """Finds faces in colour frames. A subclass sets `name`, the value of `alignment`, and defines `_detect`.
 
     Args:
-        model_path (`str`, *optional*): The user's model file.
+        model_path (`str`, *optional*): The setting `landmark_model_path`.
         min_score (`float`, *optional*, defaults to 0.5): Faces below this confidence are ignored.
     """
 
     name = ""
-    module = ""
-    install = ""
-    model_hint = ""
+
+    def __init__(self, model_path: str | None = None, min_score: float = 0.5) -> None:
+        self.model_path = model_path
+        self.min_score = min_score
+
+    def detect(self, frame: np.ndarray) -> list[DetectedFace]:
+        """Find the faces of one frame.
+
+        Args:
+            frame (`np.ndarray` of shape `(height, width, 3)`): uint8, RGB.
+
+        Returns:
+            `list[DetectedFace]`: From left to right; empty without a face.
+        """
+        faces = [face for face in self._detect(np.ascontiguousarray(frame)) if face.score >= self.min_score]
+        return sorted(faces, key=lambda face: float(face.centre[0]))
+
+    def _detect(self, frame: np.ndarray) -> list[DetectedFace]:
+        raise NotImplementedError
+
+
+class LibraryDetector(FaceDetector):
+    """A detector of a library, imported as `self.library`, that reads a model file of the user.
+
+    A subclass also sets `module`, `install` and `model_hint`: what is imported, and parts of the errors.
+
+    Args:
+        model_path (`str`): The user's model file.
+        min_score (`float`, *optional*, defaults to 0.5): Faces below this confidence are ignored.
+    """
+
+    module: str
+    install: str
+    model_hint: str
+    model_path: str
 
     def __init__(self, model_path: str | None = None, min_score: float = 0.5) -> None:
         self.library = self._import_library()
-        self.min_score = min_score
-        self.model_path = self._check_model(model_path)
+        super().__init__(self._check_model(model_path), min_score)
 
     def _import_library(self) -> ModuleType:
-        if not self.module:
-            raise AlignmentError(
-                f"a face detector names the module that it imports, but {type(self).__name__} leaves `module` empty; "
-                "set it in the class"
-            )
         try:
             return importlib.import_module(self.module)
         except (ImportError, OSError) as error:
@@ -94,23 +116,8 @@ class FaceDetector:
             "check the file"
         )
 
-    def detect(self, frame: np.ndarray) -> list[DetectedFace]:
-        """Find the faces of one frame.
 
-        Args:
-            frame (`np.ndarray` of shape `(height, width, 3)`): uint8, RGB.
-
-        Returns:
-            `list[DetectedFace]`: From left to right; empty without a face.
-        """
-        faces = [face for face in self._detect(np.ascontiguousarray(frame)) if face.score >= self.min_score]
-        return sorted(faces, key=lambda face: float(face.centre[0]))
-
-    def _detect(self, frame: np.ndarray) -> list[DetectedFace]:
-        raise NotImplementedError
-
-
-class OpenCVDetector(FaceDetector):
+class OpenCVDetector(LibraryDetector):
     """YuNet through OpenCV's `FaceDetectorYN`; five points of its own."""
 
     name = "opencv"
@@ -143,7 +150,7 @@ class OpenCVDetector(FaceDetector):
         ]
 
 
-class DlibDetector(FaceDetector):
+class DlibDetector(LibraryDetector):
     """dlib's frontal detector (one upsampling) and 68-point predictor, as in the authors' pre-processing."""
 
     name = "dlib"
@@ -185,7 +192,7 @@ def make_detector(name: str, model_path: str | None, min_score: float) -> FaceDe
 
     Args:
         name (`str`): One of `DETECTORS`.
-        model_path (`str`, *optional*): The user's model file.
+        model_path (`str`, *optional*): The setting `landmark_model_path`.
         min_score (`float`): Faces below this confidence are ignored.
 
     Returns:

@@ -48,7 +48,9 @@ class BatchOptions:
     """Frames, normalisation and augmentation of the clips in a batch."""
 
     augmentation: str = option(
-        "default", "Augmentation: `none`, `default`, `any_window`, or NAME=VALUE pairs joined by commas."
+        "default",
+        "Augmentation: `none`, `default`, `any_window`, NAME=VALUE pairs, or a name followed by pairs, joined by "
+        "commas: `default,flip=0`. The names are the fields of `AugmentationConfig`.",
     )
     frame_sampling: Literal["linspace", "apex", "released_stride"] = option(
         "linspace",
