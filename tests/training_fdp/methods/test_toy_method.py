@@ -216,7 +216,7 @@ def test_what_is_no_method_is_refused_with_the_remedy_that_fits(outside, name, c
         (lambda request: PreTrainedConfig(**request.labels), "--method toy lacks num_frames, image_size; add them"),
     ],
 )
-def test_settings_that_every_run_reads_are_asked_for(toy_corpus, arguments, tmp_path, monkeypatch, settings, complaint):
+def test_settings_of_every_run_are_asked_for(toy_corpus, arguments, tmp_path, monkeypatch, settings, complaint):
     monkeypatch.setattr(ToyMethod, "configure", lambda self, request: settings(request))
     command = arguments(tmp_path / "OUT")
     with pytest.raises(ConfigError, match=complaint):
