@@ -19,6 +19,7 @@ from processing_fdp.clip_reading_fdp import open_frames
 from rendered_faces.film import render_clip
 from spotting_fdp import SpottingResult
 from spotting_fdp.answering import Answerer
+from spotting_fdp.excerpts import SLOWNESS, write_excerpts
 from spotting_fdp.report import draw_timeline, recording_document
 from training_fdp.cli import run_main
 from training_fdp.data.aligned_clips import UNUSABLE
@@ -106,6 +107,19 @@ def expressions_found(result: SpottingResult) -> str:
     return f"{result.count('micro')} micro-, {result.count('macro')} macro-expressions in {result.duration_s:.1f} s"
 
 
+def film_expressions(result: SpottingResult, path: Path, gallery: gr.Gallery) -> list[tuple[str, str]]:
+    """Film what was found in an upload, into the cache of a component, which is cleaned.
+
+    Returns:
+        `list[tuple[str, str]]`: Of each expression its film and its interval in words.
+    """
+    with tempfile.TemporaryDirectory() as folder, open_frames(str(path)) as frames:
+        films = write_excerpts(frames, result.frames_per_second, result.expressions, Path(folder))
+        cached = [str(gallery.move_resource_to_block_cache(str(film))) for film in films]
+    words = [f"{one.onset_s:.2f} to {one.offset_s:.2f} s, {one.kind}" for one in result.expressions]
+    return list(zip(cached, words, strict=True))
+
+
 def write_examples(folder: Path) -> list[str]:
     """Write the rendered examples and return their paths."""
     paths = []
@@ -133,8 +147,8 @@ def build(predictor: Predictor, examples: list[str]) -> gr.Blocks:
     kept = {Path(path).name: Path(path).read_bytes() for path in examples}
     answerer = Answerer(predictor)
 
-    def respond(upload: str | None) -> tuple[dict[str, float] | str, str, Image.Image, dict[str, object]]:
-        """The answer to one upload: classes, text, picture and JSON."""
+    def respond(upload: str | None) -> tuple[object, ...]:
+        """The answer to one upload: classes, text, picture, films of expressions and JSON."""
         if upload is None:
             raise refusal("choose a video first")
         path = Path(upload)
@@ -143,6 +157,7 @@ def build(predictor: Predictor, examples: list[str]) -> gr.Blocks:
         try:
             check_upload(path)
             answer = answerer.answer(str(path), explain=True)
+            clips = film_expressions(answer, path, films) if isinstance(answer, SpottingResult) else []
         except (UploadRefusedError, *UNUSABLE) as error:
             # By name alone, because the path is this server's.
             raise refusal(str(error).replace(str(path), path.name)) from None
@@ -153,11 +168,12 @@ def build(predictor: Predictor, examples: list[str]) -> gr.Blocks:
         if isinstance(answer, SpottingResult):
             picture = Image.open(io.BytesIO(draw_timeline(answer)))
             found = f"{answer.count()} movement{'' if answer.count() == 1 else 's'} found"
-            return found, describe_recording(answer), picture, recording_document(answer)
+            shown_films = gr.Gallery(clips, visible=bool(clips))
+            return found, describe_recording(answer), picture, shown_films, recording_document(answer)
         picture = Image.open(io.BytesIO(draw_answer(answer)))
         # Without a number where nothing moved, because "neutral" is no class of the network and has no probability.
         shown = answer.probabilities if answer.probability is not None else answer.label or answer.reason
-        return shown, describe(answer), picture, answer.to_dict()
+        return shown, describe(answer), picture, gr.Gallery([], visible=False), answer.to_dict()
 
     with gr.Blocks(title="Micro-expressions", analytics_enabled=False, delete_cache=(KEPT_S, KEPT_S)) as page:
         gr.Markdown(INTRODUCTION)
@@ -170,9 +186,12 @@ def build(predictor: Predictor, examples: list[str]) -> gr.Blocks:
                 classes = gr.Label(label="Answer", elem_id="classes")
                 text = gr.Markdown(elem_id="answer")
         picture = gr.Image(label="Picture", type="pil", format="png", elem_id="picture")
+        films = gr.Gallery(
+            label=f"Expressions, {SLOWNESS} times slower", columns=4, visible=False, elem_id="films", interactive=False
+        )
         with gr.Accordion("JSON", open=False):
             document = gr.JSON()
-        start.click(respond, [upload], [classes, text, picture, document], api_name="answer", concurrency_limit=1)
+        start.click(respond, [upload], [classes, text, picture, films, document], api_name="answer", concurrency_limit=1)
     page.queue(max_size=LONGEST_QUEUE)
     return page
 

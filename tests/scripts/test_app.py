@@ -45,13 +45,14 @@ def test_an_upload_is_answered_and_deleted(page, tmp_path):
     _, client, examples, uploads = page
     mine = tmp_path / "mine.mp4"
     shutil.copy(examples[0], mine)
-    classes, text, picture, document = ask(client, mine)
+    classes, text, picture, films, document = ask(client, mine)
     assert classes["label"] in ("happiness", "disgust", "surprise")
     assert sum(entry["confidence"] for entry in classes["confidences"]) == pytest.approx(1, abs=1e-5)
     assert text.startswith(f"## {classes['label']}") and "60 per second" in text
     assert document["input"] == "mine.mp4" and document["label"] == classes["label"]
     with Image.open(picture) as drawn:
         assert drawn.width > 1000 and np.asarray(drawn.convert("L")).std() > 20
+    assert films["value"] == [] and not films["visible"]
     assert mine.exists() and not list(uploads.rglob("mine.mp4"))
 
 
@@ -64,32 +65,45 @@ def test_a_still_face_is_called_neutral_without_a_probability(page, tmp_path):
         for _ in range(12):
             container.mux(stream.encode(app.av.VideoFrame.from_ndarray(frame, format="gray")))
         container.mux(stream.encode())
-    classes, text, _, document = ask(client, still)
+    classes, text, _, _, document = ask(client, still)
     assert classes["label"] == "neutral" and not classes.get("confidences")
     assert text.startswith("## neutral") and document["probability"] is None
 
 
-def test_of_a_long_upload_movements_and_their_timeline_are_shown(page, tmp_path):
-    app, client, _, uploads = page
-    film = tmp_path / "film.avi"
+@pytest.fixture
+def recording(page, tmp_path):
+    """Six seconds with one expression."""
+    app, film = page[0], tmp_path / "film.avi"
     frames = app.render_clip(1, "surprise", seed=3, fps=30, neutral_s=3.0).frames
     with app.av.open(str(film), "w") as container:
         stream = container.add_stream("ffv1", rate=30, width=128, height=128, pix_fmt="gray")
         for frame in frames:
             container.mux(stream.encode(app.av.VideoFrame.from_ndarray(frame, format="gray")))
         container.mux(stream.encode())
-    classes, text, picture, document = ask(client, film)
+    return film
+
+
+def test_of_a_long_upload_movements_and_their_timeline_are_shown(page, recording):
+    app, client, _, uploads = page
+    classes, text, picture, films, document = ask(client, recording)
     assert classes["label"] == "1 movement found" and not classes.get("confidences")
     assert text.startswith("## 1 micro-, 0 macro-expressions in 6.0 s") and "| micro |" in text
     assert document["input"] == "film.avi" and document["counts"]["micro"] == 1 and "label" not in document
     with Image.open(picture) as drawn:
         assert drawn.width > 1000
+    (film,) = films["value"]
+    (found,) = document["expressions"]
+    assert film["caption"] == f"{found['onset_s']:.2f} to {found['offset_s']:.2f} s, micro"
+    with app.av.open(film["video"]) as container:
+        # 0.3 s on both sides at a quarter of the speed.
+        length = 4 * (found["offset_s"] - found["onset_s"] + 0.6 + 1 / 30)
+        assert float(container.duration / app.av.time_base) == pytest.approx(length, abs=0.3)
     assert not list(uploads.rglob("film.avi"))
 
 
 def test_an_example_is_answered_more_than_once(page):
     _, client, examples, _ = page
-    first, second = (ask(client, examples[1])[3] for _ in range(2))
+    first, second = (ask(client, examples[1])[4] for _ in range(2))
     assert first == second
 
 
@@ -155,6 +169,18 @@ def test_a_visitor_uploads_a_clip_and_reads_its_class(page, view, tmp_path):
     shot = view.screenshot(path=tmp_path / "page.png", full_page=True)
     with Image.open(io.BytesIO(shot)) as drawn:
         assert np.asarray(drawn.convert("L")).std() > 20
+
+
+def test_a_visitor_plays_what_was_found_in_a_long_upload(view, recording, tmp_path):
+    view.set_input_files("#upload input[type=file]", recording)
+    view.wait_for_selector("#upload >> text=film")
+    view.click("#start")
+    view.wait_for_selector("#films video")
+    view.click("#films video")
+    film = view.wait_for_selector("#films video[controls], #films .preview video")
+    film.evaluate("film => film.play()")
+    view.wait_for_function("() => [...document.querySelectorAll('#films video')].some(film => film.currentTime > 0.2)")
+    view.screenshot(path=tmp_path / "films.png", full_page=True)
 
 
 def test_a_visitor_is_told_what_is_wrong_with_an_upload(view, tmp_path):
