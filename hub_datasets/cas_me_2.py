@@ -46,7 +46,7 @@ _MICRO, _MACRO, _BOTH = "micro", "macro", "both"
 _COLUMNS = {
     name: position
     for position, name in enumerate(
-        ("subject", "clip", "onset", "apex", "offset", "units", "emotion", "type", "self_report")
+        ("subject", "clip", "onset", "apex", "offset", "action_units", "emotion", "type", "self_report")
     )
 }
 

@@ -32,13 +32,13 @@ _PART_A = {
     "onset": "Onset",
     "apex": "Apex",
     "offset": "Offset",
-    "units": "AU",
+    "action_units": "AU",
     "class": "Objective class",
     "emotion": "emotion",
 }
 # The sheets of all expressions have no emotions.
 _PART_A_ALL = {**{role: name for role, name in _PART_A.items() if role != "emotion"}, "type": "Expression type"}
-_PART_C = {"subject": "sub", "onset": "onset", "offset": "offset", "units": "au", "emotion": "emotion"}
+_PART_C = {"subject": "sub", "onset": "onset", "offset": "offset", "action_units": "au", "emotion": "emotion"}
 _A, _C = "A", "C"
 _NO_DEPTH = r"^(?!.*depth)(?!.*video)"
 _CLIP = r"spno\.?\d+_[a-z]_\d+"

@@ -33,7 +33,7 @@ _COLUMNS = {
     "onset": "Onset",
     "apex": "Apex",
     "offset": "Offset",
-    "units": "AU",
+    "action_units": "AU",
     "emotion": "Emotion",
 }
 _SECTION_EMOTION_COLUMN = 11

@@ -21,7 +21,7 @@ _COLUMNS = {
     "onset": "OnsetFrame",
     "apex": "ApexFrame",
     "offset": "OffsetFrame",
-    "units": "Action Units",
+    "action_units": "Action Units",
     "emotion": "Estimated Emotion",
 }
 _OBJECTIVE_COLUMNS = {"subject": "Subject", "clip": "Filename", "class": "Objective Class"}

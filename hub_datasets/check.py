@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
 from hub_datasets.base import CorpusBuilder
+from hub_datasets.scanning.action_units import parse_action_units
 from hub_datasets.scanning.cutting import LostClip, ResolvedClip
 from hub_datasets.scanning.folders import parallel_map
 from processing_fdp.frame_files_fdp import read_image
@@ -38,6 +39,7 @@ class CheckReport:
         left_out (`int`): Rows that the label set leaves out.
         remarks (`list[str]`): Remarks about the download as a whole.
         clip_ends (`dict[str, int]`): Clips by `clip_end`, the kind of their last frame.
+        clips_with_units (`int`): Clips with at least one action unit.
     """
 
     corpus: str
@@ -58,6 +60,7 @@ class CheckReport:
     left_out: int = 0
     remarks: list[str] = field(default_factory=list)
     clip_ends: dict[str, int] = field(default_factory=dict)
+    clips_with_units: int = 0
 
     _JSON_KEYS = (
         "corpus",
@@ -103,6 +106,7 @@ class CheckReport:
             f"missing frames   {self.missing_frames}",
             f"surplus frames   {self.surplus_frames}",
             f"last frames      {', '.join(f'{end} {count}' for end, count in self.clip_ends.items()) or 'none'}",
+            f"action units     coded in {self.clips_with_units} clips",
             f"subjects         {self.subjects}{_published(self.expected_subjects)}",
         ]
         for name in self.class_counts:
@@ -155,6 +159,7 @@ def check_corpus(builder: CorpusBuilder, deep: bool = False) -> CheckReport:
         usable=bool(scan.clips),
         remarks=list(scan.remarks),
         clip_ends=dict(Counter(clip.record.end.value for clip in scan.clips if clip.record.end is not None)),
+        clips_with_units=sum(bool(parse_action_units(clip.record.action_units).as_rows()) for clip in scan.clips),
     )
     if deep:
         report.unreadable += unreadable_files(scan.clips)

@@ -25,7 +25,7 @@ _COLUMNS = {
     "offset": "OffsetFrame",
     "emotion": "Emotion",
     "fps": "Fps",
-    "units": "AU",
+    "action_units": "AU",
 }
 _CLIP = r"sub\d{1,5}_\d+"
 # Pattern of each split's folder of frames. The sheet roles have the same names.

@@ -73,7 +73,7 @@ gray_micro_register_final/<fold_name>/1.jpg       (an earlier copy)"""
     def read_records(self, layout: Layout) -> list[ClipRecord]:
         """One record per row of the sheet."""
         frame = layout.read_sheet(_COLUMNS.values())
-        columns = {**_COLUMNS, "units": "AUs" if "AUs" in frame.columns else "AU"}
+        columns = {**_COLUMNS, "action_units": "AUs" if "AUs" in frame.columns else "AU"}
         records = []
         for row in clip_rows(frame, columns):
             subject, fold = as_text(row.cells["subject"]), row.clip

@@ -29,7 +29,7 @@ _COLUMNS = {
     "onset": "OnsetFrame",
     "apex": "ApexFrame",
     "offset": "OffsetFrame",
-    "units": "Action Units",
+    "action_units": "Action Units",
     "emotion": "Estimated Emotion",
 }
 # (apex, offset) by 0-based row of the sheet, from meb, because the sheet lacks them or has them wrong.

@@ -20,7 +20,7 @@ _COLUMNS = {
     "onset": "Onset Frame",
     "apex": "Apex Frame",
     "offset": "Offset Frame",
-    "units": "Action Units",
+    "action_units": "Action Units",
     "emotion": "Estimated Emotion",
 }
 

@@ -14,7 +14,7 @@ _TYPES = ("micro", "macro")
 _COLUMNS = {
     name: position
     for position, name in enumerate(
-        ("subject", "clip", "inducement", "onset", "apex", "offset", "duration", "type", "units", "notes")
+        ("subject", "clip", "inducement", "onset", "apex", "offset", "duration", "type", "action_units", "notes")
     )
 }
 _FIVE = ("surprise", "happiness", "anger", "contempt", "others")

@@ -9,7 +9,7 @@ from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError
 from transformers import PreTrainedConfig
 
-from .configuration_heads_fdp import HeadSettings
+from .configuration_heads_fdp import HeadSettings, TemporalPooling
 from .presets_fdp import PRESETS
 
 AUTO_MAP = {
@@ -113,10 +113,10 @@ class FDPConfig(HeadSettings, PreTrainedConfig):
         feature_size (`int`, *optional*, defaults to 128):
             Channels of each frame's feature map. 1 with `frame_head="vector"`.
         temporal_pooling (`str`, *optional*, defaults to `"temporal_convolution"`):
-            How frames become one dynamic representation: `"temporal_convolution"` (one learned kernel per channel over
-            the true time axis, as the released code intended), `"rank_pooling"` (the parameters of a linear ranker
-            that is fitted to the clip's own frames, see `temporal_pooling_fdp`), `"rank_weighted"` (its first step
-            alone), `"closed_form"`, `"score_weighted"` or `"interleaved_convolution"` (the released reshape). The
+            How frames become one dynamic representation, one of `TEMPORAL_POOLINGS`, among them
+            `"temporal_convolution"` (one learned kernel per channel over the true time axis, as the released code
+            intended), `"rank_pooling"` (the parameters of a linear ranker that is fitted to the clip's own frames) and
+            `"interleaved_convolution"` (the released reshape); the classes in `temporal_pooling_fdp` tell more. The
             paper pools "rank features" by an equation that is unknown; on rendered faces the convolution reached a UF1
             of 0.844 and the rank-weighted sum 0.794 (three seeds each, `docs/results.md`), so it is the default, and
             the rank scorer acts through its loss alone.
@@ -244,14 +244,7 @@ class FDPConfig(HeadSettings, PreTrainedConfig):
     drop_path_rate: float | int = 0.1
     frame_head: Literal["pyramid", "vector"] = "pyramid"
     feature_size: int = 128
-    temporal_pooling: Literal[
-        "rank_weighted",
-        "rank_pooling",
-        "closed_form",
-        "score_weighted",
-        "temporal_convolution",
-        "interleaved_convolution",
-    ] = "temporal_convolution"
+    temporal_pooling: TemporalPooling = "temporal_convolution"
     rank_pooling_steps: int = 8
     representation_multiplier: int = 1
     rank_margin: float | int = 1.0

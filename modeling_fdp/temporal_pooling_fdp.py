@@ -5,9 +5,6 @@ means V_t of its frame features by time. Here d is initialised with the directio
 representation is d - u, rescaled: 0 for a still clip.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -212,93 +209,122 @@ def closed_form_rank_scores(features: torch.Tensor) -> torch.Tensor:
     return scores / scores.square().mean(1, keepdim=True).sqrt().clamp(min=1e-6)
 
 
-def _scores_of_running_means(rank_scores: torch.Tensor, config: FDPConfig) -> torch.Tensor:
-    """<u, V_t> in float32 from the scorer's output; it is linear, so the mean of scores is the score of the mean."""
-    scores = rank_scores.float()
-    return scores if config.rank_smoothing == "running_mean" else running_mean(scores)
-
-
-def _rank_weighted(features: torch.Tensor, rank_scores: torch.Tensor, config: FDPConfig) -> torch.Tensor:
-    return rank_pair_weights(_scores_of_running_means(rank_scores, config), config.rank_margin)
-
-
-def _rank_pooling(features: torch.Tensor, rank_scores: torch.Tensor, config: FDPConfig) -> torch.Tensor:
-    scores = _scores_of_running_means(rank_scores, config)
-    return fitted_ranker_weights(features, scores, config.rank_margin, config.rank_pooling_steps)
-
-
-def _closed_form(features: torch.Tensor, rank_scores: torch.Tensor, config: FDPConfig) -> torch.Tensor:
-    weights = rank_pooling_weights(features.shape[1], device=features.device)
-    return (2 * weights / weights.abs().sum()).expand(features.shape[0], -1)
-
-
-def _score_weighted(features: torch.Tensor, rank_scores: torch.Tensor, config: FDPConfig) -> torch.Tensor:
-    return F.softmax(rank_scores.float(), dim=1)
-
-
-def _frames_first(features: torch.Tensor) -> torch.Tensor:
-    return features.transpose(1, 2)
-
-
-def _interleaved(features: torch.Tensor) -> torch.Tensor:
-    batch_size, num_frames, _, height, width = features.shape
-    return features.reshape(batch_size, 1, height, width, num_frames)
-
-
-class _Kernel(NamedTuple):
-    """How a 3-D convolution pools: which of its three axes is time, and the layout of the features."""
-
-    time_axis: int
-    layout: Callable[[torch.Tensor], torch.Tensor]
-
-
-# Weights of the frames, `(batch_size, num_frames)`, from features, rank scores and configuration.
-POOLING_WEIGHTS = {
-    "rank_weighted": _rank_weighted,
-    "rank_pooling": _rank_pooling,
-    "closed_form": _closed_form,
-    "score_weighted": _score_weighted,
-}
-POOLING_KERNELS = {
-    "temporal_convolution": _Kernel(0, _frames_first),
-    "interleaved_convolution": _Kernel(2, _interleaved),
-}
-
-
 class FDPTemporalPooling(nn.Module):
-    """Frame features to one dynamic representation.
+    """Frame features to one dynamic representation: a sum of the frames by weights that `frame_weights` gives.
 
-    `config.temporal_pooling` says how:
-
-    - `rank_weighted`: weights from pairs of rank scores, see `rank_pair_weights`;
-    - `rank_pooling`: a ranker fitted to the clip's own frames, see `fitted_ranker_weights`;
-    - `closed_form`: approximate rank pooling, no parameters;
-    - `score_weighted`: softmax of the rank scores;
-    - `temporal_convolution`: a 3-D convolution over all frames or moments, along the true time axis;
-    - `interleaved_convolution`: the released code. It reshapes (frames, side * side) to (side, side, frames) without
-      moving the axis, so that its "time" is eight neighbouring numbers of one frame, and frame t fills a band of rows.
+    A subclass overrides `frame_weights`, or `forward` where the representation is no such sum. It may have parameters.
     """
 
     def __init__(self, config: FDPConfig) -> None:
         super().__init__()
         self.config = config
-        self.kernel = POOLING_KERNELS.get(config.temporal_pooling)
-        if self.kernel is not None:
-            size, padding = [3, 3], [1, 1]
-            size.insert(self.kernel.time_axis, config.num_encoder_frames)
-            padding.insert(self.kernel.time_axis, 0)
-            self.convolution = nn.Conv3d(
-                config.feature_size,
-                config.representation_size,
-                (size[0], size[1], size[2]),
-                padding=(padding[0], padding[1], padding[2]),
-                groups=config.feature_size,
-            )
+
+    def frame_weights(self, features: torch.Tensor, rank_scores: torch.Tensor) -> torch.Tensor:
+        """Weights of the frames.
+
+        Args:
+            features (`torch.FloatTensor` of shape `(batch_size, num_frames, channels, height, width)`):
+                frame features.
+            rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`): one score per frame.
+
+        Returns:
+            `torch.FloatTensor` of shape `(batch_size, num_frames)`: of either sign.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define frame_weights or forward")
 
     def forward(self, features: torch.Tensor, rank_scores: torch.Tensor) -> torch.Tensor:
         """(batch_size, num_frames, channels, height, width) -> (batch_size, representation_size, height, width)."""
-        if self.kernel is not None:
-            pooled: torch.Tensor = self.convolution(self.kernel.layout(features))
-            return pooled.squeeze(2 + self.kernel.time_axis)
-        weights = POOLING_WEIGHTS[self.config.temporal_pooling](features, rank_scores, self.config)
+        weights = self.frame_weights(features, rank_scores)
         return torch.einsum("bt,btchw->bchw", weights.to(features.dtype), features)
+
+    def _scores_of_running_means(self, rank_scores: torch.Tensor) -> torch.Tensor:
+        """<u, V_t> in float32 from the scorer's output, which is linear: a mean of scores is the score of the mean."""
+        scores = rank_scores.float()
+        return scores if self.config.rank_smoothing == "running_mean" else running_mean(scores)
+
+
+class FDPRankWeightedPooling(FDPTemporalPooling):
+    """Weights from pairs of rank scores, see `rank_pair_weights`."""
+
+    def frame_weights(self, features: torch.Tensor, rank_scores: torch.Tensor) -> torch.Tensor:
+        """See the base class."""
+        return rank_pair_weights(self._scores_of_running_means(rank_scores), self.config.rank_margin)
+
+
+class FDPRankPooling(FDPTemporalPooling):
+    """A ranker fitted to the clip's own frames, see `fitted_ranker_weights`."""
+
+    def frame_weights(self, features: torch.Tensor, rank_scores: torch.Tensor) -> torch.Tensor:
+        """See the base class."""
+        scores = self._scores_of_running_means(rank_scores)
+        return fitted_ranker_weights(features, scores, self.config.rank_margin, self.config.rank_pooling_steps)
+
+
+class FDPClosedFormPooling(FDPTemporalPooling):
+    """Approximate rank pooling; reads no scores."""
+
+    def frame_weights(self, features: torch.Tensor, rank_scores: torch.Tensor) -> torch.Tensor:
+        """See the base class."""
+        weights = rank_pooling_weights(features.shape[1], device=features.device)
+        return (2 * weights / weights.abs().sum()).expand(features.shape[0], -1)
+
+
+class FDPScoreWeightedPooling(FDPTemporalPooling):
+    """Softmax of the rank scores."""
+
+    def frame_weights(self, features: torch.Tensor, rank_scores: torch.Tensor) -> torch.Tensor:
+        """See the base class."""
+        return F.softmax(rank_scores.float(), dim=1)
+
+
+class FDPTemporalConvolution(FDPTemporalPooling):
+    """A 3-D convolution over all frames or moments, along the true time axis."""
+
+    time_axis = 0  # of the kernel's three
+
+    def __init__(self, config: FDPConfig) -> None:
+        super().__init__(config)
+        size, padding = [3, 3], [1, 1]
+        size.insert(self.time_axis, config.num_encoder_frames)
+        padding.insert(self.time_axis, 0)
+        self.convolution = nn.Conv3d(
+            config.feature_size,
+            config.representation_size,
+            (size[0], size[1], size[2]),
+            padding=(padding[0], padding[1], padding[2]),
+            groups=config.feature_size,
+        )
+
+    def forward(self, features: torch.Tensor, rank_scores: torch.Tensor) -> torch.Tensor:
+        """See the base class."""
+        pooled: torch.Tensor = self.convolution(self.arrange(features))
+        return pooled.squeeze(2 + self.time_axis)
+
+    def arrange(self, features: torch.Tensor) -> torch.Tensor:
+        """(batch_size, num_frames, channels, height, width) -> (batch_size, channels, num_frames, height, width)."""
+        return features.transpose(1, 2)
+
+
+class FDPInterleavedConvolution(FDPTemporalConvolution):
+    """The released code's convolution.
+
+    It reshapes (frames, side * side) to (side, side, frames) without moving the axis, so that its "time" is eight
+    neighbouring numbers of one frame, and frame t fills a band of rows.
+    """
+
+    time_axis = 2
+
+    def arrange(self, features: torch.Tensor) -> torch.Tensor:
+        """(batch_size, num_frames, 1, height, width) -> (batch_size, 1, height, width, num_frames)."""
+        batch_size, num_frames, _, height, width = features.shape
+        return features.reshape(batch_size, 1, height, width, num_frames)
+
+
+POOLINGS: dict[str, type[FDPTemporalPooling]] = {
+    "rank_weighted": FDPRankWeightedPooling,
+    "rank_pooling": FDPRankPooling,
+    "closed_form": FDPClosedFormPooling,
+    "score_weighted": FDPScoreWeightedPooling,
+    "temporal_convolution": FDPTemporalConvolution,
+    "interleaved_convolution": FDPInterleavedConvolution,
+}

@@ -1,6 +1,6 @@
 """Part of [`FDPConfig`] behind the encoder: temporal poolings, sizes that follow from its fields, and their checks."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from .configuration_encoder_fdp import MOTION_REFERENCES, EncoderSettings
 
@@ -22,9 +22,16 @@ class PoolingTraits(NamedTuple):
     reads_scores: bool
 
 
-# A new temporal pooling is a row here, its name in the type and the docstring of `FDPConfig.temporal_pooling`, and a
-# function or a kernel in `temporal_pooling_fdp`.
-TEMPORAL_POOLINGS = {
+# A new temporal pooling is a name and a row here, and a class in `temporal_pooling_fdp`.
+TemporalPooling = Literal[
+    "rank_weighted",
+    "rank_pooling",
+    "closed_form",
+    "score_weighted",
+    "temporal_convolution",
+    "interleaved_convolution",
+]
+TEMPORAL_POOLINGS: dict[TemporalPooling, PoolingTraits] = {
     "rank_weighted": PoolingTraits(has_kernel=False, reads_scores=True),
     "rank_pooling": PoolingTraits(has_kernel=False, reads_scores=True),
     "closed_form": PoolingTraits(has_kernel=False, reads_scores=False),
@@ -41,7 +48,7 @@ class HeadSettings(EncoderSettings):
     """
 
     feature_size: int
-    temporal_pooling: str
+    temporal_pooling: TemporalPooling
     representation_multiplier: int
     rank_grid_size: int
     rank_loss_weight: float | int

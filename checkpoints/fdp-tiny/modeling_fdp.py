@@ -31,8 +31,8 @@ from .movement_curves_fdp import FDPMovementDirections
 from .movement_patterns_fdp import FDPMovement, FDPMovementReference
 from .outputs_fdp import FDPModelOutput, FDPVideoClassifierOutput
 from .temporal_pooling_fdp import (
+    POOLINGS,
     FDPRankScorer,
-    FDPTemporalPooling,
     closed_form_rank_scores,
     progress_loss,
     rank_hinge_loss,
@@ -113,7 +113,7 @@ class FDPModel(FDPPreTrainedModel):
         self.movement = FDPMovementReference(config) if config.has_patterns else None
         # CODEPATH: every preset but `released` has a scorer.
         self.rank_scorer = FDPRankScorer(config) if config.has_rank_scorer else None
-        self.pooling = FDPTemporalPooling(config)
+        self.pooling = POOLINGS[config.temporal_pooling](config)
         self.post_init()
 
     @merge_with_config_defaults

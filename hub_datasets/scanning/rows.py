@@ -74,8 +74,8 @@ def clip_rows(
     Args:
         frame (`pandas.DataFrame`): The sheet.
         columns (`Mapping[str, Hashable]`): Column of each role: `subject`, `clip`, `onset`, `apex`, `offset`,
-            `emotion`, `units`, and any further name, which is found in `SheetRow.cells`. Columns that the sheet lacks
-            are blank.
+            `emotion`, `action_units` (the fields of [`SheetRow`]), and any further name, which is found in
+            `SheetRow.cells`. Columns that the sheet lacks are blank.
         needed (`Sequence[str]`, *optional*, defaults to `("subject", "clip")`): Roles, of these two,
             without which a row is skipped.
 
@@ -97,6 +97,6 @@ def clip_rows(
             offset=as_frame_number(cells.get("offset")),
             written_onset=as_text(cells.get("onset")),
             emotion=normalise_emotion(cells["emotion"]) if "emotion" in columns else "",
-            action_units=as_text(cells.get("units")),
+            action_units=as_text(cells.get("action_units")),
             cells=cells,
         )

@@ -26,7 +26,7 @@ COLUMNS = {
     "apex": "Apex",
     "offset": "Offset",
     "fps": "Fps",
-    "units": "Action Units",
+    "action_units": "Action Units",
     "emotion": "Emotion",
 }
 Cell = str | int | None

@@ -94,7 +94,9 @@ def test_a_card_that_cannot_be_written_is_one_sentence(tmp_path, capsys):
 def test_the_docs_have_a_row_for_every_licensed_corpus(name):
     builder_class = get_builder_class(name)
     text = (Path(__file__).parents[2] / "docs" / "corpora.md").read_text(encoding="utf-8")
-    (row,) = [line for line in text.splitlines() if line.startswith(f"| `{name}` |")]
+    rows = [line for line in text.splitlines() if line.startswith(f"| `{name}` |")]
+    assert len(rows) == 1, f"docs/corpora.md has one row for every corpus, but {len(rows)} for {name}"
+    (row,) = rows
     for label_set in builder_class.LABEL_SETS:
         size = label_set.expected[0] if label_set.expected else None
         told = "" if size is None else f" {size.total}" + (f" / {size.subjects}" if size.subjects else "")

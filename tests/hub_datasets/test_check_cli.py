@@ -40,6 +40,12 @@ def test_complete_download_is_usable(check, fake_corpus):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(("name", "num_clips"), [("smic", 0), ("fourdme", 30)])
+def test_text_says_how_many_clips_have_action_units(fake_corpus, capsys, tmp_path, name, num_clips):
+    main(["check", name, "--data_dir", str(fake_corpus(name)), "--cache_dir", str(tmp_path)])
+    assert f"action units     coded in {num_clips} clips" in capsys.readouterr().out
+
+
 def test_repairs_are_no_losses(check, fake_corpus):
     code, report, _ = check("casme2", fake_corpus("casme2", full_size=True), "--label_set", "7class")
     assert code == 0 and report["usable"]

@@ -9,10 +9,12 @@ from torch.nn import functional as F
 from transformers import AutoModel, AutoModelForVideoClassification
 
 from modeling_fdp import FDPForVideoClassification, FDPModel, dynamic_image
+from modeling_fdp.configuration_heads_fdp import TEMPORAL_POOLINGS
 from modeling_fdp.motion_fdp import stabilize
 
 PRESETS = ("tiny", "small", "base", "paper", "paper_tiny", "released")
-POOLINGS = ("rank_weighted", "rank_pooling", "closed_form", "score_weighted", "temporal_convolution")
+# The released reshape takes vectors alone, which the preset `released` has.
+POOLINGS = [name for name in TEMPORAL_POOLINGS if name != "interleaved_convolution"]
 LABELS = torch.tensor([0, 2])
 
 

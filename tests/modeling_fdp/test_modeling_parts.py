@@ -9,6 +9,7 @@ from transformers import VideoClassificationPipeline
 
 from modeling_fdp import FDPForVideoClassification
 from modeling_fdp.classification_fdp import classification_loss
+from modeling_fdp.configuration_heads_fdp import TEMPORAL_POOLINGS
 from modeling_fdp.dynamic_image_decoder_fdp import unpool
 from modeling_fdp.temporal_pooling_fdp import (
     closed_form_rank_scores,
@@ -18,7 +19,8 @@ from modeling_fdp.temporal_pooling_fdp import (
 )
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 
-POOLINGS = ("rank_weighted", "rank_pooling", "closed_form", "score_weighted", "temporal_convolution")
+# The released reshape takes vectors alone, which the preset `released` has.
+POOLINGS = [name for name in TEMPORAL_POOLINGS if name != "interleaved_convolution"]
 LABELS = torch.tensor([0, 2])
 
 
@@ -64,6 +66,13 @@ class TestRankPooling:
         trained = copy.deepcopy(model).train()
         trained(clips(), labels=LABELS).loss.backward()
         assert all(value.grad is not None and value.grad.any() for value in trained.parameters())
+
+    @pytest.mark.parametrize("pooling", POOLINGS)
+    def test_every_pooling_is_loaded_as_it_was_saved(self, small_model, clips, tmp_path, pooling):
+        model = small_model("tiny", temporal_pooling=pooling)
+        model.fdp.save_pretrained(tmp_path)
+        loaded = type(model.fdp).from_pretrained(tmp_path)
+        assert torch.equal(loaded(clips()).pooler_output, model.fdp(clips()).pooler_output)
 
     def test_scorer_is_absent_where_nothing_would_train_it(self, small_model, clips):
         model = small_model("tiny", temporal_pooling="closed_form", rank_loss_weight=0.0)

@@ -14,7 +14,7 @@ import jinja2
 
 from evaluation_fdp.metrics import METRICS, Metric
 from evaluation_fdp.protocols import FINAL_FOLD
-from evaluation_fdp.results import Benchmark, Results
+from evaluation_fdp.results import Benchmark, FoldSummary, Results
 from hub_datasets import get_builder_class
 from hub_datasets.errors import CorpusError
 from training_fdp.errors import PublishError
@@ -107,12 +107,8 @@ def card_fields(subject: CardSubject, results: Results | None) -> dict[str, obje
     work = None if method is None else method.work
     fields: dict[str, object] = {
         "title": subject.repo_id.split("/")[-1],
-        "repo_id": subject.repo_id,
-        "revision": subject.revision,
-        "pipelines": subject.pipelines,
-        "class_names": subject.class_names,
-        "alignment": subject.alignment,
-        "landmark_model": subject.landmark_model,
+        "subject": subject,
+        "is_final": subject.checkpoint == FINAL_FOLD,
         "method_title": f"A network of type `{subject.model_type}`" if method is None else method.title,
         "method_summary": Method.summary if method is None else method.summary,
         "differences": () if work is None else work.differences,
@@ -122,7 +118,6 @@ def card_fields(subject: CardSubject, results: Results | None) -> dict[str, obje
         "results": results,
         "corpus_title": "a corpus that is not recorded",
         "corpora": [],
-        "label_set": None,
         "weights_licence": "not stated by whoever published them; ask before you use them.",
         "corpus_licence": "see the corpus.",
         "start_sentence": "",
@@ -140,11 +135,10 @@ _NO_FIGURES: Mapping[str, object] = {
     "benchmarked": False,
     "protocol_sentence": "",
     "coverage_sentence": "",
-    "selection": "",
     "metric_rows": [],
     "majority_class": "",
     "confusion_rows": [],
-    "checkpoint_sentence": "",
+    "fold": None,
 }
 
 
@@ -191,7 +185,6 @@ def _result_fields(subject: CardSubject, results: Results) -> dict[str, object]:
         "corpora": [_corpus_fields(name) for name in dict.fromkeys(results.corpora)],
         "synthetic": synthetic_corpora(results),
         "only_synthetic": only_synthetic(results),
-        "label_set": results.label_set,
         **({} if results.benchmark is None else _figure_fields(subject, results, results.benchmark)),
         "start_sentence": _start_sentence(results),
         "cautions": _cautions(results),
@@ -210,11 +203,10 @@ def _figure_fields(subject: CardSubject, results: Results, benchmark: Benchmark)
         "benchmarked": True,
         "protocol_sentence": _protocol_sentence(results.protocol),
         "coverage_sentence": _coverage_sentence(benchmark),
-        "selection": results.selection,
         "metric_rows": [_metric_row(name, metric, benchmark) for name, metric in METRICS.items()],
         "majority_class": results.class_names[benchmark.majority],
         "confusion_rows": list(zip(results.class_names, matrix, strict=True)),
-        "checkpoint_sentence": _checkpoint_sentence(subject, benchmark),
+        "fold": _fold_of(subject, benchmark),
     }
 
 
@@ -316,19 +308,7 @@ def _start_sentence(results: Results) -> str:
     return f"Training started from {name} (weights sha256 `{start.sha256}`).{fresh}"
 
 
-def _checkpoint_sentence(subject: CardSubject, benchmark: Benchmark) -> str:
-    if subject.checkpoint == FINAL_FOLD:
-        return (
-            "These weights were trained on all subjects. The figures do **not** belong to them but to models that "
-            "were not trained on their test subjects; for these weights no unseen subject is left."
-        )
-    folds = [fold for fold in benchmark.folds if subject.checkpoint in (fold.fold, f"{fold.fold}_seed{fold.seed}")]
-    if not folds:
-        return (
-            f"The figures were recorded beside these weights (`{subject.checkpoint}`), which have the name of none of "
-            "the models behind them."
-        )
-    return (
-        f"These weights are those of fold `{subject.checkpoint}` ({folds[0].num_train_clips} clips for training, "
-        f"{folds[0].num_test_clips} held out): one of the models behind the figures, not their average."
-    )
+def _fold_of(subject: CardSubject, benchmark: Benchmark) -> FoldSummary | None:
+    """The fold whose weights the checkpoint holds, by its name; `None` for `final` and for other names."""
+    folds = (fold for fold in benchmark.folds if subject.checkpoint in (fold.fold, f"{fold.fold}_seed{fold.seed}"))
+    return next(folds, None)
