@@ -291,7 +291,8 @@ def affine_field(motion: torch.Tensor, side: int) -> torch.Tensor:
         `torch.FloatTensor` of shape `(batch_size, num_pictures, 2, side, side)`: in the unit of `motion`.
     """
     # One product of matrices, because the sum of three fields would pass over memory five times.
-    return (motion @ _affine_terms(side, motion)).unflatten(-1, (side, side))
+    field: torch.Tensor = (motion @ _affine_terms(side, motion)).unflatten(-1, (side, side))
+    return field
 
 
 def without_head(flow: torch.Tensor) -> torch.Tensor:
