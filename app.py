@@ -191,7 +191,9 @@ def build(predictor: Predictor, examples: list[str]) -> gr.Blocks:
         )
         with gr.Accordion("JSON", open=False):
             document = gr.JSON()
-        start.click(respond, [upload], [classes, text, picture, films, document], api_name="answer", concurrency_limit=1)
+        start.click(
+            respond, [upload], [classes, text, picture, films, document], api_name="answer", concurrency_limit=1
+        )
     page.queue(max_size=LONGEST_QUEUE)
     return page
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
+from accelerate.utils import DynamoBackend
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
@@ -184,7 +185,7 @@ class StageTrainer:
         if saved is not None:
             self._restore(stage, saved)
         weights = self._class_weights(labels)
-        wrapped = self.accelerator.prepare_model(stage.model) if self.context.shares_fold else stage.model
+        wrapped = self._wrapped(stage.model)
         pending: list[dict[str, torch.Tensor | float]] = []
         while stage.step < last:
             self._set_mode(stage.model, sampler.epoch_of(stage.step))
@@ -237,6 +238,19 @@ class StageTrainer:
         optimizer = self.accelerator.prepare_optimizer(build_optimizer(model, self.options))
         average = None if self.options.ema_decay is None else MovingAverage(model, self.options.ema_decay)
         return Stage(name, model, optimizer, average)
+
+    def _wrapped(self, model: nn.Module) -> nn.Module:
+        """The network as steps call it: shared by processes, or compiled where `accelerate launch` asks for it.
+
+        Not by `prepare_model` where a fold has one process, because that changes the network's own forward pass.
+        """
+        if self.context.shares_fold:
+            return self.accelerator.prepare_model(model)
+        compilation = self.accelerator.state.dynamo_plugin
+        if compilation.backend == DynamoBackend.NO:
+            return model
+        compiled: nn.Module = torch.compile(model, **compilation.to_kwargs())
+        return compiled
 
     def _set_mode(self, model: nn.Module, epoch: int) -> None:
         # The authors' release calls train() once, evaluation switches to eval(), and nothing switches back. Here:

@@ -373,3 +373,17 @@ def test_temporal_augmentation_reaches_the_batches_of_training_and_no_others(tra
     monkeypatch.setattr(ClipBatches, "_frame_indices", spy)
     trained("--augmentation", "time_jitter=0.5,speed=0.5", "--max_steps", "3")
     assert len(set(drawn)) > 3 and len(set(plain)) == 1
+
+
+def test_the_launcher_may_have_the_network_compiled(toy_run, tmp_path, monkeypatch):
+    from torch._dynamo.utils import counters
+
+    options = ("--max_steps", "3", "--folds", "1/4", "--final_model", "false")
+    assert toy_run(tmp_path / "plain", *options) == 0
+    counters.clear()
+    # `accelerate launch --dynamo_backend eager` sets it; this backend traces the network and computes as before.
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "EAGER")
+    assert toy_run(tmp_path / "compiled", *options) == 0
+    assert counters["stats"]["unique_graphs"] > 0
+    (plain,), (compiled,) = ((tmp_path / name).glob("folds/*/model.safetensors") for name in ("plain", "compiled"))
+    assert plain.read_bytes() == compiled.read_bytes()
