@@ -141,6 +141,11 @@ def test_unknown_preset_and_misspelt_field_are_refused():
             {"problem_type": "regression", "focal_gamma": 2.0},
             "one label per clip, but problem_type='regression'",
         ),
+        (
+            "tiny",
+            {"problem_type": "multi_label_classification", "label_smoothing": 0.1},
+            "one label per clip, but problem_type='multi_label_classification'",
+        ),
         ("tiny", {"num_frames": "8"}, "num_frames"),
     ],
 )

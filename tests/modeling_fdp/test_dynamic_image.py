@@ -30,6 +30,10 @@ def test_weights_on_frames_equal_pairwise_differences_of_running_means(num_frame
     assert torch.allclose((rank_pooling_weights(num_frames) * frames).sum(), pairs, atol=1e-4)
 
 
+def test_weights_lie_on_the_device_asked_for():
+    assert rank_pooling_weights(8, device="meta").device.type == "meta"
+
+
 def test_no_frames_is_refused():
     with pytest.raises(ValueError, match="num_frames=0"):
         rank_pooling_weights(0)

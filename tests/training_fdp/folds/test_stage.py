@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from accelerate.utils import TorchDynamoPlugin
 from torch import nn
 
 from evaluation_fdp.fold_records import Predictions
@@ -57,6 +58,7 @@ def make_context(device=CPU, build_model=None, scaler=None, augmentation=None, *
         prepare_optimizer=lambda optimizer: optimizer, no_sync=lambda model: contextlib.nullcontext(),
         autocast=contextlib.nullcontext, backward=lambda loss: loss.backward(),
         clip_grad_norm_=lambda parameters, norm: nn.utils.clip_grad_norm_(parameters, norm),
+        state=SimpleNamespace(dynamo_plugin=TorchDynamoPlugin(backend="no")),
     )  # fmt: skip
     reported = []
     context = FoldContext(
