@@ -41,7 +41,7 @@ class PhaseImagesOptions:
     phases: Literal["full", "replace", "add", "random"] = option(
         "replace",
         "Dynamic images of a clip: `full`, one; `replace`, onset to apex and apex to offset; `add`, all three; "
-        "`random`, one of the two phases per clip and step. Scores are averaged over those that exist.",
+        "`random`, one of the two phases per clip and step. Scores are averaged over the images that exist.",
     )
     fall_direction: Literal["reversed", "as_is"] = option(
         "reversed", "`reversed`: apex to offset is summed backwards, so that both phases go from rest to apex."
@@ -86,7 +86,7 @@ class PhaseImages(Method[PhaseImagesOptions, "PreTrainedConfig", None]):
 
     @property
     def followers(self) -> Mapping[str, Follower]:
-        """No augmentation moves the apex: frames are drawn before it is found among them."""
+        """`sheet_apex_index` follows no augmentation, because it is found among frames that are drawn already."""
         from training_fdp.data.followers import Follower
 
         return {"sheet_apex_index": Follower()}
@@ -121,7 +121,7 @@ class PhaseImages(Method[PhaseImagesOptions, "PreTrainedConfig", None]):
             raise ConfigError(f"{self.name} cannot be built: {' '.join(str(error).split())}") from None
 
     def check(self, config: PreTrainedConfig, augmentation: AugmentationConfig) -> None:
-        """Refuse augmentation after which a clip has no phases, or those of two clips.
+        """Refuse augmentation that shows parts or mixtures of clips, because these have no two phases.
 
         Raises:
             ConfigError: parts of clips, or mixed clips.
@@ -176,7 +176,7 @@ class PhaseImages(Method[PhaseImagesOptions, "PreTrainedConfig", None]):
     def answers(
         self, output: Any, batch: Mapping[str, torch.Tensor], config: PreTrainedConfig, reference: torch.Tensor | None
     ) -> list[Answers]:
-        """Return what each image alone says, which images were left out, and where the apex was estimated."""
+        """Return whether each image alone names the class, which were left out, and the error of an estimated apex."""
         right = output.phase_logits.argmax(dim=-1) == batch["labels"][:, None]
         told = batch["sheet_apex_index"]
         error = (output.apex_index - told).abs() / (config.num_frames - 1)
