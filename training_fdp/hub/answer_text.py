@@ -31,7 +31,7 @@ def answer_lines(answer: MicroExpressionAnswer) -> list[str]:
         lines.append(movement_line(answer))
         if answer.action_units:
             lines.append(action_unit_line(answer))
-        # Progress repeats one of the others.
+        # Without `progress`, because it is `rank_scores` or `motion` on another scale.
         lines += [
             f"{name.replace('_', ' '):<12} {sparkline(curve)}"
             for name, curve in answer.curves.items()

@@ -118,7 +118,7 @@ def card_fields(subject: CardSubject, results: Results | None) -> dict[str, obje
         "results": results,
         "corpus_title": "a corpus that is not recorded",
         "corpora": [],
-        "weights_licence": "not stated by whoever published them; ask before you use them.",
+        "weights_licence": "not stated by the publisher of these weights; ask before you use them.",
         "corpus_licence": "see the corpus.",
         "start_sentence": "",
         "cautions": [],

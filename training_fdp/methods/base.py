@@ -310,13 +310,13 @@ class Method(Generic[Options, Config, Facts]):
 
         return AnswerSettings(config.id2label or {})
 
-    def check_start(self, start: PreTrainedConfig, name: str, asked: Mapping[str, object]) -> None:
+    def check_start(self, start: PreTrainedConfig, name: str, requested: Mapping[str, object]) -> None:
         """Refuse a checkpoint whose network differs from the requested one.
 
         Args:
             start (`PreTrainedConfig`): The checkpoint's settings.
             name (`str`): Name of the checkpoint, for the error message.
-            asked (`Mapping[str, object]`): Requested settings.
+            requested (`Mapping[str, object]`): Settings of the preset and of the command line, by name.
 
         Raises:
             ConfigError: it is of another type, or a setting that is not among `learning_fields` differs.
@@ -329,7 +329,7 @@ class Method(Generic[Options, Config, Facts]):
             )
         differences = [
             f"{setting} is {getattr(start, setting)} there, {value} was asked for"
-            for setting, value in sorted(asked.items())
+            for setting, value in sorted(requested.items())
             if setting not in self.learning_fields and getattr(start, setting, value) != value
         ]
         if differences:

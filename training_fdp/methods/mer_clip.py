@@ -143,11 +143,11 @@ class MERCLIPMethod(Method[MERCLIPOptions, "FDPAlignmentConfig", list[str]]):
             # Weighted as FDP's action-unit head, so that the two can be compared.
             known |= {"logit_bias_init": LOGIT_BIAS, "alignment_loss_weight": FDPConfig.action_unit_loss_weight}
         if request.start is not None:
-            asked = dict(request.overrides)
+            requested = dict(request.overrides)
             if preset != PRETRAINED:
                 described = network_settings(FDPAlignmentConfig.from_preset(preset))
-                asked = {name: value for name, value in described.items() if name not in known} | asked
-            self.check_start(request.start, request.start_name, asked)
+                requested = {name: value for name, value in described.items() if name not in known} | requested
+            self.check_start(request.start, request.start_name, requested)
             preset, known = ALL_DEFAULTS, {**network_settings(request.start), "action_unit_sets": []}
         elif self.options.text_tower == "pretrained" and self.options.text_model is not None:
             vectors = self._vectors(self.options.text_model, known["action_unit_phrases"])

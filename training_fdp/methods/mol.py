@@ -140,8 +140,8 @@ class MOLMethod(Method[MOLOptions, "MOLConfig", "MOLFacts"]):
         preset: str = self.options.preset
         known: dict[str, object] = {}
         if request.start is not None:
-            asked = {} if preset == PRETRAINED else network_settings(MOLConfig.from_preset(preset))
-            self.check_start(request.start, request.start_name, asked | dict(request.overrides))
+            requested = {} if preset == PRETRAINED else network_settings(MOLConfig.from_preset(preset))
+            self.check_start(request.start, request.start_name, requested | dict(request.overrides))
             preset, known = ALL_DEFAULTS, network_settings(request.start)
         try:
             return MOLConfig.from_preset(preset, **request.labels, **{**known, **request.overrides})

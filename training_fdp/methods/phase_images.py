@@ -107,16 +107,16 @@ class PhaseImages(Method[PhaseImagesOptions, "PreTrainedConfig", None]):
         from modeling_baselines import PhaseImagesConfig
 
         names = ("image_network", "phases", "fall_direction")
-        asked = {**{name: getattr(self.options, name) for name in names}, **request.overrides}
+        requested = {**{name: getattr(self.options, name) for name in names}, **request.overrides}
         if unknown := sorted(set(request.overrides) - {"num_frames", "image_size"}):
             raise ConfigError(
                 f"{self.name} has no model settings {unknown}; it takes --num_frames, --image_size and its options"
             )
         if request.start is not None:
-            self.check_start(request.start, request.start_name, asked)
-            asked = {**{name: getattr(request.start, name) for name in ("num_frames", "image_size")}, **asked}
+            self.check_start(request.start, request.start_name, requested)
+            requested = {**{name: getattr(request.start, name) for name in ("num_frames", "image_size")}, **requested}
         try:
-            return PhaseImagesConfig(**request.labels, **asked)
+            return PhaseImagesConfig(**request.labels, **requested)
         except (ValueError, StrictDataclassError) as error:
             raise ConfigError(f"{self.name} cannot be built: {' '.join(str(error).split())}") from None
 
@@ -178,16 +178,16 @@ class PhaseImages(Method[PhaseImagesOptions, "PreTrainedConfig", None]):
     ) -> list[Answers]:
         """Return whether each image alone names the class, which were left out, and the error of an estimated apex."""
         right = output.phase_logits.argmax(dim=-1) == batch["labels"][:, None]
-        told = batch["sheet_apex_index"]
-        error = (output.apex_index - told).abs() / (config.num_frames - 1)
+        coded = batch["sheet_apex_index"]
+        error = (output.apex_index - coded).abs() / (config.num_frames - 1)
         answers: list[Answers] = []
         for clip, exists in enumerate(output.phase_exists.tolist()):
             images = dict(zip(_IMAGE_TITLES, exists, strict=True))
             found = {f"{name}_right": float(right[clip, at]) for at, name in enumerate(images) if images[name]}
             found |= {f"{name}_left_out": float(not images[name]) for name in ("rise", "fall")}
-            was_told = bool(told[clip] >= 0)
-            found["apex_estimated"] = float(self.options.apex_source == "estimated" or not was_told)
-            if found["apex_estimated"] and was_told:
+            is_coded = bool(coded[clip] >= 0)
+            found["apex_estimated"] = float(self.options.apex_source == "estimated" or not is_coded)
+            if found["apex_estimated"] and is_coded:
                 found["apex_error"] = float(error[clip])
             answers.append(found)
         return answers
