@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-# A module cannot be called import.
+# Benchmarks by name whose module has another name, because `import` is a keyword.
 MODULES = {"import": "cold_start"}
 
 

@@ -3,8 +3,8 @@
     python -m benchmarks apex --corpus synthetic --data_dir DIR --processor_overrides alignment=precomputed
 
 Takes the options of train.py that choose clips. Prints the mean and the median distance to the coded apex as shares of
-the clip and in frames of the recording, beside two guesses without a look at the frames: the middle of the clip, and
-the mean place of the apex in all clips, which nobody knows beforehand.
+the clip and in frames of the recording, beside two guesses that read no frame: the middle of the clip, and the mean
+place of the apex in all clips, which is not known before.
 """
 
 import sys
@@ -51,7 +51,7 @@ def apex_places(prepared: PreparedRun) -> NDArray[np.float64]:
 
 
 def main() -> int:
-    """Print the table; returns the exit code (`int`)."""
+    """Print the table; return the exit code (`int`)."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = ["--method", "phase_images", "--protocol", "loso", "--output_dir", folder, *sys.argv[1:]]
         config = parse_train_config(arguments)

@@ -1,9 +1,9 @@
 """Time until the first answer of a fresh process: `python -m benchmarks import`.
 
 Each row is a process of its own: imports, `train.py --help`, and `predict.py` with the checkpoint of this package on a
-video of 3 seconds, 640 x 480, with a rendered face, which the face mesh finds and follows. Beside it, in one process:
-clips per second from decoded frames, and how many times real time a video of 30 frames per second is answered,
-with the face mesh.
+video of 3 seconds, 640 x 480, with a rendered face, which the face mesh finds and follows. A second table, of one
+process that has loaded the model: clips per second from decoded frames, and from the video of 30 frames per second,
+face mesh included, as multiples of real time.
 """
 
 import sys

@@ -2,8 +2,9 @@
 
 Clips of 60 JPEG frames of 640 x 480 go through `prepare_clips` with alignment "precomputed", against a plain loop of
 Pillow decode, crop, resize per frame in one process; then once more from the cache. A few clips are drawn and read
-under several clip ids, so that the disk's cache is warm for both. Then what Pillow alone takes for the parts of this
-work, which bounds every reader that uses the same JPEG library. Last, each augmentation of a batch on the device.
+under several clip ids, so that the disk's cache is warm for both. Then the time that Pillow alone takes for the parts
+of this work, which bounds every reader that uses the same JPEG library. Last, each augmentation of a batch on the
+device.
 """
 
 import argparse
@@ -31,7 +32,7 @@ HEIGHT, WIDTH = 480, 640
 # A face of about 280 pixels in a frame of 640 x 480, as CASME II has it: eyes 112 pixels apart, slightly tilted.
 LANDMARKS = np.array([[264.0, 190], [376, 197], [320, 250], [270, 300], [370, 303]])
 SIZE = 64
-# Clips that are drawn; the others repeat them.
+# Clips that are drawn; all further clips repeat them.
 DISTINCT = 8
 QUALITY = 90
 AUGMENTATIONS = {
@@ -101,7 +102,7 @@ def pillow_rows(paths: list[str], rounds: int) -> list[Row]:
         "plain loop": lambda: plain_loop([paths]),
         "decode to RGB, convert to gray": lambda: _decode(paths, None),
         "decode the luma plane": lambda: _decode(paths, (WIDTH, HEIGHT)),
-        # No smaller picture can be made of a JPEG file: what remains is to read its Huffman code.
+        # The smallest picture that can be decoded from a JPEG file, whose time is that of reading the Huffman code.
         "decode the luma plane at an eighth": lambda: _decode(paths, (WIDTH // 8, HEIGHT // 8)),
     }
     times = take_turns(ways, rounds)
@@ -124,7 +125,7 @@ def _decode(paths: list[str], luma_size: tuple[int, int] | None) -> None:
 
 
 def clip_rows(root: Path, num_clips: int, num_frames: int) -> tuple[Any, list[list[str]], Path]:
-    """Write the clips; returns their rows (`datasets.Dataset`), the frames of each drawn one, and their landmarks."""
+    """Write the clips; return their rows (`datasets.Dataset`), the frames of drawn clips, and the landmark table."""
     import datasets
 
     drawn = [draw_clip(root / f"clip{number}", num_frames, QUALITY, number) for number in range(DISTINCT)]

@@ -63,7 +63,7 @@ Window = Callable[[Recording, np.random.Generator], Numbers]
 Disturbance = Callable[[Recording, np.random.Generator], Frames]
 
 
-def enough(numbers: Numbers) -> Numbers:
+def with_least_frames(numbers: Numbers) -> Numbers:
     """Repeat frames of a window of fewer than `LEAST_FRAMES`."""
     if len(numbers) >= LEAST_FRAMES:
         return numbers
@@ -106,13 +106,13 @@ def lasting(recording: Recording, seconds: float) -> Numbers:
 def slower_camera(recording: Recording, fps: float) -> Numbers:
     """Sample the movement at a lower frame rate."""
     step = max(1, round(recording.fps / fps))
-    return enough(recording.span(recording.onset, recording.offset)[::step])
+    return with_least_frames(recording.span(recording.onset, recording.offset)[::step])
 
 
 def quiet(recording: Recording) -> Numbers:
     """Return the longer of the stretches before and after the movement."""
     before, after = np.arange(max(recording.onset - 1, 1)), np.arange(recording.offset + 2, len(recording.frames))
-    return enough(before if len(before) >= len(after) else after)
+    return with_least_frames(before if len(before) >= len(after) else after)
 
 
 def _part(first: float, last: float) -> Window:
@@ -135,7 +135,7 @@ def _uneven(rec: Recording, rng: np.random.Generator) -> Numbers:
 
 def _dropped(rec: Recording, rng: np.random.Generator) -> Numbers:
     numbers = rec.span(rec.onset, rec.offset)
-    return enough(numbers[rng.random(len(numbers)) > 0.3])
+    return with_least_frames(numbers[rng.random(len(numbers)) > 0.3])
 
 
 def _two_events(rec: Recording, rng: np.random.Generator) -> Numbers:
@@ -152,10 +152,12 @@ WINDOWS: dict[str, Window] = {
     "50% neutral before": _part(-0.5, 1),
     "50% neutral after": _part(0, 1.5),
     "whole recording": lambda rec, rng: np.arange(len(rec.frames)),
-    "onset to apex": lambda rec, rng: enough(rec.span(rec.onset, rec.apex)),
-    "onset to apex, there and back": lambda rec, rng: there_and_back(enough(rec.span(rec.onset, rec.apex))),
-    "apex to offset": lambda rec, rng: enough(rec.span(rec.apex, rec.offset)),
-    "first third of the rise": lambda rec, rng: enough(rec.span(rec.onset, rec.onset + (rec.apex - rec.onset) / 3)),
+    "onset to apex": lambda rec, rng: with_least_frames(rec.span(rec.onset, rec.apex)),
+    "onset to apex, there and back": lambda rec, rng: there_and_back(with_least_frames(rec.span(rec.onset, rec.apex))),
+    "apex to offset": lambda rec, rng: with_least_frames(rec.span(rec.apex, rec.offset)),
+    "first third of the rise": lambda rec, rng: with_least_frames(
+        rec.span(rec.onset, rec.onset + (rec.apex - rec.onset) / 3)
+    ),
     "onset to 75%": _part(0, 0.75),
     "25% to offset": _part(0.25, 1),
     "two events": _two_events,

@@ -4,9 +4,9 @@
     python -m benchmarks inference --preset tiny --exports      # torch.export, ONNX Runtime, int8
     python -m benchmarks inference --device cuda --batch_sizes 1 64
 
-`any_window` is `tiny` as the recipe of that name sets it up, the network of the shipped checkpoint. Pixels are random,
-because the time of a convolution does not depend on them. Speed-ups are medians over rounds that time all ways in
-turn; the peak is the higher of a matrix product and a convolution of the same precision on this machine.
+`any_window` is `tiny` with the settings of the recipe of that name, the network of the shipped checkpoint. Pixels are
+random, because the time of a convolution does not depend on them. Speed-ups are medians over rounds that time all ways
+in turn; the peak is the higher of a matrix product and a convolution of the same precision on this machine.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def build(preset: str, device: str = "cpu") -> FDPForVideoClassification:
 
 
 def configure(preset: str) -> FDPConfig:
-    """Configuration of a preset, or of what the recipe `any_window` trains (`FDPConfig`), with five labels."""
+    """Configuration of a preset, or of the network of the recipe `any_window` (`FDPConfig`), with five labels."""
     if preset != "any_window":
         return FDPConfig.from_preset(preset, num_labels=5)
     recipe = load_recipe(preset)
@@ -91,7 +91,7 @@ def in_bfloat16(model: FDPForVideoClassification, clips: torch.Tensor) -> Any:
 
 
 def ways(preset: str, batch_size: int, device: str) -> dict[str, Function]:
-    """Return what is timed of a preset, by name; the first one is what the others are compared with."""
+    """Return the functions that are timed of a preset, by name; all are compared with the first one."""
     loop, model, laid_out = build_loop(preset, device), build(preset, device), build(preset, device)
     lay_out_channels_last(laid_out)
     clips = random_clips(model, batch_size)

@@ -1,4 +1,4 @@
-"""What int8 weights cost a checkpoint on rendered faces: `python -m benchmarks quantisation [--recordings 60]`.
+"""Accuracy of a checkpoint with int8 weights on rendered faces: `python -m benchmarks quantisation [--recordings 60]`.
 
 Recordings of people on whom no checkpoint was trained go through the video processor, face mesh included, and then
 clip by clip through the network in PyTorch and its exports. Each row says how many clips keep the class of PyTorch,
@@ -32,8 +32,8 @@ def rendered_clips(
 
     Args:
         model (`FDPForVideoClassification`): Its classes are those of the label set `4class`.
-        processor (`FDPVideoProcessor`): Of the same checkpoint.
-        settings (`CorpusSettings`): What is rendered.
+        processor (`FDPVideoProcessor`): Video processor of the same checkpoint.
+        settings (`CorpusSettings`): Corpus to render.
 
     Returns:
         `tuple` of `torch.Tensor`: pixel values float32 `(num_clips, num_frames, 1, height, width)` in [-1, 1], and
@@ -85,7 +85,7 @@ def main() -> int:
     made = parser(__doc__ or "", rounds=1)
     made.add_argument("--model", help="checkpoint with the classes of `4class` (the one of this package)")
     made.add_argument("--recordings", type=int, default=60, help="recordings, five of each person (60)")
-    made.add_argument("--seed", type=int, default=83_101, help="of the people and their movements (83101)")
+    made.add_argument("--seed", type=int, default=83_101, help="seed of the people and their movements (83101)")
     made.add_argument("--difficulty", default="medium", help="mild, medium, hard or wild (medium)")
     options = parse(made)
     folder = options.model or shipped_model()

@@ -1,4 +1,4 @@
-"""What a checkpoint answers to a few movements of real faces: an anecdote, no accuracy.
+"""Answers of a checkpoint to a few movements of real faces, too few for an accuracy.
 
     python -m benchmarks real_movements --model CKPT --data_dir FOLDER
 
@@ -49,7 +49,7 @@ def count_answers(
         least (`float`): pixels below which a clip is called still.
 
     Returns:
-        `dict[str, dict[str, Counter]]`: answers, "still" among them.
+        `dict[str, dict[str, Counter]]`: counts of answers, which are classes or "still".
     """
     found: dict[str, dict[str, Counter[str]]] = {}
     for expression, ways in clips:

@@ -45,11 +45,11 @@ def write_tree(root: Path, clip_count: int, frame_count: int) -> None:
 
 
 class RepeatedClips:
-    """Many clips of the same pixels, which are files of their own only in number.
+    """Many clips that repeat the pixels of a few, so that only their number grows.
 
     Args:
-        clips (`StoredClips`): What is repeated.
-        count (`int`): How many clips there are.
+        clips (`StoredClips`): Clips that are repeated.
+        count (`int`): Number of clips.
     """
 
     def __init__(self, clips: StoredClips, count: int) -> None:
@@ -68,7 +68,7 @@ def train_and_print_memory(count: int, steps: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         clips = RepeatedClips(StoredClips(Path(folder) / "clips", min(count, 250)), count)
         trainer = build_trainer(clips, Path(folder), "tiny", steps)
-        # As many held-out clips as of the small corpus, because predicting 2,500 takes long and one batch of memory.
+        # 25 held-out clips, as of the small corpus, because predicting 2,500 takes long and needs no more memory.
         trainer.fold = replace(trainer.fold, test_indices=trainer.fold.test_indices[:25])
         trainer.train()
     print(f"{peak_resident_bytes() / 2**20:.0f}")
@@ -110,15 +110,15 @@ def listing_exponents(rows: Sequence[Row]) -> list[Row]:
     held = {"clips": ("frames per clip", LISTINGS[0][1]), "frames per clip": ("clips", LISTINGS[-1][0])}
     fitted = []
     for size, (other, value) in held.items():
-        some = [row for row in rows if row[other] == value]
+        chosen = [row for row in rows if row[other] == value]
         fitted.append(
             {
                 "listing against": size,
-                "from": min(row[size] for row in some),
-                "to": max(row[size] for row in some),
+                "from": min(row[size] for row in chosen),
+                "to": max(row[size] for row in chosen),
                 **{
                     f"exponent, {way}": exponent(
-                        [row[size] for row in some], [row[f"{way}, processor s"] for row in some]
+                        [row[size] for row in chosen], [row[f"{way}, processor s"] for row in chosen]
                     )
                     for way in ("listing", "again")
                 },
@@ -153,7 +153,7 @@ def align(clips: int, frames: int, side: int, processes: int) -> tuple[float, fl
 def preparation_rows(clips: int) -> list[Row]:
     """Seconds to align clips; one size changes at a time, by factors of 2."""
     usual = {"clips": clips, "frames": 16, "side": 64, "processes": 1}
-    align(**usual)  # the first call of all loads what the others find
+    align(**usual)  # not counted, because the first call also imports libraries
     rows = []
     for size, value in usual.items():
         points = [value * factor for factor in ((1, 2) if size == "processes" else (1, 2, 4))]

@@ -6,7 +6,7 @@
 
 STRS needs a checkpoint, whose classes count as the coarse ones of MEGC. A row names the rate of its frames: render
 trees at 30, 60 and 200 per second, or read every second frame of a tree of 60 by `--every 2`. The truth is that of
-`ground_truth/`, which has macro-expressions and recordings without any, too.
+`ground_truth/`, which also has macro-expressions and recordings without expressions.
 """
 
 import argparse
@@ -27,7 +27,7 @@ SCORES = (4, 4.5, 5, 5.5, 6, 7, 8, 9, 10, 12, 14, 17, 20)
 
 
 def rendered_recordings(root: Path, every: int = 1) -> list[LongRecording]:
-    """All recordings of a rendered tree with their ground truth, of every so-and-so-many-th frame."""
+    """All recordings of a rendered tree with their ground truth, with one frame of `every` frames."""
     recordings = []
     for path in sorted((root / "ground_truth").glob("*.npz")):
         subject, recording = path.stem.split("_")
@@ -63,7 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks spotting", description=__doc__)
     parser.add_argument("--data_dir", type=Path, required=True, help="a rendered tree")
     parser.add_argument("--output_dir", type=Path, required=True, help="results; finished recordings are kept")
-    parser.add_argument("--model", help="checkpoint that names what is found; none by default")
+    parser.add_argument("--model", help="checkpoint that names the expressions; none by default")
     parser.add_argument("--false_alarms_per_minute", type=float, default=FALSE_ALARMS_PER_MINUTE)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="read only every N-th frame (1)")
     parser.add_argument("--rates", action="store_true", help="print false alarms a minute by threshold instead")
@@ -72,7 +72,8 @@ def main() -> None:
     recognizer = None if options.model is None else CheckpointRecognizer(options.model)
     recordings = rendered_recordings(options.data_dir, options.every)
     started = time.perf_counter()
-    # Of another rate the intervals are others.
+    # A folder for each `every`, because finished recordings are not spotted again and other frames give other
+    # intervals.
     found = options.output_dir if options.every == 1 else options.output_dir / f"every_{options.every}"
     spotted = spot_recordings(recordings, found, recognizer, options.model)
     seconds = time.perf_counter() - started

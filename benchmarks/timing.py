@@ -30,8 +30,8 @@ class Times:
     """Seconds of several functions that were timed in turn.
 
     Args:
-        wall (`dict[str, list[float]]`): By the clock, one value per round.
-        processor (`dict[str, list[float]]`): Of this process's threads, which other programs lengthen less.
+        wall (`dict[str, list[float]]`): Time by the clock, one value per round.
+        processor (`dict[str, list[float]]`): Processor time of this process, which other programs lengthen less.
     """
 
     wall: dict[str, list[float]]
@@ -56,7 +56,7 @@ class Times:
     def costs(self, name: str, over: str, clips: int, options: argparse.Namespace) -> Row:
         """Columns of a table (`dict`): milliseconds, clips per second, times faster than another function.
 
-        Of the processor, or by the clock on a card and with `--clock`.
+        By processor time, or by the clock on a card and with `--clock`.
         """
         if by_clock(options):
             median, speedup, unit = self.median(name), self.speedup(name, over), ""
@@ -65,7 +65,7 @@ class Times:
         return {f"{unit}ms": median * 1e3, f"clips per {unit}s": clips / median, f"times {over}": speedup}
 
     def core_seconds(self, name: str, options: argparse.Namespace) -> float:
-        """Seconds of one core, or of a card, of which `compute_peak` tells what they could have computed (`float`)."""
+        """Processor seconds per thread, or seconds of a card (`float`); `compute_peak` counts by the same seconds."""
         return self.median(name) if by_clock(options) else self.processor_median(name) / torch.get_num_threads()
 
 
@@ -79,13 +79,13 @@ def _median_ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
 
 
 def take_turns(functions: Mapping[str, Function], rounds: int, device: str = "cpu", warm_up: int = 1) -> Times:
-    """Time functions in turn, so that a busy machine slows them alike; first call each for warming up.
+    """Time functions in turn, so that a busy machine slows them alike.
 
     Args:
-        functions (`Mapping[str, Callable]`): What is timed, by name.
+        functions (`Mapping[str, Callable]`): Functions by name.
         rounds (`int`): Calls of each that count.
-        device (`str`, *optional*, defaults to `"cpu"`): Waited for before the clock is read.
-        warm_up (`int`, *optional*, defaults to 1): Calls of each before.
+        device (`str`, *optional*, defaults to `"cpu"`): Device that is synchronised before the clock is read.
+        warm_up (`int`, *optional*, defaults to 1): Calls of each before the first one that counts.
     """
     for _ in range(warm_up):
         for function in functions.values():
@@ -140,8 +140,9 @@ def _wait_for(device: str) -> None:
 def compute_peak(dtype: torch.dtype, device: str = "cpu", rounds: int = 3) -> float:
     """Floating-point operations per second of the machine (`float`): a matrix product, or one inside a convolution.
 
-    The best of both, because PyTorch's library for the first is slow in single precision on AMD's processors. By
-    processor time over the threads of this process, because others may run on the same cores; on a card by the clock.
+    The higher of both, because PyTorch's library for matrix products is slow in single precision on AMD's processors.
+    By processor time over the threads of this process, because other programs may run on the same cores; on a card by
+    the clock.
     """
     left, right = (torch.rand(_GEMM_SIDE, _GEMM_SIDE, device=device).to(dtype) for _ in range(2))
     clips, channels, side = 4, 256, 32
@@ -172,7 +173,7 @@ def peak_resident_bytes() -> int:
 
 
 def machine(device: str = "cpu") -> Row:
-    """What the figures depend on (`dict`): processor, cores, threads, load, library versions."""
+    """Facts on which figures depend (`dict`): processor, cores, threads, load, library versions."""
     name = torch.cuda.get_device_name() if device.startswith("cuda") else _processor_name()
     return {
         "processor": name,

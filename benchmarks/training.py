@@ -1,7 +1,7 @@
 """Speed and memory of training steps.
 
     python -m benchmarks training                                # the frame loop, batched, bfloat16, fused AdamW
-    python -m benchmarks training --preset any_window            # the same of what the recipe `any_window` trains
+    python -m benchmarks training --preset any_window            # the same of the network of the recipe `any_window`
     python -m benchmarks training memory --preset tiny           # peak memory of the process, or of the card
     python -m benchmarks training estimate --preset base         # the same without a device
     python -m benchmarks training loading --preset small         # share of a step that reading clips takes
@@ -39,8 +39,8 @@ class StoredClips:
     """Clips in memory-mapped files, as the cache of aligned clips holds them.
 
     Args:
-        folder (`Path`): Where the files are written.
-        num_clips (`int`): How many.
+        folder (`Path`): Folder of the files.
+        num_clips (`int`): Number of clips.
     """
 
     def __init__(self, folder: Path, num_clips: int) -> None:
@@ -84,7 +84,7 @@ def build_trainer(clips: Any, folder: Path, preset: str, max_steps: int, mixed_p
     table = ClipTable([str(number) for number in range(count)], ["noise"] * count, subjects, labels, names)
     method = FDPMethod(FDPOptions(preset=preset))
     network = FDPConfig.from_preset(preset, num_labels=NUM_CLASSES)
-    AcceleratorState._reset_state()  # it refuses another precision in the same process
+    AcceleratorState._reset_state()  # because AcceleratorState refuses another precision in the same process
     accelerator = Accelerator(cpu=True, mixed_precision=mixed_precision)
     context = FoldContext(
         method=method,
@@ -108,13 +108,13 @@ class Step:
     """One way to train one network, called once per step.
 
     Args:
-        preset (`str`): Its preset.
+        preset (`str`): Preset of the network.
         batch_size (`int`): Clips per step.
-        device (`str`): Where it is trained.
-        laid_out (`bool`): Weights channels last.
-        bfloat16 (`bool`): Forward pass under autocast.
-        fused (`bool`): AdamW's fused form.
-        loop (`bool`): The encoder on one frame after the other, as in the authors' code, instead of a batch.
+        device (`str`): Device of the network.
+        laid_out (`bool`): Whether weights are laid out channels last.
+        bfloat16 (`bool`): Whether the forward pass runs under autocast.
+        fused (`bool`): Whether AdamW is fused.
+        loop (`bool`): Whether the encoder takes one frame after the other, as in the authors' code.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ def step_rows(options: argparse.Namespace) -> list[Row]:
             "channels last, bfloat16": Step(preset, batch_size, device, laid_out=True, bfloat16=True),
         }
         times = take_turns(functions, options.rounds, device)
-        # Backward costs two forward passes.
+        # The backward pass counts as two forward passes.
         operations = 3 * 2 * macs_per_clip(preset) * batch_size
         for way in functions:
             peak = peaks[torch.bfloat16 if "bfloat16" in way else torch.float32]

@@ -61,7 +61,7 @@ class WindowFigures(TypedDict, total=False):
     """Metrics of one row.
 
     `confidence` is in every row; `uf1`, `accuracy` and `calibration_error` are in all but those of `NOTHING_MOVES`;
-    `change` of UF1 against the trimmed row, and the 95% `interval` of that, are in these without the trimmed row.
+    `change` of UF1 against the trimmed row, and its 95% `interval`, are in all of these but the trimmed row.
     """
 
     confidence: float
@@ -108,7 +108,7 @@ def figures(
 
     Args:
         shown (`Mapping[str, np.ndarray]`): probabilities of the clips of each row, the trimmed one first.
-        recordings (`Sequence[Recording]`): as they were shown.
+        recordings (`Sequence[Recording]`): recordings of these clips, in the same order.
         num_labels (`int`): classes.
 
     Returns:
@@ -145,7 +145,7 @@ def network_answer(model: PreTrainedModel, processor: FDPVideoProcessor) -> Answ
 
 def network_view(model: PreTrainedModel, processor: FDPVideoProcessor) -> Callable[[Sequence[Frames]], Seen]:
     """Return a function from clips to answers, with the frame sampling of the checkpoint's processor."""
-    # One processor for all clips, because building it takes longer than a clip; without alignment, which is done.
+    # One processor for all clips, because building one takes longer than a clip; clips are aligned already.
     sampler = FDPVideoProcessor(**{**processor.to_dict(), "alignment": "none", "num_frames": model.config.num_frames})
 
     @torch.inference_mode()
@@ -260,7 +260,7 @@ def main() -> int:
     rows = builder(data_dir=data_dir, config_name=label_set).prepare()
     rows = rows.align_labels_with_mapping({name: number for number, name in enumerate(classes)}, "label")
     recordings = read_recordings(rows, processor)
-    # Clips aligned without landmarks have no other crops.
+    # Rows of `CROPS` are left out for clips that were aligned without landmarks, because they have no other crop.
     available = [name for name in DISTURBANCES if name not in CROPS or name in recordings[0].crops]
     names = options.rows or [name for name in available if not options.short or name in SHORT]
     results = judge(network_answer(model, processor), recordings, len(classes), names, options.seed)

@@ -13,7 +13,7 @@ import torch
 SIDES = ("left", "right")
 # Text of the empty set, in codes and in words.
 NO_UNIT, NO_UNIT_PHRASE = "0", "no movement"
-# How many texts a unit has: left, right, both sides.
+# Number of texts of one unit: left, right, both sides.
 SIDES_PER_UNIT = 3
 _SEPARATOR = re.compile(r"\s*(?:\+|,|;|\band\b)\s*", re.IGNORECASE)
 _CODE = re.compile(r"(?P<side>[LR]?)\s*(?:AU)?\s*(?P<code>[0-9]+)", re.IGNORECASE)
@@ -91,7 +91,7 @@ def spelled(units: torch.Tensor, action_units: Sequence[str]) -> str:
 def phrase_of(units: torch.Tensor, phrases: Sequence[str]) -> str:
     """Writes a set in words: `"inner brow raiser , left dimpler"`; `"no movement"` for none.
 
-    Commas stand between spaces, so that words are what spaces separate.
+    Commas are surrounded by spaces, because the tokenizer of the phrases splits texts at spaces.
     """
     names = []
     for phrase, (left, right) in zip(phrases, (units > 0.5).tolist(), strict=True):
@@ -107,7 +107,7 @@ def all_phrases(phrases: Sequence[str]) -> list[str]:
 
 
 def unit_texts(sets: torch.Tensor) -> torch.Tensor:
-    """Tells which of `all_phrases` a set consists of.
+    """Marks the texts of `all_phrases` that make up each set.
 
     Args:
         sets (`torch.Tensor` of shape `(num_sets, num_action_units, 2)`): sets of 0 and 1.
@@ -124,7 +124,7 @@ def unit_texts(sets: torch.Tensor) -> torch.Tensor:
 def set_similarity(sets: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     """Jaccard similarity of sets of sided units: units in common over units in either.
 
-    A unit that is unknown in a set, NaN, counts in neither. Two empty sets are equal.
+    A unit that is unknown (NaN) in a set is left out of both counts. Two empty sets are equal.
 
     Args:
         sets (`torch.FloatTensor` of shape `(batch_size, num_action_units, 2)`): 0, 1 or NaN.

@@ -25,9 +25,9 @@ class FDPAlignmentConfig(FDPConfig):
 
     Args:
         text_tower (`str`, *optional*, defaults to `"table"`):
-            How a set of action units becomes a vector: `"table"` (the sum of one learnt vector per unit and side,
-            layer norm; it composes sets that were never trained), `"transformer"` (a small CLIP text transformer on
-            our phrases), `"pretrained"` (the mean of vectors that another text model gave the phrases, and a learnt
+            How a set of action units is turned into a vector: `"table"` (the sum of one learnt vector per unit and
+            side, layer norm; it composes sets that were never trained), `"transformer"` (a small CLIP text transformer
+            on our phrases), `"pretrained"` (the mean of vectors that another text model gave the phrases, and a learnt
             projection) or `"none"` (the sets of `text_table` alone). MER-CLIP takes a frozen ViCLIP text tower.
         action_unit_phrases (`list[str]`, *optional*, defaults to `[]`):
             The phrase of each of `action_units`.
@@ -43,24 +43,24 @@ class FDPAlignmentConfig(FDPConfig):
         text_hidden_size (`int`, *optional*, defaults to 128):
             Width of the text transformer.
         text_num_layers (`int`, *optional*, defaults to 2):
-            Its layers.
+            Layers of the text transformer.
         text_num_heads (`int`, *optional*, defaults to 4):
-            Its attention heads.
+            Attention heads of the text transformer.
         phrase_vector_size (`int`, *optional*, defaults to 0):
-            With `text_tower="pretrained"`, size of the other model's vectors.
+            With `text_tower="pretrained"`, size of the vectors that the other text model gave.
         token_grid_size (`int`, *optional*, defaults to 8):
             Cells along a side of the grid of tokens that emotion inference gets of each frame's map.
         emotion_hidden_size (`int`, *optional*, defaults to 128):
             Width of emotion inference (released code: 512).
         emotion_num_layers (`int`, *optional*, defaults to 2):
-            Its transformer blocks (released code). The class token after each is classified by one shared layer, and
-            the scores are averaged.
+            Transformer blocks of emotion inference (released code). The class token after each is classified by one
+            shared layer, and the scores are averaged.
         emotion_num_heads (`int`, *optional*, defaults to 4):
-            Its attention heads (released code).
+            Attention heads of emotion inference (released code).
         emotion_dropout (`float`, *optional*, defaults to 0.1):
-            Dropout before the last linear layer (released code).
+            Dropout before the last linear layer of emotion inference (released code).
         alignment_loss_weight (`float`, *optional*, defaults to 1.0):
-            Weight of the alignment in the loss.
+            Weight of the alignment loss.
 
     Raises:
         `huggingface_hub.errors.StrictDataclassError`: a field of the wrong type, or fields that contradict each other.

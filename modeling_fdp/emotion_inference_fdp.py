@@ -10,8 +10,8 @@ from .frame_encoder_fdp import average_over_grid
 class FDPEmotionInference(nn.Module):
     """Transformer blocks whose class token is classified after each; the scores are averaged (released code).
 
-    Places in time and in the face are added to the tokens, because ours come from convolutions and not from a vision
-    transformer (our choice).
+    Learnt vectors of the place in time and in the face are added to the tokens, because the tokens come from
+    convolutions and not from a vision transformer (our choice).
     """
 
     def __init__(self, config: FDPAlignmentConfig, num_labels: int) -> None:

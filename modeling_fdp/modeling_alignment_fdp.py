@@ -1,4 +1,4 @@
-"""FDP with clips and sets of action units in one space (after MER-CLIP, arXiv 2505.05937)."""
+"""FDP's network that embeds clips and sets of action units in one space (after MER-CLIP, arXiv 2505.05937)."""
 
 import os
 from collections.abc import Iterable
@@ -61,12 +61,13 @@ class FDPVideoTextAlignmentOutput(ModelOutput):
 class FDPForVideoTextAlignment(FDPPreTrainedModel):
     """FDP's video tower, a text tower for sets of action units, and emotion inference over the video's tokens.
 
-    The vectors of `config.action_unit_sets` are stored in the buffer `text_table`, which switching to evaluation and
-    saving compute anew: inference needs neither a text tower nor a tokenizer.
+    The vectors of `config.action_unit_sets` are stored in the buffer `text_table`, which is computed again when the
+    model is switched to evaluation and when it is saved, because inference must need neither a text tower nor a
+    tokenizer.
     """
 
     config: FDPAlignmentConfig
-    # As of `FDPForVideoClassification`: every part of the loss is a mean over the clips of the call.
+    # As in `FDPForVideoClassification`: every part of the loss is a mean over the clips of the call.
     accepts_loss_kwargs = False
 
     def __init__(self, config: FDPAlignmentConfig) -> None:
@@ -106,10 +107,10 @@ class FDPForVideoTextAlignment(FDPPreTrainedModel):
             init.normal_(module.place_in_face, std=self.config.initializer_range)
 
     def train(self, mode: bool = True) -> "FDPForVideoTextAlignment":
-        """Switches to training or evaluation; for the latter, the known sets are encoded anew.
+        """Switches to training or evaluation; for evaluation, `config.action_unit_sets` are encoded again.
 
         Args:
-            mode (`bool`, *optional*, defaults to `True`): training.
+            mode (`bool`, *optional*, defaults to `True`): whether to switch to training.
 
         Returns:
             `FDPForVideoTextAlignment`: the model itself.
@@ -120,7 +121,7 @@ class FDPForVideoTextAlignment(FDPPreTrainedModel):
         return self
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
-        """Saves the model, with vectors of the known sets that fit its weights, and the tokenizer of the phrases.
+        """Saves the model, after encoding `config.action_unit_sets` again, and the tokenizer of the phrases.
 
         Args:
             save_directory (`str` or `os.PathLike`): the folder.
@@ -136,13 +137,13 @@ class FDPForVideoTextAlignment(FDPPreTrainedModel):
     @torch.no_grad()
     def update_text_table(self) -> None:
         """Encodes `config.action_unit_sets` into `text_table`; without a text tower the table stays as it is."""
-        # A model on the meta device has no numbers yet.
+        # Not on the meta device, whose tensors have no values.
         if self.text_tower is not None and not self.text_table.is_meta:
             known = self.action_unit_sets(self.config.action_unit_sets)
             self.text_table.copy_(F.normalize(self.text_tower(known), dim=-1))
 
     def drop_text_tower(self) -> None:
-        """Leaves out the text tower for good; emotions and similarities with the known sets stay as they are."""
+        """Removes the text tower; emotions and similarities with `config.action_unit_sets` do not change."""
         self.update_text_table()
         self.text_tower = None
         self.config.text_tower, self.config.phrase_vector_size = "none", 0
@@ -177,12 +178,12 @@ class FDPForVideoTextAlignment(FDPPreTrainedModel):
                 Tokens of the checkpoint's tokenizer, for `text_tower="transformer"`.
             attention_mask (`torch.LongTensor` of the same shape, *optional*): 0 at padding.
             action_unit_sets (`torch.FloatTensor` of shape `(num_sets, num_action_units, 2)`, *optional*):
-                Sets, of `action_unit_sets`; every tower takes them.
+                Sets, as the method `action_unit_sets` returns them; every tower takes them.
             **kwargs: `output_hidden_states`, `output_attentions`, `return_dict`.
 
         Returns:
             `BaseModelOutputWithPooling`: `pooler_output` `(num_texts, projection_size)`, vectors whose direction is
-            compared; of tokens also `last_hidden_state`.
+            compared; for tokens also `last_hidden_state`.
 
         Raises:
             ValueError: neither or both of the inputs, tokens for a tower that reads none, or a set without a vector
@@ -214,7 +215,7 @@ class FDPForVideoTextAlignment(FDPPreTrainedModel):
         if unknown := sorted(set(names) - set(self.config.action_unit_sets)):
             raise ValueError(
                 f"Without a text tower a set must be one of `config.action_unit_sets`, but {unknown} was given; use "
-                "the checkpoint from before the tower was dropped."
+                "a checkpoint that still has its text tower."
             )
         return self.text_table[[self.config.action_unit_sets.index(name) for name in names]]
 
@@ -265,9 +266,10 @@ class FDPForVideoTextAlignment(FDPPreTrainedModel):
             labels (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
                 True classes, in [0, num_labels).
             action_unit_sets (`torch.FloatTensor` of shape `(num_sets, num_action_units, 2)`, *optional*):
-                Sets to compare with, of `action_unit_sets`; those of `config.action_unit_sets` by default.
+                Sets to compare with, as the method `action_unit_sets` returns them; `config.action_unit_sets` by
+                default.
             alignment_targets (`torch.FloatTensor` of shape `(batch_size, num_sets)`, *optional*):
-                How much of each set's share belongs to each clip, see `jaccard_targets`; rows of NaN are left out.
+                Share of each clip that belongs to each set, see `jaccard_targets`; rows of NaN are left out.
             class_weights (`torch.FloatTensor` of shape `(num_labels,)`, *optional*):
                 Weights of the classes in the cross-entropy; the configuration's by default.
             **kwargs: `output_hidden_states`, `output_attentions`, `return_dict`.
@@ -280,7 +282,7 @@ class FDPForVideoTextAlignment(FDPPreTrainedModel):
         """
         outputs = self.fdp(pixel_values, **kwargs)
         clips = self._clip_vectors(outputs)
-        # As of `FDPForVideoClassification`.
+        # Divided by the temperature of the calibration, as in `FDPForVideoClassification`.
         logits = self.emotion(outputs.last_hidden_state, clips) / self.config.temperature
         videos = F.normalize(clips, dim=-1)
         texts = self._texts(action_unit_sets)
@@ -314,7 +316,7 @@ class FDPForVideoTextAlignment(FDPPreTrainedModel):
         )
 
     def _texts(self, sets: torch.Tensor | None) -> torch.Tensor:
-        """Unit vectors of the given sets, or of the known ones: from the table in evaluation, afresh in training."""
+        """Unit vectors of `sets`, or of `config.action_unit_sets`: encoded in training, stored ones in evaluation."""
         # CODEPATH: `None` in checkpoints whose text tower was dropped.
         if sets is None and self.training and self.text_tower is not None:
             sets = self.action_unit_sets(self.config.action_unit_sets)
@@ -322,10 +324,10 @@ class FDPForVideoTextAlignment(FDPPreTrainedModel):
 
 
 def jaccard_targets(units: torch.Tensor, sets: torch.Tensor) -> torch.Tensor:
-    """Shares of the known sets that belong to each clip: in proportion to the square of the Jaccard similarity.
+    """Shares of each clip that belong to the sets: in proportion to the square of the Jaccard similarity.
 
-    Not the diagonal of the batch (MER-CLIP), because most clips share units with others, and the diagonal punishes
-    equal sets of two clips (our choice).
+    Not the diagonal of the batch (MER-CLIP), because most clips have units in common, and the diagonal punishes equal
+    sets of two clips (our choice).
 
     Args:
         units (`torch.FloatTensor` of shape `(batch_size, num_action_units, 2)`): 0, 1, or NaN where not coded.

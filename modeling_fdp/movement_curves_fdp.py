@@ -30,7 +30,8 @@ from .motion_fdp import (
 )
 from .movement_directions_fdp import MOTION_SIZE, fitted_directions
 
-# Local averages over time. Prototype: 24 for events of 0.12 to 0.7 s in windows of up to three times that.
+# Number of local averages over time, chosen in a prototype with events of 0.12 to 0.7 s in windows up to three times
+# as long.
 NUM_READINGS = 24
 # Cells along a side of the grid of motion that the scorer reads: MOTION_SIZE is two components in each cell.
 GRID_SIZE = 16
@@ -53,7 +54,8 @@ class FDPMovementCurves(NamedTuple):
     Args:
         curves (`torch.FloatTensor` of shape `(batch_size, 4, num_readings)`): from 0, at rest, to 1: the two strongest
             curves, and the two strongest after a linear trend, which slow drift is, has been removed.
-        shares (`torch.FloatTensor` of shape `(batch_size, 4)`): of the motion in the scorer's directions.
+        shares (`torch.FloatTensor` of shape `(batch_size, 4)`): share of each curve in the motion along the scorer's
+            directions.
         progress (`torch.FloatTensor` of shape `(batch_size, num_readings)`): the first curve, not normalized: about 2
             at the apex of a movement of usual size, constant where nothing moves.
     """
@@ -227,7 +229,7 @@ def at_frames(progress: torch.Tensor, num_frames: int) -> torch.Tensor:
 
 
 def _of_size_one(matrix: torch.Tensor) -> torch.Tensor:
-    """Divides by the root of the sum of squares: the trace of what is left after a component may be 0 by rounding."""
+    """Divides by the root of the sum of squares, because the trace of a remainder may be 0 by rounding."""
     return matrix / matrix.square().sum((-2, -1), keepdim=True).clamp(min=1e-30).sqrt()
 
 

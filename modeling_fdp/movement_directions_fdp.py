@@ -1,9 +1,9 @@
 """Initial directions of the movement scorer: Fisher directions of facial movement against drift of head and light.
 
-Fitted numbers: `python -m training_fdp.methods.movement_directions` fits them and writes the two blocks below;
+`python -m training_fdp.methods.movement_directions` fits these numbers and writes the two blocks below;
 docs/results/windows.md has its command. They are in the code, because an untrained network needs them where
-`training_fdp` is not installed; a checkpoint holds its own. Fitted on faces of both renderers, aligned by five points
-at `crop_scale=2.0`; another crop needs others.
+`training_fdp` is not installed; a checkpoint holds trained directions. They were fitted on faces of both renderers,
+aligned by five points at `crop_scale=2.0`; another crop needs other directions.
 """
 
 import base64
@@ -113,7 +113,7 @@ VALUES = (
 
 
 def fitted_directions() -> torch.Tensor:
-    """The directions, surest first.
+    """Decodes the directions, in the order of falling eigenvalues.
 
     Returns:
         `torch.FloatTensor` of shape `(NUM_DIRECTIONS, MOTION_SIZE)`.

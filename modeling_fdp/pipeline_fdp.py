@@ -1,6 +1,6 @@
 """Pipelines of transformers for FDP checkpoints: classes of clips in batches, and whole answers.
 
-A checkpoint names both in `custom_pipelines` of its config.json, and this file travels with it.
+A checkpoint names both in `custom_pipelines` of its config.json and holds a copy of this file.
 """
 
 import os
@@ -24,8 +24,9 @@ CLIP_KEYS = ("onset_index", "apex_index", "offset_index", "frame_numbers", "land
 class FDPVideoClassificationPipeline(VideoClassificationPipeline):
     """transformers' video-classification pipeline for FDP checkpoints: one list of classes per clip.
 
-    It differs in three points: `batch_size` works, because a video processor collates as an image processor does; a
-    list of pictures or frames is one clip; `onset_index` and the other keywords of a clip are taken.
+    It differs from `VideoClassificationPipeline` in three points: `batch_size` works, because clips are collated as an
+    image processor's pictures are; a list of pictures or frames is one clip; `onset_index` and the other keywords of a
+    clip are accepted.
 
     Example:
     ```python
@@ -49,7 +50,7 @@ class FDPVideoClassificationPipeline(VideoClassificationPipeline):
     _load_image_processor: Any = False
 
     def get_iterator(self, *args: Any, **kwargs: Any) -> Any:
-        """As in `Pipeline`, whose batches are made for an image processor: stacked tensors, lists of the rest."""
+        """As in `Pipeline`, collated as for an image processor: tensors are stacked, all else is put into lists."""
         self.image_processor = self.video_processor
         try:
             return super().get_iterator(*args, **kwargs)
@@ -74,19 +75,19 @@ class FDPVideoClassificationPipeline(VideoClassificationPipeline):
             inputs (`Any`): One clip or a list of clips, in any form that the video processor takes: a video file, a
                 folder of frames, a list of pictures, an array or tensor; or a `dict` with `"video"` and keywords of
                 this clip (`onset_index`, `apex_index`, `offset_index`, `frame_numbers`, `landmarks`, `clip_id`,
-                `video_metadata`). Datasets and generators are answered one by one, as elsewhere.
+                `video_metadata`). Datasets and generators are answered one by one, as in every pipeline.
             kwargs: `top_k`, `function_to_apply`, `batch_size`, `num_workers`, `num_frames`, and keywords of the clip.
 
         Returns:
             The answer of one clip, or a list of them.
 
         Raises:
-            ValueError: A clip cannot be read, among them one behind a URL.
+            ValueError: A clip cannot be read, or is a URL.
         """
         return super().__call__(self._clips(inputs), **kwargs)
 
     def _clips(self, inputs: Any) -> Any:
-        """Clips as `Pipeline` tells them apart: a list has one entry per clip, and what is no path is in a dict."""
+        """Clips in the form that `Pipeline` expects: one clip or a list, each a path or a dict with `"video"`."""
         if isinstance(inputs, os.PathLike):
             return os.fspath(inputs)
         if not isinstance(inputs, list | tuple | np.ndarray | torch.Tensor):
@@ -126,8 +127,8 @@ class FDPVideoClassificationPipeline(VideoClassificationPipeline):
 class MicroExpressionPipeline(FDPVideoClassificationPipeline):
     """One [`MicroExpressionAnswer`] per clip, by `pipeline("micro-expression-recognition", ...)`.
 
-    Takes what `FDPVideoClassificationPipeline` takes, and `track_face=False` to leave out blinks and turns of the
-    head, for which the face is followed through every frame.
+    Takes the inputs and keywords of `FDPVideoClassificationPipeline`, and `track_face=False` to leave out blinks and
+    turns of the head, for which the face is followed through every frame.
 
     Example:
     ```python
@@ -177,7 +178,7 @@ class MicroExpressionPipeline(FDPVideoClassificationPipeline):
     def _forward(self, model_inputs: dict[str, Any]) -> dict[str, Any]:  # type: ignore[override]
         output = self.model(pixel_values=model_inputs["pixel_values"])
         tensors = {name: value for name, value in output.items() if isinstance(value, torch.Tensor)}
-        # The aligned video tower of MER-CLIP ranks no frames and constructs no image.
+        # Without rank scores, as in `FDPForVideoTextAlignment`, there is no dynamic image to compare with.
         if "rank_scores" in tensors:
             tensors["target"] = dynamic_image_target(
                 model_inputs["pixel_values"].float(), self.model.config, rank_scores=tensors["rank_scores"].float()
@@ -199,7 +200,7 @@ def _holds(clip: Any, inputs: Any) -> bool:
 
 
 def _with_own_keywords(video: Any, request: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """The source and keywords of a clip; its own have precedence over those of the call."""
+    """The source and the keywords of a clip; keywords of its dict have precedence over those of the call."""
     if not isinstance(video, Mapping):
         return video, dict(request)
     if "video" not in video or set(video) - {"video", *CLIP_KEYS}:
@@ -211,7 +212,7 @@ def _with_own_keywords(video: Any, request: Mapping[str, Any]) -> tuple[Any, dic
 
 
 def register_pipelines() -> None:
-    """Make `pipeline("micro-expression-recognition", ...)` known, for networks of installed packages too."""
+    """Registers the task `micro-expression-recognition`, also for networks of installed packages."""
     PIPELINE_REGISTRY.register_pipeline(
         TASK, pipeline_class=MicroExpressionPipeline, pt_model=AutoModelForVideoClassification, type="video"
     )

@@ -14,7 +14,7 @@ from .action_unit_phrases_fdp import SIDES_PER_UNIT, all_phrases, phrase_of, uni
 from .configuration_alignment_fdp import FDPAlignmentConfig
 
 PAD, START, UNKNOWN, END = "<pad>", "<s>", "<unk>", "</s>"
-# Most tokens per unit: a side, three words and a comma. Two more mark start and end.
+# Largest number of tokens per unit: a side, three words and a comma. Two more mark start and end.
 WORDS_PER_UNIT = 5
 
 
@@ -22,7 +22,7 @@ def phrase_tokenizer(config: FDPAlignmentConfig) -> PreTrainedTokenizerFast:
     """Builds the tokenizer of the phrases: one token per word.
 
     Args:
-        config (`FDPAlignmentConfig`): holds the phrases, which are the whole vocabulary.
+        config (`FDPAlignmentConfig`): holds the phrases, whose words are the whole vocabulary.
 
     Returns:
         `PreTrainedTokenizerFast`: the same for the same phrases; saved with a checkpoint.
@@ -60,7 +60,7 @@ class FDPTextTable(nn.Module):
 class FDPPhraseVectors(nn.Module):
     """Vectors that another text model gave the phrases, averaged over the set, a learnt projection and layer norm.
 
-    They are a buffer, so that neither training nor inference needs that model again.
+    The vectors are stored in a buffer, because neither training nor inference must need that model.
     """
 
     def __init__(self, config: FDPAlignmentConfig) -> None:
@@ -85,7 +85,7 @@ class FDPTextTransformer(nn.Module):
         super().__init__()
         self.phrases = list(config.action_unit_phrases)
         self.tokenizer = phrase_tokenizer(config)
-        # As of the whole model; transformers' type hints do not name it.
+        # The attention of the whole model; in a dict, because transformers' type hints lack this argument.
         attention: dict[str, Any] = {"attn_implementation": config._attn_implementation}
         self.model = CLIPTextModelWithProjection(
             CLIPTextConfig(

@@ -19,7 +19,7 @@ AUTO_MAP = {
 }
 # FlowNetC halves its map six times.
 FLOWNET_STRIDE = 64
-# Frames that the classifier's convolution over time covers at most (released code: 5).
+# Largest kernel of the classifier's convolution over time, in frames (released code: 5).
 CLASSIFIER_KERNEL = 5
 
 
@@ -28,7 +28,8 @@ class MOLConfig(PreTrainedConfig):
     r"""Architecture and losses of a MOL network.
 
     The defaults are the preset `small`: our reading of the paper's figure, without the faults of the released code
-    (`docs/design/mol.md`). Every frame is paired with an earlier one; `flow` is the motion between the two.
+    (`docs/design/mol.md`). Every frame but the first is paired with an earlier one; the flow is the motion from the
+    earlier frame to the later one.
 
     Args:
         num_channels (`int`, *optional*, defaults to 1):
@@ -41,17 +42,18 @@ class MOLConfig(PreTrainedConfig):
         stem_channels (`list[int]`, *optional*, defaults to `[32, 64, 128, 128]`):
             Output channels of each convolution of the stem; the last number is the width of the features.
         stem_kernel_sizes (`list[int]`, *optional*, defaults to `[3, 3, 3, 1]`):
-            Their kernel sizes.
+            Kernel size of each convolution of the stem.
         stem_strides (`list[int]`, *optional*, defaults to `[2, 2, 1, 1]`):
-            Their strides; with frames of 64 pixels the features have the released 16 x 16 cells.
+            Stride of each convolution of the stem; frames of 64 pixels then give 16 x 16 cells, as frames of 128
+            pixels do in the released code.
         stem_paddings (`list[int]`, *optional*, defaults to `[1, 1, 1, 0]`):
-            Their paddings.
+            Padding of each convolution of the stem.
         stem_normalization (`bool`, *optional*, defaults to `True`):
-            Batch norm and ReLU after each convolution of the stem but the last; the released stem is linear.
+            Whether batch norm and ReLU follow each convolution of the stem but the last; the released stem is linear.
         use_fully_connected_convolution (`bool`, *optional*, defaults to `True`):
-            The block whose kernels are as long as the map.
+            Whether features pass the fully connected convolution, whose kernels are as long as the map.
         use_channel_correspondence (`bool`, *optional*, defaults to `True`):
-            The block with a graph over feature maps.
+            Whether features pass the channel correspondence, a graph over feature maps.
         position_std (`float`, *optional*, defaults to 0.02):
             Standard deviation of the initial position codes of the fully connected convolution (released code: 1).
         graph_nodes (`str`, *optional*, defaults to `"channels"`):
@@ -60,21 +62,22 @@ class MOLConfig(PreTrainedConfig):
         num_neighbors (`int`, *optional*, defaults to 4):
             Neighbours of a node, by cosine similarity (released code: 4).
         released_graph (`bool`, *optional*, defaults to `False`):
-            Faults of the released graph: a node is its own first neighbour, its features are subtracted from its
-            neighbours' twice, and the 1x1 convolution of the figure is missing.
+            Whether to repeat the faults of the released graph: a node is its own first neighbour, its features are
+            subtracted from its neighbours' twice, and the 1x1 convolution of the figure is missing.
         separate_roles (`bool`, *optional*, defaults to `False`):
-            Other weights for the earlier and the later frame of a pair, so that frames are encoded once per role
-            (released code).
+            Whether the earlier and the later frame of a pair pass blocks with weights of their own (released code), so
+            that a frame is encoded once for each.
         flow_reference (`str`, *optional*, defaults to `"first"`):
             The earlier frame of each pair: `"first"`, the first frame of the clip, whose difference from later ones is
             larger; `"previous"`, the frame before (paper).
         flow_decoder (`str`, *optional*, defaults to `"unet"`):
-            `"unet"`: from the features, the stem's maps and the frames; `"flownet_c"`: FlowNetC (arXiv 1504.06852),
-            nine tenths of the released weights; `"none"`: no flow.
+            `"unet"`: a U-net on the features, the stem's maps and the frames; `"flownet_c"`: FlowNetC (arXiv
+            1504.06852), which holds nine tenths of the weights of the released network; `"none"`: no flow.
         flow_inputs (`str`, *optional*, defaults to `"derivatives"`):
-            What the layers of `"unet"` see: `"derivatives"`, the earlier frame's maps and the difference of the later
-            one's, and at last the gradient of the earlier frame, all normalised; `"frames"`, maps and pixels of both
-            frames (figure of the paper).
+            Inputs of the layers of `"unet"`: `"derivatives"`, the earlier frame's maps and their difference from the
+            later frame's, and in the last layers the pixels of the earlier frame, their difference from the later
+            frame's and their gradient, all normalised; `"frames"`, maps and pixels of both frames (figure of the
+            paper).
         flow_hidden_size (`int`, *optional*, defaults to 64):
             Channels of the coarsest layer of `"unet"`; halved at each larger map, 16 at least.
         num_landmarks (`int`, *optional*, defaults to 68):
@@ -88,12 +91,12 @@ class MOLConfig(PreTrainedConfig):
         classifier_dropout (`float`, *optional*, defaults to 0.5):
             Dropout before both linear layers of the classifier (released code: 0.5).
         flow_loss (`str`, *optional*, defaults to `"charbonnier"`):
-            `"charbonnier"`: sqrt(x^2 + 0.01^2) of the error in units of `flow_scale`, a buffer; `"squared"`: of the
-            error in pixels (released code).
+            `"charbonnier"`: mean of sqrt(x^2 + 0.01^2), where x is the error in units of the buffer `flow_scale`;
+            `"squared"`: mean of the squared error in pixels (released code).
         flow_loss_weight (`float`, *optional*, defaults to 1.0):
-            Weight of the flow's loss beside the cross-entropy; the paper's is unknown.
+            Weight of the flow's loss beside the cross-entropy; the paper's weight is unknown.
         landmark_loss_weight (`float`, *optional*, defaults to 1.0):
-            Weight of the landmarks' loss; the paper's is unknown.
+            Weight of the landmarks' loss beside the cross-entropy; the paper's weight is unknown.
         initializer_range (`float`, *optional*, defaults to 0.02):
             Standard deviation of the initial weights of linear layers.
 
@@ -193,7 +196,7 @@ class MOLConfig(PreTrainedConfig):
 
     @property
     def num_maps(self) -> int:
-        """Feature maps per clip that the classifier sees: of the frames, or of both frames of each pair."""
+        """Feature maps per clip that the classifier reads: one per frame, or with `separate_roles` two per pair."""
         return 2 * self.num_pairs if self.separate_roles else self.num_frames
 
     def validate_architecture(self) -> None:
@@ -202,8 +205,8 @@ class MOLConfig(PreTrainedConfig):
         self._validate_numbers()
         if self.num_landmarks not in (0, 5, 68):
             raise ValueError(
-                f"`num_landmarks` must be 68, 5 or 0, but {self.num_landmarks} was given; it is known for these which "
-                "points a mirror image swaps."
+                f"`num_landmarks` must be 68, 5 or 0, but {self.num_landmarks} was given; choose one of these, "
+                "because the points that a mirror image swaps are known for them alone."
             )
         if self.flow_decoder == "flownet_c" and self.image_size % FLOWNET_STRIDE:
             raise ValueError(

@@ -109,9 +109,9 @@ class MOLChannelCorrespondence(nn.Module):
         self.is_released = config.released_graph
         num_features = config.map_size**2 if self.connects_channels else config.hidden_size
         self.own = nn.Linear(num_features, num_features)
-        # Without a bias, which a difference removes.
+        # Without a bias, because a bias of B cancels in B (x_j - x_i).
         self.other = nn.Linear(num_features, num_features, bias=False)
-        # CODEPATH: the figure has it, so `small` has; `released` lacks it.
+        # CODEPATH: the 1x1 convolution of the paper's figure, in `small`; `released` lacks it.
         self.output = None if config.released_graph else nn.Conv2d(config.hidden_size, config.hidden_size, 1)
 
     def neighbors(self, nodes: torch.Tensor) -> torch.Tensor:
@@ -142,13 +142,13 @@ class MOLChannelCorrespondence(nn.Module):
         # (num_images, num_nodes, num_neighbors) -> features of the neighbours, (..., num_neighbors, num_features)
         chosen = neighbors.flatten(1)[..., None].expand(-1, -1, other.shape[-1])
         gathered = other.gather(1, chosen).unflatten(1, neighbors.shape[1:])
-        # The maximum over the neighbours comes first, because all else in an edge is the same for each of them.
+        # The maximum over j is taken before the ReLU, because only B x_j depends on j and the ReLU is monotonic.
         times = 2 if self.is_released else 1
         edges = F.relu(own - times * other + gathered.amax(dim=2))
         if not self.connects_channels:
             edges = edges.transpose(1, 2)
         edges = edges.reshape(maps.shape)
-        # CODEPATH: `small`; `released` lacks it.
+        # CODEPATH: `small`; `released` has no 1x1 convolution.
         if self.output is not None:
             edges = self.output(edges)
         return maps + edges
@@ -158,12 +158,12 @@ class MOLBlock(nn.Module):
     """F5C of the paper: the fully connected convolution, then the channel correspondence.
 
     Args:
-        config ([`MOLConfig`]): Which of the two there are.
+        config ([`MOLConfig`]): Whether each of the two is built, and their sizes.
     """
 
     def __init__(self, config: MOLConfig) -> None:
         super().__init__()
-        # CODEPATH: every preset has both; each can be left out to measure it.
+        # CODEPATH: every preset has both; each can be left out to measure its effect.
         self.fully_connected = (
             MOLFullyConnectedConvolution(config) if config.use_fully_connected_convolution else nn.Identity()
         )

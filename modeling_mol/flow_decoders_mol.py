@@ -10,7 +10,7 @@ LEAST_CHANNELS = 16
 
 
 def convolution_norm_relu(in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1) -> nn.Sequential:
-    """A convolution that keeps the size (but for its stride), batch norm and ReLU (`nn.Sequential`)."""
+    """Build a convolution padded by half its kernel, batch norm and ReLU (`nn.Sequential`)."""
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=False),
         nn.BatchNorm2d(out_channels),
@@ -19,17 +19,18 @@ def convolution_norm_relu(in_channels: int, out_channels: int, kernel_size: int 
 
 
 class MOLFlowOutput(nn.Conv2d):
-    """The last convolution of a decoder, which starts near "no motion"."""
+    """The last convolution of a flow decoder, with small initial weights, so that the initial flow is almost 0."""
 
 
 class MOLFlowUNet(nn.Module):
-    """From the features of both frames up to the size of the frames, with the stem's maps on the way (our choice).
+    """U-net from the features of two frames to a flow of the frames' size; the stem's maps are joined (our choice).
 
-    It has no correlation volume: the frames of a micro-expression differ by tenths of a pixel, less than a cell of any
-    map, where the brightness is linear in the motion.
+    It has no correlation volume, because the frames of a micro-expression differ by tenths of a pixel, less than a
+    cell of any map; over such distances the brightness is linear in the motion.
 
-    With `flow_inputs="derivatives"` each layer sees the earlier frame's map and the difference of the later one's,
-    both normalised, because the difference is a hundredth of the maps and training would hardly see it.
+    With `flow_inputs="derivatives"` each layer reads the earlier frame's map and its difference from the later
+    frame's, both normalised, because the difference is a hundredth of the map and would hardly change the layer's
+    output.
 
     Args:
         config ([`MOLConfig`]): Sizes and widths.
@@ -48,20 +49,20 @@ class MOLFlowUNet(nn.Module):
         ]
         width = config.flow_hidden_size
         self.input = convolution_norm_relu(2 * config.hidden_size, width)
-        layers, seen = [], [2 * config.hidden_size]
+        layers, joined = [], [2 * config.hidden_size]
         for index in self.levels:
-            following = max(width // 2, LEAST_CHANNELS)
-            seen.append(2 * config.stem_channels[index])
-            layers.append(convolution_norm_relu(width + seen[-1], following))
-            width = following
+            next_width = max(width // 2, LEAST_CHANNELS)
+            joined.append(2 * config.stem_channels[index])
+            layers.append(convolution_norm_relu(width + joined[-1], next_width))
+            width = next_width
         self.layers = nn.ModuleList(layers)
-        following = max(width // 2, LEAST_CHANNELS)
+        next_width = max(width // 2, LEAST_CHANNELS)
         pixels = (4 if self.takes_derivatives else 2) * config.num_channels
-        norms = [nn.BatchNorm2d(channels) for channels in (*seen, pixels)]
+        norms = [nn.BatchNorm2d(channels) for channels in (*joined, pixels)]
         # CODEPATH: `small`; with `flow_inputs="frames"` maps are joined as they are.
         self.norms = nn.ModuleList(norms) if self.takes_derivatives else None
-        self.fine = nn.Sequential(nn.Conv2d(width + pixels, following, 3, padding=1), nn.ReLU())
-        self.output = MOLFlowOutput(following, 2, 3, padding=1)
+        self.fine = nn.Sequential(nn.Conv2d(width + pixels, next_width, 3, padding=1), nn.ReLU())
+        self.output = MOLFlowOutput(next_width, 2, 3, padding=1)
 
     def forward(
         self,
@@ -90,7 +91,7 @@ class MOLFlowUNet(nn.Module):
         for level, (index, layer) in enumerate(zip(self.levels, self.layers, strict=True), start=1):
             hidden = resize(hidden, earlier_maps[index].shape[-1])
             hidden = layer(torch.cat([hidden, self._joined(level, earlier_maps[index], later_maps[index])], dim=1))
-        # In the pixels' own precision: half precision would round a motion of one gray level away.
+        # Subtracted in the dtype of the frames, because half precision would round a change of one gray level away.
         pixels = derivatives(earlier, later) if self.takes_derivatives else torch.cat([earlier, later], dim=1)
         pixels = pixels.to(hidden.dtype)
         if self.norms is not None:
@@ -133,7 +134,7 @@ class MOLFlowNetC(nn.Module):
                 nn.Sequential(convolution_norm_relu(512, 1024, 3, 2), convolution_norm_relu(1024, 1024)),
             ]
         )
-        # From stride 64 to 1: channels of the map that each scale joins, and of what it passes on.
+        # Per scale, from stride 64 to 1: channels of the encoder's map that is joined, and of the upsampled map.
         joined = (512, 512, 256, 128, 64, 0)
         passed = (512, 256, 128, 64, 32, 16)
         self.flows, self.ups, self.flow_ups = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
@@ -180,7 +181,7 @@ def resize(maps: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def derivatives(earlier: torch.Tensor, later: torch.Tensor) -> torch.Tensor:
-    """Computes what the equation of optical flow needs: I, I_t, I_x and I_y.
+    """Computes the terms of the optical-flow equation: I, I_t, I_x and I_y.
 
     Args:
         earlier (`torch.FloatTensor` of shape `(num_pairs, num_channels, height, width)`): Earlier frames.
@@ -201,12 +202,13 @@ def correlation(first: torch.Tensor, second: torch.Tensor, reach: int, spacing: 
 
     Args:
         first (`torch.FloatTensor` of shape `(num_pairs, num_channels, height, width)`): Features.
-        second (`torch.FloatTensor` of the same shape): Features of the later frames; 0 outside.
+        second (`torch.FloatTensor` of the same shape): Features of the later frames; 0 outside of the map.
         reach (`int`): Largest displacement in cells.
-        spacing (`int`): Cells between two displacements.
+        spacing (`int`): Step between two displacements in cells.
 
     Returns:
-        `torch.FloatTensor` of shape `(num_pairs, num_shifts, height, width)`: rows of displacements first.
+        `torch.FloatTensor` of shape `(num_pairs, num_shifts, height, width)`: one map per displacement, in
+            row-major order.
     """
     height, width = first.shape[-2:]
     padded = F.pad(second, (reach, reach, reach, reach))

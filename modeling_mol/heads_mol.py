@@ -19,7 +19,7 @@ class MOLClassifier(nn.Module):
 
     def __init__(self, config: MOLConfig, num_labels: int) -> None:
         super().__init__()
-        # Shorter clips leave two steps in time, which the pooling needs.
+        # At least two steps in time must remain, because the pooling halves them.
         kernel = max(1, min(CLASSIFIER_KERNEL, config.num_maps - 1))
         self.convolution = nn.Conv3d(config.hidden_size, _CLASSIFIER_CHANNELS, (kernel, 2, 2), stride=(1, 2, 2))
         self.pool = nn.MaxPool3d(2)
@@ -37,7 +37,7 @@ class MOLClassifier(nn.Module):
 
 
 class MOLLandmarkHead(nn.Module):
-    """From the features of a frame to the places of its landmarks.
+    """From the features of a frame to the offsets of its landmarks from their mean over the training clips.
 
     Args:
         config ([`MOLConfig`]): Sizes and number of points.
@@ -52,7 +52,7 @@ class MOLLandmarkHead(nn.Module):
         self.output = nn.Linear(config.landmark_hidden_size, 2 * config.num_landmarks)
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Maps features `(num_images, hidden_size, map_size, map_size)` to `(num_images, num_landmarks, 2)` pixels."""
+        """Maps `(num_images, hidden_size, map_size, map_size)` to `(num_images, num_landmarks, 2)`, in pixels."""
         hidden = F.relu(self.hidden(F.relu(self.convolution(maps)).flatten(1)))
         offsets: torch.Tensor = self.output(hidden)
         return offsets.reshape(len(maps), -1, 2)

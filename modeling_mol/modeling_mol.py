@@ -19,7 +19,7 @@ from .heads_mol import MOLClassifier, MOLLandmarkHead
 
 # Where the Charbonnier loss turns from a square into an absolute value, in units of `flow_scale` (our choice).
 CHARBONNIER_WIDTH = 0.01
-# Points of the two eyes, whose middles are the inter-ocular distance apart, by the number of landmarks.
+# Indices of the landmarks of both eyes, by the number of landmarks; see `inter_ocular_distance`.
 EYES = {5: ((0,), (1,)), 68: (tuple(range(36, 42)), tuple(range(42, 48)))}
 
 
@@ -31,11 +31,12 @@ class MOLModelOutput(ModelOutput):
         last_hidden_state (`torch.FloatTensor` of shape `(batch_size, num_maps, hidden_size, map_size, map_size)`):
             Feature maps that the classifier reads in time order: of each frame, or with `separate_roles` of both
             frames of each pair.
-        pooler_output (`torch.FloatTensor` of shape `(batch_size, hidden_size)`): Their mean.
+        pooler_output (`torch.FloatTensor` of shape `(batch_size, hidden_size)`): Mean of `last_hidden_state` over maps
+            and cells.
         earlier_features (`torch.FloatTensor` of shape `(batch_size, num_pairs, hidden_size, map_size, map_size)`):
             Features of the earlier frame of each pair.
         frame_features (`torch.FloatTensor` of shape `(batch_size, num_frames, hidden_size, map_size, map_size)`):
-            Features of every frame, as the later one of its pair but for the first frame.
+            Features of every frame: of the first one as the earlier frame of a pair, of all others as the later one.
         stem_maps (`tuple[torch.FloatTensor]`): Maps of the stem, each `(batch_size, num_frames, channels, size,
             size)`.
         hidden_states (`tuple[torch.FloatTensor]`, *optional*): Output of each block, `(batch_size * frames,
@@ -61,7 +62,7 @@ class MOLVideoClassifierOutput(ModelOutput):
             Displacement (x, y) in pixels from the earlier to the later frame of each pair; `None` with
             `flow_decoder="none"`.
         landmarks (`torch.FloatTensor` of shape `(batch_size, num_frames, num_landmarks, 2)`, *optional*):
-            Points (x, y) of each frame in pixels from the middle of the frame; `None` without any.
+            Points (x, y) of each frame in pixels from the middle of the frame; `None` with `num_landmarks=0`.
         losses (`dict[str, torch.FloatTensor]`, *optional*): The unweighted parts `"classification"`, `"flow"` and
             `"landmarks"`, those whose targets were given.
         hidden_states (`tuple[torch.FloatTensor]`, *optional*): see `MOLModelOutput`.
@@ -90,11 +91,11 @@ class MOLPreTrainedModel(PreTrainedModel):
         super()._init_weights(module)
         if isinstance(module, MOLCircularConvolution):
             init.normal_(module.position, std=self.config.position_std)
-            # The scale of a mean over the axis, as a convolution with `fan_in` cells has it.
+            # 1 / sqrt(fan_in), because each output is a sum over the cells of one axis.
             init.normal_(module.weight, std=module.weight.shape[1] ** -0.5)
             init.zeros_(module.bias)
         elif isinstance(module, MOLFlowOutput):
-            # The initial flow is almost no motion.
+            # The initial flow is almost 0.
             init.normal_(module.weight, std=1e-3)
         elif isinstance(module, (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d)):
             init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -104,7 +105,7 @@ class MOLPreTrainedModel(PreTrainedModel):
 
 
 class MOLModel(MOLPreTrainedModel):
-    """Stem and blocks: frames to features, each frame once per role."""
+    """Stem and blocks, from frames to features."""
 
     _keys_to_ignore_on_load_unexpected = [
         r"^classifier\.", r"^flow_decoder\.", r"^landmark_head\.", r"^flow_scale$", r"^mean_landmarks$"
@@ -114,7 +115,7 @@ class MOLModel(MOLPreTrainedModel):
         super().__init__(config)
         self.stem = MOLStem(config)
         self.block = MOLBlock(config)
-        # CODEPATH: in `small` both frames of a pair share weights; `released` has a set for each.
+        # CODEPATH: in `small` both frames of a pair pass one block; `released` has a block for each.
         self.earlier_block = MOLBlock(config) if config.separate_roles else None
         self.post_init()
 
@@ -140,7 +141,7 @@ class MOLModel(MOLPreTrainedModel):
         # (batch_size, num_frames, channels, height, width) -> (batch_size * num_frames, ...) and back
         stem_maps = tuple(maps.unflatten(0, clips) for maps in self.stem(frames.flatten(0, 1)))
         earlier = earlier_frames(stem_maps[-1], self.config.flow_reference)
-        # CODEPATH: `small`; below, `released`.
+        # CODEPATH: `small`; the other branch is `released`.
         if self.earlier_block is None:
             features = self.block(stem_maps[-1].flatten(0, 1)).unflatten(0, clips)
             earlier_features = earlier_frames(features, self.config.flow_reference)
@@ -198,8 +199,8 @@ class MOLModel(MOLPreTrainedModel):
 class MOLForVideoClassification(MOLPreTrainedModel):
     """MOL with heads for the class of the micro-expression, the optical flow and the landmarks.
 
-    Two buffers come from the training clips (`store_training_facts`) and are saved with the weights: `flow_scale`, the
-    root mean square of their flow, and `mean_landmarks`, from which the head predicts offsets.
+    Two buffers are computed from the training clips (`store_training_facts`) and saved with the weights: `flow_scale`,
+    the root mean square of the clips' flow in pixels, and `mean_landmarks`, to which the landmark head adds offsets.
     """
 
     # Every part of the loss is a mean over the clips of the call; see `FDPForVideoClassification`.
@@ -212,7 +213,7 @@ class MOLForVideoClassification(MOLPreTrainedModel):
         self.classifier = MOLClassifier(config, self.num_labels)
         decoders: dict[str, type[MOLFlowUNet] | type[MOLFlowNetC]] = {"unet": MOLFlowUNet, "flownet_c": MOLFlowNetC}
         decoder = decoders.get(config.flow_decoder)
-        # CODEPATH: every preset has both heads; each can be left out to measure it.
+        # CODEPATH: every preset has both heads; each can be left out to measure its effect.
         self.flow_decoder = None if decoder is None else decoder(config)
         # CODEPATH: as above.
         self.landmark_head = MOLLandmarkHead(config) if config.num_landmarks else None
@@ -222,15 +223,15 @@ class MOLForVideoClassification(MOLPreTrainedModel):
 
     @torch.no_grad()
     def store_training_facts(self, flow_scale: float, mean_landmarks: torch.Tensor) -> None:
-        """Stores what the training clips determine beside the weights.
+        """Stores the two buffers that are computed from the training clips.
 
         Args:
-            flow_scale (`float`): Root mean square of their flow in pixels, above 0.
-            mean_landmarks (`torch.FloatTensor` of shape `(num_landmarks, 2)`): Mean of their landmarks, in pixels from
-                the middle of the frame.
+            flow_scale (`float`): Root mean square of the clips' flow in pixels, above 0.
+            mean_landmarks (`torch.FloatTensor` of shape `(num_landmarks, 2)`): Mean of the clips' landmarks, in pixels
+                from the middle of the frame.
 
         Raises:
-            ValueError: a scale that is not above 0, or points of another number.
+            ValueError: a scale that is not above 0, or landmarks of another shape.
         """
         if not flow_scale > 0 or mean_landmarks.shape != self.mean_landmarks.shape:
             raise ValueError(
@@ -329,7 +330,7 @@ class MOLForVideoClassification(MOLPreTrainedModel):
     def _flow_loss(self, scaled_flow: torch.Tensor | None, targets: torch.Tensor) -> torch.Tensor:
         scale = self.flow_scale.float()
         error = self._checked("flow_targets", targets, scaled_flow).float() - targets.float() / scale
-        # CODEPATH: `small`; below, `released`.
+        # CODEPATH: `small`; the last line is `released`.
         if self.config.flow_loss == "charbonnier":
             return torch.sqrt(error**2 + CHARBONNIER_WIDTH**2).mean()
         return ((error * scale) ** 2).mean()
@@ -344,7 +345,7 @@ class MOLForVideoClassification(MOLPreTrainedModel):
 
     @staticmethod
     def _checked(name: str, targets: torch.Tensor, answers: torch.Tensor | None) -> torch.Tensor:
-        """The answers, if the targets fit them."""
+        """Return `answers`, the output of a head; raises `ValueError` where the shape of `targets` differs."""
         if answers is None or targets.shape != answers.shape:
             expected = "no such targets" if answers is None else f"shape {tuple(answers.shape)}"
             raise ValueError(
@@ -367,27 +368,27 @@ class MOLForVideoClassification(MOLPreTrainedModel):
 
 
 def earlier_frames(values: torch.Tensor, flow_reference: str) -> torch.Tensor:
-    """Select what belongs to the earlier frame of each pair.
+    """Select the entry of the earlier frame of each pair.
 
     Args:
         values (`torch.Tensor` of shape `(batch_size, num_frames, ...)`): One entry per frame.
         flow_reference (`str`): `"first"` or `"previous"`.
 
     Returns:
-        `torch.Tensor` of shape `(batch_size, num_frames - 1, ...)`: of the first frame each time, or of all but the
-        last.
+        `torch.Tensor` of shape `(batch_size, num_frames - 1, ...)`: the first frame's entry, repeated, or the entries
+        of all frames but the last.
     """
     return values[:, :1].expand_as(values[:, 1:]) if flow_reference == "first" else values[:, :-1]
 
 
 def inter_ocular_distance(landmarks: torch.Tensor) -> torch.Tensor:
-    """Measure the distance between the middles of the eyes.
+    """Measure the distance between the two eyes, each the mean of its landmarks.
 
     Args:
         landmarks (`torch.FloatTensor` of shape `(..., num_landmarks, 2)`): 5 or 68 points.
 
     Returns:
-        `torch.FloatTensor` of shape `(...)`: in their unit.
+        `torch.FloatTensor` of shape `(...)`: in the unit of the landmarks.
     """
     left, right = (landmarks[..., list(points), :].mean(dim=-2) for points in EYES[landmarks.shape[-2]])
     distance: torch.Tensor = torch.linalg.vector_norm(right - left, dim=-1)

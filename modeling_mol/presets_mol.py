@@ -1,11 +1,11 @@
-"""The named configurations of MOL: what each preset changes against the defaults of `MOLConfig`, which are `small`."""
+"""The named configurations of MOL: fields of each preset that differ from the defaults of `MOLConfig`, `small`."""
 
 from typing import Any
 
 PRESETS: dict[str, dict[str, Any]] = {
     "small": {},
-    # The network of the authors' code (MOL@0a75455 in docs/sources.md) in its published shape, as far as its facts go;
-    # docs/design/mol.md lists what the facts leave open.
+    # The network of the authors' code (MOL@0a75455 in docs/sources.md) in its published shape; docs/design/mol.md
+    # lists the details that are not known, and our choices for them.
     "released": {
         "num_frames": 8,
         "image_size": 128,

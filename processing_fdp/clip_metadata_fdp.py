@@ -197,7 +197,7 @@ def is_too_long(frame_count: int, frames_per_second: float | None) -> bool:
     """Whether frames span more time than one expression can last, so that a class of all of them means nothing.
 
     Args:
-        frame_count (`int`): Frames in a row.
+        frame_count (`int`): Number of consecutive frames.
         frames_per_second (`float`, *optional*): Their rate; without one, more than `LONGEST_CLIP_FRAMES` are too many.
     """
     if frames_per_second is None:

@@ -26,15 +26,15 @@ STILL_POINTS = (10, 151, 127, 356, 234, 454, 33, 133, 362, 263, 168, 6, 197, 195
 # Ends of the head's axes in the mesh: outer corners of the eyes, and forehead to chin, which is upright in MediaPipe's
 # canonical face to within a degree.
 _ACROSS, _DOWN = (33, 263), (10, 152)
-# A blink: the opening of the eyes falls below this share of its usual value in the clip. The lids of rendered faces
-# come to 0.72 of it or less when shut, and stay above 0.89 otherwise.
+# The eyes blink where their opening is below this share of its usual value in the clip. The eyes of rendered faces
+# open to 0.72 of it or less in a blink, and to more than 0.89 otherwise.
 BLINK_SHARE = 0.75
-# Tolerances within which the square is kept, because a square that moves with every frame would move the points (our
-# choice).
+# Largest shift (share of the side), factor of size and turn at which the square is kept, because a square that moves
+# with every frame would move the points (our choice).
 _SHIFT, _SCALE, _TURN = 0.08, 1.15, math.radians(10)
 # Largest batch of frames while the face stays in its square.
 _BATCH = 16
-# Interval, in frames, of the search for small faces while there is none, and of the count of faces.
+# Interval, in frames, of the search for small faces while no face is followed, and of the count of faces.
 _THOROUGH_EVERY, _COUNT_EVERY = 16, 32
 
 
@@ -84,7 +84,7 @@ class FaceTrack:
 
     @property
     def eye_distance(self) -> np.ndarray:
-        """Between the middles of the eyes in pixels, `(num_frames,)`; NaN without a face."""
+        """Distance between the middles of the eyes in pixels, `(num_frames,)`; NaN without a face."""
         five = self.five_points
         answer: np.ndarray = np.linalg.norm(five[:, 1] - five[:, 0], axis=-1)
         return answer
@@ -163,7 +163,7 @@ def head_pose(points: np.ndarray) -> np.ndarray:
     Returns:
         `np.ndarray` of shape `(..., 3)`: Yaw, pitch and roll in degrees, signs as in `FaceTrack.head_pose`.
     """
-    # x to the right, y down, z towards the camera: right-handed in these letters.
+    # Axes: x to the right, y down, z towards the camera; depth is smaller when nearer, so z is its negative.
     places = points.astype(np.float64) * np.array([1, 1, -1])
     across = places[..., _ACROSS[1], :] - places[..., _ACROSS[0], :]
     across = across / np.linalg.norm(across, axis=-1, keepdims=True)

@@ -158,7 +158,7 @@ def _template_level(template: torch.Tensor, factor: int, model: str) -> _Templat
 
 
 def _search(frames: torch.Tensor, level: _TemplateLevel, motion: torch.Tensor, factor: int) -> torch.Tensor:
-    """Best of the initial motion and of whole-pixel shifts around it at the coarsest level.
+    """Chooses the best of the initial motion and of whole-pixel shifts around it, at the coarsest level.
 
     Args:
         frames (`torch.Tensor` of shape `(num_frames, height, width)`): float32, at this level's size.
@@ -190,7 +190,7 @@ def _search(frames: torch.Tensor, level: _TemplateLevel, motion: torch.Tensor, f
 
 
 def _residual(frames: torch.Tensor, level: _TemplateLevel, motion: torch.Tensor) -> torch.Tensor:
-    """Frames warped to the first one and matched in brightness, less the first one: (num_frames, pixels)."""
+    """Frames, warped to the first one and matched in brightness, minus the first one: (num_frames, pixels)."""
     sampled = F.grid_sample(frames[:, None], level.grid(motion), padding_mode="border", align_corners=False).flatten(1)
     gain, offset = _brightness(sampled, level)
     return sampled * gain + offset - level.values

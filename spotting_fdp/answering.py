@@ -1,4 +1,4 @@
-"""One answer for any input: of a clip its class, of a longer recording the expressions that are found in it."""
+"""One answer for any input: the class of a clip, or the expressions that are found in a longer recording."""
 
 import functools
 from collections.abc import Callable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Answerer:
-    """Answers clips with a checkpoint, and spots what is longer than one expression, because no class fits that.
+    """Answers clips with a checkpoint, and spots inputs longer than one expression, because no single class fits them.
 
     Args:
         predictor (`Predictor`): The checkpoint. Its processor says which face is judged.
@@ -27,7 +27,7 @@ class Answerer:
 
     @functools.cached_property
     def _spotter(self) -> "Spotter":
-        # Imported for recordings alone, because scipy takes long.
+        # Imported for recordings alone, because importing scipy takes long.
         from spotting_fdp.recognition import CheckpointRecognizer
         from spotting_fdp.spotter import Spotter
 
@@ -44,12 +44,12 @@ class Answerer:
 
         Args:
             source (`ClipSource`): A video file, a folder of frames, or another form that the video processor takes.
-            fps (`float`, *optional*): Frames per second, where its file does not tell or is wrong.
+            fps (`float`, *optional*): Frames per second, where the file states none or a wrong number.
             explain (`bool`, *optional*, defaults to `False`): As in `Predictor.predict`.
             progress (`Callable[[int, int], None]`, *optional*): As in `Spotter.spot`.
 
         Returns:
-            `MicroExpressionAnswer` or `SpottingResult`: The latter of a recording.
+            `MicroExpressionAnswer` of a clip, or `SpottingResult` of an input longer than one expression.
 
         Raises:
             VideoReadError: If the input cannot be read, or is a recording without a frame rate.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Some recordings have a result, others an error.
 INCOMPLETE_EXIT_CODE = 1
-# Expressions that are printed of one recording; files hold all.
+# Largest number of expressions that are printed of one recording; the files hold all of them.
 MOST_PRINTED = 100
 
 
@@ -55,7 +55,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         metavar="RATE",
         help=f"threshold: how often people at rest may set it off ({FALSE_ALARMS_PER_MINUTE:g}; rendered people)",
     )
-    parser.add_argument("--fps", type=float, metavar="RATE", help="frames per second, where the files do not tell")
+    parser.add_argument("--fps", type=float, metavar="RATE", help="frames per second, where the files state none")
     parser.add_argument(
         "--face", type=_face, default="largest", help="which face: largest, or its number from the left, from 0"
     )
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    # Refuses a rate before a checkpoint is loaded.
+    # Called before a checkpoint is loaded, because it refuses rates that were not measured.
     least_score(options.false_alarms_per_minute)
     if options.fps is not None and not (math.isfinite(options.fps) and options.fps > 0):
         raise ConfigError(f"--fps must be a number above 0, but {options.fps} was given; correct it.")
@@ -141,7 +141,7 @@ class Progress:
         self._bar.close()
 
     def show(self, done: int, total: int) -> None:
-        """Tell how many of all frames are done."""
+        """Show that `done` of `total` frames are done."""
         self._bar.total = total
         self._bar.update(done - self._bar.n)
 

@@ -23,7 +23,7 @@ from processing_fdp.frame_source_fdp import FrameSource, to_gray
 # the points jump by a fortieth of the crop from frame to frame, and a crop that jumped with them would look like an
 # expression (our choice).
 TRACKING_FPS, FOLLOWING_S = 5.0, (1.0, 2.0)
-# Tracked frames by whose median points a crop begins.
+# Tracked frames whose median points place the first crop of a part.
 FIRST_FRAMES = 5
 # Colour pixels in memory, and frames in one part at most (our choice).
 PART_BYTES, PART_FRAMES = 64_000_000, 120
@@ -33,7 +33,7 @@ FAR_SHIFT, FAR_SCALE, FAR_TURN = 0.15, 1.25, math.radians(15)
 # correlate by 0.93 and more, also at 8 frames a second, those of two people in one place by 0.75 at most. Correlations
 # are of thumbnails of this side (our choice).
 LEAST_CORRELATION, THUMBNAIL_SIDE = 0.85, 48
-# Why a part ended.
+# Reasons of an interruption.
 CUT, LOST, PEOPLE, JUMP = "cut", "face lost", "number of people changed", "head jumped"
 
 
@@ -84,7 +84,7 @@ class Interruption:
 
 
 class FaceStream:
-    """The face of a recording, part by part.
+    """Cuts one face from a recording, part by part.
 
     Args:
         frames (`FrameSource`): The recording, open.
@@ -96,7 +96,7 @@ class FaceStream:
     Attributes:
         frames_seen (`int`): Frames that showed the face so far.
         most_faces (`int`): Largest number of faces in one frame so far.
-        interruptions (`list[Interruption]`): So far, in time order.
+        interruptions (`list[Interruption]`): Interruptions so far, in time order.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class FaceStream:
     def _stretches(
         self, first: int, rgb: NDArray[np.uint8], cuts: list[int]
     ) -> Iterator[tuple[range, NDArray[np.float64]]]:
-        """Frames without an interruption, counted from `first`, and the five points by which their crops are cut."""
+        """Ranges of frames without an interruption, counted from `first`, and the five points that place each crop."""
         track = self._follower.follow(np.ascontiguousarray(rgb[:: self._step]))
         self.most_faces = max(self.most_faces, track.num_faces)
         # The follower counts faces in some frames only; the number is kept in between.
@@ -178,7 +178,7 @@ class FaceStream:
         yield from stretch(len(rgb))
 
     def _follow(self, before: NDArray[np.float64], seen: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-        """Points of the crop of `count` frames from a tracked one on: `(count, 5, 2)`, moving to `seen`."""
+        """Points that place the crops of `count` frames from a tracked one on, `(count, 5, 2)`, moving to `seen`."""
         self._average = self._average + self._shares[0] * (seen - self._average)
         self._anchor = before + self._shares[1] * (self._average - before)
         return before + np.arange(count)[:, None, None] / self._step * (self._anchor - before)
@@ -225,7 +225,7 @@ class FaceStream:
 
 
 def _square_of(five_points: NDArray[np.float64]) -> FaceSquare:
-    """Place, size and angle of a face by its five points."""
+    """Square of the place, size and angle of a face, from its five points."""
     x, y = five_points.mean(axis=0)
     across = five_points[1] - five_points[0]
     extent = float(np.ptp(five_points, axis=0).max())

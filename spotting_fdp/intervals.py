@@ -3,8 +3,8 @@
 At four reaches, the mean of the curve one reach before and after each moment is subtracted from the curve at that
 moment (`bump`), and the size of this difference is compared with its median and lower spread in the recording. From a
 peak, the curve along the peak's own direction is followed down to 15% on both sides, which are onset and offset.
-Nothing is trained; reaches and shares are our choice, settled on rendered people of whom docs/results/spotting.md has
-no figure.
+Nothing is trained; reaches and shares are our choice, made on rendered people on whom no figure of
+docs/results/spotting.md was measured.
 """
 
 from collections.abc import Sequence
@@ -27,8 +27,8 @@ SMOOTHING, SIZE_SMOOTHING, DIRECTION_SMOOTHING = 1.2, 3.0, 2.0
 LEVEL, FARTHEST = 0.15, 2.2
 # Of two intervals whose overlap is more than this share of the shorter one, the one of the lower score is left out.
 MOST_SHARED = 0.1
-# Moments that are judged together, by median and spread over `WINDOW` moments before them, themselves, and up to
-# `MARGIN` moments after.
+# Moments are judged in windows of `WINDOW`, by median and spread over the window, as many moments before it and up to
+# `MARGIN` moments after it.
 WINDOW, MARGIN = 60 * RATE, 6 * RATE
 # Least spread, because in a perfectly still recording noise would otherwise count as movement: a fifth of the spread
 # of rendered people at rest (4 to 7).
@@ -71,7 +71,7 @@ class Activity:
 
 
 class IntervalFinder:
-    """Finds intervals in curves that come in parts.
+    """Finds intervals in curves that are passed in parts.
 
     Args:
         least_score (`float`): Least score of an interval, see `spotting_fdp.thresholds`.
@@ -84,13 +84,13 @@ class IntervalFinder:
         self._last: list[FoundInterval] = []
 
     def add(self, motion: Motion) -> tuple[list[FoundInterval], list[Activity]]:
-        """Take the next curves.
+        """Add the next curves of the recording.
 
         Args:
-            motion (`Motion`): In time order.
+            motion (`Motion`): Curves that follow those of the call before in time.
 
         Returns:
-            `tuple`: intervals in time order, and the activity of moments, which no later curves change.
+            `tuple`: intervals in time order, and activity of moments; no later curves change either.
         """
         if motion.continues and self._runs:
             last = self._runs[-1]
@@ -107,13 +107,13 @@ class IntervalFinder:
         return intervals, activities
 
     def finish(self) -> tuple[list[FoundInterval], list[Activity]]:
-        """Return the intervals and the activity of the moments that are left, as `add` does."""
+        """Return the intervals and the activity of the moments that `add` has not returned yet."""
         if not self._runs:
             return [], []
         return self._judge(self._runs[-1].first + len(self._runs[-1].whole))
 
     def _judge(self, until: int) -> tuple[list[FoundInterval], list[Activity]]:
-        """Judge the moments up to `until` by all curves that are held, and drop those that no later window needs."""
+        """Judge the moments up to `until` by all curves in memory, and drop curves that no later window needs."""
         since, self._judged_to = self._judged_to, until
         judged = judge_runs([_between(run, 0, until + MARGIN) for run in self._runs])
         found = [one for run in judged for one in run.intervals(self.least_score) if since <= one.apex < until]
@@ -128,7 +128,7 @@ class IntervalFinder:
 
 @dataclass(frozen=True)
 class _Region:
-    """Curves of a region of the face in one run, and at each reach their bumps and scores."""
+    """Curves of a region of the face in one run, and the bumps and scores of these curves at each reach."""
 
     curves: Curves
     bumps: list[Curves]
@@ -142,7 +142,7 @@ class JudgedRun:
     Args:
         first (`int`): Number of its first moment.
         regions (`tuple` of two): Whole face and upper face.
-        talking (`np.ndarray` of shape `(num_moments,)`): bool; where the upper face is judged.
+        talking (`np.ndarray` of shape `(num_moments,)`): bool; moments at which the upper face alone is judged.
     """
 
     first: int
@@ -234,11 +234,11 @@ def without_overlap(found: Sequence[FoundInterval], kept: Sequence[FoundInterval
 
     Args:
         found (`Sequence[FoundInterval]`): In any order.
-        kept (`Sequence[FoundInterval]`, *optional*): Intervals that are settled.
+        kept (`Sequence[FoundInterval]`, *optional*): Intervals that were returned already and do not change.
 
     Returns:
-        `list[FoundInterval]`: Those of `found` that remain, best first; where two of them still touch, the better one
-        keeps the moments.
+        `list[FoundInterval]`: Intervals of `found` that remain, best first; moments in two of them belong to the
+        better one.
     """
     chosen: list[FoundInterval] = []
     for one in sorted(found, key=lambda one: (-one.score, one.onset)):

@@ -1,10 +1,10 @@
 """Motion of a face over any length of time along a few directions, in bounded memory.
 
-Blocks of two seconds overlap by half. In each, the head is held where the block's middle frame shows it, and every
-frame is compared with the block's mean by one linear Lucas-Kanade step; blocks are joined by their mean difference
-where they overlap and cross-faded. The result is the displacement of the skin, continuous over the recording,
-projected on the Fisher directions at which FDP's movement scorer starts, which tell the movement of a face from a
-drifting head and light. Our choice; docs/spotting.md has the reasons.
+Blocks of two seconds overlap by half. In each block, frames are stabilised on the middle one and compared with the
+mean of the block by one linear Lucas-Kanade step; blocks are shifted by their mean difference where they overlap, and
+cross-faded. The result is the displacement of the skin, continuous over the recording, projected on the initial Fisher
+directions of FDP's movement scorer, because these tell the movement of a face from a drifting head and light. Our
+choice; docs/spotting.md describes all steps.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,8 @@ RATE = 60
 BLOCK_S, HOP_S = 2.0, 1.0
 # With fewer frames than this a movement cannot be told from noise (our choice).
 LEAST_FRAMES = 8
-# Rows of the 16 x 16 places above the mouth in the crop of `face_stream`; only they are judged while it talks.
+# Rows of the 16 x 16 places above the mouth in the crop of `face_stream`; these alone are judged while the mouth
+# talks.
 UPPER_ROWS = 9
 
 
@@ -47,7 +48,7 @@ class Motion:
 
 
 class MotionStream:
-    """Turns the parts of one face into curves.
+    """Turns the parts of one face into curves of motion.
 
     Args:
         fps (`float`): Frame rate of the recording. Of cameras with 120 frames per second or more, neighbouring frames
@@ -64,18 +65,19 @@ class MotionStream:
 
     def _begin(self, first_frame: int) -> None:
         self._first_frame = first_frame
-        # Frames that are not yet averaged, averaged frames without their final motion, and the first motion of the
-        # latter by the block before.
+        # Frames that are not yet averaged; averaged frames whose motion is not final; and the motion that the block
+        # before gave the first of these.
         self._raw = torch.zeros(0)
         self._pictures = torch.zeros(0)
         self._overlap = torch.zeros(0, self._directions.shape[1])
-        # Motion that waits for the averaged frame after it, and the number of its first averaged frame.
+        # Motion of averaged frames that is interpolated when the next one is known, and the number of the first of
+        # them.
         self._waiting = torch.zeros(0, self._directions.shape[1])
         self._waiting_from = 0
         self._started = False
 
     def add(self, part: FacePart) -> list[Motion]:
-        """Take the next part; return the curves that no later part changes (`list[Motion]`)."""
+        """Add the next part; return the curves that no later part changes (`list[Motion]`)."""
         found = [] if part.continues else self.finish()
         if not part.continues:
             self._begin(part.first)
@@ -85,13 +87,13 @@ class MotionStream:
         self._raw = raw[whole:]
         averaged = raw[:whole].unflatten(0, (-1, self._stride)).mean(1)
         self._pictures = torch.cat([self._pictures, averaged]) if len(self._pictures) else averaged
-        # Half a hop more than a block must be there, because `finish` takes all that is left as one block.
+        # Half a hop more than a block must be held, because `finish` takes all remaining frames as one block.
         while len(self._pictures) > self._block + self._hop // 2:
             found += self._take(self._block, self._hop)
         return found
 
     def finish(self) -> list[Motion]:
-        """Return the curves of the frames that are left (`list[Motion]`); the next part must not continue."""
+        """Return the curves of the remaining frames (`list[Motion]`); the next part must not continue them."""
         count = len(self._pictures)
         found = self._take(count, count) if count >= LEAST_FRAMES else []
         self._begin(0)
@@ -99,7 +101,7 @@ class MotionStream:
 
     @torch.inference_mode()
     def _take(self, length: int, done: int) -> list[Motion]:
-        """Compute the motion of a block, join it to the one before, and return that of its first `done` frames."""
+        """Compute the motion of a block, join it to the block before, and return that of its first `done` frames."""
         position = _block_motion(self._pictures[:length]) @ self._directions
         common = len(self._overlap)
         if common:
@@ -111,12 +113,12 @@ class MotionStream:
 
     def _resample(self, rows: torch.Tensor) -> list[Motion]:
         """Interpolate motion at averaged frames to `RATE` a second, up to the last of these frames."""
-        # Middle of an averaged frame in moments of the recording.
+        # Moments of the recording per averaged frame, and the moment in the middle of the first and the last one.
         per_row = self._stride / self._fps * RATE
         start = (self._first_frame + (self._stride - 1) / 2) / self._fps * RATE + self._waiting_from * per_row
         end = start + (len(rows) - 1) * per_row
         first, last = int(np.ceil(start - 1e-6)), int(np.floor(end + 1e-6))
-        # The moment of a row that waits was returned already.
+        # The moment of a waiting row was returned by the call before.
         first += int(self._started and abs(first - start) < 1e-6)
         self._waiting, self._waiting_from = rows[-1:], self._waiting_from + len(rows) - 1
         if last < first:
@@ -130,7 +132,7 @@ class MotionStream:
 
 
 def _directions() -> torch.Tensor:
-    """Motion at all places to the directions of the whole face, then of its upper part: `(MOTION_SIZE, 32)`."""
+    """Matrix from motion at all places to directions of the whole and of the upper face: `(MOTION_SIZE, 32)`."""
     whole = fitted_directions()
     # (num_directions, MOTION_SIZE) -> (num_directions, right and down, rows, columns)
     upper = whole.unflatten(1, (2, GRID_SIZE, GRID_SIZE)).clone()

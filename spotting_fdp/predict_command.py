@@ -37,7 +37,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--model", metavar="FOLDER_OR_REPO", help="checkpoint in Hub format (default: the one of this package)"
     )
     parser.add_argument(
-        "--method", metavar="MODULE:CLASS", help="what made the checkpoint, where it is not part of this package"
+        "--method", metavar="MODULE:CLASS", help="method of the checkpoint, where it is not part of this package"
     )
     parser.add_argument(
         "--output_dir",
@@ -48,7 +48,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "show the face, and without this option nothing is written",
     )
     parser.add_argument(
-        "--fps", type=float, metavar="RATE", help="frames per second of all inputs, where their files do not tell"
+        "--fps", type=float, metavar="RATE", help="frames per second of all inputs, where their files state none"
     )
     parser.add_argument(
         "--processor_overrides",
@@ -70,7 +70,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 def main() -> int:
     """Load the model once, answer each input, then print and write; return the exit code (`int`).
 
-    An input that cannot be read is an error of that input alone. One that is longer than an expression is spotted.
+    An input that cannot be read is an error of that input alone. An input that is longer than an expression is
+    spotted.
     """
     arguments = parse_arguments()
     # Imported late, because torch delays --help and errors of the command line.
@@ -86,7 +87,7 @@ def main() -> int:
         from training_fdp.hub.prediction import Predictor, Refusal
         from training_fdp.methods.registry import get_method
 
-    # Without transformers' table of loaded weights, because Predictor checks them and raises one sentence.
+    # transformers' table of loaded weights is not printed, because `Predictor` checks them and raises one sentence.
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     if arguments.method is not None:
@@ -135,10 +136,10 @@ def main() -> int:
 
 
 def _describe(results: list["SpottingResult"], draw: bool) -> tuple[list["RecordingReport"], dict[str, bytes]]:
-    """Reports of recordings, and the content of their files by name; none unless `draw`."""
+    """Reports of recordings, and the content of their files by name; without `draw` there are no files."""
     if not results:
         return [], {}
-    # Imported for recordings alone, because matplotlib takes long.
+    # Imported for recordings alone, because importing matplotlib takes long.
     from spotting_fdp.report import TABLE_NAME, draw_timeline, recording_document, summary_row, table, timeline_name
     from training_fdp.hub.answer_files import RecordingReport
 

@@ -1,9 +1,9 @@
 """`python -m spotting_fdp.protocol`: score the spotter on the long videos of a corpus, subject by subject.
 
-Every annotated recording is spotted once, with a low threshold. Two answers are scored: with one threshold for all,
-which nothing of the corpus chose, and with a threshold for each subject that maximises F1 on all other subjects (leave
-one subject out). Recordings in which the sheet has no expression are not in the rows of a corpus, and so not among
-those that are scored.
+Every annotated recording is spotted once, with the lowest measured threshold. Its intervals are scored twice: above
+one threshold for all subjects, which was not chosen on the corpus, and above a threshold for each subject that
+maximises F1 on all other subjects (leave one subject out). Recordings in which the sheet has no expression are not in
+the rows of a corpus, and so not among those that are scored.
 
 Example:
     python -m spotting_fdp.protocol --corpus samm_long --data_dir SAMM_LV --output_dir found --spot_only
@@ -31,7 +31,8 @@ from spotting_fdp.spotter import Recognizer, Spotter
 from spotting_fdp.thresholds import FALSE_ALARMS_PER_MINUTE, MOST_FALSE_ALARMS, least_score
 from training_fdp.cli import read_pairs, run_main, say
 
-# Recordings are spotted once with all intervals that any of the thresholds below would keep.
+# Candidates of `thresholds_of_others`. Recordings are spotted with the least score of `MOST_FALSE_ALARMS` (4.0), so
+# that candidates below it keep the same intervals.
 THRESHOLDS = tuple(3.0 + 0.5 * step for step in range(35))
 COARSE_CLASSES = tuple(dict.fromkeys(COARSE.values()))
 FIGURES_NAME = "figures.json"
@@ -43,11 +44,12 @@ class LongRecording:
 
     Args:
         name (`str`): Name.
-        subject (`str`): Who is seen.
+        subject (`str`): The person who is seen.
         source (`str` or `list[str]`): A video file, or the paths of its frames in time order.
         fps (`float`): Frames per second.
-        num_frames (`int`, *optional*): Its frames, where they are known without reading it.
-        annotated (`list[Expression]`): In 0-based frames of `source`; labels are coarse classes.
+        num_frames (`int`, *optional*): Number of its frames, where it is known without reading the recording.
+        annotated (`list[Expression]`): Annotated expressions, in 0-based frames of `source`; labels are coarse
+            classes.
     """
 
     name: str
@@ -65,7 +67,7 @@ class SpottedRecording:
     Args:
         recording (`LongRecording`): The recording.
         found (`list[tuple[Expression, float]]`): Intervals with their scores.
-        minutes (`float`): Its length.
+        minutes (`float`): Length of the recording.
     """
 
     recording: LongRecording
@@ -86,7 +88,8 @@ class _Reading:
     kind: str | None = None
 
 
-# Which rows make up all expressions of a corpus; a label set of micro and macro gives the kind by itself.
+# Readings whose rows together are all expressions of a corpus; a label set of micro and macro gives the kind by
+# itself.
 READINGS: Mapping[str, tuple[_Reading, ...]] = {
     "cas_me_2": (
         _Reading("4class", {"package": "rawpic", "expressions": "micro"}, "micro"),
@@ -112,10 +115,10 @@ def corpus_recordings(
         label_set (`str`, *optional*): Replaces the label set of the reading; expressions are then micro where it does
             not say otherwise, as in CAS(ME)^3 with the sheet of micro-expressions.
         options (`Mapping`, *optional*): Options of the corpus that replace those of the reading.
-        cache_dir (`str` or `Path`, *optional*): Where prepared rows are kept.
+        cache_dir (`str` or `Path`, *optional*): Folder in which prepared rows are kept.
 
     Returns:
-        `list[LongRecording]`: Those with an annotated expression, by name.
+        `list[LongRecording]`: Recordings with an annotated expression, sorted by name.
 
     Raises:
         ConfigError: If the corpus has no long recordings.
@@ -167,10 +170,10 @@ def spot_recordings(
     """Spot recordings; finished ones are read from their files in `output_dir`.
 
     Args:
-        recordings (`Sequence[LongRecording]`): What to spot.
+        recordings (`Sequence[LongRecording]`): Recordings.
         output_dir (`Path`): Gets one JSON file per recording.
-        recognizer (`Recognizer`, *optional*): Names what is found.
-        model (`str`, *optional*): Its name; another one in a finished file is an error.
+        recognizer (`Recognizer`, *optional*): Names the expressions that are found.
+        model (`str`, *optional*): Name of its checkpoint; a finished file of another checkpoint is an error.
 
     Returns:
         `list[SpottedRecording]`: In the same order.
@@ -210,9 +213,9 @@ def score_recordings(
 
     Args:
         spotted (`Sequence[SpottedRecording]`): All recordings.
-        least (`float` or `Callable[[str], float]`): Least score, or that of a subject.
+        least (`float` or `Callable[[str], float]`): Least score, or a function from a subject to the least score.
         least_iou (`float`, *optional*, defaults to 0.5): Least IoU of a match.
-        with_classes (`bool`, *optional*, defaults to `True`): Whether recognition counts.
+        with_classes (`bool`, *optional*, defaults to `True`): Whether classes are scored as well.
 
     Returns:
         `SpottingFigures`: Over all recordings.
@@ -233,10 +236,11 @@ def score_recordings(
 
 
 def thresholds_of_others(spotted: Sequence[SpottedRecording]) -> dict[str, float]:
-    """Choose each subject's threshold on all others: the one of `THRESHOLDS` with the highest F1, micro and macro.
+    """Choose a threshold for each subject: the one of `THRESHOLDS` with the highest F1 on all other subjects.
 
     Args:
-        spotted (`Sequence[SpottedRecording]`): Of at least two subjects.
+        spotted (`Sequence[SpottedRecording]`): Recordings of at least two subjects; F1 is that of micro- and
+            macro-expressions together.
 
     Returns:
         `dict[str, float]`: Least score by subject.
@@ -276,10 +280,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--corpus", required=True, choices=sorted(READINGS), help="a corpus with long recordings")
     parser.add_argument("--data_dir", required=True, type=Path, help="root of its download")
-    parser.add_argument("--label_set", help="replaces that of all expressions")
+    parser.add_argument("--label_set", help="label set; by default the one that covers all expressions")
     parser.add_argument("--corpus_options", nargs="+", default=[], metavar="NAME=VALUE", help="e.g. package=rawvideo")
     parser.add_argument("--output_dir", required=True, type=Path, help="results, one file per recording; resumes")
-    parser.add_argument("--model", metavar="FOLDER_OR_REPO", help="checkpoint that names what is found")
+    parser.add_argument("--model", metavar="FOLDER_OR_REPO", help="checkpoint that names the expressions")
     parser.add_argument("--spot_only", action="store_true", help="name no classes")
     parser.add_argument(
         "--false_alarms_per_minute",

@@ -1,4 +1,4 @@
-"""Names what the spotter found, with a checkpoint."""
+"""Names the expressions that the spotter found, with a checkpoint."""
 
 import copy
 
@@ -11,7 +11,7 @@ from spotting_fdp.spotter import Recognition
 from training_fdp.hub.prediction import Predictor
 
 # While the mouth talks, a class is named only from this probability on, and only by a network that was trained on
-# talking faces, because a prototype without them was right in 19 to 35% of the intervals of rendered people who talk.
+# talking faces, because a prototype that was not was right in 19 to 35% of the intervals of rendered people who talk.
 SURE = 0.8
 # An action unit is reported from this probability on.
 LIKELY = 0.5
@@ -38,9 +38,10 @@ class CheckpointRecognizer:
     """Names expressions with a checkpoint, from the crops that the spotter has cut already.
 
     Args:
-        model (`str` or `Predictor`, *optional*): Folder in Hub format, a repository `namespace/name`, or what has
-            loaded one; the shipped checkpoint by default.
-        learnt_speech (`bool`, *optional*, defaults to `False`): Whether it was trained on talking faces too.
+        model (`str` or `Predictor`, *optional*): Folder in Hub format, a repository `namespace/name`, or a predictor
+            that has loaded a checkpoint; the shipped checkpoint by default.
+        learnt_speech (`bool`, *optional*, defaults to `False`): Whether the checkpoint was trained on talking faces as
+            well.
 
     Raises:
         ConfigError: If there is no such checkpoint.
@@ -60,12 +61,13 @@ class CheckpointRecognizer:
         """Name the expression in the crops of an interval; see [`spotting_fdp.spotter.Recognizer`]."""
         answer = self._predictor.predict(crops, fps)
         units = {unit.code: unit.probability for unit in answer.action_units}
-        # Whatever its length, the spotter has found that it is one expression.
+        # Not `answer.label`, which is `None` for long clips, because the interval holds one expression whatever its
+        # length.
         best = max(answer.probabilities, key=answer.probabilities.__getitem__)
         confidence = answer.probabilities[best]
         reason = ""
         if answer.movement.is_still:
-            reason = "nothing moves by the checkpoint's measure"
+            reason = "the movement is below the least one of the checkpoint"
         elif talking and not self._learnt_speech:
             reason = "the mouth talks, and the checkpoint has not learnt from talking faces"
         elif talking and confidence < SURE:

@@ -139,7 +139,7 @@ def write_results(
     """Write `spotting.json`, `expressions.csv` and a timeline of each recording.
 
     Args:
-        results (`Sequence[SpottingResult]`): What to write.
+        results (`Sequence[SpottingResult]`): In the order of the command line.
         model (`str`, *optional*): As in `document`.
         output_dir (`Path`): Made where it does not exist; files of the same names are replaced.
         refusals (`Sequence[Refusal]`, *optional*): As in `document`.
@@ -212,7 +212,7 @@ def draw_timeline(result: SpottingResult) -> bytes:
                 named, (one.apex_s, min(one.score, top)), rotation=90, fontsize=7, ha="center", va="bottom",
                 xytext=(0, 4), textcoords="offset points",
             )  # fmt: skip
-    axes.set(xlim=(0, duration), ylim=(0, 1.25 * top), xlabel="seconds", ylabel="movement, in usual deviations")
+    axes.set(xlim=(0, duration), ylim=(0, 1.25 * top), xlabel="seconds", ylabel="score (robust standard deviations)")
     axes.set_title(
         f"{Path(result.input).name}: {result.count('micro')} micro-, {result.count('macro')} macro-expressions",
         fontsize=10,

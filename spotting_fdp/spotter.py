@@ -16,14 +16,14 @@ from spotting_fdp.intervals import MARGIN, WINDOW, Activity, FoundInterval, Inte
 from spotting_fdp.motion_stream import RATE, MotionStream
 from spotting_fdp.thresholds import FALSE_ALARMS_PER_MINUTE, least_score
 
-# Share of the length of an interval that is added on each side for the recogniser. 0 to 20% are alike on rendered
-# faces, 40% is worse (our choice).
+# Share of the length of an interval that is added on each side for the recogniser. On rendered faces accuracy is the
+# same with 0 to 20% and lower with 40% (our choice).
 SURROUNDINGS = 0.2
-# Blocks of motion have `motion_stream.LEAST_FRAMES` in two seconds from this rate on.
+# Least frame rate at which a block of motion, two seconds, has `motion_stream.LEAST_FRAMES`.
 LEAST_SPOTTED_FPS = 4.0
 # Below this many frames per second a micro-expression of a third of a second has fewer than five frames.
 LEAST_FPS = 15.0
-# Points of the activity curve that are kept; up to twice as many in between. More do not show in a picture.
+# Points of the activity curve that are kept, up to twice as many, because a picture does not show more.
 ACTIVITY_POINTS = 2000
 # A recording of which less than this share shows the face, or with less than this many seconds of it, is doubtful.
 LEAST_SHARE_SEEN, LEAST_SECONDS = 0.5, 5.0
@@ -49,12 +49,12 @@ class Recognition:
 
 
 class Recognizer(Protocol):
-    """Names the expression in the crops of an interval; `crop` says how it wants them cut."""
+    """Names the expression in the crops of an interval; `crop` says how these must be cut."""
 
     crop: CropSettings
 
     def recognize(self, crops: NDArray[np.uint8], fps: float, talking: bool) -> Recognition:
-        """Name the expression in gray crops `(num_frames, height, width)`; `talking` tells of a mouth that talks."""
+        """Name the expression in gray crops `(num_frames, height, width)`; `talking`: whether the mouth talks."""
 
 
 @dataclass(frozen=True)
@@ -84,18 +84,18 @@ class SpottedExpression:
 
 @dataclass
 class SpottingResult:
-    """What was found in one recording.
+    """The expressions of one recording.
 
     Args:
         input (`str`): The recording as it was given.
-        frames_per_second (`float`): Its rate.
-        num_frames (`int`): Its frames.
+        frames_per_second (`float`): Its frame rate.
+        num_frames (`int`): Number of its frames.
         expressions (`list[SpottedExpression]`): In time order; they do not overlap.
         least_score (`float`): Least score of an expression.
-        false_alarms_per_minute (`float`): What `least_score` allows, measured on rendered people at rest.
+        false_alarms_per_minute (`float`): Rate at which rendered people at rest reach `least_score`.
         share_seen (`float`): Share of the frames that show the face, in [0, 1].
         talking_share (`float`): Share of the seen time in which the mouth talks, in [0, 1].
-        interruptions (`list[Interruption]`): Across which no expression was looked for.
+        interruptions (`list[Interruption]`): Moments across which no motion was measured.
         activity (`list[tuple[float, float, bool]]`): Time in seconds, highest score from there to the next entry, and
             whether the mouth talks; for the picture.
         warnings (`list[str]`): Reasons to doubt the result, one sentence each.
@@ -135,8 +135,8 @@ class Spotter:
 
     Args:
         false_alarms_per_minute (`float`, *optional*, defaults to 3.0): Threshold, as the rate at which people at rest
-            set it off; measured on rendered people (`spotting_fdp.thresholds`).
-        recognizer (`Recognizer`, *optional*): Names what was found.
+            reach it; measured on rendered people (`spotting_fdp.thresholds`).
+        recognizer (`Recognizer`, *optional*): Names the expressions.
         face (`str` or `int`, *optional*, defaults to `"largest"`): Which face, as in `FaceFollower`.
 
     Example:
@@ -171,10 +171,11 @@ class Spotter:
         Args:
             source (`ClipSource`): A video file, a folder of frames, or frames in memory, as `open_frames` reads them.
             fps (`float`, *optional*): Frame rate; needed where the source does not state it.
-            progress (`Callable[[int, int], None]`, *optional*): Called with the frames that are done and all frames.
+            progress (`Callable[[int, int], None]`, *optional*): Called with the number of frames that are done and the
+                number of all.
 
         Returns:
-            `SpottingResult`: What was found.
+            `SpottingResult`: The expressions.
 
         Raises:
             VideoReadError: If the recording cannot be read, or its frame rate is unknown or below
@@ -273,7 +274,7 @@ class _RecentCrops:
             del self._parts[0]
 
     def between(self, first: int, last: int) -> NDArray[np.uint8]:
-        """Crops of the recogniser from frame `first` to `last`; those that are not held are missing."""
+        """Crops of the recogniser from frame `first` to `last`, as far as they are in memory."""
         chosen = [
             part.crops[-1].numpy()[max(first - part.first, 0) : max(last + 1 - part.first, 0)] for part in self._parts
         ]
@@ -281,7 +282,7 @@ class _RecentCrops:
 
 
 class _ActivityCurve:
-    """The highest score per stretch of time; stretches double in length whenever they would become too many."""
+    """The highest score per stretch of time; stretches are joined in pairs whenever there are too many."""
 
     def __init__(self) -> None:
         self._span = RATE // 10
@@ -323,7 +324,7 @@ class _ActivityCurve:
 
 
 def _warnings(frames: FrameSource, fps: float, stream: FaceStream) -> list[str]:
-    """Reasons to doubt what was found, one sentence each."""
+    """Reasons to doubt the result, one sentence each."""
     sentences = []
     if fps < LEAST_FPS:
         sentences.append(

@@ -1,7 +1,7 @@
 """The threshold of the spotter as a rate of false alarms.
 
-How often people at rest set off each threshold was measured on rendered people whom no figure is about, by the
-commands in docs/results/spotting.md. Real people at rest, who swallow, sniff and nod, set it off more often.
+How often people at rest reach each threshold was measured on rendered people on whom no other figure was measured, by
+the commands in docs/results/spotting.md. Real people at rest, who swallow, sniff and nod, reach it more often.
 """
 
 import math
@@ -21,7 +21,7 @@ FEWEST_FALSE_ALARMS, MOST_FALSE_ALARMS = RATES[-1][1], RATES[0][1]
 
 
 def least_score(false_alarms_per_minute: float) -> float:
-    """Return the threshold that people at rest set off at this rate.
+    """Return the threshold that people at rest reach at this rate.
 
     Args:
         false_alarms_per_minute (`float`): From `FEWEST_FALSE_ALARMS` to `MOST_FALSE_ALARMS`.

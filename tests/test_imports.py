@@ -39,7 +39,7 @@ def test_a_prediction_imports_nothing_heavy_of_its_own():
     assert ours_us < 0.5 * theirs_us
 
 
-@pytest.mark.parametrize("script", ["train.py", "predict.py"])
+@pytest.mark.parametrize("script", ["train.py", "predict.py", "spot.py"])
 def test_help_loads_no_networks(script):
     """Under a second of one core; torch alone takes two."""
     done = subprocess.run(

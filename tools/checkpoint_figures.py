@@ -11,9 +11,10 @@ from benchmarks.windows import TRIMMED, Seen, WindowFigures, figures
 from evaluation_fdp.calibration import at_temperature, best_temperature, expected_calibration_error, least_size
 from evaluation_fdp.errors import ConfigError
 
-# Rows of `benchmarks.windows` by which the temperature is found, because only the movement moves in them.
+# Rows of `benchmarks.windows` on which the temperature is fitted; neither the head nor the crop moves in them.
 CALIBRATION_ROWS = SHORT
-# Rows whose sizes say which movement is the least, and the share of them, in any corpus, that may be called still.
+# Rows of moving clips from whose sizes the least movement is found, and the largest share of these clips, in each
+# corpus, that may be called still.
 MOVING_ROWS, SHARE_LOST = (TRIMMED, "whole recording", "onset to apex", "50% neutral on both sides"), 0.05
 
 
@@ -22,7 +23,7 @@ class Calibration:
     """Temperature and least movement, found on the recordings of the calibration people.
 
     Args:
-        temperature (`float`): of the least negative log-likelihood.
+        temperature (`float`): the one with the least negative log-likelihood.
         least_movement (`float`): pixels below which a clip is called still.
         lost, found (`float`): shares of moving and of quiet clips that are called still.
     """
@@ -38,15 +39,15 @@ def calibrate(shown: Mapping[str, Seen], recordings: Sequence[Recording], rows: 
 
     Args:
         shown (`Mapping[str, Seen]`): answers of the uncalibrated network, by row of `benchmarks.windows`.
-        recordings (`Sequence[Recording]`): as they were shown.
-        rows (`Sequence[str]`): rows on which the temperature is found.
+        recordings (`Sequence[Recording]`): recordings of the clips of each row, in the same order.
+        rows (`Sequence[str]`): rows on which the temperature is fitted.
     """
     probabilities = np.concatenate([shown[row].probabilities for row in rows])
     labels = [recording.label for recording in recordings] * len(rows)
     seeds = _seeds(recordings)
     moving = np.stack([_sizes(shown[row]) for row in MOVING_ROWS if row in shown])
     still = np.concatenate([_sizes(shown[row]) for row in NOTHING_MOVES if row in shown])
-    # The smallest of the corpora, so that in none more are lost.
+    # The smallest value of all corpora, so that no corpus loses a larger share.
     least = min(least_size(moving[:, seeds == seed].flatten(), SHARE_LOST) for seed in sorted(set(seeds)))
     return Calibration(
         temperature=round(best_temperature(probabilities, labels), 4),

@@ -23,12 +23,13 @@ DETECTOR_FILE = "mediapipe/modules/face_detection/face_detection_short_range.tfl
 MESH_FILE = "mediapipe/modules/face_landmark/face_landmark.tflite"
 LICENCE = "Apache-2.0, The MediaPipe Authors"
 
-# Block of ours, then the names of its depthwise convolution, pointwise convolution and activation in the model file.
+# A block of our network, and the names of its depthwise convolution, pointwise convolution and activation in the model
+# file.
 Block = tuple[str, str, str, str | None]
 
 
 def _numbered(name: str, number: int) -> str:
-    """Name of a layer as Keras numbers them: the first has no number in BlazeFace."""
+    """Name of a layer in BlazeFace's file, where Keras gives the first layer of a kind no number."""
     return f"{name}_{number}" if number else name
 
 
@@ -86,7 +87,7 @@ def read_layers(model_file: bytes) -> dict[str, list[np.ndarray]]:
     model = tflite.Model.GetRootAsModel(model_file, 0)
     graph = model.Subgraphs(0)
     operators = {code: name for name, code in vars(tflite.BuiltinOperator).items() if isinstance(code, int)}
-    # Half-precision weights pass through a DEQUANTIZE each: where its output comes from.
+    # Input of each DEQUANTIZE by its output, because all half-precision weights pass through one.
     stored: dict[int, int] = {}
     layers: dict[str, list[np.ndarray]] = {}
     for index in range(graph.OperatorsLength()):
@@ -151,7 +152,7 @@ def convert(wheel: Path, destination: Path) -> None:
     tensors = {name: torch.from_numpy(kernel.copy()) for name, kernel in weights.items()}
     FaceNetworks().load_state_dict(tensors)
     source = {"source": "mediapipe==0.10.21", "sha256": WHEEL_SHA256, "licence": LICENCE}
-    # Not by save_file, which makes its file readable for the owner alone.
+    # Not by save_file, because it makes its file readable for the owner alone.
     destination.write_bytes(save(tensors, metadata=source))
 
 

@@ -2,9 +2,10 @@
 
     python -m tools.make_checkpoint --faces FACES    # render, train, calibrate, judge, write checkpoints/fdp-tiny
 
-FACES is the folder of an ICT-FaceKit clone; `--built_in_faces` does without. Whatever is finished in the work folder
-is taken as it is, so the same command resumes after an interruption. `--short` takes seconds: few clips, few steps.
-`--renew_code` copies changed files of `modeling_fdp` and `processing_fdp` into the checkpoint and trains nothing.
+FACES is the folder of an ICT-FaceKit clone; with `--built_in_faces` none is needed. Steps that are finished in the
+work folder are not repeated, so the same command resumes after an interruption. `--short` takes seconds: few clips,
+few steps. `--renew_code` copies changed files of `modeling_fdp` and `processing_fdp` into the checkpoint and trains
+nothing.
 """
 
 import argparse
@@ -51,11 +52,11 @@ LABEL_SET = "4class"
 # Faces and difficulty of the training corpora, in turn. Recordings of `wild` keep one frame rate, because windows draw
 # slower cameras themselves.
 KINDS = (("built_in", "wild"), ("morphable", "wild"), ("built_in", "medium"), ("morphable", "medium"))
-# First seeds: no other corpus of this repository has them.
-# The judged people are new: 73001 and 73002 were seen while the calibration was settled, 73003 and 73004 before the
-# last stage.
+# First seeds of the corpora; no other corpus of this repository has them. 73001 to 73004 are not judged, because
+# figures of 73001 and 73002 were seen while the calibration was designed, and of 73003 and 73004 before the last
+# stage.
 TRAINING_SEED, CALIBRATION_SEED, JUDGED_SEED = 71_001, 72_001, 73_005
-# The crop to which the directions of the movement belong.
+# The crop for which the movement directions were fitted.
 CROP = ("alignment=precomputed", "crop_scale=2.0")
 
 
@@ -63,9 +64,9 @@ class Stage(NamedTuple):
     """A training on the first corpora, from the weights of the stage before.
 
     Args:
-        shards (`int`): corpora, of the kinds in turn.
+        shards (`int`): number of corpora, of `KINDS` in turn.
         steps (`int`): optimiser steps.
-        learning_rate (`float`): the highest.
+        learning_rate (`float`): highest learning rate.
     """
 
     shards: int
@@ -75,14 +76,14 @@ class Stage(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is rendered, trained and judged.
+    """Sizes of the corpora and stages of the training.
 
     Args:
-        stages (`tuple[Stage, ...]`): of the training. Each starts from the weights of the one before.
-        people, clips (`int`): of each training corpus.
+        stages (`tuple[Stage, ...]`): stages of the training; each starts from the weights of the one before.
+        people, clips (`int`): people and recordings of each training corpus.
         batch_size (`int`): windows per step.
-        calibration_people, calibration_clips (`int`): of each corpus that calibrates.
-        judged_people, judged_clips (`int`): of each corpus that judges.
+        calibration_people, calibration_clips (`int`): people and recordings of each calibration corpus.
+        judged_people, judged_clips (`int`): people and recordings of each judged corpus.
         rows (`tuple[str, ...]`): rows of `benchmarks.windows`; all when empty.
     """
 
@@ -118,7 +119,7 @@ class Corpus:
     settings: CorpusSettings
 
     def render(self, num_proc: int) -> None:
-        """Render what is missing."""
+        """Render the recordings that are missing."""
         write_tree(self.settings, LAYOUTS["synthetic"](), self.folder, num_proc=num_proc)
 
 
@@ -131,7 +132,7 @@ def corpora(
     faces: Path | None,
     kinds: Sequence[tuple[str, str]] = KINDS,
 ) -> list[Corpus]:
-    """Name corpora by seed and kind; without a morphable model, of the built-in faces alone."""
+    """Name corpora by seed and kind; without a morphable model, kinds of the built-in faces alone."""
     kinds = [kind for kind in kinds if faces is not None or kind[0] == "built_in"]
     found = []
     for number in range(count):
@@ -170,10 +171,12 @@ def _stage_folder(root: Path, number: int) -> Path:
     return root / f"training_{number + 1}"
 
 
-def recordings_of(some: Sequence[Corpus], processor: FDPVideoProcessor, class_names: Sequence[str]) -> list[Recording]:
+def recordings_of(
+    rendered: Sequence[Corpus], processor: FDPVideoProcessor, class_names: Sequence[str]
+) -> list[Recording]:
     """Read whole recordings of several corpora, whose people get the seed before their name."""
     found: list[Recording] = []
-    for corpus in some:
+    for corpus in rendered:
         rows = get_builder_class("synthetic")(data_dir=corpus.folder, config_name=LABEL_SET).prepare()
         rows = rows.align_labels_with_mapping({name: number for number, name in enumerate(class_names)}, "label")
         for recording in read_recordings(rows, processor):
@@ -183,12 +186,12 @@ def recordings_of(some: Sequence[Corpus], processor: FDPVideoProcessor, class_na
 
 
 def write_checkpoint(source: Path, target: Path, calibration: Calibration, card: str) -> str:
-    """Write a calibrated checkpoint in half precision with all that it needs where this package is not installed.
+    """Write a calibrated checkpoint in half precision that loads without this package.
 
     Args:
         source (`Path`): trained checkpoint.
         target (`Path`): folder; files of the same names are replaced.
-        calibration (`Calibration`): put into its configuration.
+        calibration (`Calibration`): stored in its configuration.
         card (`str`): README.md, with `SHA256` where the digest of the weights belongs.
 
     Returns:
@@ -198,10 +201,10 @@ def write_checkpoint(source: Path, target: Path, calibration: Calibration, card:
     model.config.temperature, model.config.least_movement = calibration.temperature, calibration.least_movement
     model.save_pretrained(target)
     weights = load_file(target / WEIGHTS_NAME)
-    # Statistics and biases are few and may be large; they keep their precision. config.json says float32, so that
-    # from_pretrained computes in it.
+    # Statistics and biases keep their precision, because they are few and may be large. config.json says float32, so
+    # that from_pretrained computes in float32.
     halves = {name: value.half() if value.ndim > 1 else value for name, value in weights.items()}
-    # A new file, not by save_file: safetensors makes its own readable for the owner alone.
+    # Not by save_file, because it makes its file readable for the owner alone.
     (target / WEIGHTS_NAME).unlink()
     (target / WEIGHTS_NAME).write_bytes(save(halves, metadata={"format": "pt"}))
     FDPVideoProcessor.from_pretrained(source, alignment="auto").save_pretrained(target)
@@ -236,7 +239,7 @@ def _view(
 
 
 def _kept(path: Path, made_of: str, make: Callable[[], object]) -> Any:
-    """Read a result that was made of the same, or make it and keep it: JSON."""
+    """Read a kept result (JSON) if it was made of `made_of`, or make it and keep it."""
     if path.is_file() and (kept := read_json(path))["made_of"] == made_of:
         return kept["result"]
     result = make()
@@ -245,12 +248,12 @@ def _kept(path: Path, made_of: str, make: Callable[[], object]) -> Any:
 
 
 def make_checkpoint(plan: Plan, root: Path, target: Path, faces: Path | None, num_proc: int, command: str) -> str:
-    """Do everything that is not done yet; return the digest of the weights (`str`)."""
+    """Render, train, calibrate, judge and write whatever is not finished; return the digest of the weights (`str`)."""
     shards = max(stage.shards for stage in plan.stages)
     trained_on = corpora(root, TRAINING_SEED, shards, plan.people, plan.clips, faces)
     families = 1 if faces is None else 2
-    # Of every kind that was learnt: on `wild` people alone the least movement was so large that four of five movements
-    # of `medium` people were called still.
+    # On every kind of the training corpora, because with `wild` people alone the least movement was so large that four
+    # of five movements of `medium` people were called still.
     calibrated_on = corpora(
         root, CALIBRATION_SEED, 2 * families, plan.calibration_people, plan.calibration_clips, faces
     )
@@ -266,20 +269,20 @@ def make_checkpoint(plan: Plan, root: Path, target: Path, faces: Path | None, nu
     names = [model.config.id2label[number] for number in range(model.config.num_labels)]
     rows = plan.rows or tuple(DISTURBANCES)
 
-    def find() -> dict[str, float]:
+    def find_calibration() -> dict[str, float]:
         people = recordings_of(calibrated_on, processor, names)
         chosen = [row for row in CALIBRATION_ROWS if not plan.rows or row in plan.rows]
         wanted = [*chosen, *(row for row in (*MOVING_ROWS, *NOTHING_MOVES) if row not in chosen and row in rows)]
         return asdict(calibrate(_view(model, processor, people, wanted), people, chosen))
 
     made_of = f"weights {file_digest(source / WEIGHTS_NAME)}"
-    calibration = Calibration(**_kept(root / "calibration.json", made_of, find))
+    calibration = Calibration(**_kept(root / "calibration.json", made_of, find_calibration))
 
-    def look() -> dict[str, CardRow]:
+    def judge_people() -> dict[str, CardRow]:
         people = recordings_of(judged_on, processor, names)
         return judge(_view(model, processor, people, rows), people, calibration)
 
-    judged = _kept(root / "judged.json", f"{made_of}, {calibration}", look)
+    judged = _kept(root / "judged.json", f"{made_of}, {calibration}", judge_people)
     family_of = {
         str(corpus.settings.seed): "built-in" if corpus.settings.face_model is None else "morphable"
         for corpus in judged_on
@@ -362,7 +365,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.faces is None and not options.built_in_faces:
         raise ConfigError(
             "the checkpoint learns built-in and morphable faces, but --faces is missing; give the folder of an "
-            "ICT-FaceKit clone (make checkpoint FACES=FOLDER), or --built_in_faces to do without"
+            "ICT-FaceKit clone (make checkpoint FACES=FOLDER), or --built_in_faces to render none of them"
         )
     plan = SHORT_PLAN if options.short else Plan(stages=tuple(options.stages))
     torch.set_num_threads(1)

@@ -4,9 +4,9 @@
 
 mutmut changes the code of a copy of the repository, one expression at a time. The tests of a room are run once on the
 unchanged code, to see which of them reach which function; a mutant is then tried with those that reach its function,
-the quickest first, up to `--seconds` together. What only slower tests or those of other rooms would kill counts as
-alive, so the share is a lower bound. mutmut's own runner is not used, because it stops at the first test that its
-wrappers break, and runs all tests four times before the first mutant.
+the quickest first, up to `--seconds` together. A mutant that only slower tests or tests of other rooms would kill
+counts as alive, so the share is a lower bound. mutmut's own runner is not used, because it stops at the first test
+that its wrappers break, and runs all tests four times before the first mutant.
 """
 
 import argparse
@@ -35,7 +35,7 @@ ROOMS = {
     "training_fdp/folds": "tests/training_fdp/folds",
     "training_fdp/baselines": "tests/training_fdp/test_baselines.py",
 }
-# A mutant that loops is stopped after so many times the time of its tests, and some seconds for the start.
+# A mutant is stopped after `PATIENCE` times the seconds of its tests and `START_S` for the start, because it may loop.
 PATIENCE, START_S = 10, 60
 PYTEST = ["-q", "--no-header", "-p", "no:cacheprovider", "--import-mode=importlib", "-m", "not slow"]
 
@@ -86,7 +86,7 @@ class Reached:
 
 
 def write_mutants(room: str, copy: Path) -> list[Mutant]:
-    """Write the code of a room with all its mutants into the copy; returns them (`list[Mutant]`), sorted."""
+    """Write the code of a room with all its mutants into the copy; return the mutants (`list[Mutant]`), sorted."""
     from mutmut.mutation.file_mutation import mutate_file_contents
     from mutmut.utils.format_utils import get_mutant_name, mangled_name_from_mutant_name
 
@@ -105,7 +105,7 @@ def reach(tests: str) -> Reached:
     import hypothesis
     import pytest
 
-    # A mutant is not to die of a busy machine.
+    # Without a deadline, because on a busy machine a test that exceeds it would kill the mutant.
     hypothesis.settings.register_profile("mutants", deadline=None)
     hypothesis.settings.load_profile("mutants")
     trampoline = importlib.import_module("mutmut.mutation.trampoline")
@@ -128,7 +128,7 @@ def forget_results() -> None:
 
 
 def start(mutant: Mutant, tests: Sequence[str], limit_s: int) -> int:
-    """Try a mutant in a fork of this process; returns the process (`int`)."""
+    """Try a mutant in a fork of this process; return the number of the process (`int`)."""
     if process := os.fork():
         return process
     import pytest
@@ -163,14 +163,14 @@ def outcomes(mutants: Sequence[Mutant], reached: Reached, seconds: float, jobs: 
 
 
 def say_outcome(name: str, outcome: str) -> str:
-    """Print what became of a mutant, because the whole takes long; returns it (`str`)."""
+    """Print the outcome of a mutant, because all of them take long; return the outcome (`str`)."""
     sys.stdout.write(f"{outcome:11} {name}\n")
     sys.stdout.flush()
     return outcome
 
 
 def report(room: str, found: dict[str, str], population: int, reached: Reached) -> str:
-    """Return the figure of a room (`str`), after the tests that were of no use."""
+    """Return the figure of a room (`str`), after the tests that fail on wrapped code and were not used."""
     from scipy.stats import binomtest
 
     counts = Counter(found.values())
@@ -187,7 +187,7 @@ def report(room: str, found: dict[str, str], population: int, reached: Reached) 
 
 
 def main() -> int:
-    """Draw, try and count mutants; returns the exit code (`int`)."""
+    """Draw, try and count mutants; return the exit code (`int`)."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rooms", nargs="+", default=list(ROOMS), choices=ROOMS, metavar="ROOM")
     parser.add_argument("--sample", type=int, default=100, help="mutants of each room; default: 100")

@@ -27,9 +27,10 @@ class ActionUnit:
     Args:
         code (`str`): FACS code, e.g. `"12"`.
         name (`str`): Its name in FACS.
-        probability (`float`): That it moved on either side of the face, in [0, 1]; sigmoid of the network's score.
-        left, right (`float`, *optional*): That it moved on the subject's left and right side; `None` where the
-            network does not tell sides.
+        probability (`float`): Probability that it moved on either side of the face, in [0, 1]; sigmoid of the
+            network's score.
+        left, right (`float`, *optional*): Probability that it moved on the subject's left and right side; `None` where
+            the network does not score sides.
     """
 
     code: str
@@ -48,18 +49,20 @@ class ActionUnit:
 
 @dataclass(frozen=True)
 class Movement:
-    """How much moved, and when. Pixels are those of the aligned frames, whose side is `config.image_size`.
+    """Size and time of the movement. Pixels are those of the aligned frames, whose side is `config.image_size`.
 
     Args:
-        size (`float`): How far the skin moves, in pixels: root mean square over the strongest 5% of the face. Of the
-            network with `reference="movement_patterns"`, else the largest value of `curves["motion"]`.
+        size (`float`): How far the skin moves, in pixels: root mean square over the strongest 5% of the face. The
+            estimate of a network with `reference="movement_patterns"`, else the largest value of `curves["motion"]`.
         least_size (`float`, *optional*): Smaller movements are not told from noise (`config.least_movement`, chosen in
             calibration); `None` where the network has no such limit.
-        is_still (`bool`): Whether `size` is below it.
+        is_still (`bool`): Whether `size` is below `least_size`, or, without one, below what rounding gives equal
+            frames.
         head_size (`float`): How far the head moves, in pixels: the same measure of the affine motion that is taken off
             before the skin's is measured, between any two of the frames used.
-        onset_index, apex_index, offset_index (`int`, *optional*): Among the frames used, of the clip: the last ones at
-            rest around the strongest motion, and the strongest. `None` where nothing moved.
+        onset_index, apex_index, offset_index (`int`, *optional*): Frames of the clip, among those used: the last one
+            at rest before the strongest motion, the strongest motion, and the first one at rest after it; the first or
+            last frame used where none is at rest. `None` where nothing moved.
     """
 
     size: float
@@ -86,14 +89,14 @@ class UsedFrame:
 
 @dataclass(frozen=True)
 class ClipFacts:
-    """The source.
+    """Size and length of the clip that was read.
 
     Args:
-        num_frames (`int`): Its frames.
-        width, height (`int`): Of a frame in pixels.
-        frames_per_second (`float`, *optional*): From the file or the caller.
-        duration_s (`float`, *optional*): In seconds.
-        first_index, last_index (`int`): Ends of the interval that was judged, 0-based, both included.
+        num_frames (`int`): Number of its frames.
+        width, height (`int`): Size of a frame in pixels.
+        frames_per_second (`float`, *optional*): Frame rate, from the file or the caller.
+        duration_s (`float`, *optional*): Length in seconds.
+        first_index, last_index (`int`): First and last frame of the interval that was judged, 0-based.
     """
 
     num_frames: int
@@ -107,7 +110,7 @@ class ClipFacts:
 
 @dataclass(frozen=True)
 class FaceFacts:
-    """How the face was found, and what it does beside the expression.
+    """How the face was found, where it shows, and how it turns and blinks.
 
     Args:
         source (`str`): Basis of the crop, as in `FaceReport` of the video processor.
@@ -146,14 +149,15 @@ class MicroExpressionAnswer:
         input (`str`, *optional*): The clip's path; `None` for frames in memory.
         label (`str`, *optional*): The most probable class, or `"neutral"` where nothing moved; `None` where `reason`
             says why none is named.
-        probability (`float`, *optional*): Of `label`; `None` where nothing moved, since no class is right then, and
-            where none is named.
-        probabilities (`dict[str, float]`): Of all classes, in the order of the model, should there be a face and a
-            movement.
-        movement (`Movement`): How much moved, and when.
-        action_units (`list[ActionUnit]`): Those of the network, most probable first; empty without such a head.
-        frames (`list[UsedFrame]`): What the network was given.
-        clip (`ClipFacts`): The source.
+        probability (`float`, *optional*): Probability of `label`; `None` where nothing moved, because no class is
+            right then, and where none is named.
+        probabilities (`dict[str, float]`): Probability of each class, in the order of the model; they mean nothing
+            without a face or without a movement.
+        movement (`Movement`): Size and time of the movement.
+        action_units (`list[ActionUnit]`): Action units that the network scores, most probable first; empty without
+            such a head.
+        frames (`list[UsedFrame]`): Frames that the network was given.
+        clip (`ClipFacts`): Size and length of the clip.
         face (`FaceFacts`, *optional*): How the face was found.
         warnings (`list[str]`): Reasons to doubt the answer, one sentence each.
         curves (`dict[str, list[float]]`): One value per frame of `frames`: `rank_scores`, the network's score of
@@ -162,8 +166,9 @@ class MicroExpressionAnswer:
             network whose scores follow the movement, else by `motion`; 0 throughout where nothing moved.
         numbers (`dict[str, float]`): Further outputs by name.
         images (`dict[str, np.ndarray]`): float32 in [0, 1], by name, not part of the JSON: `frames` `(num_frames,
-            height, width)`, aligned; `dynamic_image` and `dynamic_image_target` `(height, width)`, constructed by the
-            network and computed from the frames.
+            height, width)`, aligned; `dynamic_image` and `target` `(height, width)`, the dynamic image that the
+            network constructs and the one computed from the frames; `importance`, in [-1, 1], see
+            `Predictor.importance`.
         files (`dict[str, str]`): Files written for this clip, by content.
         reason (`str`): Why no class is named: `NO_FACE` or `TOO_LONG`; `""` where one is.
     """
@@ -185,7 +190,7 @@ class MicroExpressionAnswer:
     reason: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but pixels, in dicts and lists, as `training_fdp/hub/answer.schema.json` says."""
+        """All fields but `images`, in dicts and lists, as `training_fdp/hub/answer.schema.json` describes them."""
         content: dict[str, Any] = _without_tuples(asdict(replace(self, images={})))
         del content["images"]
         return content
@@ -215,7 +220,7 @@ class MicroExpressionAnswer:
 
 
 def _without_tuples(content: Any) -> Any:
-    """Tuples as lists, which is how JSON reads back."""
+    """Replaces tuples by lists, because JSON reads them back as lists."""
     if isinstance(content, dict):
         return {name: _without_tuples(value) for name, value in content.items()}
     return [_without_tuples(value) for value in content] if isinstance(content, list | tuple) else content

@@ -55,7 +55,7 @@ def align_clip(
 
     Args:
         frames (`FrameSource`): The whole clip.
-        settings (`AlignmentSettings`): Settings.
+        settings (`AlignmentSettings`): How the face is found and cropped.
         indices (`np.ndarray` of shape `(count,)`, *optional*):
             Frames to crop, rising, 0-based; all by default. The crops equal those of the whole clip.
         landmarks (`array-like` of shape `(5, 2)` or `(num_frames, 5, 2)`, *optional*): Given landmarks.
@@ -156,7 +156,7 @@ def _clip_transforms(track: LandmarkTrack, settings: AlignmentSettings, count: i
         )
     if len(missing):
         warnings.warn(
-            f"no face in {len(missing)} of {count} frames of {clip!r}: the nearest frame's is taken",
+            f"no face in {len(missing)} of {count} frames of {clip!r}: the crop of the nearest frame is taken",
             MissingFaceWarning,
             stacklevel=2,
         )

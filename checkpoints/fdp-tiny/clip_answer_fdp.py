@@ -1,4 +1,4 @@
-"""From a clip to its answer: frames and what is known of them, then the network's output in words and numbers."""
+"""From a clip to its answer: reads and measures the clip, then turns the network's output into an answer."""
 
 import os
 import warnings
@@ -24,21 +24,21 @@ from .answer_fdp import (
 from .configuration_fdp import FDPConfig
 from .movement_measures_fdp import find_cut, head_size, movement_interval, progress_of, skin_motion
 
-# Frames: five seconds at 200 per second, the fastest camera of the corpora; following the face through them takes ten
-# seconds.
+# Largest number of frames through which the face is followed, because that takes ten seconds: five seconds at 200 per
+# second, the fastest camera of the corpora.
 LONGEST_FOLLOWED = 1000
-# Pixels of an aligned frame below which no motion of the head disturbs (our choice).
+# Least motion of the head, in pixels of the aligned frames, that gives a warning (our choice).
 LEAST_HEAD_MOTION = 1.0
-# Pixels: what rounding leaves of frames that are equal.
+# Motion in pixels that rounding can give equal frames.
 LEAST_MOTION = 1e-3
-# One in so many frames is at rest, those with the lowest scores (our choice).
+# One in this many frames counts as at rest: those with the lowest scores (our choice).
 REST_FRAMES = 5
-# Fewer frames show the ends of a movement and nothing of its course (our choice).
+# Least number of judged frames without a warning, because fewer show nothing of the course of a movement (our choice).
 FEWEST_FRAMES = 5
-# Keywords by which a caller chooses frames; then no other frames are chosen for him.
+# Keywords by which a caller chooses the judged interval, which is then not narrowed to a stretch with the face.
 INTERVAL_KEYS = ("onset_index", "apex_index", "offset_index")
-# A face that is lost for a smaller share of the clip's frames is there all the time: a detector misses single frames
-# (our choice).
+# Longest gap, as a share of the clip's frames, that does not end a stretch with the face, because a detector misses
+# single frames (our choice).
 LONGEST_GAP = 0.1
 
 
@@ -47,12 +47,12 @@ class PreparedClip:
     """One clip, ready for the network.
 
     Args:
-        input (`str`, *optional*): Its path.
+        input (`str`, *optional*): Path of the clip; `None` for frames in memory.
         pixel_values (`torch.FloatTensor` of shape `(1, num_frames, 1, height, width)`): Gray, aligned, in [-1, 1].
-        clip (`ClipFacts`): The source.
+        clip (`ClipFacts`): Size and length of the clip.
         frames (`list[UsedFrame]`): The frames of `pixel_values`.
         face (`FaceFacts`, *optional*): How the face was found.
-        warnings (`list[str]`): Of the video processor and of the face's track.
+        warnings (`list[str]`): Warnings of the video processor, and of following the face.
         reason (`str`): Why no class of this clip may be named; `""` where one may.
     """
 
@@ -72,7 +72,7 @@ class AnswerSettings:
     Args:
         id2label (`Mapping[Any, str]`): Classes in the order of the logits.
         action_units (`list[str]`): FACS codes in the order of `action_unit_logits`.
-        least_movement (`float`): Pixels; clips with a smaller `movement_size` are called still. 0: none is.
+        least_movement (`float`): Pixels; clips with a smaller `movement_size` are called still. 0: no clip is.
         scores_follow_movement (`bool`): Whether rank scores are lowest at rest, and not in the first frame.
     """
 
@@ -92,12 +92,13 @@ def prepare_clip(
 ) -> PreparedClip:
     """Read, crop and measure one clip.
 
-    Of a face that shows in a part of the clip only, the longest stretch is taken, unless the caller names frames.
+    If the face shows in parts of the clip only, the longest of these stretches is judged, unless the caller chooses an
+    interval.
 
     Args:
-        processor (`FDPVideoProcessor`): The checkpoint's.
+        processor (`FDPVideoProcessor`): Video processor of the checkpoint.
         source (`Any`): One clip, in any form that the processor takes.
-        num_frames (`int`): Frames for the network.
+        num_frames (`int`): Number of frames for the network.
         track_face (`bool`, *optional*, defaults to `True`): Follow the face through all frames, for stretches, blinks
             and turns; not in clips of more than `LONGEST_FOLLOWED` frames.
         request: Keywords of the processor for this clip, `CLIP_KEYS` of `pipeline_fdp` among them.
@@ -114,38 +115,40 @@ def prepare_clip(
         return prepared
     kept = {key: request[key] for key in ("frame_numbers", "input_data_format") if request.get(key) is not None}
     with warnings.catch_warnings():
-        # Whatever is to be said of reading these frames was said above.
+        # Ignored, because `_read_clip` has given the warnings about reading these frames.
         warnings.simplefilter("ignore")
         track = processor.follow_face(source, **kept)
-    own = _own_numbers(request)
-    numbers = np.arange(len(track.found)) if own is None else own
-    asked = (numbers >= clip.first_index) & (numbers <= clip.last_index)
-    stretches = _stretches(track.found[asked], numbers[asked])
+    given = _given_numbers(request)
+    numbers = np.arange(len(track.found)) if given is None else given
+    requested = (numbers >= clip.first_index) & (numbers <= clip.last_index)
+    stretches = _stretches(track.found[requested], numbers[requested])
     longest = max(stretches, key=lambda stretch: stretch[1] - stretch[0], default=None)
     whole = (clip.first_index, clip.last_index)
-    said = []
-    chosen_by_caller = own is not None or any(request.get(key) is not None for key in INTERVAL_KEYS)
+    further_warnings = []
+    chosen_by_caller = given is not None or any(request.get(key) is not None for key in INTERVAL_KEYS)
     if longest is not None and longest != whole and not chosen_by_caller:
         prepared = _read_clip(processor, source, num_frames, _cut(request, longest, clip))
-        said.append(_stretch_warning(float(track.found.mean()), stretches, longest, clip.frames_per_second))
+        further_warnings.append(
+            _stretch_warning(float(track.found.mean()), stretches, longest, clip.frames_per_second)
+        )
     face = prepared.face or face
     judged = (numbers >= prepared.clip.first_index) & (numbers <= prepared.clip.last_index)
     seen, poses = track.found[judged], track.head_pose[judged]
     turn = np.ptp(poses[seen], axis=0).round(1).tolist() if seen.any() else None
     blinks = [(int(numbers[first]), int(numbers[last])) for first, last in track.blinks()]
     if track.num_faces > 1 >= face.num_faces:
-        said.append(f"{track.num_faces} faces are found and one of them is used: choose it with face=")
+        further_warnings.append(f"{track.num_faces} faces are found and one of them is used: choose it with face=")
     if 0 < seen.sum() < len(seen) and face.frames_seen == face.frames_searched:
-        said.append(f"the face is lost in {len(seen) - int(seen.sum())} of {len(seen)} frames")
+        further_warnings.append(f"the face is lost in {len(seen) - int(seen.sum())} of {len(seen)} frames")
     face = replace(
         face,
         num_faces=max(face.num_faces, track.num_faces),
-        share_seen=float(track.found[asked].mean()),
+        share_seen=float(track.found[requested].mean()),
         stretches=stretches,
         turn_range=None if turn is None else (turn[0], turn[1], turn[2]),
         blinks=[(a, b) for a, b in blinks if a <= prepared.clip.last_index and b >= prepared.clip.first_index],
     )
-    return replace(prepared, face=face, warnings=[*prepared.warnings, *said])
+    return replace(prepared, face=face, warnings=[*prepared.warnings, *further_warnings])
 
 
 def _read_clip(processor: Any, source: Any, num_frames: int, request: Mapping[str, object]) -> PreparedClip:
@@ -158,12 +161,12 @@ def _read_clip(processor: Any, source: Any, num_frames: int, request: Mapping[st
         total, metadata.width, metadata.height, rate, total / rate if rate else None, int(indices[0]), int(indices[-1])
     )
     frames = [UsedFrame(int(index), int(index) / rate if rate else None) for index in indices]
-    said = list(metadata.warnings)
+    all_warnings = list(metadata.warnings)
     judged = clip.last_index - clip.first_index + 1
     if judged < FEWEST_FRAMES:
         frames_of_it = "1 frame" if judged == 1 else f"{judged} frames"
         whole = "the clip" if judged == total else "the part that is judged"
-        said.append(f"{whole} has {frames_of_it}, too few to see the course of a movement")
+        all_warnings.append(f"{whole} has {frames_of_it}, too few to see the course of a movement")
     face = None if metadata.face is None else FaceFacts(**asdict(metadata.face))
     reason = ""
     # Frames no larger than those of the network are crops already, and too small for the search of a face.
@@ -173,10 +176,10 @@ def _read_clip(processor: Any, source: Any, num_frames: int, request: Mapping[st
     elif metadata.is_too_long:
         reason = TOO_LONG
     path = os.fspath(source) if isinstance(source, str | os.PathLike) else None
-    return PreparedClip(path, inputs["pixel_values"], clip, frames, face, said, reason)
+    return PreparedClip(path, inputs["pixel_values"], clip, frames, face, all_warnings, reason)
 
 
-def _own_numbers(request: Mapping[str, object]) -> np.ndarray | None:
+def _given_numbers(request: Mapping[str, object]) -> np.ndarray | None:
     """Numbers of the clip's frames in a recording, where the caller gives them."""
     metadata = request.get("video_metadata")
     while isinstance(metadata, list | tuple):
@@ -225,9 +228,9 @@ def make_answer(
 
     Args:
         prepared (`PreparedClip`): The clip.
-        output (`ModelOutput`): Of one clip: `logits`, and where the network has them `rank_scores`,
-            `action_unit_logits`, `action_unit_side_logits` and `movement_size`.
-        settings (`AnswerSettings`): Of the network.
+        output (`ModelOutput`): Output of the network for one clip: `logits`, and where the network has them
+            `rank_scores`, `action_unit_logits`, `action_unit_side_logits` and `movement_size`.
+        settings (`AnswerSettings`): Settings of the network.
         images (`Mapping[str, np.ndarray]`, *optional*): Further pictures by name, see `MicroExpressionAnswer`.
         curves (`Mapping[str, list[float]]`, *optional*): Further curves by name.
         numbers (`Mapping[str, float]`, *optional*): Further outputs by name.
@@ -235,7 +238,7 @@ def make_answer(
     Returns:
         `MicroExpressionAnswer`: The answer.
     """
-    # Divided by the temperature of the calibration already, inside the network.
+    # Not divided by the temperature of the calibration here, because the network has divided the logits by it.
     shares = output["logits"][0].float().softmax(-1).tolist()
     probabilities = {settings.id2label[index]: share for index, share in enumerate(shares)}
     frames = prepared.pixel_values[0].float().mean(1)
@@ -243,20 +246,20 @@ def make_answer(
     all_curves = {} if scores is None else {"rank_scores": scores[0].float().tolist()}
     follows = settings.scores_follow_movement and scores is not None
     at_rest = np.argsort(all_curves["rank_scores"])[: max(1, len(frames) // REST_FRAMES)].tolist() if follows else [0]
-    # Measured on whole cells of the motion estimate, which a side must be a multiple of.
+    # Cut to a multiple of 4 pixels, because motion is estimated in whole cells.
     side = frames.shape[-1] - frames.shape[-1] % 4
     square = frames[:, :side, :side]
     motion = skin_motion(square, at_rest)
     progress = progress_of(np.asarray(all_curves["rank_scores"]) if follows else motion)
     size = output.get("movement_size")
-    known = float(motion.max()) if size is None else float(size[0])
+    measured = float(motion.max()) if size is None else float(size[0])
     # Without a limit from calibration only frames without any motion are still.
     limit = settings.least_movement if size is not None and settings.least_movement > 0 else None
-    is_still = known < limit if limit is not None else known < LEAST_MOTION
+    is_still = measured < limit if limit is not None else measured < LEAST_MOTION
     interval = (None, None, None) if is_still else [prepared.frames[i].index for i in movement_interval(progress)]
-    movement = Movement(known, limit, is_still, head_size(square), *interval)
+    movement = Movement(measured, limit, is_still, head_size(square), *interval)
     best = max(probabilities, key=probabilities.__getitem__)
-    # What moves in a picture without a face is nobody's expression.
+    # Not without a face, because then these warnings would be about something else that moves.
     doubts = (
         [] if prepared.reason == NO_FACE else _warnings_of(prepared, movement, float(motion.max()), find_cut(frames))
     )
@@ -301,13 +304,14 @@ def _warnings_of(prepared: PreparedClip, movement: Movement, skin: float, cut: i
     if movement.is_still:
         limit = "" if movement.least_size is None else f", below the {movement.least_size:.2f} of noise"
         warnings.append(f"no clear movement: {movement.size:.2f} pixels{limit}")
-    # Not against `movement.size`, because a network can take what the head does for the skin's motion.
+    # Not compared with `movement.size`, because a network can take motion of the head for motion of the skin.
     if movement.head_size > max(skin, LEAST_HEAD_MOTION):
         warnings.append(
             f"the head moves by {movement.head_size:.1f} pixels of the aligned frames, the skin by {skin:.1f}: part "
             "of the movement may be the head's"
         )
-    # Lids are compared with those of the whole clip, which are another person's after a cut.
+    # None with a cut, because the opening of the eyes is compared with that of the whole clip, and a cut may show
+    # another person.
     blinks = [] if cut is not None or prepared.face is None else prepared.face.blinks or []
     for first, last in blinks:
         warnings.append(f"the eyes blink in frames {first} to {last}: a blink can be taken for an expression")

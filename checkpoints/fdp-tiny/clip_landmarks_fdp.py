@@ -1,4 +1,4 @@
-"""Landmarks of one clip: given, from a table, or found by a detector in as many frames as it takes."""
+"""Landmarks of one clip: given, from a table, or found by a detector, which searches until a frame shows a face."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class MissingFaceWarning(UserWarning):
-    """A clip has frames without a face, which `missing_face` filled."""
+    """Frames of a clip show no face, so that they are cropped as other frames, as their middle, or not at all."""
 
 
 def find_landmarks(
@@ -223,7 +223,7 @@ def _follow(frames: FrameSource, settings: AlignmentSettings) -> tuple[LandmarkT
 def _choose(
     faces: list[DetectedFace], wanted: str | int, reference: DetectedFace | None, clip: str, frame: int
 ) -> DetectedFace:
-    """The face of `settings.face` in the first frame, then the nearest one."""
+    """The face nearest to `reference`, or, without one, the face that `wanted` names."""
     if reference is not None:
         start = reference.centre
         return min(faces, key=lambda face: float(np.linalg.norm(face.centre - start)))

@@ -46,14 +46,14 @@ def check_landmarks(landmarks: object, name: str) -> np.ndarray:
     """Convert landmarks to float64 and check their shape.
 
     Args:
-        landmarks (`array-like` of shape `(5, 2)` or `(count, 5, 2)`): See the module.
+        landmarks (`array-like` of shape `(5, 2)` or `(count, 5, 2)`): Points in the order of this file's docstring.
         name (`str`): Name of the clip in errors.
 
     Returns:
         `np.ndarray` of the same shape: float64.
 
     Raises:
-        AlignmentError: If the shape is another or a value is not finite.
+        AlignmentError: If the shape differs or a value is not finite.
     """
     points = np.asarray(landmarks, dtype=np.float64)
     if points.ndim not in (2, 3) or points.shape[-2:] != (5, 2) or 0 in points.shape or not np.isfinite(points).all():
@@ -71,7 +71,7 @@ def crop_transform(landmarks: np.ndarray, size_hw: tuple[int, int], crop_scale: 
     centred on the middle of their extent, which the authors do not state (our choice).
 
     Args:
-        landmarks (`np.ndarray` of shape `(5, 2)`): See the module.
+        landmarks (`np.ndarray` of shape `(5, 2)`): Points in the order of this file's docstring.
         size_hw (`tuple[int, int]`): Height and width of the crop; the square fills the shorter side.
         crop_scale (`float`): Side of the square over the largest extent.
 
@@ -173,7 +173,7 @@ def warp_frames(
         frames (`torch.Tensor` of shape `(num_frames, height, width)`): uint8.
         transforms (`np.ndarray` of shape `(2, 3)` or `(num_frames, 2, 3)`): Crop pixels to frame pixels.
         size_hw (`tuple[int, int]`): Height and width of the crops.
-        pitch (`float`, *optional*): Of the whole clip, where `frames` is a part of it; see `pitch_of`.
+        pitch (`float`, *optional*): `pitch_of` the whole clip, where `frames` is a part of it.
 
     Returns:
         `torch.Tensor` of shape `(num_frames, *size_hw)`: uint8; `BORDER_VALUE` outside the frame.
@@ -201,7 +201,7 @@ def sample_frames(
         frames (`torch.Tensor` of shape `(num_frames, height, width)`): uint8.
         transforms (`np.ndarray` of shape `(2, 3)` or `(num_frames, 2, 3)`): Crop pixels to frame pixels.
         size_hw (`tuple[int, int]`): Height and width of the crops.
-        pitch (`float`, *optional*): Of the whole clip, where `frames` is a part of it; see `pitch_of`.
+        pitch (`float`, *optional*): `pitch_of` the whole clip, where `frames` is a part of it.
         samples (`int`, *optional*):
             `k`; 2 or 3 by default, depending on the crop. 1 is three times as fast, and enough for a network that was
             trained on bilinear samples.

@@ -34,7 +34,7 @@ def even_light(frames: torch.Tensor) -> torch.Tensor:
     if bool(kept.all()):
         return even
     clips = even.reshape(-1, *even.shape[-3:])
-    filled = [_filled(clip, those) for clip, those in zip(clips, kept.reshape(len(clips), -1), strict=True)]
+    filled = [_filled(clip, lit) for clip, lit in zip(clips, kept.reshape(len(clips), -1), strict=True)]
     return torch.stack(filled).reshape(even.shape)
 
 
@@ -70,7 +70,7 @@ def _gain(levels: torch.Tensor) -> torch.Tensor:
 
 
 def _is_lit(gain: torch.Tensor) -> torch.Tensor:
-    """Which frames are kept: bool of the shape of `gain`; all of a clip of which fewer than two would be."""
+    """Which frames are kept: bool of the shape of `gain`; all of a clip of which fewer than two would be kept."""
     kept = (gain > DARKEST) & (gain < BRIGHTEST)
     return kept | (kept.sum(-1, keepdim=True) < 2)
 

@@ -26,7 +26,7 @@ class DetectedFace:
     Args:
         landmarks (`np.ndarray` of shape `(5, 2)`): float64, pixels (x, y).
         area (`float`): Area of the face's box, in pixels; the largest face is used by default.
-        score (`float`): The detector's confidence, 1 where it has none.
+        score (`float`): The detector's confidence; 1 of a detector that gives none.
     """
 
     landmarks: np.ndarray
@@ -118,7 +118,7 @@ class LibraryDetector(FaceDetector):
 
 
 class OpenCVDetector(LibraryDetector):
-    """YuNet through OpenCV's `FaceDetectorYN`; five points of its own."""
+    """YuNet through OpenCV's `FaceDetectorYN`, which gives the five points itself."""
 
     name = "opencv"
     module = "cv2"
@@ -196,7 +196,7 @@ def make_detector(name: str, model_path: str | None, min_score: float) -> FaceDe
         min_score (`float`): Faces below this confidence are ignored.
 
     Returns:
-        `FaceDetector`: Ready.
+        `FaceDetector`: The detector with its model.
 
     Raises:
         AlignmentError: If the module or the model file is missing or unusable.

@@ -18,23 +18,24 @@ from .crop_geometry_fdp import BORDER_VALUE, AlignmentError, sample_frames
 from .face_detectors_fdp import DetectedFace
 from .face_networks_fdp import DETECTOR_SIZE, MESH_SIZE, detector_anchors, load_face_networks, packaged_weights
 
-# Points of the mesh that make the five: outer and inner corner of each eye (sides as seen), nose tip, mouth corners.
+# Points of the mesh for the five of the alignment: outer and inner corner of each eye (sides as seen), nose tip, mouth
+# corners.
 MESH_EYES = ((33, 133), (362, 263))
 MESH_POINTS = (1, 61, 291)
-# The face a box or a mesh spans, with a margin: 1.5 times its longer side (MediaPipe's `scale_x: 1.5`).
+# Side of the mesh network's square over the longer side of a box or a mesh (MediaPipe's `scale_x: 1.5`).
 SQUARE_SCALE = 1.5
-# Boxes that overlap this much are one face; their weighted mean is taken (MediaPipe's `min_suppression_threshold`).
+# Least overlap of boxes of one face, of which the weighted mean is taken (MediaPipe's `min_suppression_threshold`).
 OVERLAP = 0.3
-# Neighbouring windows of a search lie at most this part of a window apart (our choice).
+# Largest distance of neighbouring windows of a search, in windows (our choice).
 WINDOW_STEP = 0.6
-# A frame is searched in windows down to the size in which 15 pixels between the eyes are found, and no frame at more
-# than this many pixels along its longer side, which bounds time and memory (our choice).
+# Frame pixels per detector pixel of the finest search, which finds faces with 15 pixels between the eyes; and longest
+# side, in pixels, at which a frame is searched, which bounds time and memory (our choice).
 FINEST_SCALE = 1.0
 MAX_SEARCHED_SIDE = 2048
-# Least probability of a face, by the mesh network, at the first and at the second pass over a box. At the second, each
+# Least probability of a face, by the mesh network, in the first and the second pass over a box. In the second, each
 # of 40 rendered faces, 15 to 170 pixels between the eyes, reached 0.9996; texture, noise and pictures of scikit-image
 # without people stayed below 0.6 (tests/processing_fdp/test_face_mesh.py holds both).
-FIRST_LOOK, SECOND_LOOK = 0.1, 0.9
+FIRST_PRESENCE, SECOND_PRESENCE = 0.1, 0.9
 # Largest batch of the detector, in windows and in pixels of whole frames.
 _BATCH = 32
 _BATCH_PIXELS = 5_000_000
@@ -56,8 +57,8 @@ class FaceSquare:
     """The rotated square of a frame that is the mesh network's input.
 
     Args:
-        centre_xy (`tuple[float, float]`): Its middle in pixels.
-        side (`float`): In pixels.
+        centre_xy (`tuple[float, float]`): Middle (x, y) in pixels.
+        side (`float`): Length of a side in pixels.
         angle (`float`): Rotation of the eyes' line, in radians, positive clockwise in the image.
     """
 
@@ -214,7 +215,7 @@ class FaceMeshDetector:
             probabilities = logits.sigmoid()
             for row, box in (probabilities >= self.min_score).nonzero().tolist():
                 top, left = corners[first + row // count]
-                # Middle, then six points, from the anchor; width and height by themselves.
+                # Middle and six points relative to the anchor, and, in the second place, width and height.
                 placed = values[row, box].cpu().double().reshape(8, 2)
                 origin = self._anchors[box].cpu().double() + torch.tensor([left, top])
                 placed[[0, 2, 3, 4, 5, 6, 7]] += origin
@@ -222,8 +223,8 @@ class FaceMeshDetector:
                 scores[row % count].append(float(probabilities[row, box]))
         middle = np.array([offset[1], offset[0]]) - scale / 2
         return [
-            [_square_of_box(box, scale, middle) for box in _merge_boxes(np.array(frame_boxes), np.array(trusted))]
-            for frame_boxes, trusted in zip(boxes, scores, strict=True)
+            [_square_of_box(box, scale, middle) for box in _merge_boxes(np.array(frame_boxes), np.array(frame_scores))]
+            for frame_boxes, frame_scores in zip(boxes, scores, strict=True)
         ]
 
     @torch.inference_mode()
@@ -243,13 +244,13 @@ class FaceMeshDetector:
         crops = ((crops + BORDER_VALUE) / 255).reshape(len(pixels), 3, *crops.shape[1:])
         points, presence = self._networks.mesh(crops.contiguous(memory_format=torch.channels_last))
         placed = points.cpu().double().numpy()
-        # From the upper left edge to pixel centres at whole numbers.
+        # Half a pixel less, because the network counts from the upper left edge, and frames from pixel centres.
         flat = (placed[..., :2] - 0.5) @ transform[:, :2].T + transform[:, 2]
         depth = placed[..., 2:] * (square.side / MESH_SIZE)
         return np.concatenate([flat, depth], axis=-1), presence.sigmoid().cpu().double().numpy()
 
     def confirm(self, pixels: torch.Tensor, squares: Iterable[FaceSquare]) -> list[MeshFace]:
-        """Faces that the mesh network confirms in candidate squares.
+        """Return the faces that the mesh network confirms in candidate squares.
 
         Args:
             pixels (`torch.Tensor` of shape `(1, 3, height, width)`): uint8, RGB, one frame.
@@ -262,10 +263,10 @@ class FaceMeshDetector:
         for square in squares:
             # A box is a rough guess, so the second pass uses the square around the points of the first.
             points, presence = self.place(pixels, square)
-            if presence[0] < FIRST_LOOK:
+            if presence[0] < FIRST_PRESENCE:
                 continue
             points, presence = self.place(pixels, FaceSquare.around(points[0]))
-            if presence[0] < SECOND_LOOK:
+            if presence[0] < SECOND_PRESENCE:
                 continue
             extent = np.ptp(points[0, :, :2], axis=0)
             five, score = five_of_mesh(points[0]), float(presence[0])
@@ -315,7 +316,7 @@ def load_mesh_detector(weights_path: str | None, min_score: float) -> FaceMeshDe
         min_score (`float`): As in `FaceMeshDetector`.
 
     Returns:
-        `FaceMeshDetector`: Ready.
+        `FaceMeshDetector`: The detector with its weights.
 
     Raises:
         AlignmentError: If the weights are missing or damaged.

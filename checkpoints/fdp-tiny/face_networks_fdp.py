@@ -2,7 +2,8 @@
 
 Both are MediaPipe's, rewritten as torch modules; `tools/convert_face_mesh.py` takes the weights from the wheel
 `mediapipe==0.10.21` (Apache-2.0, see `FACE_MESH_NOTICE.md`). BlazeFace: Bazarevsky et al. 2019, arXiv 1907.05047,
-short range; FaceMesh: Kartynnik et al. 2019, arXiv 1907.06724. Channels, strides and heads are those of its files.
+short range; FaceMesh: Kartynnik et al. 2019, arXiv 1907.06724. Channels, strides and heads are those of MediaPipe's
+model files.
 """
 
 import functools
@@ -38,8 +39,8 @@ class ResidualBlock(nn.Module):
 
     Args:
         in_channels (`int`): Channels of the input.
-        out_channels (`int`): Channels of the output, no fewer; the shortcut gets zeros in the new ones.
-        stride (`int`): 1, or 2, where the shortcut is pooled by its maximum.
+        out_channels (`int`): Channels of the output, at least `in_channels`; the shortcut is 0 in the added ones.
+        stride (`int`): 1 or 2; with 2 the shortcut is max-pooled.
         activation (`nn.Module`): Applied to the sum.
     """
 
@@ -67,7 +68,7 @@ class ResidualBlock(nn.Module):
 class BlazeFace(nn.Module):
     """Short-range face detector: 896 boxes with six points each."""
 
-    # Output channels of the blocks, and which of them halve the picture.
+    # Output channels of the blocks, and indices of the blocks that halve the map.
     CHANNELS = (24, 28, 32, 36, 42, 48, 56, 64, 72, 80, 88, 96, 96, 96, 96, 96)
     HALVING = (2, 5, 11)
 
@@ -123,7 +124,7 @@ def detector_anchors() -> torch.Tensor:
 
 
 class FaceMesh(nn.Module):
-    """468 points on the face in a square, and the presence of a face."""
+    """Places 468 points on the face in a square, and scores the presence of a face."""
 
     # Channels and stride of the blocks before the heads.
     BLOCKS = (
@@ -193,7 +194,7 @@ def copy_weights(weights: str, folder: str | os.PathLike[str]) -> list[str]:
     """Copy weights and licence into a folder, without their mode, because files of a cache may be read-only.
 
     Args:
-        weights (`str`): Path of the weights; what does not exist beside it is not copied.
+        weights (`str`): Path of the weights; files that do not exist are not copied.
         folder (`str` or `os.PathLike`): Target.
 
     Returns:

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-# Beyond this turn one half of the face hides the other (our choice).
+# Largest yaw or pitch in degrees without a warning, because beyond it half of the face is hidden (our choice).
 LARGEST_TURN = 35.0
-# Distance of the eyes in a crop of 64 pixels with the default crop_scale, below which a face is enlarged (our choice).
+# Least distance of the eyes without a warning: that in a crop of 64 pixels with the default crop_scale, because a
+# smaller face is enlarged (our choice).
 SMALLEST_EYE_DISTANCE = 24
 
 
@@ -19,7 +20,7 @@ class FaceReport:
             face and uses whole frames), "center" (no face was found, and `missing_face` crops the middle) or "none"
             (no search).
         frames_searched (`int`): Frames in which a face was searched.
-        frames_seen (`int`): Number of these that show the face.
+        frames_seen (`int`): Frames among them that show the face.
         num_faces (`int`): Largest number of faces in one frame.
         eye_distance (`float`, *optional*): Median distance of the eyes in pixels of the source.
         head_pose (`tuple[float, float, float]`, *optional*):

@@ -1,4 +1,4 @@
-"""Landmarks found earlier: a table beside the clips, or a given one."""
+"""Tables of landmarks that were found earlier: beside the clips, or at a given path."""
 
 import csv
 import functools

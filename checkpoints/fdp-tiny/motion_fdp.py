@@ -6,7 +6,7 @@ Three steps without learned weights:
    warp that frame back.
 2. Fit every pixel over time, by least squares, with a pulse (rise and fall, as in a micro-expression), a drift (as of
    head and light) and a constant. The constant is left out, because it absorbs most of the first frame's noise, which
-   is part of every difference to it. The fitted curves are sampled at a few moments.
+   is part of every difference to the first frame. The fitted curves are sampled at a few moments.
 3. Estimate motion from these nearly noiseless pictures: Lucas-Kanade flow by the gradients of the mean frame.
 
 Our choice: the field's oldest finding is that motion separates expressions better than pixels, and a small
@@ -63,8 +63,8 @@ def stabilize(frames: torch.Tensor, anchor: int = 0) -> torch.Tensor:
     Args:
         frames (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`): square, in
             [-1, 1]; colours are averaged.
-        anchor (`int`, *optional*, defaults to 0): 0-based number of that frame. The middle one halves the largest
-            motion by which others are warped.
+        anchor (`int`, *optional*, defaults to 0): 0-based number of that frame. The middle frame halves the largest
+            motion by which frames are warped.
 
     Returns:
         `torch.FloatTensor` of shape `(batch_size, num_frames, 1, height, width)`: single precision. Reliable where the
@@ -165,20 +165,20 @@ def pulse_and_drift(num_frames: int, num_moments: int) -> tuple[Matrix, Matrix]:
     functions = [_constant, _linear, *(_half_waves(number) for number in HALF_WAVES)]
     times = [index / (num_frames - 1) for index in range(num_frames)]
     samples = [[function(time) for time in times] for function in functions]
-    # Gram-Schmidt: of each function the part that those before it do not explain ...
+    # Gram-Schmidt: subtract from each function what the functions before it explain ...
     bases: list[list[float]] = []
     for values in samples:
         rest = values
         for basis in bases:
-            rest = _less(rest, _dot(rest, basis), basis)
+            rest = _subtracted(rest, _dot(rest, basis), basis)
         length = math.sqrt(_dot(rest, rest))
         bases.append([value / length for value in rest])
-    # ... and back, last function first: the weights on the samples that give its coefficient.
+    # ... and backwards, from the last function: weights of the samples whose sum is the coefficient of a function.
     weights: dict[int, list[float]] = {}
     for index in reversed(range(len(functions))):
         unexplained = bases[index]
         for later, known in weights.items():
-            unexplained = _less(unexplained, _dot(bases[index], samples[later]), known)
+            unexplained = _subtracted(unexplained, _dot(bases[index], samples[later]), known)
         weights[index] = [value / _dot(bases[index], samples[index]) for value in unexplained]
     moments = [(index + 1) / num_moments for index in range(num_moments)]
     sines = range(len(functions) - len(HALF_WAVES), len(functions))
@@ -226,8 +226,8 @@ def displacement(texture: Texture, change: torch.Tensor, so_far: torch.Tensor | 
             on each step.
 
     Returns:
-        `torch.FloatTensor` of the shape of `so_far`: what to add to it, in pixels of the picture to the right and
-        downwards.
+        `torch.FloatTensor` of the shape of `so_far`: the step to add to `so_far`, in pixels of the picture to the
+        right and downwards.
     """
     x = smooth(texture.gradient_x * change, texture.window, STRIDE)
     y = smooth(texture.gradient_y * change, texture.window, STRIDE)
@@ -390,7 +390,7 @@ def _dot(left: list[float], right: list[float]) -> float:
     return sum(a * b for a, b in zip(left, right, strict=True))
 
 
-def _less(values: list[float], share: float, other: list[float]) -> list[float]:
+def _subtracted(values: list[float], share: float, other: list[float]) -> list[float]:
     return [a - share * b for a, b in zip(values, other, strict=True)]
 
 

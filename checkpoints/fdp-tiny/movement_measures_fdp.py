@@ -1,6 +1,6 @@
 """Measures of an aligned clip beside the network's output: motion of skin and head in pixels, likeness of frames.
 
-They hold for every network that takes gray aligned frames, so that answers can be checked against the pixels.
+They need no network, so that the answer of any network for gray aligned frames can be compared with the pixels.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ LEAST_LIKENESS, UNUSUAL = 0.75, 4.0
 
 
 def skin_motion(frames: torch.Tensor, at_rest: Sequence[int]) -> np.ndarray:
-    """How far the skin is from its place at rest, with the head held still.
+    """Distance of the skin from its place at rest, after the head is stabilised.
 
     Args:
         frames (`torch.FloatTensor` of shape `(num_frames, height, width)`): gray, square, in [-1, 1].
@@ -66,14 +66,15 @@ def head_size(frames: torch.Tensor) -> float:
 
 
 def progress_of(curve: np.ndarray) -> np.ndarray:
-    """How far a movement has come, from a curve of its size.
+    """Progress of a movement, from a curve of its size.
 
     Args:
         curve (`np.ndarray` of shape `(num_frames,)`): at least two values, smallest at rest.
 
     Returns:
-        `np.ndarray` of shape `(num_frames,)`: from 0, at rest, to 1, at the strongest; 0 of a flat curve. The second
-        smallest value counts as rest, because the smallest of a difference to one of the frames is 0 by definition.
+        `np.ndarray` of shape `(num_frames,)`: from 0, at rest, to 1, at the strongest; 0 throughout for a flat curve.
+        The second smallest value counts as rest, because a curve of differences from one of the frames is 0 in that
+        frame.
     """
     floor = float(np.sort(curve)[1])
     rise = float(curve.max()) - floor
@@ -87,7 +88,8 @@ def movement_interval(progress: np.ndarray) -> tuple[int, int, int]:
         progress (`np.ndarray` of shape `(num_frames,)`): from `progress_of`.
 
     Returns:
-        `tuple[int, int, int]`: 0-based positions in the curve; its ends where it does not come to rest.
+        `tuple[int, int, int]`: 0-based positions in the curve; its first or last one where the movement does not come
+        to rest.
     """
     apex = int(np.argmax(progress))
     resting = progress <= REST_SHARE
@@ -102,12 +104,13 @@ def likeness(frames: torch.Tensor) -> np.ndarray:
         frames (`torch.FloatTensor` of shape `(num_frames, height, width)`): gray.
 
     Returns:
-        `np.ndarray` of shape `(num_frames - 1,)`: float64 in [-1, 1]; of two flat frames 1, of one flat frame 0.
+        `np.ndarray` of shape `(num_frames - 1,)`: float64 in [-1, 1]; 1 between two flat frames, 0 between a flat and
+        another frame.
     """
     pixels = frames.flatten(1).double().cpu().numpy()
     pixels = pixels - pixels.mean(axis=1, keepdims=True)
     lengths = np.sqrt((pixels**2).sum(axis=1))
-    # Less than a gray level of contrast.
+    # A frame is flat if its standard deviation is below one gray level.
     flat = lengths < np.sqrt(pixels.shape[1]) / 127.5
     products = (pixels[:-1] * pixels[1:]).sum(axis=1) / np.maximum(lengths[:-1] * lengths[1:], 1e-12)
     answer: np.ndarray = np.where(flat[:-1] & flat[1:], 1.0, np.where(flat[:-1] | flat[1:], 0.0, products))

@@ -38,7 +38,7 @@ from .movement_curves_fdp import (
 GROUP_WINDOWS = (1 / 12, MOTION_WINDOW, MOTION_WINDOW)
 # Ridge of the regression, relative to the mean product of the curves and absolute, because curves may be alike.
 RIDGE, FLOOR = 1e-3, 1e-6
-# Size to which a pattern is scaled; the floor limits the factor where only noise moves.
+# Size to which a pattern is scaled; the floor limits the factor of patterns that hold only noise.
 SCALED_SIZE, SIZE_FLOOR = 1.2, 0.25
 # Share of the cells, those with the largest motion, over which the size of a pattern is measured.
 STRONGEST_SHARE = 0.05
@@ -139,8 +139,8 @@ class FDPMovementReference(nn.Module):
 class FDPMovementReadout(nn.Module):
     """Vector input of the classifier beside the map: the patterns along the scorer's directions, and their sizes.
 
-    The gradient of the classification loss reaches the scorer through it without the curves, and the sizes show when
-    nothing moved.
+    Through it the gradient of the classification loss reaches the scorer without passing the curves, and the
+    classifier reads from the sizes whether anything moved.
     """
 
     hidden_size = READOUT_SIZE + NUM_PATTERNS + 4
@@ -166,8 +166,8 @@ def movement_size(found: FDPMovementCurves, side: int) -> torch.Tensor:
     stretch (63 rendered people) is 0.40 by the motion of the strongest pattern and 0.93 by this.
 
     Args:
-        found (`FDPMovementCurves`): of the scorer.
-        side (`int`): of the frames, in pixels.
+        found (`FDPMovementCurves`): curves that the scorer computed.
+        side (`int`): side of the frames in pixels.
 
     Returns:
         `torch.FloatTensor` of shape `(batch_size,)`: in pixels of the frames, those of a rendered movement of this
@@ -190,7 +190,7 @@ def group_motion(pictures: torch.Tensor) -> torch.Tensor:
     flow = _group_step(pictures, GROUP_WINDOWS[0], None)
     for window in GROUP_WINDOWS[1:]:
         flow = flow + _group_step(resample(pictures, enlarge(flow)), window, flow)
-        # Of the whole flow, because the affine part of one step depends on the earlier steps.
+        # Subtracted from the whole flow, because the affine part of one step depends on the earlier steps.
         flow = without_head(flow)
     return flow
 

@@ -29,10 +29,11 @@ class FDPVideoProcessorKwargs(TypedDict, total=False):
         face (`str` or `int`): Which of several faces: "largest", or a number counted from the left, from 0.
         min_face_score (`float`): Faces with a lower score are ignored.
         missing_face (`str`):
-            "error", "nearest" (frames without a face use the nearest one's) or "center". A clip in which "auto" finds
-            no face at all keeps its whole frames with a warning, unless this is "center".
+            "error", "nearest" (frames without a face use the crop of the nearest frame with one) or "center". A clip
+            in which "auto" finds no face at all keeps its whole frames with a warning, unless this is "center".
         registration (`str`):
-            Later frames to the first: "none", "translation", "similarity", or "auto" (none).
+            Motion of later frames against the first that is removed: "none", "translation", "similarity", or "auto"
+            (none).
         even_light (`bool`): Equalise the exposure of all frames of a clip, and fill frames without light from their
             neighbours (see `even_light_fdp`).
         landmark_model_path (`str`): Model file of "opencv" or "dlib".
@@ -93,7 +94,7 @@ def checked_setting(name: str, value: object) -> object:
         value = os.fspath(value) if isinstance(value, os.PathLike) else value
         fits, rule = value is None or isinstance(value, str), "a path or None"
     else:
-        # Names are compared with the known ones elsewhere; "face" is a number as well.
+        # `AlignmentSettings` and `CallSettings` compare names with the known ones; `face` may be a number.
         fits, rule = isinstance(value, kind), "a name"
     if not fits:
         raise ValueError(f"{name} must be {rule}, but got {value!r}; change it")

@@ -32,7 +32,7 @@ def test_a_checkpoint_of_another_name_is_not_called_one_of_the_folds(checkpoint)
     other = checkpoint.with_name("something_else")
     checkpoint.rename(other)
     card = " ".join(prepare_publication(other, REPO_ID).card.split())
-    assert "have the name of none of the models behind them" in card
+    assert "no model behind the figures has this name" in card
     assert "one of the models behind the figures" not in card
 
 

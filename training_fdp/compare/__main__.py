@@ -19,7 +19,7 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--methods", nargs="+", metavar="NAME", help="which ones, the first is compared with; default: all"
+        "--methods", nargs="+", metavar="NAME", help="rows of the table; each is compared with the first; default: all"
     )
     parser.add_argument(
         "--pretraining",
@@ -27,7 +27,7 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[
         default=[],
         metavar="OPTIONS",
         help="options of train.py in quotes that name clips of other people and how they are learnt, for example "
-        "'--corpus synthetic --data_dir OTHERS --epochs 6'; every method then also starts from what it learnt there",
+        "'--corpus synthetic --data_dir OTHERS --epochs 6'; every method then also starts from these weights",
     )
     parser.add_argument(
         "--dry_run", action="store_true", help="train nothing: check the corpora and every method, and list the runs"
@@ -37,7 +37,7 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[
 
 
 def main() -> int:
-    """Read the command line and run it; returns the exit code (`int`), 1 while folds are missing."""
+    """Run the command line; return the exit code (`int`), 1 while folds are missing."""
     options, rest = parse_arguments(sys.argv[1:])
     from evaluation_fdp.markdown import write_block
     from training_fdp.config import parse_train_config

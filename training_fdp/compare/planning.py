@@ -21,9 +21,9 @@ from training_fdp.runs.engine import build_accelerator
 from training_fdp.runs.prepare import PlannedRun, build_network_settings, plan_run, split_clips
 
 SCRATCH, PRETRAINED = "scratch", "pretrained"
-# Of its learning rate from random weights, for a network that has learnt other clips (our choice).
+# Learning rate after pretraining, as a share of the one from random weights (our choice).
 FINE_TUNING_RATE = 0.3
-# Clips per timed forward pass, and how long passes are repeated, of which the fastest counts.
+# Clips per timed forward pass, and seconds for which passes are repeated; the fastest one counts.
 TIMED_CLIPS, TIMED_S = 8, 1.0
 
 
@@ -32,11 +32,12 @@ class Row:
     """One method of the table.
 
     Args:
-        title (`str`): Its name there.
-        options (`tuple[str, ...]`): Options of `train.py` that make it.
-        taught (`tuple[str, ...]`): What training reads beside frames, class, onset and offset of a clip: names of
-            `_told`.
-        told (`tuple[str, ...]`): What it reads of held-out clips beside frames, onset and offset.
+        title (`str`): Its name in the table.
+        options (`tuple[str, ...]`): Options of `train.py` that select and configure it.
+        taught (`tuple[str, ...]`): Annotations that training reads beside frames, class, onset and offset of a clip:
+            names that `_in_words` describes.
+        told (`tuple[str, ...]`): Annotations that it reads of held-out clips beside frames, onset and offset; such
+            names as well.
     """
 
     title: str
@@ -74,14 +75,14 @@ class Plan:
     Args:
         name (`str`): Key of `ROWS`.
         start (`str`): `scratch` or `pretrained`.
-        arguments (`list[str]`): What follows `train.py` in the command of its run.
+        arguments (`list[str]`): Arguments of `train.py` in the command of its run.
         folder (`Path`): The OUT of its run.
-        taught (`str`): What training reads beside frames, class, onset and offset of a clip, in words.
-        told (`str`): What it reads of held-out clips beside frames, onset and offset.
+        taught (`str`): `Row.taught` in words, counted on the corpus.
+        told (`str`): `Row.told` in words.
         parameters (`int`): Weights of the network; 0 where it cannot be built.
         clips_per_s (`float`): Clips answered per second in forward passes of 8 clips of noise.
         pretraining (`list[str]`): The command of the run whose weights it starts from; empty for random ones.
-        not_run (`str`): Why it cannot run; empty where it can.
+        not_run (`str`): Why it cannot run or has no figures; empty otherwise.
     """
 
     name: str
@@ -151,7 +152,7 @@ def _from_scratch(name: str, arguments: Sequence[str], root: Path, corpora: Corp
 
 
 def _after_pretraining(plan: Plan, pretraining: Sequence[str], root: Path) -> Plan:
-    """The same row after clips of other people; network, input and machine settings are those of its first run."""
+    """The row of `plan` after pretraining, with the network, input and machine settings of its run from scratch."""
     folder = root / "pretraining" / plan.name
     config = parse_train_config(plan.arguments)
     kept = {name: value for name, value in config.flat().items() if name in KEPT_BY_PRETRAINING}
@@ -169,11 +170,11 @@ def _after_pretraining(plan: Plan, pretraining: Sequence[str], root: Path) -> Pl
 
 
 def _check_pretraining(plan: Plan, corpora: Corpora, others: Corpora) -> None:
-    """Refuse before hours of training what the run after it would refuse: its network, its classes or its people.
+    """Refuse a pretraining whose network, classes or people the run after it would refuse, hours later.
 
     Raises:
-        ConfigError: a setting of the pretraining, another network than asked for, other classes than it can take over,
-            or held-out people.
+        ConfigError: a setting of the pretraining is wrong, its network is not the requested one, its classes cannot be
+            taken over, or it shows held-out people.
     """
     learnt, config = _planned(plan.pretraining, others), parse_train_config(plan.arguments)
     start = Initialization("the pretraining", "", learnt.network, {}, None)
@@ -191,23 +192,23 @@ def _planned(arguments: Sequence[str], corpora: Corpora) -> PlannedRun:
 
 @torch.no_grad()
 def _measured(planned: PlannedRun) -> tuple[int, float]:
-    """Weights of the network, and clips per second of its forward pass with all that it computes from the frames."""
+    """Number of weights, and clips per second of a forward pass with all that the network computes from the frames."""
     config, device = planned.network, planned.accelerator.device
     model = planned.method.build(config).to(device).eval()
     size = planned.processor.size
     shape = (TIMED_CLIPS, config.num_frames, 1, size["height"], size["width"])
     clips = 2 * torch.rand(shape, device=device) - 1
-    model(pixel_values=clips)  # the first pass allocates and chooses kernels
+    model(pixel_values=clips)  # not timed, because the first pass allocates memory and chooses kernels
     seconds: list[float] = []
     while sum(seconds) < TIMED_S:
         start = time.perf_counter()
-        model(pixel_values=clips).logits.cpu()  # copied, because a card works on while its program goes on
+        model(pixel_values=clips).logits.cpu()  # copied, because a call on a GPU returns before its work is done
         seconds.append(time.perf_counter() - start)
     return sum(weights.numel() for weights in model.parameters()), TIMED_CLIPS / min(seconds)
 
 
 def _in_words(names: Sequence[str], corpora: Corpora) -> str:
-    """What a method reads of this corpus."""
+    """The annotations `names` of a corpus in words, with the number of clips that have them."""
     rows, total = corpora.dataset, len(corpora.table.clip_ids)
     columns = {name: rows[name] if name in rows.column_names else [] for name in ("action_units", "apex_index")}
     coded = sum(map(bool, columns["action_units"]))

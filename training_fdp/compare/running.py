@@ -17,13 +17,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Part:
-    """The rows of one start, and how they differ from the first of them.
+    """The rows of one start, and their differences from the first of them.
 
     Args:
         start (`str`): `scratch` or `pretrained`.
-        plans (`dict[str, Plan]`): The rows by name; `not_run` says why one has no figures.
-        results (`dict[str, Results]`): The figures of those that have some.
-        differences (`dict[str, tuple[float, float]]`): 95% interval of each difference in UF1 from the first row.
+        plans (`dict[str, Plan]`): The rows by name; `not_run` says why a row has no figures.
+        results (`dict[str, Results]`): The results of rows that have figures.
+        differences (`dict[str, Interval]`): 95% interval of each difference in UF1 from the first row.
         distinct (`list[str]`): Rows that differ from the first by Holm's procedure.
         unfinished (`list[str]`): Rows that can run and lack folds.
     """
@@ -42,10 +42,10 @@ class Part:
 
 
 def run_rows(plans: Sequence[Plan]) -> Iterator[Part]:
-    """Run what is not finished, one row after the other; what fails does not end the others.
+    """Run the unfinished rows, one after the other; a row that fails does not stop the next ones.
 
     Args:
-        plans (`Sequence[Plan]`): Of `plan_rows`.
+        plans (`Sequence[Plan]`): As `plan_rows` returns them.
 
     Yields:
         `Part`: The rows of one start, when all of them have run.
@@ -63,7 +63,7 @@ def run_rows(plans: Sequence[Plan]) -> Iterator[Part]:
 
 
 def _run(plan: Plan) -> str:
-    """Run a row and its pretraining; returns why there are no figures, or nothing."""
+    """Run a row and its pretraining; return why it has no figures, or an empty string."""
     logger.warning("%s, %s", plan.start, plan.name)
     try:
         if plan.pretraining and run_unfinished(plan.pretraining):

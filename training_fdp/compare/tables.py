@@ -15,13 +15,13 @@ from training_fdp.runs.identity import recorded_command
 from .planning import PRETRAINED, ROWS, SCRATCH, TIMED_CLIPS, Plan
 from .running import Part
 
-# Of the files in OUT and of the block in a page.
+# Name of the files in OUT and of the block in a page.
 NAME = "comparison"
 TITLES = {SCRATCH: "From random weights", PRETRAINED: "After learning clips of other people"}
 
 
 def plans_as_text(plans: Sequence[Plan]) -> str:
-    """Lay out rows before they run (`str`): a Markdown table, then the commands of those that can."""
+    """Lay out rows before they run (`str`): a Markdown table, then the commands of rows that can run."""
     header = ("start", "method", "weights", "clips/s", "told in training", "told of held-out clips", "cannot run")
     rows = [
         (
@@ -40,7 +40,7 @@ def plans_as_text(plans: Sequence[Plan]) -> str:
 
 
 def part_as_text(part: Part) -> str:
-    """Lay out the rows of one start as Markdown (`str`): a table, what holds for all comparisons, what did not run."""
+    """Lay out the rows of one start as Markdown (`str`): a table, the result of Holm's test, rows without figures."""
     sections = [f"### {TITLES[part.start]}"]
     if part.results:
         shown = {name: part.plans[name] for name in part.results}
@@ -56,8 +56,8 @@ def part_as_text(part: Part) -> str:
         title, first = METRICS[HEADLINE].title, ROWS[part.reference].title
         named = ", ".join(ROWS[name].title for name in part.distinct) or "none"
         sections.append(
-            f"Each interval of a difference holds for itself. Of all {len(part.differences)} comparisons with {first} "
-            f"together (Holm, 5%), these differ in {title}: {named}."
+            "Each interval of a difference is for one comparison alone. Of all "
+            f"{len(part.differences)} comparisons with {first} together (Holm, 5%), these differ in {title}: {named}."
         )
     if reasons := [f"- {ROWS[name].title}: {plan.not_run}" for name, plan in part.plans.items() if plan.not_run]:
         sections.append("\n".join(["Without figures:", "", *reasons]))
@@ -68,9 +68,9 @@ def write_tables(parts: Sequence[Part], root: Path, command: str) -> str:
     """Write comparison.md and comparison.json.
 
     Args:
-        parts (`Sequence[Part]`): Those that have run.
+        parts (`Sequence[Part]`): Parts that have run.
         root (`Path`): OUT.
-        command (`str`): The command that repeats all of it.
+        command (`str`): The command that runs all parts again.
 
     Returns:
         `str`: The content of comparison.md.

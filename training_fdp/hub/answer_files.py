@@ -15,23 +15,23 @@ from modeling_fdp import MicroExpressionAnswer
 from training_fdp.hub.prediction import Refusal
 
 PREDICTIONS_NAME, SUMMARY_NAME = "predictions.json", "summary.csv"
-# File systems allow names of 255 bytes; number, kind and suffix need the rest.
+# Bytes of a file's name that come from its input; file systems allow 255, and number, kind and suffix are added.
 LONGEST_STEM = 80
 SUMMARY_COLUMNS = (
     "input", "label", "reason", "probability", "movement_size", "head_size", "onset_index", "apex_index",
     "offset_index", "num_frames", "frames_per_second", "face", "action_units", "expressions", "warnings", "error",
 )  # fmt: skip
-# Action units in the table are those more probable than not.
+# Least probability of an action unit that the table lists.
 LIKELY = 0.5
 
 
 @dataclass(frozen=True)
 class RecordingReport:
-    """What was found in an input that is longer than one expression.
+    """The spotted expressions of an input that is longer than one expression, in the form of the files.
 
     Args:
-        document (`dict`): As `answer.schema.json` describes a recording.
-        summary (`dict`): Its row in `summary.csv`, some of `SUMMARY_COLUMNS`.
+        document (`dict`): A recording as `answer.schema.json` describes it.
+        summary (`dict`): Its row in `summary.csv`; columns of `SUMMARY_COLUMNS` that are missing stay empty.
     """
 
     document: dict[str, object]
@@ -46,16 +46,16 @@ def write_answers(
     recordings: Sequence[RecordingReport] = (),
     files_of_recordings: Mapping[str, bytes] | None = None,
 ) -> None:
-    """Write `predictions.json`, `summary.csv`, and per clip a picture and, with such a head, action-unit curves.
+    """Write `predictions.json`, `summary.csv`, and per clip a picture and, where units are named, their curves.
 
     Files are written to a temporary folder beside `output_dir` and moved at the end. Fills `files` of each answer.
 
     Args:
-        answers (`Sequence[MicroExpressionAnswer]`): What to write. Their pictures show the face.
+        answers (`Sequence[MicroExpressionAnswer]`): Answers of clips. The pictures of them show the face.
         model (`str`): The checkpoint, recorded in the JSON.
         output_dir (`Path`): Made where it does not exist; files of the same names are replaced.
         refusals (`Sequence[Refusal]`, *optional*): Clips without an answer, recorded as errors.
-        recordings (`Sequence[RecordingReport]`, *optional*): What was found in longer inputs.
+        recordings (`Sequence[RecordingReport]`, *optional*): Reports on longer inputs.
         files_of_recordings (`Mapping[str, bytes]`, *optional*): Further files by name, which `recordings` name.
 
     Raises:
@@ -102,12 +102,12 @@ def answers_document(
         answers (`Sequence[MicroExpressionAnswer]`): In the order of the command line.
         model (`str`): Their checkpoint.
         refusals (`Sequence[Refusal]`, *optional*): Clips without an answer.
-        recordings (`Sequence[dict]`, *optional*): What was found in inputs that are longer than one expression, as
-            `spotting_fdp.report.recording_document` says it, and their `files`.
+        recordings (`Sequence[dict]`, *optional*): Inputs that are longer than one expression, as
+            `spotting_fdp.report.recording_document` describes them, with the names of their `files`.
 
     Returns:
-        `dict`: `model`, `predictions` and `recordings`, one object per answered input, and `errors`, one per other
-        input.
+        `dict`: `model`; `predictions` and `recordings`, one object per answered input; and `errors`, one per input
+        without an answer.
     """
     return {
         "model": model,
@@ -124,8 +124,8 @@ def schema() -> dict[str, object]:
 
 
 def _files_of(answer: MicroExpressionAnswer) -> Iterator[tuple[str, str, bytes]]:
-    """Kind, suffix and content of the files of one clip."""
-    # Imported late, because most answers are printed only, and matplotlib takes long.
+    """Kind, suffix and content of each file of one clip."""
+    # Imported late, because importing matplotlib takes long and most answers are only printed.
     from training_fdp.hub.answer_picture import draw_answer
 
     yield "picture", ".png", draw_answer(answer)

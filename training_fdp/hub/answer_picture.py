@@ -12,16 +12,17 @@ from modeling_fdp import MicroExpressionAnswer
 from modeling_fdp.answer_fdp import STILL_LABEL
 
 DOTS_PER_INCH = 110
-# Frames in the strip: more are too small to see a face in.
+# Largest number of frames in the strip, because a face cannot be seen in smaller ones.
 MOST_FRAMES_SHOWN = 14
 MOST_ACTION_UNITS = 10
 INK, MUTED, MARK = "#1d3557", "#b8c4d6", "#d1495b"
-# The known curves in panels of their own, with units; those of other methods follow.
+# Labels of curves and titles of images by name; those of other methods are labelled by their names.
 CURVES = {"rank_scores": "rank score", "motion": "motion of the skin (pixels)"}
 IMAGES = {"target": "dynamic image,\ncomputed from the frames", "dynamic_image": "dynamic image,\nconstructed"}
-# Pixels and scores below which curves are drawn flat, because noise at full height looks like a movement.
+# Least range of an axis, for motion in pixels and for all other curves, because noise at full height looks like a
+# movement.
 LEAST_MOTION_SHOWN, LEAST_RISE_SHOWN = 0.5, 1e-2
-# Loss of probability that becomes full colour; smaller ones are stretched to this at least.
+# Least loss of probability that is drawn in full colour, because noise in full colour looks important.
 LEAST_IMPORTANCE = 0.05
 
 
@@ -29,13 +30,13 @@ def draw_answer(answer: MicroExpressionAnswer) -> bytes:
     """Draw one answer.
 
     Args:
-        answer (`MicroExpressionAnswer`): With its images; those that are missing get no panel.
+        answer (`MicroExpressionAnswer`): An answer with its images; an image that is missing gets no panel.
 
     Returns:
         `bytes`: A PNG.
     """
     if answer.label is None:
-        # Classes, dynamic images and curves of such a clip would be taken for an answer.
+        # Frames and warnings alone, because classes, dynamic images and curves would be taken for an answer.
         figure = Figure(figsize=(13, 2.6), layout="constrained")
         part = figure.subfigures(1, 1, squeeze=False)[0, 0]
         _draw_frames(part, answer)
@@ -81,10 +82,11 @@ def frames_shown(indices: Sequence[int], interval: Sequence[int | None]) -> list
 
     Args:
         indices (`Sequence[int]`): Numbers of the frames used, never decreasing; repeats are shown once.
-        interval (`Sequence[int | None]`): Numbers that are shown for certain.
+        interval (`Sequence[int | None]`): Numbers of frames that must be among the chosen ones; `None` is ignored.
 
     Returns:
-        `list[int]`: Rising positions in `indices`, `MOST_FRAMES_SHOWN` at most: those, and others evenly spread.
+        `list[int]`: Rising positions in `indices`, `MOST_FRAMES_SHOWN` at most: those of `interval`, and others evenly
+        spread.
     """
     first = {index: position for position, index in reversed(list(enumerate(indices)))}
     distinct = sorted(first.values())
@@ -93,7 +95,7 @@ def frames_shown(indices: Sequence[int], interval: Sequence[int | None]) -> list
         return distinct
     spread = [distinct[round(place)] for place in np.linspace(0, len(distinct) - 1, MOST_FRAMES_SHOWN)]
     for position in wanted:
-        # In place of the nearest one that is not wanted itself.
+        # Replaces the nearest chosen position that is not wanted itself.
         free = [place for place, shown in enumerate(spread) if shown not in wanted]
         if position not in spread:
             spread[min(free, key=lambda place: abs(spread[place] - position))] = position
@@ -134,7 +136,7 @@ def _draw_importance(axes: Axes, answer: MicroExpressionAnswer) -> None:
 
 
 def _draw_bars(axes: Axes, names: list[str], values: list[float], marked: str | None, title: str) -> None:
-    # By position, because two units of other methods may have one name.
+    # Bars stand at positions and not at names, because two units of another method may have the same name.
     colors = [INK if marked is None or name == marked else MUTED for name in names]
     axes.barh(range(len(names)), values, color=colors)
     axes.set_yticks(range(len(names)), names, fontsize=8)

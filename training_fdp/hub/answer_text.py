@@ -3,12 +3,12 @@
 from modeling_fdp import MicroExpressionAnswer
 
 SPARK = "▁▂▃▄▅▆▇█"
-# What stands for some of the sources of `FaceFacts`.
+# Words for sources of `FaceFacts`; a source without an entry is printed as it is.
 SOURCES = {"frame": "fills the frames", "unseen": "none, whole frames", "center": "none, middle of the frames"}
 
 
 def headline(answer: MicroExpressionAnswer) -> str:
-    """The class with its probability, or why there is none."""
+    """The class with its probability, or the reason why no class is named."""
     if answer.label is None:
         return answer.reason
     return f"{answer.label} ({'nothing moved' if answer.probability is None else f'{answer.probability:.3f}'})"
@@ -18,7 +18,7 @@ def answer_lines(answer: MicroExpressionAnswer) -> list[str]:
     """Lines of text for a terminal, the first of which is the input and its headline.
 
     Args:
-        answer (`MicroExpressionAnswer`): What to write. Without a label, classes and curves are left out.
+        answer (`MicroExpressionAnswer`): An answer; of one without a label, classes and curves are left out.
     """
     lines = [f"warning: {warning}" for warning in answer.warnings]
     if answer.face is not None and answer.face.num_faces > 1:
@@ -31,7 +31,7 @@ def answer_lines(answer: MicroExpressionAnswer) -> list[str]:
         lines.append(movement_line(answer))
         if answer.action_units:
             lines.append(action_unit_line(answer))
-        # Progress repeats one of the others.
+        # Without `progress`, because it is `rank_scores` or `motion` on another scale.
         lines += [
             f"{name.replace('_', ' '):<12} {sparkline(curve)}"
             for name, curve in answer.curves.items()

@@ -19,7 +19,7 @@ def card_metadata(repo_id: str, model_type: str | None, results: Results | None)
     evaluations = None
     open_weights = False
     if results is not None:
-        # The corpora of the initial checkpoint are not recorded here, but their terms still apply.
+        # Without an initial checkpoint only, because the terms of its corpora apply as well and are not recorded here.
         open_weights = only_synthetic(results) and results.init_from is None
         tags += ["synthetic-data"] if synthetic_corpora(results) else []
     if results is not None and results.benchmark is not None:
@@ -39,7 +39,7 @@ def card_metadata(repo_id: str, model_type: str | None, results: Results | None)
 
 
 def _evaluation(name: str, metric: Metric, results: Results, benchmark: Benchmark) -> EvalResult:
-    """Entry of the model-index: the figure, and what it takes to compare it with another."""
+    """Entry of the model-index: a figure, and the protocol, clips, subjects and seeds behind it."""
     uncertainty: dict[str, object] = (
         {"interval_95_over_subjects": list(benchmark.interval[name])} if name in benchmark.interval else {}
     )
@@ -83,7 +83,7 @@ def only_synthetic(results: Results) -> bool:
 
 
 def corpus_title(results: Results) -> str:
-    """Write the corpora of a run, rendered ones marked (`str`)."""
+    """Write the names of the corpora of a run, with rendered ones marked (`str`)."""
     rendered = synthetic_corpora(results)
     marked = {name: "synthetic faces" if name == "synthetic" else f"{name} (synthetic faces)" for name in rendered}
     trained = " + ".join(marked.get(name, name) for name in results.corpus)

@@ -1,7 +1,7 @@
-"""Publication of a corpus as a dataset repository: the rendered one in full, of a licensed one nothing.
+"""Publication of a corpus as a dataset repository: all of a rendered corpus, nothing of a licensed one.
 
 The repository holds the tree as it was rendered, so that `load_corpus("synthetic", data_dir=...)` reads a download of
-it like the original. Beside it is what the Hub reads: `metadata.parquet` with a row per clip, the card, and
+it like the original, and three files that the Hub reads: `metadata.parquet` with a row per clip, the card, and
 `eval.yaml`, which names the tasks that `.eval_results/*.yaml` of models refer to.
 """
 
@@ -55,7 +55,7 @@ def prepare_corpus(name: str, data_dir: Path, repo_id: str, revision: str = MAIN
 
     Raises:
         PublishError: the corpus is licensed, or the tree holds more or less than was rendered.
-        CorpusError: there is no such corpus, or the tree is none of it.
+        CorpusError: there is no such corpus, or the tree was not rendered.
     """
     check_repo_id(repo_id)
     builder_class = get_builder_class(name)
@@ -99,8 +99,8 @@ def metadata_table(rows: "datasets.Dataset", root: Path) -> bytes:
         root (`Path`): Root of its tree, without links.
 
     Returns:
-        `bytes`: A Parquet file with the columns of the corpus, the class by its name, and paths relative to its
-        folder: `file_name` is the frame at the apex, `frames_file_names` are all frames of the clip.
+        `bytes`: A Parquet file with the columns of the corpus, the class by its name, and paths relative to the
+        folder of this file: `file_name` is the frame at the apex, `frames_file_names` are all frames of the clip.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -143,7 +143,7 @@ def _rendered(settings: CorpusSettings) -> str:
 
 
 def _check_tree(root: Path, names: set[str], left_behind: set[str]) -> None:
-    """Refuse a tree that holds another file or a link, or lacks one; `left_behind` are those of an earlier download.
+    """Refuse a tree that holds a link, lacks a file of `names`, or holds a file of neither `names` nor `left_behind`.
 
     Raises:
         PublishError: for the first such file by name.

@@ -98,7 +98,7 @@ def build_model_card(subject: CardSubject, results: Results | None) -> str:
 
 
 def card_fields(subject: CardSubject, results: Results | None) -> dict[str, object]:
-    """Return the fields of the template (`dict`), every one of them in every case.
+    """Return the fields of the template (`dict`); the same names with and without results.
 
     Raises:
         PublishError: If results and checkpoint have different classes.
@@ -118,7 +118,7 @@ def card_fields(subject: CardSubject, results: Results | None) -> dict[str, obje
         "results": results,
         "corpus_title": "a corpus that is not recorded",
         "corpora": [],
-        "weights_licence": "not stated by whoever published them; ask before you use them.",
+        "weights_licence": "not stated by the publisher of these weights; ask before you use them.",
         "corpus_licence": "see the corpus.",
         "start_sentence": "",
         "cautions": [],
@@ -130,7 +130,7 @@ def card_fields(subject: CardSubject, results: Results | None) -> dict[str, obje
     return fields if results is None else fields | _result_fields(subject, results)
 
 
-# Values of the fields for held-out clips, for a run without held-out clips.
+# Fields that only a run with held-out clips fills, with their values for all other checkpoints.
 _NO_FIGURES: Mapping[str, object] = {
     "benchmarked": False,
     "protocol_sentence": "",
@@ -143,7 +143,7 @@ _NO_FIGURES: Mapping[str, object] = {
 
 
 def method_behind(subject: CardSubject, results: Results | None) -> type[Method] | None:
-    """Find the method of a checkpoint: the run's, else one whose checkpoints have its type.
+    """Find the method of a checkpoint: the one that its run names, else one whose checkpoints have its type.
 
     Only methods that are known by name are considered, because a results.json is no reason to import a module.
 
@@ -159,7 +159,7 @@ def method_behind(subject: CardSubject, results: Results | None) -> type[Method]
 
 
 def _result_fields(subject: CardSubject, results: Results) -> dict[str, object]:
-    """Fields of the template that a results.json gives, whether or not anybody was held out."""
+    """Fields of the template that a results.json gives, with or without held-out subjects."""
     class_names = tuple(results.class_names)
     if subject.class_names != class_names:
         raise PublishError(
@@ -236,7 +236,7 @@ def public_command(command: str | Sequence[str]) -> str:
 
 
 def _corpus_fields(name: str) -> dict[str, str]:
-    """Title, page of access, citation and terms of a corpus; of one that is not known here its name alone."""
+    """Title, page of access, citation and terms of a corpus; its name alone if it has no loader in this package."""
     try:
         builder_class = get_builder_class(name)
     except CorpusError:

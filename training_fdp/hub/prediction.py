@@ -25,14 +25,15 @@ from training_fdp.methods.pretrained import checkpoint_source, load_pretrained, 
 # Settings of the video processor that are fixed by the network or by `Predictor`.
 SETTINGS_OF_THE_MODEL = frozenset({"num_frames", "size", "do_sample_frames", "return_metadata"})
 SHIPPED_MODEL = "fdp-tiny"
-# Where it is: in the repository, and where the wheel puts it (`data-files` in pyproject.toml), for all users or one.
+# Folders of the shipped checkpoint: that of the repository, and those in which the wheel puts it (`data-files` in
+# pyproject.toml) for all users and for one.
 SHIPPED_FOLDERS = (
     Path(__file__).resolve().parents[2] / "checkpoints",
     Path(sysconfig.get_path("data")) / "share" / "fdp-micro-expression",
     Path(sysconfig.get_path("data", sysconfig.get_preferred_scheme("user"))) / "share" / "fdp-micro-expression",
 )
-# Places along a side at which a part of the face is held still to see what the class rests on, the side of that part
-# as a share of the frame's, and clips per batch of these.
+# Of `Predictor.importance`: places along a side at which a part of the face is held still, side of a part as a share
+# of the frame's, and clips per batch.
 PLACES, PART, PARTS_PER_BATCH = 7, 1 / 4, 7
 
 
@@ -65,7 +66,7 @@ def shipped_model() -> str:
 
 
 def _overridden(processor: FDPVideoProcessor, pairs: Sequence[str], model: str) -> FDPVideoProcessor:
-    """Replace settings of a checkpoint's video processor, but none that decides what a face looks like."""
+    """Replace settings of a checkpoint's video processor; those with which the network learnt are refused."""
     overrides = read_pairs("processor_overrides", pairs)
     if fixed := sorted(overrides.keys() & SETTINGS_OF_THE_MODEL):
         raise ConfigError(
@@ -81,7 +82,7 @@ def _overridden(processor: FDPVideoProcessor, pairs: Sequence[str], model: str) 
 
 
 class Predictor:
-    """Answers clips with a checkpoint.
+    """A checkpoint that answers clips.
 
     Args:
         model (`str`, *optional*): Folder in Hub format, or a repository `namespace/name`; the shipped checkpoint by
@@ -123,12 +124,13 @@ class Predictor:
 
         Args:
             source (`Any`): A video file, a folder of frames or another form that the video processor takes.
-            frames_per_second (`float`, *optional*): Of the recording, where its file does not tell or is wrong.
+            frames_per_second (`float`, *optional*): Frame rate of the recording, where its file states none or a wrong
+                one.
             explain (`bool`, *optional*, defaults to `False`): Add `images["importance"]`, see [`importance`], where a
                 class is named.
 
         Returns:
-            `MicroExpressionAnswer`: As of the pipeline "micro-expression-recognition".
+            `MicroExpressionAnswer`: The answer that the pipeline "micro-expression-recognition" gives as well.
 
         Raises:
             VideoReadError: If the clip cannot be read.
@@ -147,10 +149,11 @@ class Predictor:
 
     @torch.inference_mode()
     def importance(self, prepared: PreparedClip, class_index: int) -> NDArray[np.float32]:
-        """Tell which parts of the face the class rests on, by holding one part after the other still.
+        """Measure how much the class depends on the motion of each part of the face.
 
-        A part is shown at its median over time in every frame. What the probability of the class then loses is the
-        importance of its motion (occlusion of Zeiler and Fergus 2014, of motion instead of pixels; our choice).
+        One part at a time is held still: every frame shows it at its median over time. The loss of probability of the
+        class is the importance of the part's motion (occlusion of Zeiler and Fergus 2014, of motion instead of pixels;
+        our choice).
 
         Args:
             prepared (`PreparedClip`): The clip.

@@ -1,4 +1,4 @@
-"""Publication of checkpoints, one commit each: which files are uploaded and which refused; `push.py` sends them.
+"""Publication of checkpoints, one commit each: the files that are uploaded or refused; `push.py` sends them.
 
 The corpora are licensed per researcher, so the rule is an allow-list: only what `UPLOADED` names is ever uploaded,
 and only after [`why_refused`] returned `None` for it. Any other file in the folder stops the push, except the records
@@ -73,7 +73,7 @@ def prepare_publications(
         without_results (`bool`, *optional*, defaults to `False`): Publish a checkpoint that no run measured, such as
             converted weights of the authors; its card has no figures.
         benchmark (`str`, *optional*): Dataset repository of the rendered corpus that the checkpoint was judged on: its
-            figures are added as `.eval_results/*.yaml`. Of a run they belong to the folds, not to `final/`.
+            figures are added as `.eval_results/*.yaml`. In a run they belong to the folds and not to `final/`.
 
     Returns:
         `tuple[Publication, ...]`: What [`push`] sends, the checkpoint of `revision` first.
@@ -162,13 +162,13 @@ def benchmark_results(results: Results | None, benchmark: str, source: str) -> O
     Args:
         results (`Results`, *optional*): The run.
         benchmark (`str`): Dataset repository of the corpus, whose `eval.yaml` has a task per metric.
-        source (`str`): Place of the run's `results.json` on the Hub, below its address.
+        source (`str`): Path of the run's `results.json` on the Hub, after `https://huggingface.co/`.
 
     Returns:
         `OutgoingFile`: `.eval_results/<name of the repository>.yaml`.
 
     Raises:
-        PublishError: no subject was held out, or other corpora than the rendered one were.
+        PublishError: no subject was held out, or held-out subjects are of another corpus than the rendered one.
     """
     if results is None or results.benchmark is None:
         raise PublishError("--benchmark adds figures, but nobody was held out in this run; leave it out.")
@@ -269,7 +269,7 @@ def load_results(path: Path) -> Results:
 
 
 def public_results(results: Results) -> Results:
-    """Return results (`Results`) as they are published: without local paths."""
+    """Return results (`Results`) without local paths, as they are published."""
     return replace(
         results,
         command=public_command(results.command),

@@ -20,13 +20,14 @@ from training_fdp.errors import PublishError
 logger = logging.getLogger(__name__)
 
 MAIN = "main"
-# Answers that pass: another commit came first (409, 412), too many requests (429), a fault of the Hub (5xx).
+# HTTP statuses of failures that may pass: another commit came first (409, 412), too many requests (429), a fault of
+# the Hub (5xx).
 PASSING = (409, 412, 429, 500, 502, 503, 504)
 ATTEMPTS = 4
-# Seconds before the first repetition, doubled each time, unless the Hub says how long (Retry-After).
+# Seconds before the first repetition, doubled each time, unless the Hub names a time (Retry-After).
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 120.0
-# Requests that the client repeats itself, so that an error of them is final.
+# Requests that the client of the Hub repeats by itself; if they fail, [`push`] does not repeat them.
 REPEATED_BY_CLIENT = ("/preupload/", "/info/lfs/")
 
 
@@ -63,10 +64,10 @@ class Publication:
 
     Args:
         repo_id (`str`): Target repository.
-        revision (`str`): Its branch.
+        revision (`str`): Branch of that repository.
         files (`tuple[OutgoingFile, ...]`): Sorted by name.
-        card (`str`): Content of its `README.md`, which is among the files.
-        results (`Path`, *optional*): Source of the card's figures.
+        card (`str`): Content of the repository's `README.md`, which is one of the files.
+        results (`Path`, *optional*): The `results.json` with the figures of the card.
         repo_type (`str`, *optional*, defaults to `"model"`): `"model"` or `"dataset"`.
         message (`str`, *optional*): Message of the commit.
     """

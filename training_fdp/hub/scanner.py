@@ -8,7 +8,8 @@ HEAD_BYTES = 64
 RECORDING = "is a picture or a video, and recordings of faces are never uploaded"
 TABLE = "is an Arrow, Parquet or HDF5 file, which may hold frames of a corpus"
 PICKLE = "may hold a pickle or raw arrays, which can run code or hold faces"
-# By the first bytes of a file; WebP and AVI are RIFF, MP4 and related formats have their type from byte 4 on.
+# Kind of content by the first bytes of a file; WebP and AVI are RIFF, MP4 and related formats have their type from
+# byte 4 on.
 SIGNATURES = {
     b"\x89PNG": RECORDING,
     b"\xff\xd8\xff": RECORDING,
@@ -54,8 +55,8 @@ def why_refused(name: str, content: bytes) -> str | None:
     """Return why a file must not be published.
 
     Args:
-        name (`str`): Its name.
-        content (`bytes`): Its content; of a large file the first `HEAD_BYTES` bytes.
+        name (`str`): Name of the file.
+        content (`bytes`): Content of the file; of a large one the first `HEAD_BYTES` bytes.
 
     Returns:
         `str`, *optional*: The end of a sentence whose subject is the file; `None` where nothing was found.

@@ -1,6 +1,6 @@
-"""Sets of action units that are named in words, compared with clips: by a checkpoint of `--method mer_clip`.
+"""Compare clips with sets of action units that are named in words, by a checkpoint of `--method mer_clip`.
 
-The sets need not have been trained. Only `training_fdp.combinations` measures what that is worth.
+The sets need not be among those of training; `training_fdp.combinations` measures how well such sets are recognised.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class SourceScore(TypedDict):
 
 
 class ActionUnitMatcher:
-    """Says how well sets of action units describe clips, and which clips a set describes.
+    """Scores how well sets of action units describe clips, and orders clips by how well a set describes them.
 
     Called like transformers' zero-shot pipelines:
 

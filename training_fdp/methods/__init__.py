@@ -1,1 +1,1 @@
-"""Methods: the code of one family of networks each, behind one interface."""
+"""Methods: one module per family of networks, behind the interface of `base.Method`."""

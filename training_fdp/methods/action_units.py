@@ -42,7 +42,7 @@ def action_unit_targets(clips: Iterable[Sequence[Mapping[str, object]]], codes: 
 
 
 def _is_certain(unit: Mapping[str, object], units: Sequence[Mapping[str, object]]) -> bool:
-    """Whether the unit certainly moved: it has no alternatives, or they differ only in side or intensity."""
+    """Whether the unit certainly moved: it has no alternatives, or all of them have its code."""
     options = [other for other in units if other["alternative"] == unit["alternative"]]
-    only_how = len(options) > 1 and len({other["code"] for other in options}) == 1
-    return not unit["alternative"] or only_how
+    same_code = len(options) > 1 and len({other["code"] for other in options}) == 1
+    return not unit["alternative"] or same_code

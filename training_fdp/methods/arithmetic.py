@@ -1,4 +1,4 @@
-"""Memory layout and precision in which a device convolves fastest; neither changes what a network computes."""
+"""Memory layout and precision in which a device convolves fastest; outputs of a network change by rounding alone."""
 
 import time
 from collections.abc import Callable
@@ -19,9 +19,9 @@ _LEAST_GAIN = 1.2
 
 @torch.no_grad()
 def lay_out_channels_last(model: nn.Module) -> None:
-    """Lay the weights of 2-D convolutions out channels last, which CPUs run faster; values and names stay.
+    """Lay the weights of 2-D convolutions out channels last, which CPUs run faster; values and names do not change.
 
-    Not by `to(memory_format=...)`, which refuses networks that also have 3-D convolutions.
+    `to(memory_format=...)` is not used, because it refuses networks that also have 3-D convolutions.
     """
     for parameter in model.parameters():
         if parameter.ndim == 4:
@@ -31,8 +31,8 @@ def lay_out_channels_last(model: nn.Module) -> None:
 def fastest_precision(device: torch.device) -> Precision:
     """Time a convolution in single precision and in bfloat16, in turn, and return the faster (`str`): `no` or `bf16`.
 
-    A trial of about 20 ms, because lists of processors go out of date: some compute bfloat16 natively, some emulate it
-    at a fraction of the speed of single precision.
+    The trial takes about 20 ms. Processors are timed and not looked up, because lists of those that compute bfloat16
+    natively go out of date; the others emulate it at a fraction of the speed of single precision.
     """
     maps = torch.rand(_TRIAL_MAP, device=device).contiguous(memory_format=torch.channels_last)
     weight = torch.rand(_TRIAL_CHANNELS, _TRIAL_MAP[1], 3, 3, device=device)

@@ -2,7 +2,7 @@
 
 A method builds a network from settings, makes the training targets of a clip beyond its label, computes the losses,
 and turns the network's output into figures per clip. The loop, the evaluator, the run, the model card and the
-predictor import no network: they call a method. docs/design/methods.md describes two published methods.
+predictor import no network: they call a method. docs/design/methods.md describes every hook.
 
 This file does not import torch, because a finished run is reported without it. For the same reason built-in methods
 import their libraries inside the hooks; methods of other packages need not.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from training_fdp.data.clips import Clip, Clips
     from training_fdp.data.followers import Follower
 
-# The class that `options_class` names, that of the configurations of its networks, and what `fold_facts` returns.
+# Types of `Method.options_class`, of the configuration of its networks, and of the result of `Method.fold_facts`.
 Options = TypeVar("Options")
 Config = TypeVar("Config", bound="PreTrainedConfig")
 Facts = TypeVar("Facts")
@@ -57,13 +57,13 @@ class LabelNames(TypedDict):
 
 @dataclass(frozen=True)
 class NetworkRequest:
-    """Requirements on a network.
+    """What the settings of a network are made of: classes, overrides and the initial checkpoint.
 
     Args:
         class_names (`tuple[str, ...]`): Classes in the order of the logits.
         overrides (`Mapping[str, object]`): Settings by name: `--model_overrides`, `--num_frames` and `--image_size`.
         start (`PreTrainedConfig`, *optional*): Settings of the checkpoint that `--init_from` names.
-        start_name (`str`, *optional*): Its name, for error messages.
+        start_name (`str`, *optional*): Name of that checkpoint, for error messages.
         action_units (`Iterable`, *optional*): Coded action units of every clip, as the rows of a corpus have them.
     """
 
@@ -141,8 +141,8 @@ class Method(Generic[Options, Config, Facts]):
         model_type (`str`): `model_type` of its checkpoints.
         options_class (`type`): Dataclass of its own options, written by `evaluation_fdp.options.option`.
         recipe (`str`): Default training settings: a name in `training_fdp/recipes`.
-        start_options (`Mapping[str, object]`): Values of its own options that `--init_from` sets, unless
-            they are given.
+        start_options (`Mapping[str, object]`): Values that its own options take with `--init_from`, unless they are
+            given.
         class_parameters (`tuple[str, ...]`): Parameters whose first axis is the class; without any, an initial
             checkpoint must have the same classes in the same order.
         learning_fields (`frozenset[str]`): Settings of training, not of the architecture: they may differ from those
@@ -187,7 +187,7 @@ class Method(Generic[Options, Config, Facts]):
     def followers(self) -> Mapping[str, Follower]:
         """Augmentation of each tensor that `targets` returns, by name (`Mapping[str, Follower]`).
 
-        Those that are not named are not changed.
+        A tensor without an entry is not changed.
         """
         return {}
 
@@ -202,7 +202,7 @@ class Method(Generic[Options, Config, Facts]):
         return self.name
 
     def configure(self, request: NetworkRequest) -> Config:
-        """Return the settings of the network: `num_frames`, `image_size` and the classes among them.
+        """Return the settings of the network, including `num_frames`, `image_size` and the classes.
 
         Raises:
             ConfigError: a setting that the network lacks, or that contradicts the checkpoint.
@@ -210,7 +210,7 @@ class Method(Generic[Options, Config, Facts]):
         raise NotImplementedError(f"{type(self).__name__} must return the settings of its network; define configure()")
 
     def processor_settings(self, config: Config) -> dict[str, object]:
-        """Return settings of the video processor that this network needs, unless a run names others (`dict`)."""
+        """Return settings of the video processor that this network needs (`dict`); a run may override them."""
         return {}
 
     def check(self, config: Config, augmentation: AugmentationConfig) -> None:
@@ -283,7 +283,7 @@ class Method(Generic[Options, Config, Facts]):
         return {"pixel_values": batch["pixel_values"]}
 
     def reference(self, config: Config, batches: Iterable[Mapping[str, torch.Tensor]]) -> torch.Tensor | None:
-        """Return the baseline of `answers` from training clips alone; `batches` are read only if iterated.
+        """Return the value that `answers` compares with, made of training clips alone; batches are made when iterated.
 
         Args:
             config (`PreTrainedConfig`): Settings of the network.
@@ -310,16 +310,16 @@ class Method(Generic[Options, Config, Facts]):
 
         return AnswerSettings(config.id2label or {})
 
-    def check_start(self, start: PreTrainedConfig, name: str, asked: Mapping[str, object]) -> None:
+    def check_start(self, start: PreTrainedConfig, name: str, requested: Mapping[str, object]) -> None:
         """Refuse a checkpoint whose network differs from the requested one.
 
         Args:
             start (`PreTrainedConfig`): The checkpoint's settings.
-            name (`str`): Its name, for the error message.
-            asked (`Mapping[str, object]`): Requested settings.
+            name (`str`): Name of the checkpoint, for the error message.
+            requested (`Mapping[str, object]`): Settings of the preset and of the command line, by name.
 
         Raises:
-            ConfigError: it is of another type, or a setting beside `learning_fields` differs.
+            ConfigError: it is of another type, or a setting that is not among `learning_fields` differs.
         """
         shown = 4  # longer lists are hard to read
         if start.model_type != self.model_type:
@@ -329,7 +329,7 @@ class Method(Generic[Options, Config, Facts]):
             )
         differences = [
             f"{setting} is {getattr(start, setting)} there, {value} was asked for"
-            for setting, value in sorted(asked.items())
+            for setting, value in sorted(requested.items())
             if setting not in self.learning_fields and getattr(start, setting, value) != value
         ]
         if differences:

@@ -1,4 +1,4 @@
-"""The plain networks of `modeling_baselines` as methods, and one on FDP's input."""
+"""The plain networks of `modeling_baselines` as methods, and `motion_cnn`, which reads FDP's motion channels."""
 
 from __future__ import annotations
 
@@ -61,28 +61,28 @@ class BaselineMethod(Method[NoOptions, "PreTrainedConfig", None]):
 
 
 class AppearanceCNN(BaselineMethod):
-    """Appearance without motion."""
+    """A CNN on one still frame: appearance without motion."""
 
     name: ClassVar[str] = "appearance_cnn"
     title: ClassVar[str] = "one still frame + CNN"
 
 
 class RawCNN(BaselineMethod):
-    """Frames stacked as channels."""
+    """A CNN on the frames, stacked as channels."""
 
     name: ClassVar[str] = "raw_cnn"
     title: ClassVar[str] = "raw frames + CNN"
 
 
 class DifferenceCNN(BaselineMethod):
-    """Frames minus the first one."""
+    """A CNN on the frames minus the first one."""
 
     name: ClassVar[str] = "difference_cnn"
     title: ClassVar[str] = "frames minus the first + CNN"
 
 
 class AugmentedDifferenceCNN(DifferenceCNN):
-    """The same with FDP's augmentation, so that the comparison with FDP is one of architectures."""
+    """`difference_cnn` trained with FDP's augmentation, so that FDP differs from it in the architecture alone."""
 
     name: ClassVar[str] = "augmented_difference_cnn"
     title: ClassVar[str] = "frames minus the first + CNN, augmented as FDP"
@@ -94,14 +94,14 @@ class AugmentedDifferenceCNN(DifferenceCNN):
 
 
 class DynamicImageResNet18(BaselineMethod):
-    """The dynamic image of the frames."""
+    """A ResNet-18 on the dynamic image of the frames."""
 
     name: ClassVar[str] = "dynamic_image_resnet18"
     title: ClassVar[str] = "dynamic image + ResNet-18"
 
 
 class VideoMAE(BaselineMethod):
-    """A VideoMAE of `tiny` size from scratch; it needs three times the epochs of the others."""
+    """A VideoMAE of `tiny` size from scratch; it needs three times the epochs of the other baselines."""
 
     name: ClassVar[str] = "videomae"
     title: ClassVar[str] = "VideoMAE, tiny, from scratch"
@@ -109,7 +109,7 @@ class VideoMAE(BaselineMethod):
 
 
 class OnsetFlowCNN3d(BaselineMethod):
-    """TV-L1 flow from the first frame to every later one, estimated once per run."""
+    """A 3-D CNN on the TV-L1 flow from the first frame to every later one, which is estimated once per run."""
 
     name: ClassVar[str] = "onset_flow_cnn3d"
     title: ClassVar[str] = "flow from the first frame + 3-D CNN"

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# The preset without overrides, because a checkpoint has a value for every setting.
+# The preset whose values are the defaults of `FDPConfig`; a checkpoint's settings, one for every field, replace them.
 ALL_DEFAULTS = "base"
 _CITATION = """\
 @article{shao2025fdp,
@@ -134,12 +134,12 @@ class FDPMethod(Method[FDPOptions, "FDPConfig", None]):
         preset: str = self.options.preset
         known: dict[str, object] = {"action_units": codes}
         if request.start is not None:
-            self.check_start(request.start, request.start_name, self._asked(request))
+            self.check_start(request.start, request.start_name, self._requested_settings(request))
             preset, known = ALL_DEFAULTS, network_settings(request.start)
             if codes and not known["action_units"] and is_main_process():
                 logger.warning("--init_from %s has no head for action units, so none are trained", request.start_name)
             if self.options.action_units == "none":
-                # No head without labels to train it.
+                # The head is left out, because no labels would train it.
                 known["action_units"] = []
         try:
             return FDPConfig.from_preset(preset, **request.labels, **{**known, **request.overrides})
@@ -149,19 +149,19 @@ class FDPMethod(Method[FDPOptions, "FDPConfig", None]):
                 f"preset {self.options.preset} cannot be built with {dict(request.overrides)}: {reason}"
             ) from None
 
-    def _asked(self, request: NetworkRequest) -> dict[str, object]:
+    def _requested_settings(self, request: NetworkRequest) -> dict[str, object]:
         """The requested settings: those of the preset, unless it is `pretrained`, and the overrides."""
         if self.options.preset == PRETRAINED:
             return dict(request.overrides)
         from modeling_fdp import FDPConfig
 
         described = network_settings(FDPConfig.from_preset(self.options.preset))
-        # Action units depend on the corpora, as classes do.
-        depends = ("action_units", "action_unit_sides")
-        return {name: value for name, value in described.items() if name not in depends} | dict(request.overrides)
+        # Settings of action units come from the corpora, as classes do, and not from the preset.
+        of_corpora = ("action_units", "action_unit_sides")
+        return {name: value for name, value in described.items() if name not in of_corpora} | dict(request.overrides)
 
     def processor_settings(self, config: FDPConfig) -> dict[str, object]:
-        """Patterns along a curve are read from evenly lit frames (`dict`)."""
+        """Return `even_light` for a network that reads patterns along a movement curve (`dict`)."""
         return {"even_light": True} if config.has_patterns else {}
 
     def check(self, config: FDPConfig, augmentation: AugmentationConfig) -> None:
@@ -202,8 +202,9 @@ class FDPMethod(Method[FDPOptions, "FDPConfig", None]):
     ) -> dict[str, torch.Tensor]:
         """Return the targets beside the class.
 
-        `action_units` `(num_units, 2)`; of all frames, `dynamic_image_targets` `(1, height, width)`; where scores
-        follow the movement, `progress_targets` `(num_frames,)`, NaN where the sheet names no apex.
+        `action_units` `(num_units, 2)`, where the corpus codes them; `dynamic_image_targets` `(1, height, width)`,
+        where `--dynamic_image_target` sums frames of the clip that are not sampled; `progress_targets`
+        `(num_frames,)`, NaN where the sheet names no apex, for a network that reads patterns along a movement curve.
         """
         import torch
 
@@ -221,7 +222,7 @@ class FDPMethod(Method[FDPOptions, "FDPConfig", None]):
             )
         if config.action_units and self.options.action_units == "coded":
             units = action_unit_targets([clip.action_units], config.action_units)[0]
-            # Where only quiet frames are shown, no unit moved.
+            # In a clip of which only quiet frames are shown, no unit moved.
             targets["action_units"] = units if clip.moves else torch.zeros_like(units)
         return targets
 
@@ -237,7 +238,7 @@ class FDPMethod(Method[FDPOptions, "FDPConfig", None]):
         """Return the mean target of training clips (`torch.DoubleTensor` of shape `(height, width)`)."""
         from training_fdp.methods.fdp_targets import mean_target
 
-        # Targets along the curve need the network's scores, so there is no mean over training clips.
+        # With `along_curve` there is no mean over training clips, because each target depends on the network's scores.
         without = config.dynamic_image_decoder == "none" or config.dynamic_image_frames == "along_curve"
         return None if without else mean_target(config, batches)
 

@@ -9,7 +9,7 @@ from training_fdp.methods.fdp_quality import clip_image_quality, kendall_tau, or
 
 
 class DynamicImageQuality(evaluate.Metric):
-    """MSE, PSNR and SSIM of dynamic images, averaged over clips, also of constructions independent of the clip.
+    """MSE, PSNR and SSIM of constructed dynamic images and of two images independent of the clip, means over clips.
 
     Images are passed as `(height, width)` arrays in [0, 1], one per clip.
     """

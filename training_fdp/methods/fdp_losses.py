@@ -21,7 +21,8 @@ def training_losses(
     Args:
         model (`nn.Module`): The network, possibly wrapped for several processes.
         batch (`Mapping`): `pixel_values`, `labels` and, at gain 1, `dynamic_image_targets`; `action_units`
-            `(batch_size, num_action_units, 2)`, left and right.
+            `(batch_size, num_action_units, 2)`, left and right; `progress_targets` `(batch_size, num_frames)`. The
+            last three only where `FDPMethod.targets` returns them.
         context (`LossContext`): Settings of the network and weights of the classes.
     """
     config = context.config
@@ -30,7 +31,8 @@ def training_losses(
         inputs["dynamic_image_targets"] = scaled_target(batch["dynamic_image_targets"], config)
     if "action_units" in batch:
         sides = batch["action_units"]
-        # Without scores of sides, a unit moved where one of its sides did; NaN, unknown, stays NaN.
+        # For a network without scores of sides a unit moved where one of its sides did, and is unknown (NaN) where one
+        # side is.
         inputs["action_unit_targets"] = sides if config.action_unit_sides else sides.amax(dim=-1)
     if "progress_targets" in batch:
         inputs["progress_targets"] = batch["progress_targets"]

@@ -32,8 +32,8 @@ class FDPOptions:
 
 @dataclass
 class ReleasedFDPOptions(FDPOptions):
-    """Those of the authors' network, as its recipe sets them."""
+    """Options of `fdp_released`: those of FDP with the defaults of the authors' network."""
 
     preset: Preset = option("released", "The authors' network.")
-    # It has no head for action units.
+    # The authors' network has no head for action units.
     action_units: Literal["coded", "none"] = option("none", "The authors' network names no action units.")

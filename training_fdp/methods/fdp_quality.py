@@ -1,4 +1,4 @@
-"""Quality of FDP's outputs beyond the class: dynamic images compared with trivial ones, rank scores with time.
+"""Quality of FDP's outputs beyond the class: of dynamic images beside trivial ones, and of rank scores.
 
 scipy and scikit-image are imported where they are called, because a prediction shows rank scores without them, and
 their import takes as long as the prediction.

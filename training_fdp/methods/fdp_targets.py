@@ -34,14 +34,14 @@ def pooled_clip(
 
     Args:
         frames (`torch.FloatTensor` of shape `(num_frames, height, width)`): All aligned frames, in [-1, 1].
-        onset (`int`, *optional*): 0-based index of the first frame of the expression; `None`: the first of all.
+        onset (`int`, *optional*): 0-based index of the first frame of the expression; `None`: that of the clip.
         apex (`int`, *optional*): Index of its strongest frame; `None` where unknown.
-        offset (`int`, *optional*): Index of its last frame; `None`: the last of all.
+        offset (`int`, *optional*): Index of its last frame; `None`: that of the clip.
         kind (`str`): `full_clip`: onset to offset. `onset_apex`: the rise alone (arXiv 2510.15466), or onset to offset
             where the apex is unknown or not after the onset. `both_phases`: the mean of the rise and of the fall
-            played backwards, which the sum of a whole clip cancels in part (our choice; one image, since the decoder
-            has one channel); onset to offset where the apex is unknown or at an end.
-        stabilized (`bool`): Stabilise the head first.
+            played backwards, because the sum from onset to offset cancels both in part (our choice; one image, because
+            the decoder has one channel); onset to offset where the apex is unknown or at an end.
+        stabilized (`bool`): Whether frames are stabilised before they are summed.
 
     Returns:
         `torch.FloatTensor` of shape `(1, height, width)`: at gain 1, in [0, 1].
@@ -60,7 +60,7 @@ def pooled_clip(
 
 
 def scaled_target(pooled: torch.Tensor, model_config: FDPConfig) -> torch.Tensor:
-    """Scale sums at gain 1 as the model's targets.
+    """Turn sums at gain 1 into targets, by the gain and the normalisation of the model.
 
     Args:
         pooled (`torch.FloatTensor` of shape `(batch_size, 1, height, width)`): As [`pooled_clip`] returns them.
@@ -70,7 +70,7 @@ def scaled_target(pooled: torch.Tensor, model_config: FDPConfig) -> torch.Tensor
         `torch.FloatTensor` of the same shape: in [0, 1].
     """
     motion = 2 * (pooled - NO_MOTION)
-    # Two frames whose difference is the motion, so that the model's `dynamic_image` computes the clip's.
+    # Two frames whose rank-pooled sum is the motion, because `scaled_dynamic_image` takes frames.
     return scaled_dynamic_image(torch.stack([-motion, motion], dim=1), model_config)
 
 
@@ -82,8 +82,8 @@ def dynamic_image_targets(
     Args:
         model_config (`FDPConfig`): Holds the frames, the normalisation and the gain.
         batch (`dict`): `pixel_values` and, unless the target sums these, `dynamic_image_targets` at gain 1.
-        rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`, *optional*): The network's; needed with
-            `dynamic_image_frames="along_curve"`.
+        rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`, *optional*): Rank scores that the network
+            gives; needed with `dynamic_image_frames="along_curve"`.
 
     Returns:
         `torch.FloatTensor` of shape `(batch_size, 1, height, width)`: in [0, 1].
@@ -104,18 +104,18 @@ def progress_targets(clip: Clip, indices: NDArray[np.int64]) -> torch.Tensor:
         `torch.FloatTensor` of shape `(num_frames,)`: see [`progress`]; NaN where the apex is unknown. Without an
         offset only the rise is known, without an onset only the fall.
     """
-    course = torch.full((len(indices),), float("nan"))
+    unknown = torch.full((len(indices),), float("nan"))
     if clip.apex is None:
-        return course
+        return unknown
     onset = clip.apex if clip.onset is None else clip.onset
     offset = clip.apex if clip.offset is None else clip.offset
     known = (indices >= onset if clip.onset is None else True) & (indices <= offset if clip.offset is None else True)
     values = torch.from_numpy(progress(indices, onset, clip.apex, offset))
-    return torch.where(torch.from_numpy(np.broadcast_to(known, indices.shape).copy()), values, course)
+    return torch.where(torch.from_numpy(np.broadcast_to(known, indices.shape).copy()), values, unknown)
 
 
 def as_numbers(images: torch.Tensor) -> NDArray[np.float64]:
-    """(batch_size, 1, height, width) on the device -> (batch_size, height, width); converted to float64 on the CPU."""
+    """Convert (batch_size, 1, height, width) on the device to float64 (batch_size, height, width) on the CPU."""
     return images[:, 0].float().cpu().double().numpy()
 
 

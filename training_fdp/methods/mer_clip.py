@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from training_fdp.data.clips import Clip
     from training_fdp.data.followers import Follower
 
-# Initial offset of the similarities: a unit moves in one clip of twenty (our choice; SigLIP's is that of its batch).
+# Initial offset of the logits; its sigmoid is 0.05, about the share of clips in which a unit moves (our choice; SigLIP
+# sets it by the size of its batch).
 LOGIT_BIAS = -3.0
 _CITATION = """\
 @article{merclip2025,
@@ -40,7 +41,7 @@ _CITATION = """\
 
 
 class MERCLIPMethod(Method[MERCLIPOptions, "FDPAlignmentConfig", list[str]]):
-    """An emotion from tokens of the video, and clips and sets of action units in one space."""
+    """A network that names the emotion from tokens of the video and embeds clips and sets of action units together."""
 
     name: ClassVar[str] = "mer_clip"
     title: ClassVar[str] = "MER-CLIP's alignment on FDP's video tower"
@@ -54,8 +55,8 @@ class MERCLIPMethod(Method[MERCLIPOptions, "FDPAlignmentConfig", list[str]]):
             "Only the abstract and the released code were available; what docs/design/methods.md lists is our choice.",
             "The video tower is FDP's, where MER-CLIP takes UniFormerV2 pretrained on Something-Something-v2, and the "
             "text tower is trained or composed of phrases, where it takes a frozen one of ViCLIP.",
-            "A clip is compared with the sets of all training clips by Jaccard similarity, where MER-CLIP knows one "
-            "right text among those of the batch (`--alignment diagonal`).",
+            "A clip is compared with the sets of all training clips by Jaccard similarity, where in MER-CLIP one text "
+            "of the batch is right for a clip (`--alignment diagonal`).",
         ),
     )
     # Also raised with FDP's version, because the video tower is FDP's.
@@ -72,7 +73,7 @@ class MERCLIPMethod(Method[MERCLIPOptions, "FDPAlignmentConfig", list[str]]):
         {
             "action_unit_f1": "F1 of the action units of the nearest set of the training clips",
             "retrieval_rank": "rank of the clip's own set among those of the training clips, where it is one of them",
-            "retrieval_rank_chance": "the same by chance",
+            "retrieval_rank_chance": "rank of the clip's own set by chance",
         }
     )
 
@@ -92,7 +93,7 @@ class MERCLIPMethod(Method[MERCLIPOptions, "FDPAlignmentConfig", list[str]]):
 
     @classmethod
     def check_options(cls, options: MERCLIPOptions, init_from: str | None) -> None:
-        """Refuse a text model without a use for it, and the reverse.
+        """Refuse `--text_model` without `--text_tower pretrained`, and the reverse.
 
         Raises:
             ConfigError: `--preset pretrained` without `--init_from`, or `--text_tower pretrained` and `--text_model`
@@ -112,7 +113,7 @@ class MERCLIPMethod(Method[MERCLIPOptions, "FDPAlignmentConfig", list[str]]):
 
     @property
     def followers(self) -> Mapping[str, Follower]:
-        """Augmentation of action units: a mirrored clip has the sides of its text swapped too."""
+        """Augmentation of action units: their sides are swapped when a clip is mirrored."""
         from training_fdp.data.followers import Sides
 
         return {"action_units": Sides()}
@@ -142,11 +143,11 @@ class MERCLIPMethod(Method[MERCLIPOptions, "FDPAlignmentConfig", list[str]]):
             # Weighted as FDP's action-unit head, so that the two can be compared.
             known |= {"logit_bias_init": LOGIT_BIAS, "alignment_loss_weight": FDPConfig.action_unit_loss_weight}
         if request.start is not None:
-            asked = dict(request.overrides)
+            requested = dict(request.overrides)
             if preset != PRETRAINED:
                 described = network_settings(FDPAlignmentConfig.from_preset(preset))
-                asked = {name: value for name, value in described.items() if name not in known} | asked
-            self.check_start(request.start, request.start_name, asked)
+                requested = {name: value for name, value in described.items() if name not in known} | requested
+            self.check_start(request.start, request.start_name, requested)
             preset, known = ALL_DEFAULTS, {**network_settings(request.start), "action_unit_sets": []}
         elif self.options.text_tower == "pretrained" and self.options.text_model is not None:
             vectors = self._vectors(self.options.text_model, known["action_unit_phrases"])
@@ -160,11 +161,11 @@ class MERCLIPMethod(Method[MERCLIPOptions, "FDPAlignmentConfig", list[str]]):
             ) from None
 
     def processor_settings(self, config: FDPAlignmentConfig) -> dict[str, object]:
-        """As of FDP, whose video tower it is."""
+        """Return the settings that FDP needs, because the video tower is FDP's (`dict`)."""
         return FDPMethod.processor_settings(self, config)  # type: ignore[arg-type]
 
     def check(self, config: FDPAlignmentConfig, augmentation: AugmentationConfig) -> None:
-        """Refuse mixed clips, which have no set of action units.
+        """Refuse mixed clips, because a mixture of two clips has no set of action units.
 
         Raises:
             ConfigError: mixup.
@@ -199,7 +200,7 @@ class MERCLIPMethod(Method[MERCLIPOptions, "FDPAlignmentConfig", list[str]]):
     def fold_facts(self, clips: Iterable[Clip], config: FDPAlignmentConfig) -> list[str]:
         """Return the distinct sets of the training clips and their mirror images (`list[str]`, sorted).
 
-        Doubtful units are left out of them.
+        Units of which the coder was not certain are left out.
 
         Raises:
             TrainingError: no training clip is coded.
@@ -217,7 +218,7 @@ class MERCLIPMethod(Method[MERCLIPOptions, "FDPAlignmentConfig", list[str]]):
         return sorted({spelled(units, config.action_units) for units in (*sets, *sets.flip(-1))})
 
     def build(self, config: FDPAlignmentConfig, fold: list[str] | None = None) -> PreTrainedModel:
-        """Return the untrained network with a table of the fold's sets."""
+        """Return the untrained network with a table of the vectors of the fold's sets."""
         self.register_auto_classes()
         config = copy.deepcopy(config)
         config.action_unit_sets = list(fold or [])
@@ -237,7 +238,7 @@ class MERCLIPMethod(Method[MERCLIPOptions, "FDPAlignmentConfig", list[str]]):
     def losses(
         self, model: nn.Module, batch: Mapping[str, torch.Tensor], context: LossContext[FDPAlignmentConfig, list[str]]
     ) -> Losses:
-        """Return the weighted sum of the cross-entropy and the alignment, and the two."""
+        """Return the weighted sum of the cross-entropy and the alignment loss, and both unweighted."""
         from training_fdp.methods.mer_clip_losses import alignment_losses
 
         return alignment_losses(model, batch, context, self.options)
@@ -249,7 +250,7 @@ class MERCLIPMethod(Method[MERCLIPOptions, "FDPAlignmentConfig", list[str]]):
         config: FDPAlignmentConfig,
         reference: torch.Tensor | None,
     ) -> list[Answers]:
-        """Return for coded clips the F1 of the nearest set's units and the rank of their own set."""
+        """Return, for coded clips, the F1 of the units of the nearest set and the rank of the clip's own set."""
         from training_fdp.methods.mer_clip_losses import set_answers
 
         return set_answers(output.logits_per_video, batch["action_units"], config)

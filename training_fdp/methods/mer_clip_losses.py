@@ -51,12 +51,12 @@ def alignment_losses(
 
 
 def diagonal_loss(logits_per_video: torch.Tensor, coded: torch.Tensor) -> torch.Tensor:
-    """CLIP's symmetric loss: of all clips and texts in the batch only the pairs of one clip are right.
+    """CLIP's symmetric loss: in the batch, only its own text is right for a clip, and only its own clip for a text.
 
     Args:
         logits_per_video (`torch.FloatTensor` of shape `(batch_size, batch_size)`): Clips against the texts of clips.
-        coded (`torch.BoolTensor` of shape `(batch_size,)`): Clips whose action units were coded; the others are left
-            out, also as texts.
+        coded (`torch.BoolTensor` of shape `(batch_size,)`): Whether the action units of a clip are coded; clips
+            without them are left out, and their texts as well.
 
     Returns:
         `torch.FloatTensor` of shape `()`: The mean of both directions; 0 without a coded clip.
@@ -83,7 +83,7 @@ def single_units(num_action_units: int) -> torch.Tensor:
 
 
 def phrase_loss(logits_per_video: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
-    """SigLIP's loss: every phrase of one unit is right or wrong for a clip by itself.
+    """SigLIP's loss: each phrase of one unit is right or wrong for a clip, whatever the other phrases are.
 
     Args:
         logits_per_video (`torch.FloatTensor` of shape `(batch_size, 3 * num_action_units)`): Similarities with
@@ -91,8 +91,8 @@ def phrase_loss(logits_per_video: torch.Tensor, units: torch.Tensor) -> torch.Te
         units (`torch.FloatTensor` of shape `(batch_size, num_action_units, 2)`): 0, 1, or NaN where not coded.
 
     Returns:
-        `torch.FloatTensor` of shape `()`: Binary cross-entropy, a mean over what is coded, as of FDP's action-unit
-            head; 0 where nothing is.
+        `torch.FloatTensor` of shape `()`: Binary cross-entropy, a mean over the coded phrases, as in FDP's
+            action-unit head; 0 where no phrase is coded.
     """
     left, right = units.float().unbind(-1)
     targets = torch.stack([left, right, torch.minimum(left, right)], dim=-1).flatten(1)
@@ -105,7 +105,7 @@ def phrase_loss(logits_per_video: torch.Tensor, units: torch.Tensor) -> torch.Te
 def set_answers(
     logits_per_video: torch.Tensor | None, units: torch.Tensor, config: FDPAlignmentConfig
 ) -> list[Answers]:
-    """Return what the similarities say about the action units of each clip.
+    """Measure how well the set that is nearest to each clip fits its coded action units.
 
     Args:
         logits_per_video (`torch.FloatTensor` of shape `(batch_size, num_sets)`, *optional*): Similarities with the

@@ -20,7 +20,7 @@ class MERCLIPOptions:
         "from random weights on our phrases; `pretrained`: vectors of the phrases by --text_model and a learnt "
         "projection.",
     )
-    # Its vectors are in every checkpoint.
+    # Not needed to use a checkpoint, because every checkpoint holds the vectors of the phrases.
     text_model: str | None = option(
         None,
         "With `--text_tower pretrained`: the text model, a folder in Hub format or NAMESPACE/NAME, which is only "
@@ -30,7 +30,8 @@ class MERCLIPOptions:
         "jaccard",
         "Texts that a clip is compared with. `jaccard`: all distinct sets of the fold's training clips, each in "
         "proportion to the units that it shares with the clip; `diagonal`: those of the clips in the batch, of which "
-        "only its own is right (MER-CLIP as released).",
+        "only its own is right (MER-CLIP as released); `sigmoid`: all phrases of one unit, each right or wrong "
+        "independently of the others (SigLIP).",
     )
     alignment_schedule: Literal["constant", "linear"] = option(
         "constant",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from training_fdp.data.followers import Follower
     from training_fdp.methods.mol_targets import MotionTargets
 
-# The preset without overrides, because a checkpoint has a value for every setting.
+# The preset whose values are the defaults of `MOLConfig`; a checkpoint's settings, one for every field, replace them.
 ALL_DEFAULTS = "small"
 _CITATION = """\
 @article{shao2025mol,
@@ -35,17 +35,18 @@ _CITATION = """\
   year    = {2025},
   doi     = {10.1109/TPAMI.2025.3581162}
 }"""
-# Of training clips that do not move at all.
+# Least `MOLFacts.flow_scale` in pixels, because targets are divided by it and clips without motion would give 0.
 LEAST_FLOW_SCALE = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
 class MOLFacts:
-    """What the training clips of a fold determine.
+    """Statistics of the training clips of a fold, which the network holds in buffers.
 
     Args:
-        flow_scale (`float`): Root mean square of their flow in pixels.
-        mean_landmarks (`torch.FloatTensor` of shape `(num_landmarks, 2)`): Mean of their landmarks.
+        flow_scale (`float`): Root mean square of the clips' flow in pixels.
+        mean_landmarks (`torch.FloatTensor` of shape `(num_landmarks, 2)`): Mean of the clips' landmarks, in pixels
+            from the middle of the frame.
     """
 
     flow_scale: float
@@ -139,8 +140,8 @@ class MOLMethod(Method[MOLOptions, "MOLConfig", "MOLFacts"]):
         preset: str = self.options.preset
         known: dict[str, object] = {}
         if request.start is not None:
-            asked = {} if preset == PRETRAINED else network_settings(MOLConfig.from_preset(preset))
-            self.check_start(request.start, request.start_name, asked | dict(request.overrides))
+            requested = {} if preset == PRETRAINED else network_settings(MOLConfig.from_preset(preset))
+            self.check_start(request.start, request.start_name, requested | dict(request.overrides))
             preset, known = ALL_DEFAULTS, network_settings(request.start)
         try:
             return MOLConfig.from_preset(preset, **request.labels, **{**known, **request.overrides})
@@ -159,7 +160,7 @@ class MOLMethod(Method[MOLOptions, "MOLConfig", "MOLFacts"]):
         return model
 
     def prepare(self, clips: Clips, config: MOLConfig, processor: FDPVideoProcessor) -> None:
-        """Compute flow and landmarks of every clip, or find them beside the aligned clips."""
+        """Compute flow and landmarks of every clip, or read those that lie beside the aligned clips."""
         from training_fdp.methods.mol_targets import MotionTargets
 
         folder = self.options.face_model
@@ -181,7 +182,8 @@ class MOLMethod(Method[MOLOptions, "MOLConfig", "MOLFacts"]):
         """Return the targets beside the class.
 
         `flow_targets` `(2, num_frames - 1, height, width)` in pixels and `flow_is_exact` `()`; `landmark_targets`
-        `(num_frames, num_landmarks, 2)` in pixels from the middle of the frame. Those of heads that the network has.
+        `(num_frames, num_landmarks, 2)` in pixels from the middle of the frame. A head that the network lacks has no
+        target.
         """
         import torch
 
@@ -196,7 +198,7 @@ class MOLMethod(Method[MOLOptions, "MOLConfig", "MOLFacts"]):
         return targets
 
     def fold_facts(self, clips: Iterable[Clip], config: MOLConfig) -> MOLFacts:
-        """Return scale of the flow and mean landmarks of the training clips, of evenly spaced frames."""
+        """Return the scale of the flow and the mean landmarks, over evenly spaced frames of the training clips."""
         import numpy as np
         import torch
 
@@ -219,7 +221,7 @@ class MOLMethod(Method[MOLOptions, "MOLConfig", "MOLFacts"]):
     def losses(
         self, model: nn.Module, batch: Mapping[str, torch.Tensor], context: LossContext[MOLConfig, MOLFacts]
     ) -> Losses:
-        """Return the weighted sum of cross-entropy, flow and landmarks, and its parts."""
+        """Return the weighted sum of the losses of class, flow and landmarks, and each of them unweighted."""
         from training_fdp.methods.classification import classification_losses
 
         names = [name for name in ("flow_targets", "landmark_targets") if name in batch]
@@ -256,7 +258,7 @@ class MOLMethod(Method[MOLOptions, "MOLConfig", "MOLFacts"]):
         return answers
 
     def shown(self, output: Any, config: MOLConfig, batch: Mapping[str, torch.Tensor] | None = None) -> list[Shown]:
-        """Return the motion of each clip over time and where it is largest; its target where the batch has it."""
+        """Return the mean motion of each frame and the map of the largest motion; a target where the batch has one."""
         from training_fdp.methods.mol_quality import motion_pictures
 
         if output.flow is None:

@@ -22,7 +22,7 @@ class MOLOptions:
         "`estimated`: TV-L1 (scikit-image) and the face mesh. The 68 points of the built-in faces are always the "
         "mesh's; their five points are exact.",
     )
-    # The tree names the model's files, so that another model is refused.
+    # Decides no number, because a rendered tree names the files of its model and any other model is refused.
     face_model: str | None = option(
         None, "Folder of the morphable model that a corpus was rendered with, for its exact motion.", decides="nothing"
     )

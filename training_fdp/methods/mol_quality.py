@@ -1,4 +1,4 @@
-"""Quality of MOL's flow and landmarks, beside what needs no network."""
+"""Quality of MOL's flow and landmarks, beside estimates that need no network."""
 
 from typing import TypedDict
 
@@ -37,7 +37,8 @@ def flow_quality(
     Args:
         flow (`torch.FloatTensor` of shape `(batch_size, 2, num_pairs, height, width)`): Estimated, in pixels.
         targets (`torch.FloatTensor` of the same shape): True flow.
-        is_exact (`torch.BoolTensor` of shape `(batch_size,)`): Whether the targets are no estimates of TV-L1.
+        is_exact (`torch.BoolTensor` of shape `(batch_size,)`): Whether a target comes from a renderer and not from
+            TV-L1.
         pixel_values (`torch.FloatTensor` of shape `(batch_size, num_frames, 1, height, width)`): The frames, in [-1,
             1].
         reference (`str`): `flow_reference` of the network.
@@ -75,8 +76,8 @@ def landmark_quality(
         mean_shape (`torch.FloatTensor` of shape `(num_landmarks, 2)`, *optional*): Mean of the training clips.
 
     Returns:
-        `list[dict[str, float]]`: means over frames and points in inter-ocular distances, one entry per clip; empty for
-        a clip without known points.
+        `list[dict[str, float]]`: one entry per clip: `frames_without_landmarks`, a share, and, for a clip with known
+        points, means over frames and points in inter-ocular distances.
     """
     answers: list[dict[str, float]] = []
     for estimate, truth in zip(landmarks.float().cpu(), targets.float().cpu(), strict=True):
@@ -96,8 +97,9 @@ def landmark_quality(
 class MotionPicture(TypedDict):
     """The motion of one clip.
 
-    `curve` is the mean length of the vectors in the face per frame in pixels, 0 in the first frame; `picture` is their
-    length where the curve is highest, float32 `(height, width)` in [0, 1], 1 for a thirty-second of the side and more.
+    `curve` is the mean length of the vectors in the face per frame in pixels, 0 in the first frame; `picture` is the
+    length of the vectors in the frame in which the curve is highest, float32 `(height, width)` in [0, 1], where 1 is a
+    thirty-second of the frame's width or more.
     """
 
     curve: list[float]

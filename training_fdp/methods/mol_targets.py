@@ -1,8 +1,9 @@
 """Targets of MOL: the flow between frames and the landmarks of each, computed once per aligned clip and kept.
 
-Flow is kept from the first aligned frame to every frame; that of any pair follows by composition, so that it does not
-depend on the frames that are drawn. Exact motion comes from the renderer, for clips of a rendered tree; elsewhere, and
-where asked, flow is TV-L1 by scikit-image and points are those of the face mesh.
+Flow is kept from the first aligned frame to every frame. The flow of any pair of frames is a composition of two of
+these, so that files do not depend on the frames that are drawn. Clips of a rendered tree get exact motion from the
+renderer; for other clips, and with `use_truth=False`, flow is TV-L1 by scikit-image and points are those of the face
+mesh.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ from training_fdp.errors import TrainingError
 
 logger = logging.getLogger(__name__)
 
-# Part of the names of the files; raised whenever the same clip gives other targets.
+# Part of the names of the kept files; raised whenever the same clip gives other targets.
 TARGETS_VERSION = 1
-# Steps that find where a pixel came from; motion is smooth and small, so that two are enough.
+# Fixed-point steps that invert a flow; two are enough, because motion is smooth and small.
 _INVERSION_STEPS = 2
 
 
@@ -55,14 +56,14 @@ class MotionTargets:
     _trees: dict[Path, RenderedTree] = field(default_factory=dict, repr=False)
 
     def prepare(self, clips: Clips, processor: FDPVideoProcessor) -> list[str]:
-        """Compute what is missing; what an interrupted run has computed is kept.
+        """Compute the targets of all clips, except those that an earlier run has kept.
 
         Args:
             clips (`Clips`): Aligned clips.
             processor (`FDPVideoProcessor`): The processor that aligned them.
 
         Returns:
-            `list[str]`: What readers of the results should know, a sentence each: clips of one frame, frames without
+            `list[str]`: Notes for readers of the results, one sentence each: clips of one frame, frames without
             landmarks.
 
         Raises:
@@ -81,7 +82,7 @@ class MotionTargets:
                     unseen[clip.clip_id] = missing
         notes = []
         if single:
-            notes.append(f"{len(single)} clips have a single frame, so that their flow is 0: {single[0]} and others")
+            notes.append(f"{len(single)} clips have a single frame, so that their flow is 0: first {single[0]}")
         if unseen:
             first = next(iter(unseen))
             notes.append(
@@ -98,7 +99,7 @@ class MotionTargets:
         Args:
             clip (`Clip`): A prepared clip.
             earlier (`np.ndarray` of shape `(num_pairs,)`): Frames whose pixels are followed, 0-based.
-            later (`np.ndarray` of shape `(num_pairs,)`): Frames to which they move.
+            later (`np.ndarray` of shape `(num_pairs,)`): Frames to which these pixels move.
 
         Returns:
             `torch.FloatTensor` of shape `(2, num_pairs, height, width)`: displacement (x, y) in pixels.
@@ -141,7 +142,7 @@ class MotionTargets:
     def _kept(
         self, clip: Clip, name: str, compute: Callable[[], NDArray[np.float32]] | None
     ) -> NDArray[np.float16] | NDArray[np.float32]:
-        """Read an array of a clip, or compute and keep it."""
+        """Read a kept array of a clip, or compute and keep it; without `compute`, a missing array is an error."""
         path = None
         if isinstance(clip.pixels, Path):
             path = clip.pixels.with_suffix(f".{name}_v{TARGETS_VERSION}.npy")
@@ -162,7 +163,8 @@ class MotionTargets:
         if path is None:
             self._in_memory[clip.clip_id, name] = values
             return values
-        # Flow in half precision, 0.001 px below 2 px; for points, far from the middle, it would be 0.03 px.
+        # Flow is kept in half precision, which rounds values below 2 pixels by 0.001 pixels at most. Points are not,
+        # because it would round those far from the middle by 0.03 pixels.
         kept = values.astype(np.float16) if name.startswith("flow") else values
         write_array(path, kept)
         return kept
@@ -182,7 +184,7 @@ class MotionTargets:
             truth = self._tree(clip).clip(clip.frame_files)
             points = truth.five_points if self.num_landmarks == 5 else truth.points_68
             if points is None:
-                raise TrainingError(f"the renderer of {clip.clip_id} knows no 68 points; set num_landmarks to 5")
+                raise TrainingError(f"the renderer of {clip.clip_id} gives no 68 points; set num_landmarks to 5")
             in_crop = to_crop(points, self._transforms(clip, processor)[:, None])
         else:
             frames = np.repeat(clip.frames.numpy()[..., None], 3, axis=3)
@@ -191,7 +193,7 @@ class MotionTargets:
         return (in_crop - np.array([(width - 1) / 2, (height - 1) / 2])).astype(np.float32)
 
     def _transforms(self, clip: Clip, processor: FDPVideoProcessor) -> NDArray[np.float64]:
-        """Crop pixels to frame pixels, `(num_frames, 2, 3)`; found anew, because no cache keeps them."""
+        """Crop pixels to frame pixels, `(num_frames, 2, 3)`; the clip is aligned again, because no cache has them."""
         aligned = processor.align_clip(list(clip.frame_files), clip_id=clip.clip_id)
         return np.broadcast_to(aligned.transforms, (len(clip.frame_files), 2, 3))
 
@@ -219,7 +221,8 @@ def exact_flow(truth: ClipTruth, transforms: NDArray[np.float64], size_hw: tuple
 
     Args:
         truth (`ClipTruth`): Motion in pixels of the rendered frames.
-        transforms (`np.ndarray` of shape `(num_frames, 2, 3)`): Pixels of the aligned frames to those.
+        transforms (`np.ndarray` of shape `(num_frames, 2, 3)`): From pixels of the aligned frames to pixels of the
+            rendered ones.
         size_hw (`tuple[int, int]`): Height and width of the aligned frames.
 
     Returns:
@@ -249,7 +252,7 @@ def composed_flow(to_earlier: torch.Tensor, to_later: torch.Tensor) -> torch.Ten
     Args:
         to_earlier (`torch.FloatTensor` of shape `(num_pairs, 2, height, width)`): Displacement (x, y) in pixels from
             the common frame to the earlier one.
-        to_later (`torch.FloatTensor` of the same shape): To the later one.
+        to_later (`torch.FloatTensor` of the same shape): From the common frame to the later one.
 
     Returns:
         `torch.FloatTensor` of the same shape: at the pixels of the earlier frames.
@@ -257,7 +260,7 @@ def composed_flow(to_earlier: torch.Tensor, to_later: torch.Tensor) -> torch.Ten
     height, width = to_earlier.shape[-2:]
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     places = torch.stack([columns, rows], dim=-1).to(to_earlier)
-    # The pixel of the common frame that has come to each place: origin + flow(origin) = place.
+    # Pixels of the common frame that move to each place of the earlier one: origin + flow(origin) = place.
     origins = places.expand(len(to_earlier), -1, -1, -1)
     for _ in range(_INVERSION_STEPS):
         origins = places - sampled(to_earlier, origins).permute(0, 2, 3, 1)
@@ -265,7 +268,7 @@ def composed_flow(to_earlier: torch.Tensor, to_later: torch.Tensor) -> torch.Ten
 
 
 def sampled(maps: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """Read maps at places, bilinear; outside, the border's value.
+    """Interpolate maps at places, bilinear; places outside of a map get the value at its border.
 
     Args:
         maps (`torch.FloatTensor` of shape `(batch_size, num_channels, height, width)`): Values at whole pixels.

@@ -3,7 +3,7 @@
 Fisher directions: generalised eigenvectors of the motion between rest and apex against the motion in quiet frames,
 which is drift and parallax of the head and drift of the light. Each is scaled by the root of its eigenvalue. They are
 fitted on recordings with quiet frames around the movement, rendered from the settings `CORPUS` by default, for one
-`crop_scale`; another one needs other directions.
+`crop_scale`; another `crop_scale` needs other directions.
 """
 
 import argparse
@@ -29,7 +29,8 @@ from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.cli import run_main, say
 from training_fdp.data.recordings import with_surroundings
 
-# Standard deviation in frames by which motion is smoothed over time, as the local averages of a clip smooth it.
+# Standard deviation in frames by which motion is smoothed over time, about as the network averages neighbouring
+# frames.
 SMOOTHING = 1.2
 # Added to the variance of quiet motion, relative to its mean, because directions without any quiet motion in rendered
 # faces would otherwise get unbounded weight.
@@ -40,7 +41,7 @@ LEAST_QUIET, GAP = 6, 2
 LINE = 112
 # The crop of every figure in docs/.
 CROP = {"alignment": "precomputed", "crop_scale": 2.0, "even_light": True}
-# The corpus that is rendered where none is given; no figure in docs/ is about its people.
+# The corpus that is rendered where none is given; no figure in docs/ is measured on its people.
 CORPUS = CorpusSettings(
     num_subjects=50, num_clips=500, seed=61_010, mix="5class", difficulty="medium", fps=60.0, neutral_s=0.355
 )
@@ -66,10 +67,10 @@ def fit_directions(corpora: Iterable[Iterable[Recording]], count: int = NUM_DIRE
     Args:
         corpora (`Iterable[Iterable[Recording]]`): recordings with quiet frames before or after the movement; every
             corpus has the same weight, however large it is.
-        count (`int`, *optional*, defaults to 16): directions.
+        count (`int`, *optional*, defaults to 16): number of directions.
 
     Returns:
-        `torch.FloatTensor` of shape `(count, MOTION_SIZE)`: by falling eigenvalue.
+        `torch.FloatTensor` of shape `(count, MOTION_SIZE)`: directions in the order of falling eigenvalues.
 
     Raises:
         ValueError: a corpus has no quiet stretch that is long enough.
@@ -101,7 +102,7 @@ def _products(recordings: Iterable[Recording]) -> tuple[torch.Tensor, torch.Tens
 
 
 def motion_of(frames: torch.Tensor) -> torch.Tensor:
-    """Motion of all frames against their mean, stabilized on the middle one: `(num_frames, MOTION_SIZE)`."""
+    """Motion of all frames against their mean, stabilised on the middle frame: `(num_frames, MOTION_SIZE)`."""
     still = stabilize(frames[None, :, None], anchor=len(frames) // 2)
     return motion_by_place(still.squeeze(2))[0]
 
@@ -136,7 +137,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training_fdp.methods.movement_directions", description=__doc__)
     parser.add_argument("--corpus", default="synthetic", help="corpus of whole recordings (synthetic)")
     parser.add_argument("--data_dir", nargs="+", type=Path, help="its folders; rendered from the seed when omitted")
-    parser.add_argument("--crop_scale", type=float, default=CROP["crop_scale"], help="of the processor (2.0)")
+    parser.add_argument("--crop_scale", type=float, default=CROP["crop_scale"], help="that of the processor (2.0)")
     default = Path(movement_directions_fdp.__file__)
     parser.add_argument("--output_file", type=Path, default=default, help="the network's own file by default")
     options = parser.parse_args(sys.argv[1:] if arguments is None else arguments)

@@ -1,4 +1,4 @@
-"""Options of the network that every method has; those of one method are defined beside it."""
+"""Options of the network that every method takes; options of one method are defined in a file beside that method."""
 
 from dataclasses import dataclass
 

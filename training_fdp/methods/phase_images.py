@@ -41,7 +41,7 @@ class PhaseImagesOptions:
     phases: Literal["full", "replace", "add", "random"] = option(
         "replace",
         "Dynamic images of a clip: `full`, one; `replace`, onset to apex and apex to offset; `add`, all three; "
-        "`random`, one of the two phases per clip and step. Scores are averaged over those that exist.",
+        "`random`, one of the two phases per clip and step. Scores are averaged over the images that exist.",
     )
     fall_direction: Literal["reversed", "as_is"] = option(
         "reversed", "`reversed`: apex to offset is summed backwards, so that both phases go from rest to apex."
@@ -86,7 +86,7 @@ class PhaseImages(Method[PhaseImagesOptions, "PreTrainedConfig", None]):
 
     @property
     def followers(self) -> Mapping[str, Follower]:
-        """No augmentation moves the apex: frames are drawn before it is found among them."""
+        """`sheet_apex_index` follows no augmentation, because it is found among frames that are drawn already."""
         from training_fdp.data.followers import Follower
 
         return {"sheet_apex_index": Follower()}
@@ -107,21 +107,21 @@ class PhaseImages(Method[PhaseImagesOptions, "PreTrainedConfig", None]):
         from modeling_baselines import PhaseImagesConfig
 
         names = ("image_network", "phases", "fall_direction")
-        asked = {**{name: getattr(self.options, name) for name in names}, **request.overrides}
+        requested = {**{name: getattr(self.options, name) for name in names}, **request.overrides}
         if unknown := sorted(set(request.overrides) - {"num_frames", "image_size"}):
             raise ConfigError(
                 f"{self.name} has no model settings {unknown}; it takes --num_frames, --image_size and its options"
             )
         if request.start is not None:
-            self.check_start(request.start, request.start_name, asked)
-            asked = {**{name: getattr(request.start, name) for name in ("num_frames", "image_size")}, **asked}
+            self.check_start(request.start, request.start_name, requested)
+            requested = {**{name: getattr(request.start, name) for name in ("num_frames", "image_size")}, **requested}
         try:
-            return PhaseImagesConfig(**request.labels, **asked)
+            return PhaseImagesConfig(**request.labels, **requested)
         except (ValueError, StrictDataclassError) as error:
             raise ConfigError(f"{self.name} cannot be built: {' '.join(str(error).split())}") from None
 
     def check(self, config: PreTrainedConfig, augmentation: AugmentationConfig) -> None:
-        """Refuse augmentation after which a clip has no phases, or those of two clips.
+        """Refuse augmentation that shows parts or mixtures of clips, because these have no two phases.
 
         Raises:
             ConfigError: parts of clips, or mixed clips.
@@ -176,18 +176,18 @@ class PhaseImages(Method[PhaseImagesOptions, "PreTrainedConfig", None]):
     def answers(
         self, output: Any, batch: Mapping[str, torch.Tensor], config: PreTrainedConfig, reference: torch.Tensor | None
     ) -> list[Answers]:
-        """Return what each image alone says, which images were left out, and where the apex was estimated."""
+        """Return whether each image alone names the class, which were left out, and the error of an estimated apex."""
         right = output.phase_logits.argmax(dim=-1) == batch["labels"][:, None]
-        told = batch["sheet_apex_index"]
-        error = (output.apex_index - told).abs() / (config.num_frames - 1)
+        coded = batch["sheet_apex_index"]
+        error = (output.apex_index - coded).abs() / (config.num_frames - 1)
         answers: list[Answers] = []
         for clip, exists in enumerate(output.phase_exists.tolist()):
             images = dict(zip(_IMAGE_TITLES, exists, strict=True))
             found = {f"{name}_right": float(right[clip, at]) for at, name in enumerate(images) if images[name]}
             found |= {f"{name}_left_out": float(not images[name]) for name in ("rise", "fall")}
-            was_told = bool(told[clip] >= 0)
-            found["apex_estimated"] = float(self.options.apex_source == "estimated" or not was_told)
-            if found["apex_estimated"] and was_told:
+            is_coded = bool(coded[clip] >= 0)
+            found["apex_estimated"] = float(self.options.apex_source == "estimated" or not is_coded)
+            if found["apex_estimated"] and is_coded:
                 found["apex_error"] = float(error[clip])
             answers.append(found)
         return answers

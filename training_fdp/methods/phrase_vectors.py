@@ -1,4 +1,4 @@
-"""Vectors of phrases by a text model that the user names."""
+"""Vectors of phrases, encoded by a text model that the user names."""
 
 from collections.abc import Sequence
 from typing import Any

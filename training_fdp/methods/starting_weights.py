@@ -1,4 +1,4 @@
-"""Initialising every fold from a pretrained checkpoint: its weights, settings and training subjects."""
+"""The checkpoint from which every fold is initialised: its weights, settings and training subjects."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,9 +31,9 @@ class Initialization:
     """A checkpoint that training starts from.
 
     Args:
-        name (`str`): Repository, or the folder's name without its path, because reports are published.
-        sha256 (`str`): Digest of its file of weights.
-        config (`PreTrainedConfig`): Its settings.
+        name (`str`): Name of the repository, or of the folder without its path, because reports are published.
+        sha256 (`str`): Digest of the file of its weights.
+        config (`PreTrainedConfig`): Settings of its network.
         weights (`dict[str, torch.Tensor]`): Its parameters and buffers, on the CPU.
         seen_subjects (`dict[str, list[str]]`, *optional*): Its training subjects by corpus (see
             `training_fdp.data.people`); `None` where unknown.
@@ -56,11 +56,11 @@ class Initialization:
     def fill(self, model: PreTrainedModel, method: Method) -> None:
         """Load the weights into an untrained model of the same network.
 
-        In the last layer, the rows of classes that the checkpoint has are taken by name; those of others stay
-        untrained.
+        Rows of `class_parameters` are taken over by the name of their class; rows of classes that the checkpoint
+        lacks stay untrained.
 
         Raises:
-            ConfigError: other classes, and the method has no `class_parameters`.
+            ConfigError: its classes or their order differ, and the method has no `class_parameters`.
         """
         names = class_names_of(model.config)
         new = self.new_classes(names, method)
@@ -78,7 +78,7 @@ class Initialization:
         """Return the classes (`list[str]`) whose rows of the last layer start untrained.
 
         Raises:
-            ConfigError: other classes, or another order, and the method has no `class_parameters`.
+            ConfigError: the classes or their order differ, and the method has no `class_parameters`.
         """
         same_order = list(self.class_names) == list(class_names)
         if not same_order and not method.class_parameters:

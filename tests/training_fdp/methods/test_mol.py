@@ -249,7 +249,7 @@ def test_missing_landmarks_and_single_frames_are_counted(caplog):
     with caplog.at_level(logging.WARNING, logger="training_fdp.methods.mol_targets"):
         notes = targets.prepare(clips, None)
     assert caplog.messages == notes and len(notes) == 2
-    assert "1 clips have a single frame, so that their flow is 0: toy/b" in notes[0]
+    assert "1 clips have a single frame, so that their flow is 0: first toy/b" in notes[0]
     assert "in 4 frames of 2 clips, first in toy/a" in notes[1] and "left out of the loss" in notes[1]
     zeros = np.zeros(3, dtype=np.int64)
     assert not targets.flow(clips[1], zeros, zeros).any()
