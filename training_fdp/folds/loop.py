@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import torch
 from accelerate import Accelerator
@@ -249,8 +250,7 @@ class StageTrainer:
         compilation = self.accelerator.state.dynamo_plugin
         if compilation.backend == DynamoBackend.NO:
             return model
-        compiled: nn.Module = torch.compile(model, **compilation.to_kwargs())
-        return compiled
+        return cast(nn.Module, torch.compile(model, **compilation.to_kwargs()))
 
     def _set_mode(self, model: nn.Module, epoch: int) -> None:
         # The authors' release calls train() once, evaluation switches to eval(), and nothing switches back. Here:
