@@ -40,6 +40,7 @@ def test_own_options_are_split_from_those_of_train():
     options, rest = parse_arguments(
         ["--methods", "mol", "fdp", "--corpus", "casme2", "--pretraining", "--corpus synthetic --data_dir 'a b'"]
     )
+    assert parse_arguments(["--row", "mol", "--face_model 'a b'"])[0].row == [["mol", "--face_model 'a b'"]]
     assert options.methods == ["mol", "fdp"] and rest == ["--corpus", "casme2"] and not options.dry_run
     assert options.pretraining == ["--corpus", "synthetic", "--data_dir", "a b"]
 
@@ -102,6 +103,15 @@ def test_an_option_that_one_method_lacks_leaves_out_that_row_alone(toy_corpus, t
     shared = ["--corpus", "synthetic", "--protocol", "kfold2", "--output_dir", str(tmp_path)]
     fdp, cnn = plan_rows([*shared, "--model_overrides", "rank_loss_weight=0.0"], ["fdp", "raw_cnn"], [])
     assert not fdp.not_run and "has no settings ['rank_loss_weight']" in cnn.not_run
+    own = {"fdp": ("--model_overrides", "rank_loss_weight=0.0")}
+    others = ["--corpus", "synthetic", "--corpus_options", "seed=2"]
+    plans = plan_rows(shared, ["fdp", "raw_cnn"], others, own)
+    assert not plans[0].not_run and not plans[1].not_run
+    for plan in plans[::2]:  # fdp from random weights and after other people
+        for words in filter(None, (plan.arguments, plan.pretraining)):
+            assert parse_train_config(words).network.model_overrides == ["rank_loss_weight=0.0"]
+    with pytest.raises(ConfigError, match="no method called 'htnet'"):
+        plan_rows(shared, ["fdp"], [], {"htnet": ()})
 
 
 def test_what_a_pretraining_cannot_give_is_said_before_it_is_trained(tmp_path, monkeypatch):

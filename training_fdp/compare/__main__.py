@@ -30,6 +30,14 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[
         "'--corpus synthetic --data_dir OTHERS --epochs 6'; every method then also starts from these weights",
     )
     parser.add_argument(
+        "--row",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "OPTIONS"),
+        help="options of train.py in quotes for one row alone, for example --row mol '--face_model FACES'",
+    )
+    parser.add_argument(
         "--dry_run", action="store_true", help="train nothing: check the corpora and every method, and list the runs"
     )
     parser.add_argument("--docs", type=Path, help="Markdown file whose block `comparison` is replaced by the table")
@@ -47,7 +55,12 @@ def main() -> int:
     from .running import Part, run_rows
     from .tables import NAME, plans_as_text, write_tables
 
-    plans = plan_rows(rest, options.methods or list(ROWS), options.pretraining)
+    plans = plan_rows(
+        rest,
+        options.methods or list(ROWS),
+        options.pretraining,
+        {name: shlex.split(own) for name, own in options.row},
+    )
     if options.dry_run:
         end_processes()
         if is_main_process():

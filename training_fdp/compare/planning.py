@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +81,7 @@ class Plan:
         told (`str`): `Row.told` in words.
         parameters (`int`): Weights of the network; 0 where it cannot be built.
         clips_per_s (`float`): Clips answered per second in forward passes of 8 clips of noise.
+        own (`tuple[str, ...]`): Options of `train.py` of this row alone: `Row.options` and those of `--row`.
         pretraining (`list[str]`): The command of the run whose weights it starts from; empty for random ones.
         not_run (`str`): Why it cannot run or has no figures; empty otherwise.
     """
@@ -93,11 +94,17 @@ class Plan:
     told: str = ""
     parameters: int = 0
     clips_per_s: float = 0.0
+    own: tuple[str, ...] = ()
     pretraining: list[str] = dataclasses.field(default_factory=list)
     not_run: str = ""
 
 
-def plan_rows(arguments: Sequence[str], names: Sequence[str], pretraining: Sequence[str]) -> list[Plan]:
+def plan_rows(
+    arguments: Sequence[str],
+    names: Sequence[str],
+    pretraining: Sequence[str],
+    own: Mapping[str, Sequence[str]] | None = None,
+) -> list[Plan]:
     """Configure, build and time every row, and check its pretraining, without reading a pixel.
 
     Args:
@@ -105,6 +112,7 @@ def plan_rows(arguments: Sequence[str], names: Sequence[str], pretraining: Seque
         names (`Sequence[str]`): Keys of `ROWS`.
         pretraining (`Sequence[str]`): Options of `train.py` that name clips of other people and say how they are
             learnt; empty for no pretraining.
+        own (`Mapping[str, Sequence[str]]`, *optional*): Further options of single rows, by key of `ROWS`.
 
     Returns:
         `list[Plan]`: All rows from random weights, then all after pretraining.
@@ -113,13 +121,16 @@ def plan_rows(arguments: Sequence[str], names: Sequence[str], pretraining: Seque
         ConfigError: a row that does not exist, options that `train.py` lacks, or a protocol that holds nobody out.
         CorpusError: a corpus cannot be read.
     """
-    if unknown := sorted(set(names) - set(ROWS)):
+    own = own or {}
+    if unknown := sorted({*names, *own} - set(ROWS)):
         raise ConfigError(f"the table has no method called {unknown[0]!r}; choose among {', '.join(ROWS)}")
     config = parse_train_config(arguments)
     if config.protocol.protocol == NO_PROTOCOL:
         raise ConfigError("--protocol none holds out no subject, so there is nothing to compare; choose another")
     root, corpora = Path(str(config.run.output_dir)), load_corpora(config.data)
-    plans = [_from_scratch(name, arguments, root, corpora) for name in names]
+    plans = [
+        _from_scratch(name, arguments, (*ROWS[name].options, *own.get(name, ())), root, corpora) for name in names
+    ]
     if not pretraining:
         return plans
     others = None
@@ -138,11 +149,11 @@ def plan_rows(arguments: Sequence[str], names: Sequence[str], pretraining: Seque
     return [*plans, *further]
 
 
-def _from_scratch(name: str, arguments: Sequence[str], root: Path, corpora: Corpora) -> Plan:
+def _from_scratch(name: str, shared: Sequence[str], own: tuple[str, ...], root: Path, corpora: Corpora) -> Plan:
     """A row that starts from random weights."""
     folder = root / SCRATCH / name
-    options = [*arguments, *ROWS[name].options, "--output_dir", str(folder), "--final_model", "false"]
-    plan = Plan(name, SCRATCH, options, folder)
+    options = [*shared, *own, "--output_dir", str(folder), "--final_model", "false"]
+    plan = Plan(name, SCRATCH, options, folder, own=own)
     try:
         parameters, clips_per_s = _measured(_planned(options, corpora))
     except user_facing_errors() as error:
@@ -156,7 +167,7 @@ def _after_pretraining(plan: Plan, pretraining: Sequence[str], root: Path) -> Pl
     folder = root / "pretraining" / plan.name
     config = parse_train_config(plan.arguments)
     kept = {name: value for name, value in config.flat().items() if name in KEPT_BY_PRETRAINING}
-    first = [*ROWS[plan.name].options, *as_arguments(kept), *pretraining]
+    first = [*plan.own, *as_arguments(kept), *pretraining]
     changes = {
         "learning_rate": FINE_TUNING_RATE * config.training.learning_rate,
         "init_from": folder / FINAL_FOLD,
