@@ -1,5 +1,7 @@
 """Nothing in the network becomes float64: Apple's GPU, which accelerate chooses by itself, has no such type."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -74,3 +76,20 @@ def test_the_guards_see_a_float64():
     for convert in (torch.Tensor.double, lambda tensor: tensor.to(torch.float64)):
         with pytest.raises(TypeError, match="float64"):
             convert(torch.zeros(2).as_subclass(OnMps))
+
+
+@pytest.mark.parametrize(
+    ("preset", "settings"),
+    [
+        *((preset, {}) for preset in PRESETS),
+        ("tiny", {"reference": "movement_patterns", "dynamic_image_frames": "along_curve"}),
+        *(("tiny", {"temporal_pooling": pooling}) for pooling in POOLINGS if pooling != "interleaved_convolution"),
+    ],
+)
+def test_constants_are_made_on_the_device_of_the_frames(small_model, clips, preset, settings, monkeypatch):
+    """On the device "meta", which refuses tensors of the CPU, so that a forgotten `device=` fails without a GPU."""
+    # Checks of values are left out of compiled networks, and have no values to check on this device.
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    monkeypatch.setattr(torch, "autocast", lambda *kinds, **settings: nullcontext())  # it does not know this device
+    model = small_model(preset, **settings).eval().to("meta")
+    assert model(clips(image_size=model.config.image_size).to("meta")).logits.is_meta
