@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from evaluation_fdp.errors import ConfigError
 from modeling_fdp import MicroExpressionAnswer
 from modeling_fdp.clip_answer_fdp import PreparedClip, make_answer, prepare_clip
+from processing_fdp.clip_reading_fdp import ClipSource
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.cli import read_pairs
 from training_fdp.data.processor import learnt_settings
@@ -118,12 +119,12 @@ class Predictor:
 
     @torch.inference_mode()
     def predict(
-        self, source: Any, frames_per_second: float | None = None, explain: bool = False
+        self, source: ClipSource, frames_per_second: float | None = None, explain: bool = False
     ) -> MicroExpressionAnswer:
         """Answer one clip.
 
         Args:
-            source (`Any`): A video file, a folder of frames or another form that the video processor takes.
+            source (`ClipSource`): A video file, a folder of frames or another form that the video processor takes.
             frames_per_second (`float`, *optional*): Frame rate of the recording, where its file states none or a wrong
                 one.
             explain (`bool`, *optional*, defaults to `False`): Add `images["importance"]`, see [`importance`], where a
