@@ -1,9 +1,9 @@
 """The face mesh on rendered faces with exact points: `python -m benchmarks face_mesh [--face_model FOLDER]`.
 
-Renders short recordings, pastes them into frames of 640 x 480 and tracks the face. Prints
-one JSON object per kind of face: share of frames with a face, distance of the five points from the exact ones, the same
-without the mean offset of each point on the other people, because renderer and mesh place a nose tip differently, the
-change of the distance between frames (all in eye distances), milliseconds of one core per frame, blinks, and small faces found.
+Renders short recordings, pastes them into frames of 640 x 480 and tracks the face. Prints one JSON object per kind of
+face: share of frames with a face, distance of the five points from the exact ones, the same without the mean offset of
+each point on the other people, because renderer and mesh place a nose tip differently, the change of the distance
+between frames (all in eye distances), milliseconds of one core per frame, blinks, and small faces found.
 The built-in faces need no files; `--face_model` is a folder of ICT-FaceKit, as for the corpora.
 """
 
