@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -52,6 +53,23 @@ class Light:
         across = x * np.float32(np.cos(self.shadow_angle)) + y * np.float32(np.sin(self.shadow_angle))
         ramp = np.clip((across - np.float32(self.shadow_edge)) / np.float32(self.shadow_width) + np.float32(0.5), 0, 1)
         return 1 - np.float32(self.shadow) * ramp * ramp * (3 - 2 * ramp)
+
+    def ramp(self, middle_x: float, middle_y: float, pixel_scale: float) -> FloatArray:
+        """Return the cast shadow in numbers: `shadow`, and its ramp as a linear function of column, row and 1.
+
+        Args:
+            middle_x (`float`): column of the frame's middle.
+            middle_y (`float`): row of the frame's middle.
+            pixel_scale (`float`): pixels of the frame for one of a 128-pixel frame.
+
+        Returns:
+            `np.ndarray` of shape `(4,)`, float32; the ramp is 0 or less where no shadow lies, 1 or more where all of
+            it does.
+        """
+        right = math.cos(self.shadow_angle) / (pixel_scale * self.shadow_width)
+        down = math.sin(self.shadow_angle) / (pixel_scale * self.shadow_width)
+        middle = 0.5 - self.shadow_edge / self.shadow_width
+        return np.array([self.shadow, right, down, middle - right * middle_x - down * middle_y], np.float32)
 
 
 @dataclass(frozen=True)
@@ -163,12 +181,26 @@ def rotation_matrix(yaw: float, pitch: float, roll: float) -> FloatArray:
     Returns:
         `np.ndarray` of shape `(3, 3)`, float32: columns are the images of the head's axes.
     """
-    cos_yaw, cos_pitch, cos_roll = np.cos(np.deg2rad([yaw, pitch, roll]))
-    sin_yaw, sin_pitch, sin_roll = np.sin(np.deg2rad([yaw, pitch, roll]))
-    around_y = np.array([[cos_yaw, 0, sin_yaw], [0, 1, 0], [-sin_yaw, 0, cos_yaw]])
-    around_x = np.array([[1, 0, 0], [0, cos_pitch, sin_pitch], [0, -sin_pitch, cos_pitch]])
-    around_z = np.array([[cos_roll, -sin_roll, 0], [sin_roll, cos_roll, 0], [0, 0, 1]])
-    return (around_z @ around_x @ around_y).astype(np.float32)
+    yaw, pitch, roll = math.radians(yaw), math.radians(pitch), math.radians(roll)
+    cos_yaw, cos_pitch, cos_roll = math.cos(yaw), math.cos(pitch), math.cos(roll)
+    sin_yaw, sin_pitch, sin_roll = math.sin(yaw), math.sin(pitch), math.sin(roll)
+    # Around y (yaw), then x (pitch), then z (roll); multiplied by hand, because every frame needs several.
+    return np.array(
+        [
+            [
+                cos_roll * cos_yaw + sin_roll * sin_pitch * sin_yaw,
+                -sin_roll * cos_pitch,
+                cos_roll * sin_yaw - sin_roll * sin_pitch * cos_yaw,
+            ],
+            [
+                sin_roll * cos_yaw - cos_roll * sin_pitch * sin_yaw,
+                cos_roll * cos_pitch,
+                sin_roll * sin_yaw + cos_roll * sin_pitch * cos_yaw,
+            ],
+            [-cos_pitch * sin_yaw, -sin_pitch, cos_pitch * cos_yaw],
+        ],
+        np.float32,
+    )
 
 
 def subject_light(subject_seed: int) -> Light:

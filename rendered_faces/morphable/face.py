@@ -126,18 +126,19 @@ class MorphableFace(Face):
         # The samples of row 0 lie a quarter of a pixel above and to the left of the pixels' middles.
         samples = (pixels + np.float32(0.25)) * np.array([1, raster.ROWS_PER_PIXEL], np.float32)
         mesh, rows = self.mesh, height * raster.ROWS_PER_PIXEL
-        nearest, shares = raster.visible_triangles(
+        nearest = raster.visible_triangles(
             samples, depth, mesh.triangles, mesh.num_quads, rows, width, raster.STAGGER
         )
         behind = self.wall if backdrop is None else backdrop
         if self._long_hair is not None:
             behind = behind.copy()
             self._overlay(behind, self._long_hair, state)
-        painted, texture = self._painted(vertices, pixels, state), self._furrowed(state)
-        picture = raster.shade(nearest, shares, mesh.triangles, mesh.parts, painted, texture, behind)
+        shown = raster.shown_vertices(nearest, mesh.triangles, len(vertices))
+        painted, texture = self._painted(vertices, pixels, shown, state), self._furrowed(state)
+        picture = raster.shade(nearest, samples, mesh.triangles, mesh.parts, painted, texture, behind)
         if self._glasses is not None:
             self._overlay(picture, self._glasses, state)
-        return np.clip(picture, 0, 1)
+        return np.clip(picture, 0, 1, out=picture)
 
     @property
     def wall(self) -> FloatArray:
@@ -165,15 +166,15 @@ class MorphableFace(Face):
         """
         pixels, depth = self._project(self._posed(start), start)
         height, width = self.image_size_hw
-        nearest, shares = raster.visible_triangles(
+        nearest = raster.visible_triangles(
             pixels, depth, self.mesh.triangles, self.mesh.num_quads, height, width, np.float32(0)
         )
         moved, _ = self._project(self._posed(end, gaze_xy=start.gaze_xy), end)
-        return raster.displacement(nearest, shares, moved, self.mesh.triangles)
+        return raster.displacement(nearest, pixels, moved, self.mesh.triangles)
 
     def _with_hair(self, shape: FloatArray, generic: FloatArray) -> FloatArray:
         """Return the mesh with the scalp pushed outwards where hair grows."""
-        normals = raster.vertex_normals(shape, self.mesh.triangles)
+        normals = raster.vertex_normals(shape, self.mesh.triangles, np.ones(len(shape), bool))
         cover = hair_cover(self.complexion, generic[:, 0], generic[:, 1])
         # The back of the head, above the neck, has hair everywhere, because the front view does not show it.
         cover = np.where((generic[:, 2] < 0) & (generic[:, 1] < 2), 1, cover)
@@ -290,19 +291,27 @@ class MorphableFace(Face):
         nearness = np.float32(state.nearness / (self.pixel_scale * state.scale))
         return raster.project(vertices, matrix, np.float32(centre_x), np.float32(centre_y), nearness)
 
-    def _painted(self, vertices: FloatArray, pixels: FloatArray, state: FaceState) -> FloatArray:
-        """Return texture position, light on the paint and light on top of it at every vertex, float32 `(n, 4)`."""
-        normals = raster.vertex_normals(vertices, self.mesh.triangles)
+    def _painted(
+        self, vertices: FloatArray, pixels: FloatArray, shown: NDArray[np.bool_], state: FaceState
+    ) -> FloatArray:
+        """Return texture position, light on the paint and light on top of it of the vertices shown, `(n, 4)`."""
+        normals = raster.vertex_normals(vertices, self.mesh.triangles, shown)
         rotation = rotation_matrix(state.yaw, state.pitch, state.roll)
         # Light and camera are fixed while the head turns, so they are rotated into the head's coordinates.
         light = rotation.T @ np.asarray(state.light.direction, np.float32)
         light /= np.linalg.norm(light)
         view = np.ascontiguousarray(rotation[2])
         half = (light + view) / np.linalg.norm(light + view)
-        key, ambient = np.float32(state.light.key), np.float32(state.light.ambient)
-        painted = np.empty((len(vertices), 4), np.float32)
+        lamp = state.light
+        strengths = np.array([lamp.key, lamp.ambient, self.complexion.oiliness, lamp.warmth], np.float32)
+        height, width = self.image_size_hw
+        shadow = lamp.ramp((width - 1) / 2, (height - 1) / 2, self.pixel_scale)
+        painted = np.zeros((len(vertices), 4), np.float32)
         painted[:, :2] = self.uv
-        raster.light_vertices(normals, light, view, half, key, ambient, np.float32(self.complexion.oiliness), painted)
+        eyeballs = self._eyeballs[0].start
+        raster.light_vertices(
+            normals, shown, pixels, light, view, half, strengths, self._redness, eyeballs, shadow, painted
+        )
         # The lips shade the mouth, the more the less they part.
         units = merge_midline(state.action_units)
         # Where both sides of the upper lip rise, the left one is used.
@@ -310,15 +319,6 @@ class MorphableFace(Face):
         parted = units.get((25, "L"), 0.0) + units.get((26, "L"), 0.0) + 0.5 * upper
         painted[self._inside_mouth, 2] *= np.float32(np.clip(0.15 + 0.2 * parted, 0.15, 0.8))
         painted[self._inside_mouth, 3] = 0
-        for part in self._eyeballs:
-            painted[part, 3] = 0.9 * key * np.maximum(normals[part] @ half, 0) ** 300
-        if state.light.warmth:
-            painted[:, 2] *= 1 + np.float32(state.light.warmth) * self._redness
-        if state.light.shadow:
-            height, width = self.image_size_hw
-            middle = np.array([(width - 1) / 2, (height - 1) / 2], np.float32)
-            x, y = ((pixels - middle) / np.float32(self.pixel_scale)).T
-            painted[:, 2:] *= state.light.share(x, y)[:, None]
         return painted
 
     def _overlay(self, picture: FloatArray, plane: Plane, state: FaceState) -> None:

@@ -135,7 +135,7 @@ def _seen(model: FaceModel, triangles: NDArray[np.int32], num_quads: int) -> NDA
             turned = vertices @ rotation_matrix(yaw, pitch, 0.0).T
             pixels = turned[:, :2] * scale + np.float32(side / 2)
             depth = np.ascontiguousarray(turned[:, 2])
-            nearest, _ = raster.visible_triangles(pixels, depth, triangles, num_quads, side, side, np.float32(0))
+            nearest = raster.visible_triangles(pixels, depth, triangles, num_quads, side, side, np.float32(0))
             seen[nearest[nearest >= 0]] = True
     for _ in range(_NEIGHBOURS):
         touched = np.zeros(len(model.vertices), bool)

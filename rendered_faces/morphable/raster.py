@@ -19,6 +19,8 @@ Number = Any
 ROWS_PER_PIXEL, STAGGER = 2, np.float32(0.5)
 # Overlap of neighbouring triangles, in samples, so that rounding leaves no gaps between them.
 OVERLAP = np.float32(1e-3)
+# Samples of a column that are tested at once. The columns have this many more rows, which no triangle reaches.
+LANES = 8
 # A pixel whose samples lie on one part, this many texels apart at most, is shaded once, in its middle.
 SMOOTH_TEXELS = np.float32(1.5)
 
@@ -33,11 +35,36 @@ def add_offsets(vertices: FloatArray, weight: np.float32, moved: IntArray, offse
 
 
 @njit(cache=True, error_model="numpy")
-def vertex_normals(vertices: FloatArray, triangles: IntArray) -> FloatArray:
-    """Return unit normals, float32 `(num_vertices, 3)`, each weighted by the area of the triangles around it."""
+def shown_vertices(nearest: IntArray, triangles: IntArray, num_vertices: int) -> NDArray[np.bool_]:
+    """Return which vertices belong to a triangle that is seen, `(num_vertices,)`; `nearest` as in `shade`."""
+    shown = np.zeros(num_vertices, np.bool_)
+    for x in range(nearest.shape[1]):
+        above = -1
+        for y in range(nearest.shape[0]):
+            index = nearest[y, x]
+            if index >= 0 and index != above:
+                shown[triangles[index, 0]] = shown[triangles[index, 1]] = shown[triangles[index, 2]] = True
+            above = index
+    return shown
+
+
+@njit(cache=True, error_model="numpy")
+def vertex_normals(vertices: FloatArray, triangles: IntArray, shown: NDArray[np.bool_]) -> FloatArray:
+    """Return unit normals of the vertices that are `shown`, each weighted by the area of the triangles around it.
+
+    Args:
+        vertices (`np.ndarray` of shape `(num_vertices, 3)`): positions, float32.
+        triangles (`np.ndarray` of shape `(num_triangles, 3)`): vertex indices.
+        shown (`np.ndarray` of shape `(num_vertices,)`): which normals are wanted.
+
+    Returns:
+        `np.ndarray` of shape `(num_vertices, 3)`, float32; of any length where they are not wanted.
+    """
     normals = np.zeros_like(vertices)
     for index in range(triangles.shape[0]):
         a, b, c = triangles[index, 0], triangles[index, 1], triangles[index, 2]
+        if not (shown[a] | shown[b] | shown[c]):
+            continue
         ux, uy, uz = (
             vertices[b, 0] - vertices[a, 0],
             vertices[b, 1] - vertices[a, 1],
@@ -54,6 +81,8 @@ def vertex_normals(vertices: FloatArray, triangles: IntArray) -> FloatArray:
             normals[vertex, 1] += ny
             normals[vertex, 2] += nz
     for vertex in range(normals.shape[0]):
+        if not shown[vertex]:
+            continue
         x, y, z = normals[vertex, 0], normals[vertex, 1], normals[vertex, 2]
         length = np.sqrt(x * x + y * y + z * z)
         if length > 0:
@@ -93,54 +122,66 @@ def project(
 @njit(cache=True, error_model="numpy")
 def light_vertices(
     normals: FloatArray,
+    shown: NDArray[np.bool_],
+    pixels: FloatArray,
     light: FloatArray,
     view: FloatArray,
     half: FloatArray,
-    key: np.float32,
-    ambient: np.float32,
-    oiliness: np.float32,
+    strengths: FloatArray,
+    redness: FloatArray,
+    first_eyeball: int,
+    shadow: FloatArray,
     painted: FloatArray,
 ) -> None:
-    """Write light on the paint and on top of it into columns 2 and 3 of `painted`, in place.
+    """Write light on the paint and on top of it into columns 2 and 3 of `painted`, in place, where it is `shown`.
 
-    `light`, `view` and `half` (`(3,)`) are unit vectors to the light, to the camera and halfway between.
+    Args:
+        normals (`np.ndarray` of shape `(num_vertices, 3)`): unit vectors, float32, as all numbers here.
+        shown (`np.ndarray` of shape `(num_vertices,)`): which vertices are seen.
+        pixels (`np.ndarray` of shape `(num_vertices, 2)`): positions in the frame, for the shadow.
+        light (`np.ndarray` of shape `(3,)`): unit vector to the light.
+        view (`np.ndarray` of shape `(3,)`): unit vector to the camera.
+        half (`np.ndarray` of shape `(3,)`): unit vector halfway between.
+        strengths (`np.ndarray` of shape `(4,)`): of the key light, the ambient light and the gloss of the skin, and
+            the warmth of the light.
+        redness (`np.ndarray` of shape `(num_vertices,)`): how much redder than gray the surface is.
+        first_eyeball (`int`): eyeballs are the vertices from this one on; they are wet.
+        shadow (`np.ndarray` of shape `(4,)`): the share of the light that it removes, and its ramp from 0 to 1 as a
+            linear function of column, row and 1.
+        painted (`np.ndarray` of shape `(num_vertices, 4)`): see `shade`.
     """
-    zero, bright, dim = np.float32(0), np.float32(0.7), np.float32(0.3)
+    zero, one, bright, dim = np.float32(0), np.float32(1), np.float32(0.7), np.float32(0.3)
+    key, ambient, oiliness, warmth = strengths[0], strengths[1], strengths[2], strengths[3]
     for vertex in range(normals.shape[0]):
+        if not shown[vertex]:
+            continue
         x, y, z = normals[vertex, 0], normals[vertex, 1], normals[vertex, 2]
         diffuse = max(x * light[0] + y * light[1] + z * light[2], zero)
         facing = x * view[0] + y * view[1] + z * view[2]
         mirror = max(x * half[0] + y * half[1] + z * half[2], zero)
-        # Hollows get less ambient light, which is approximated by the slope away from the camera.
-        painted[vertex, 2] = ambient * (bright + dim * facing) + key * diffuse
-        square = mirror * mirror
-        fourth = square * square
+        fourth = mirror * mirror * mirror * mirror
         eighth = fourth * fourth
-        painted[vertex, 3] = oiliness * key * eighth * eighth * eighth
+        if vertex < first_eyeball:
+            gloss = oiliness * key * eighth * eighth * eighth
+        else:
+            # The power 300.
+            power_32 = eighth * eighth * eighth * eighth
+            power_256 = power_32 * power_32 * power_32 * power_32 * power_32 * power_32 * power_32 * power_32
+            gloss = np.float32(0.9) * key * power_256 * power_32 * eighth * fourth
+        ramp = shadow[1] * pixels[vertex, 0] + shadow[2] * pixels[vertex, 1] + shadow[3]
+        ramp = min(max(ramp, zero), one)
+        share = one - shadow[0] * ramp * ramp * (np.float32(3) - ramp - ramp)
+        # Hollows get less ambient light, which is approximated by the slope away from the camera.
+        on_paint = ambient * (bright + dim * facing) + key * diffuse
+        painted[vertex, 2] = on_paint * (one + warmth * redness[vertex]) * share
+        painted[vertex, 3] = gloss * share
 
 
-@njit(cache=True, error_model="numpy")
-def _is_hidden(front: FloatArray, nearest: np.float32, left: int, right: int, top: int, bottom: int) -> bool:
-    """Whether the whole window of the z-buffer is nearer than a depth."""
-    for y in range(top, bottom + 1):
-        for x in range(left, right + 1):
-            if front[y, x] < nearest:
-                return False
-    return True
-
-
-@njit(cache=True, error_model="numpy")
-def _area(pixels: FloatArray, a: int, b: int, c: int) -> Number:
-    """Return twice the area of a triangle, positive where its normal points to the camera (y points down)."""
-    ax, ay = pixels[a, 0], pixels[a, 1]
-    return (pixels[b, 0] - ax) * (pixels[c, 1] - ay) - (pixels[b, 1] - ay) * (pixels[c, 0] - ax)
-
-
-@njit(cache=True, error_model="numpy")
-def _slope(pixels: FloatArray, start: int, end: int) -> Number:
-    """Return the shift of an edge to the right per row down, 0 for a level one."""
-    down = pixels[end, 1] - pixels[start, 1]
-    return (pixels[end, 0] - pixels[start, 0]) / down if down != 0 else np.float32(0)
+@njit(error_model="numpy", inline="always")
+def _edge(px: Number, py: Number, qx: Number, qy: Number) -> tuple[Number, Number, Number]:
+    """Return a linear function of x, y and 1 that is above 0 to the right of an edge from p to q (y points down)."""
+    in_x, in_y = py - qy, qx - px
+    return in_x, in_y, OVERLAP * (abs(in_x) + abs(in_y)) - in_x * px - in_y * py
 
 
 @njit(cache=True, error_model="numpy")
@@ -152,8 +193,8 @@ def visible_triangles(
     height: int,
     width: int,
     stagger: np.float32,
-) -> tuple[IntArray, FloatArray]:
-    """Return the nearest triangle at every sample and the sample's barycentric coordinates.
+) -> IntArray:
+    """Return the nearest triangle at every sample.
 
     Args:
         pixels (`np.ndarray` of shape `(num_vertices, 2)`): positions in this raster, x right, y down.
@@ -166,97 +207,139 @@ def visible_triangles(
         stagger (`np.float32`): how far the samples of odd rows lie to the right.
 
     Returns:
-        `tuple` of two `np.ndarray`: triangles, int32 `(height, width)`, -1 where there is none, and the shares of the
-        second and third corner, float32 `(height, width, 2)`, undefined where there is none.
+        `np.ndarray` of shape `(height, width)`: triangles, int32, -1 where there is none; columns are contiguous.
     """
-    nearest = np.full((height, width), -1, np.int32)
-    front = np.full((height, width), -np.inf, np.float32)
-    shares = np.empty((height, width, 2), np.float32)
-    num_triangles = triangles.shape[0]
-    zero: Number = np.float32(0)
-    one = np.float32(1)
-    # Every turn draws one convex quad a, b, c, d: triangle `index` is its half a, b, c and the next one a, c, d. A
-    # triangle is a quad whose fourth corner is its third one. All in one function, because calls with many arrays cost
-    # as much as drawing.
-    for index in range(num_triangles):
-        a, b, c = triangles[index, 0], triangles[index, 1], triangles[index, 2]
-        d, other = c, zero
-        area = _area(pixels, a, b, c)
-        if index < 2 * num_quads:
-            mate = index ^ 1
-            first_half = index & 1 == 0
-            opposite = triangles[mate, 2] if first_half else triangles[mate, 1]
-            other = _area(pixels, a, c, opposite) if first_half else _area(pixels, a, opposite, b)
-            if area > 0 and other > 0:
-                p, q, r, s = (a, b, c, opposite) if first_half else (a, opposite, b, c)
-                if _area(pixels, p, q, s) > 0 and _area(pixels, q, r, s) > 0:
-                    if not first_half:
-                        continue
-                    d = opposite
-        if area <= 0:
+    # Columns are contiguous and a column's samples are tested eight at once, because quads are higher than wide in
+    # samples: two columns, four rows. Without branches in it the innermost loop becomes vector code.
+    nearest = np.full((width, height + LANES), -1, np.int32)
+    front = np.full((width, height + LANES), -np.inf, np.float32)
+    rows = np.arange(height + LANES).astype(np.float32)
+    shifts = np.zeros(height + LANES, np.float32)
+    shifts[1::2] = stagger
+    zero, one = np.float32(0), np.float32(1)
+    # Every turn draws one convex quad a, b, c, d, or the halves of one that is not, or a triangle, which is a quad
+    # whose fourth corner is its third one. All in one function, because calls with many arrays cost as much as
+    # drawing. Indices are unsigned, because signed ones are tested for counting from the end.
+    for polygon in range(triangles.shape[0] - num_quads):
+        index = 2 * polygon if polygon < num_quads else polygon + num_quads
+        a, b, c = np.uint64(triangles[index, 0]), np.uint64(triangles[index, 1]), np.uint64(triangles[index, 2])
+        d = np.uint64(triangles[index + 1, 2]) if polygon < num_quads else c
+        ax, ay, bx, by = pixels[a, 0], pixels[a, 1], pixels[b, 0], pixels[b, 1]
+        cx, cy, dx, dy = pixels[c, 0], pixels[c, 1], pixels[d, 0], pixels[d, 1]
+        # Twice the areas of the halves, positive where their normals point to the camera.
+        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        other = (cx - ax) * (dy - ay) - (cy - ay) * (dx - ax)
+        if area <= 0 and other <= 0:
             continue
-        ax, ay, cx, cy = pixels[a, 0], pixels[a, 1], pixels[c, 0], pixels[c, 1]
-        bx, by, dx, dy = pixels[b, 0], pixels[b, 1], pixels[d, 0], pixels[d, 1]
-        left = max(np.float32(0), np.ceil(min(min(ax, bx), min(cx, dx)) - stagger))
-        right = min(np.float32(front.shape[1] - 1), np.floor(max(max(ax, bx), max(cx, dx))))
-        top = max(np.float32(0), np.ceil(min(min(ay, by), min(cy, dy))))
-        bottom = min(np.float32(front.shape[0] - 1), np.floor(max(max(ay, by), max(cy, dy))))
-        # Triangles smaller than the samples' spacing may lie between samples.
+        left = max(zero, np.ceil(min(min(ax, bx), min(cx, dx)) - stagger))
+        right = min(np.float32(width - 1), np.floor(max(max(ax, bx), max(cx, dx))))
+        top = max(zero, np.ceil(min(min(ay, by), min(cy, dy))))
+        bottom = min(np.float32(height - 1), np.floor(max(max(ay, by), max(cy, dy))))
+        # Polygons smaller than the samples' spacing may lie between samples.
         if left > right or top > bottom:
             continue
-        # Skip triangles behind all that is drawn already.
         za, zb, zc, zd = depth[a], depth[b], depth[c], depth[d]
-        if _is_hidden(front, max(max(za, zb), max(zc, zd)), int(left), int(right), int(top), int(bottom)):
-            continue
-        # Shares of a triangle's second and third corner are linear in x and y from the first corner.
-        scale, rest = one / area, one / other if d != c else zero
-        second_x, second_y, third_x, third_y = (
-            (cy - ay) * scale,
-            (ax - cx) * scale,
-            (ay - by) * scale,
-            (bx - ax) * scale,
+        first, last, start, stop = (
+            np.uint64(int(left)),
+            np.uint64(int(right) + 1),
+            np.uint64(int(top)),
+            np.uint64(int(bottom) + 1),
         )
-        later_x, later_y, last_x, last_y = (dy - ay) * rest, (ax - dx) * rest, (ay - cy) * rest, (cx - ax) * rest
-        # Every edge bounds each row on one side: on the left where it goes up, on neither where it is level.
-        slope_ab, slope_bc = _slope(pixels, a, b), _slope(pixels, b, c)
-        slope_cd, slope_da = _slope(pixels, c, d), _slope(pixels, d, a)
-        nothing, everything = np.float32(-1e30), np.float32(1e30)
-        for y in range(int(top), int(bottom) + 1):
-            row = np.float32(y)
-            at_ab, at_bc = ax + (row - ay) * slope_ab, bx + (row - by) * slope_bc
-            at_cd, at_da = cx + (row - cy) * slope_cd, dx + (row - dy) * slope_da
-            low = max(
-                max(at_ab if by < ay else nothing, at_bc if cy < by else nothing),
-                max(at_cd if dy < cy else nothing, at_da if ay < dy else nothing),
-            )
-            high = min(
-                min(at_ab if by > ay else everything, at_bc if cy > by else everything),
-                min(at_cd if dy > cy else everything, at_da if ay > dy else everything),
-            )
-            shift = stagger if y & 1 else np.float32(0)
-            first = int(np.ceil(max(low - shift - OVERLAP, left)))
-            last = int(np.floor(min(high - shift + OVERLAP, right)))
-            down = row - ay
-            for x in range(first, last + 1):
-                across = np.float32(x) + shift - ax
-                if d == c or across * (cy - ay) - down * (cx - ax) >= 0:
-                    share_b, share_c = across * second_x + down * second_y, across * third_x + down * third_y
-                    z, triangle = za + share_b * (zb - za) + share_c * (zc - za), index
-                else:
-                    share_b, share_c = across * later_x + down * later_y, across * last_x + down * last_y
-                    z, triangle = za + share_b * (zc - za) + share_c * (zd - za), index + 1
-                if z > front[y, x]:
-                    front[y, x] = z
-                    nearest[y, x] = triangle
-                    shares[y, x, 0] = share_b
-                    shares[y, x, 1] = share_c
-    return nearest, shares
+        # Skip polygons behind all that is drawn already.
+        closest, hidden = max(max(za, zb), max(zc, zd)), True
+        for x in range(first, last):
+            for y in range(start, stop):
+                if front[x, y] < closest:
+                    hidden = False
+                    break
+            if not hidden:
+                break
+        if hidden:
+            continue
+        stop = start + np.uint64(((int(bottom) - int(top)) // LANES + 1) * LANES)
+        whole = area > 0 and other > 0
+        if whole:
+            across_d, down_d = dx - bx, dy - by
+            whole = (bx - ax) * down_d - (by - ay) * across_d > 0 and (cx - bx) * down_d - (cy - by) * across_d > 0
+        for half in range(2):
+            # The polygon a, p, q, r: both halves, or one of them with q = r.
+            if half == 0:
+                if area <= 0:
+                    continue
+                px, py, qx, qy, rx, ry = bx, by, cx, cy, cx, cy
+                near_p, near_q, near_r, inverse = zb - za, zc - za, zc - za, one / area
+                if whole:
+                    rx, ry, near_r = dx, dy, zd - za
+            else:
+                if whole or other <= 0:
+                    continue
+                px, py, qx, qy, rx, ry = cx, cy, dx, dy, dx, dy
+                near_p, near_q, near_r, inverse = zc - za, zd - za, zd - za, one / other
+            # Depth is a linear function within each half, and a third one tells the halves apart.
+            right_1 = ((qy - ay) * near_p + (ay - py) * near_q) * inverse
+            down_1 = ((ax - qx) * near_p + (px - ax) * near_q) * inverse
+            right_2, down_2, right_of, down_of = right_1, down_1, zero, zero
+            if whole:
+                inverse = one / other
+                right_2 = ((ry - ay) * near_q + (ay - qy) * near_r) * inverse
+                down_2 = ((ax - rx) * near_q + (qx - ax) * near_r) * inverse
+                right_of, down_of = qy - ay, ax - qx
+            at_1, at_2, at_of = za - down_1 * ay, za - down_2 * ay, -down_of * ay
+            ap_x, ap_y, ap = _edge(ax, ay, px, py)
+            pq_x, pq_y, pq = _edge(px, py, qx, qy)
+            qr_x, qr_y, qr = _edge(qx, qy, rx, ry)
+            ra_x, ra_y, ra = _edge(rx, ry, ax, ay)
+            triangle_1, triangle_2 = np.int32(index + half), np.int32(index + 1)
+            for x in range(first, last):
+                column = np.float32(x)
+                across = column - ax
+                from_ap, from_pq, from_qr, from_ra = (
+                    ap_x * column + ap,
+                    pq_x * column + pq,
+                    qr_x * column + qr,
+                    ra_x * column + ra,
+                )
+                from_1, from_2, from_of = at_1 + right_1 * across, at_2 + right_2 * across, at_of + right_of * across
+                for y in range(start, stop):
+                    row, shift = rows[y], shifts[y]
+                    is_1 = down_of * row + right_of * shift + from_of >= zero
+                    z = (
+                        from_1 + right_1 * shift + down_1 * row
+                        if is_1
+                        else from_2 + right_2 * shift + down_2 * row
+                    )
+                    before = front[x, y]
+                    is_nearer = (
+                        (z > before)
+                        & (ap_y * row + ap_x * shift + from_ap >= zero)
+                        & (pq_y * row + pq_x * shift + from_pq >= zero)
+                        & (qr_y * row + qr_x * shift + from_qr >= zero)
+                        & (ra_y * row + ra_x * shift + from_ra >= zero)
+                        & (row <= bottom)
+                    )
+                    front[x, y] = z if is_nearer else before
+                    nearest[x, y] = (triangle_1 if is_1 else triangle_2) if is_nearer else nearest[x, y]
+    return nearest[:, :height].T
 
 
 @njit(cache=True, error_model="numpy")
-def _mixed(corners: IntArray, shares: FloatArray, painted: FloatArray) -> tuple[Number, Number, Number, Number]:
+def _shares(pixels: FloatArray, corners: IntArray, x: Number, y: Number) -> tuple[Number, Number]:
+    """Return the barycentric coordinates of a point: the shares of a triangle's second and third corner."""
+    a, b, c = corners[0], corners[1], corners[2]
+    ax, ay = pixels[a, 0], pixels[a, 1]
+    to_bx, to_by, to_cx, to_cy = pixels[b, 0] - ax, pixels[b, 1] - ay, pixels[c, 0] - ax, pixels[c, 1] - ay
+    inverse = np.float32(1) / (to_bx * to_cy - to_by * to_cx)
+    across, down = x - ax, y - ay
+    return (across * to_cy - down * to_cx) * inverse, (down * to_bx - across * to_by) * inverse
+
+
+@njit(cache=True, error_model="numpy")
+def _mixed(
+    pixels: FloatArray, corners: IntArray, x: Number, y: Number, painted: FloatArray
+) -> tuple[Number, Number, Number, Number]:
     """Interpolate the vertices' four numbers within a triangle."""
-    a, b, c, share_b, share_c = corners[0], corners[1], corners[2], shares[0], shares[1]
+    a, b, c = corners[0], corners[1], corners[2]
+    share_b, share_c = _shares(pixels, corners, x, y)
     share_a = np.float32(1) - share_b - share_c
     return (
         share_a * painted[a, 0] + share_b * painted[b, 0] + share_c * painted[c, 0],
@@ -282,7 +365,7 @@ def _lit(texture: FloatArray, u: Number, v: Number, light: Number, gloss: Number
 @njit(cache=True, error_model="numpy")
 def shade(
     nearest: IntArray,
-    shares: FloatArray,
+    samples: FloatArray,
     triangles: IntArray,
     parts: IntArray,
     painted: FloatArray,
@@ -293,7 +376,7 @@ def shade(
 
     Args:
         nearest (`np.ndarray` of shape `(2 * height, width)`): triangle at every sample, -1 for none.
-        shares (`np.ndarray` of shape `(2 * height, width, 2)`): of its second and third corner.
+        samples (`np.ndarray` of shape `(num_vertices, 2)`): positions in the raster of the samples.
         triangles (`np.ndarray` of shape `(num_triangles, 3)`): vertex indices.
         parts (`np.ndarray` of shape `(num_triangles,)`): part of the head; paint is not continuous between parts.
         painted (`np.ndarray` of shape `(num_vertices, 4)`): texture column and row in texels, light on the texture,
@@ -308,18 +391,27 @@ def shade(
     picture = np.empty((height, width), np.float32)
     half = np.float32(0.5)
     for y in range(height):
+        upper, lower = np.float32(2 * y), np.float32(2 * y + 1)
         for x in range(width):
             first, second = nearest[2 * y, x], nearest[2 * y + 1, x]
+            column = np.float32(x)
             if first < 0 and second < 0:
                 picture[y, x] = background[y, x]
                 continue
+            if first == second:
+                # One triangle: its middle between the two samples.
+                u, v, light, gloss = _mixed(samples, triangles[first], column + half * STAGGER, upper + half, painted)
+                picture[y, x] = _lit(texture, u, v, light, gloss)
+                continue
             if first < 0 or second < 0:
-                row = 2 * y if second < 0 else 2 * y + 1
-                u, v, light, gloss = _mixed(triangles[nearest[row, x]], shares[row, x], painted)
+                if second < 0:
+                    u, v, light, gloss = _mixed(samples, triangles[first], column, upper, painted)
+                else:
+                    u, v, light, gloss = _mixed(samples, triangles[second], column + STAGGER, lower, painted)
                 picture[y, x] = half * (_lit(texture, u, v, light, gloss) + background[y, x])
                 continue
-            u0, v0, l0, g0 = _mixed(triangles[first], shares[2 * y, x], painted)
-            u1, v1, l1, g1 = _mixed(triangles[second], shares[2 * y + 1, x], painted)
+            u0, v0, l0, g0 = _mixed(samples, triangles[first], column, upper, painted)
+            u1, v1, l1, g1 = _mixed(samples, triangles[second], column + STAGGER, lower, painted)
             if parts[first] == parts[second] and abs(u1 - u0) <= SMOOTH_TEXELS and abs(v1 - v0) <= SMOOTH_TEXELS:
                 # One surface: shade the middle between the two samples.
                 u, v, light, gloss = half * (u0 + u1), half * (v0 + v1), half * (l0 + l1), half * (g0 + g1)
@@ -330,10 +422,11 @@ def shade(
 
 
 @njit(cache=True, error_model="numpy")
-def displacement(nearest: IntArray, shares: FloatArray, moved: FloatArray, triangles: IntArray) -> FloatArray:
+def displacement(nearest: IntArray, pixels: FloatArray, moved: FloatArray, triangles: IntArray) -> FloatArray:
     """Return how far the surface seen at every pixel moves, float32 `(height, width, 2)`, 0 where there is none.
 
-    `nearest` and `shares` are those of one sample a pixel; `moved` (`(num_vertices, 2)`) is where the vertices go.
+    `nearest` is that of one sample a pixel; `pixels` (`(num_vertices, 2)`) is where the vertices are and `moved` where
+    they go.
     """
     flow = np.zeros((nearest.shape[0], nearest.shape[1], 2), np.float32)
     for y in range(nearest.shape[0]):
@@ -342,7 +435,7 @@ def displacement(nearest: IntArray, shares: FloatArray, moved: FloatArray, trian
             if index < 0:
                 continue
             a, b, c = triangles[index, 0], triangles[index, 1], triangles[index, 2]
-            share_b, share_c = shares[y, x, 0], shares[y, x, 1]
+            share_b, share_c = _shares(pixels, triangles[index], np.float32(x), np.float32(y))
             share_a = np.float32(1) - share_b - share_c
             for axis in range(2):
                 place = share_a * moved[a, axis] + share_b * moved[b, axis] + share_c * moved[c, axis]
