@@ -122,9 +122,7 @@ class MorphableFace(Face):
         """Return the luminance of one frame, float32 `(height, width)` in [0, 1]; see `Face.render`."""
         vertices = self._posed(state)
         height, width = self.image_size_hw
-        pixels, depth = self._project(vertices, state)
-        # The samples of row 0 lie a quarter of a pixel above and to the left of the pixels' middles.
-        samples = (pixels + np.float32(0.25)) * np.array([1, raster.ROWS_PER_PIXEL], np.float32)
+        samples, depth = self._project(vertices, state, raster.ROWS_PER_PIXEL)
         mesh, rows = self.mesh, height * raster.ROWS_PER_PIXEL
         nearest = raster.visible_triangles(
             samples, depth, mesh.triangles, mesh.num_quads, rows, width, raster.STAGGER
@@ -134,7 +132,7 @@ class MorphableFace(Face):
             behind = behind.copy()
             self._overlay(behind, self._long_hair, state)
         shown = raster.shown_vertices(nearest, mesh.triangles, len(vertices))
-        painted, texture = self._painted(vertices, pixels, shown, state), self._furrowed(state)
+        painted, texture = self._painted(vertices, samples, shown, state), self._furrowed(state)
         picture = raster.shade(nearest, samples, mesh.triangles, mesh.parts, painted, texture, behind)
         if self._glasses is not None:
             self._overlay(picture, self._glasses, state)
@@ -282,44 +280,55 @@ class MorphableFace(Face):
             weights[f"eyeLookUp_{side}"] = 0.6 * max(-down, 0) * (1 - state.blink)
         return weights
 
-    def _project(self, vertices: FloatArray, state: FaceState) -> tuple[FloatArray, FloatArray]:
-        """Return pixels (x right, y down) and depth towards the camera, float32."""
+    def _project(
+        self, vertices: FloatArray, state: FaceState, rows_per_pixel: int = 1
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return positions (x right, y down) and depth towards the camera, float32.
+
+        Positions are pixels, or, with several rows of samples in a pixel, those of [`raster.shade`]: the samples of
+        row 0 lie a quarter of a pixel above and to the left of the pixels' middles.
+        """
         height, width = self.image_size_hw
-        centre_x = (width - 1) / 2 + state.shift_xy[0] * self.pixel_scale
-        centre_y = (height - 1) / 2 + state.shift_xy[1] * self.pixel_scale
+        inset = 0.0 if rows_per_pixel == 1 else 0.25
+        centre_x = (width - 1) / 2 + state.shift_xy[0] * self.pixel_scale + inset
+        centre_y = (height - 1) / 2 + state.shift_xy[1] * self.pixel_scale + inset
         matrix = rotation_matrix(state.yaw, state.pitch, state.roll) * np.float32(self.units_to_pixels * state.scale)
+        matrix[1] *= rows_per_pixel
         nearness = np.float32(state.nearness / (self.pixel_scale * state.scale))
-        return raster.project(vertices, matrix, np.float32(centre_x), np.float32(centre_y), nearness)
+        return raster.project(vertices, matrix, np.float32(centre_x), np.float32(centre_y * rows_per_pixel), nearness)
 
     def _painted(
-        self, vertices: FloatArray, pixels: FloatArray, shown: NDArray[np.bool_], state: FaceState
+        self, vertices: FloatArray, samples: FloatArray, shown: NDArray[np.bool_], state: FaceState
     ) -> FloatArray:
         """Return texture position, light on the paint and light on top of it of the vertices shown, `(n, 4)`."""
         normals = raster.vertex_normals(vertices, self.mesh.triangles, shown)
-        rotation = rotation_matrix(state.yaw, state.pitch, state.roll)
+        rotation, lamp = rotation_matrix(state.yaw, state.pitch, state.roll), state.light
         # Light and camera are fixed while the head turns, so they are rotated into the head's coordinates.
-        light = rotation.T @ np.asarray(state.light.direction, np.float32)
-        light /= np.linalg.norm(light)
+        light = _unit(rotation.T @ np.asarray(lamp.direction, np.float32))
         view = np.ascontiguousarray(rotation[2])
-        half = (light + view) / np.linalg.norm(light + view)
-        lamp = state.light
-        strengths = np.array([lamp.key, lamp.ambient, self.complexion.oiliness, lamp.warmth], np.float32)
-        height, width = self.image_size_hw
-        shadow = lamp.ramp((width - 1) / 2, (height - 1) / 2, self.pixel_scale)
-        painted = np.zeros((len(vertices), 4), np.float32)
-        painted[:, :2] = self.uv
-        eyeballs = self._eyeballs[0].start
-        raster.light_vertices(
-            normals, shown, pixels, light, view, half, strengths, self._redness, eyeballs, shadow, painted
-        )
         # The lips shade the mouth, the more the less they part.
         units = merge_midline(state.action_units)
         # Where both sides of the upper lip rise, the left one is used.
         upper = units.get((10, "L")) or units.get((10, "R"), 0.0)
         parted = units.get((25, "L"), 0.0) + units.get((26, "L"), 0.0) + 0.5 * upper
-        painted[self._inside_mouth, 2] *= np.float32(np.clip(0.15 + 0.2 * parted, 0.15, 0.8))
-        painted[self._inside_mouth, 3] = 0
-        return painted
+        in_mouth = min(max(0.15 + 0.2 * parted, 0.15), 0.8)
+        height, width = self.image_size_hw
+        shadow = lamp.ramp((width - 0.5) / 2, (height - 0.5) / 2, self.pixel_scale)
+        shadow[2] /= raster.ROWS_PER_PIXEL
+        return raster.light_vertices(
+            normals,
+            shown,
+            samples,
+            light,
+            view,
+            _unit(light + view),
+            np.array([lamp.key, lamp.ambient, self.complexion.oiliness, lamp.warmth, in_mouth], np.float32),
+            shadow,
+            self.uv,
+            self._redness,
+            (self._inside_mouth.start, self._inside_mouth.stop),
+            self._eyeballs[0].start,
+        )
 
     def _overlay(self, picture: FloatArray, plane: Plane, state: FaceState) -> None:
         """Lay a flat picture that is fixed to the skull over the frame, in place."""
@@ -328,6 +337,11 @@ class MorphableFace(Face):
         inverse = np.linalg.inv(np.stack((along_x - origin, along_y - origin), axis=1))
         place = np.column_stack((inverse, -inverse @ origin)) - np.array([[0, 0, plane.left], [0, 0, plane.top]])
         raster.overlay(picture, plane.cover, plane.tone, (place * plane.texels_per_unit).astype(np.float32))
+
+
+def _unit(vector: FloatArray) -> FloatArray:
+    """Return a vector of length 1, float32."""
+    return (vector / np.sqrt(vector @ vector)).astype(np.float32)
 
 
 @dataclass(frozen=True)

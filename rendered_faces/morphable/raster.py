@@ -123,35 +123,38 @@ def project(
 def light_vertices(
     normals: FloatArray,
     shown: NDArray[np.bool_],
-    pixels: FloatArray,
+    samples: FloatArray,
     light: FloatArray,
     view: FloatArray,
     half: FloatArray,
     strengths: FloatArray,
-    redness: FloatArray,
-    first_eyeball: int,
     shadow: FloatArray,
-    painted: FloatArray,
-) -> None:
-    """Write light on the paint and on top of it into columns 2 and 3 of `painted`, in place, where it is `shown`.
+    uv: FloatArray,
+    redness: FloatArray,
+    inside_mouth: tuple[int, int],
+    first_eyeball: int,
+) -> FloatArray:
+    """Return what [`shade`] interpolates, float32 `(num_vertices, 4)`, undefined where a vertex is not `shown`.
 
     Args:
         normals (`np.ndarray` of shape `(num_vertices, 3)`): unit vectors, float32, as all numbers here.
         shown (`np.ndarray` of shape `(num_vertices,)`): which vertices are seen.
-        pixels (`np.ndarray` of shape `(num_vertices, 2)`): positions in the frame, for the shadow.
+        samples (`np.ndarray` of shape `(num_vertices, 2)`): positions in the raster of the samples, for the shadow.
         light (`np.ndarray` of shape `(3,)`): unit vector to the light.
         view (`np.ndarray` of shape `(3,)`): unit vector to the camera.
         half (`np.ndarray` of shape `(3,)`): unit vector halfway between.
-        strengths (`np.ndarray` of shape `(4,)`): of the key light, the ambient light and the gloss of the skin, and
-            the warmth of the light.
-        redness (`np.ndarray` of shape `(num_vertices,)`): how much redder than gray the surface is.
-        first_eyeball (`int`): eyeballs are the vertices from this one on; they are wet.
+        strengths (`np.ndarray` of shape `(5,)`): of the key light, the ambient light and the gloss of the skin, the
+            warmth of the light, and the share of it that reaches the inside of the mouth.
         shadow (`np.ndarray` of shape `(4,)`): the share of the light that it removes, and its ramp from 0 to 1 as a
-            linear function of column, row and 1.
-        painted (`np.ndarray` of shape `(num_vertices, 4)`): see `shade`.
+            linear function of x, y and 1 in the raster of the samples.
+        uv (`np.ndarray` of shape `(num_vertices, 2)`): texture column and row.
+        redness (`np.ndarray` of shape `(num_vertices,)`): how much redder than gray the surface is.
+        inside_mouth (`tuple` of two `int`): its first vertex and the one after its last.
+        first_eyeball (`int`): eyeballs are the vertices from this one on; they are wet.
     """
     zero, one, bright, dim = np.float32(0), np.float32(1), np.float32(0.7), np.float32(0.3)
     key, ambient, oiliness, warmth = strengths[0], strengths[1], strengths[2], strengths[3]
+    painted = np.empty((normals.shape[0], 4), np.float32)
     for vertex in range(normals.shape[0]):
         if not shown[vertex]:
             continue
@@ -168,13 +171,17 @@ def light_vertices(
             power_32 = eighth * eighth * eighth * eighth
             power_256 = power_32 * power_32 * power_32 * power_32 * power_32 * power_32 * power_32 * power_32
             gloss = np.float32(0.9) * key * power_256 * power_32 * eighth * fourth
-        ramp = shadow[1] * pixels[vertex, 0] + shadow[2] * pixels[vertex, 1] + shadow[3]
+        ramp = shadow[1] * samples[vertex, 0] + shadow[2] * samples[vertex, 1] + shadow[3]
         ramp = min(max(ramp, zero), one)
         share = one - shadow[0] * ramp * ramp * (np.float32(3) - ramp - ramp)
         # Hollows get less ambient light, which is approximated by the slope away from the camera.
         on_paint = ambient * (bright + dim * facing) + key * diffuse
+        if inside_mouth[0] <= vertex < inside_mouth[1]:
+            on_paint, gloss = on_paint * strengths[4], zero
+        painted[vertex, 0], painted[vertex, 1] = uv[vertex, 0], uv[vertex, 1]
         painted[vertex, 2] = on_paint * (one + warmth * redness[vertex]) * share
         painted[vertex, 3] = gloss * share
+    return painted
 
 
 @njit(error_model="numpy", inline="always")
@@ -325,7 +332,7 @@ def visible_triangles(
 @njit(cache=True, error_model="numpy")
 def _shares(pixels: FloatArray, corners: IntArray, x: Number, y: Number) -> tuple[Number, Number]:
     """Return the barycentric coordinates of a point: the shares of a triangle's second and third corner."""
-    a, b, c = corners[0], corners[1], corners[2]
+    a, b, c = np.uint64(corners[0]), np.uint64(corners[1]), np.uint64(corners[2])
     ax, ay = pixels[a, 0], pixels[a, 1]
     to_bx, to_by, to_cx, to_cy = pixels[b, 0] - ax, pixels[b, 1] - ay, pixels[c, 0] - ax, pixels[c, 1] - ay
     inverse = np.float32(1) / (to_bx * to_cy - to_by * to_cx)
@@ -338,7 +345,7 @@ def _mixed(
     pixels: FloatArray, corners: IntArray, x: Number, y: Number, painted: FloatArray
 ) -> tuple[Number, Number, Number, Number]:
     """Interpolate the vertices' four numbers within a triangle."""
-    a, b, c = corners[0], corners[1], corners[2]
+    a, b, c = np.uint64(corners[0]), np.uint64(corners[1]), np.uint64(corners[2])
     share_b, share_c = _shares(pixels, corners, x, y)
     share_a = np.float32(1) - share_b - share_c
     return (
