@@ -54,7 +54,10 @@ class Slit:
 
     def inverse(self, x: FloatArray, y: FloatArray) -> FloatArray:
         """Return the point of the closed skin at y; between the rims, the closed line."""
-        line, up, down = self.columns(x)
+        return self.shut(y, *self.columns(x))
+
+    def shut(self, y: FloatArray, line: FloatArray, up: FloatArray, down: FloatArray) -> FloatArray:
+        """Return what `inverse` does, for columns that are known; they need not be those of this slit alone."""
         above = np.where(y > line - self.reach_up, (y + up * (1 - line / self.reach_up)) / (1 - up / self.reach_up), y)
         below = (y - down * (1 + line / self.reach_down)) / (1 - down / self.reach_down)
         below = np.where(y < line + self.reach_down, below, y)

@@ -70,13 +70,23 @@ def sample_maps(maps: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.T
     Returns:
         `torch.Tensor` of shape `(num_maps, height, width)`.
     """
-    where = grid_of(x, y)
-    return F.grid_sample(maps[None], where, mode="bilinear", padding_mode="border", align_corners=True)[0]
+    return sample_at(maps, torch.stack((x / MAP_X, (y - MAP_TOP) * (2 / (MAP_BOTTOM - MAP_TOP)) - 1))[None])
 
 
-def grid_of(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Return points of the face in `grid_sample`'s coordinates, `(1, height, width, 2)`: -1 to 1 over the maps."""
-    return torch.stack((x / MAP_X, (y - MAP_TOP) * (2 / (MAP_BOTTOM - MAP_TOP)) - 1), dim=-1)[None]
+def sample_at(maps: torch.Tensor, grid: torch.Tensor, mode: str = "bilinear") -> torch.Tensor:
+    """Sample maps as [`sample_maps`] does.
+
+    Args:
+        maps (`torch.Tensor` of shape `(num_maps, map_height, map_width)`): maps to sample.
+        grid (`torch.Tensor` of shape `(1, 2, height, width)`): positions: -1 to 1 over the maps, x before y. Two
+            planes, because differences of planes take a tenth of the time of differences of pairs.
+        mode (`str`, *optional*, defaults to `"bilinear"`): or `"nearest"`.
+
+    Returns:
+        `torch.Tensor` of shape `(num_maps, height, width)`.
+    """
+    where = grid.permute(0, 2, 3, 1)
+    return F.grid_sample(maps[None], where, mode=mode, padding_mode="border", align_corners=True)[0]
 
 
 def fixed_point_steps(lean: float) -> int:
@@ -135,18 +145,22 @@ class ProceduralFace(Face):
     def render(self, state: FaceState, backdrop: FloatArray | None = None) -> FloatArray:
         """Return the luminance of one frame, float32 `(height, width)` in [0, 1]; see `Face.render`."""
         displacement, window = self.displacements.total(state.action_units)
+        grid, rigid_grid = self._pixel_to_face(state, displacement, window)
+        # Texels in view: the frame shows a part of the map's height, and interpolation needs one more row.
+        top, bottom = ((float(limit) + 1) / 2 * (self.grid.size_hw[0] - 1) for limit in torch.aminmax(grid[0, 1]))
+        rows = slice(max(int(top) - 1, 0), max(int(bottom) + 3, 2))
+        maps = np.stack((self.skin.albedo, self.skin.alpha))
+        gloss = self._oil.copy()
         opening = SlitOpening.of(self.anatomy, state)
-        albedo, wet = paint_slits(self.anatomy, self.skin, self.x, self.y, opening, displacement)
-        shaded = self._shade(albedo, wet, displacement[2], window, state)
-        x, y, rigid_x, rigid_y = self._pixel_to_face(state, torch.from_numpy(displacement))
-        maps = torch.from_numpy(np.stack((shaded, self.skin.alpha)))
-        luminance, alpha = sample_maps(maps, x, y)
+        paint_slits(self.anatomy, self.skin, self.x, self.y, opening, displacement, maps[0], gloss)
+        self._shade(maps[0], gloss, displacement[2], window, rows, state)
+        luminance, alpha = sample_at(torch.from_numpy(maps), grid)
         if state.light.shadow:
-            luminance = luminance * torch.from_numpy(state.light.share(*self._from_middle))
+            luminance *= torch.from_numpy(state.light.share(*self._from_middle))
         behind = self._background if backdrop is None else torch.from_numpy(backdrop)
         frame = torch.lerp(behind, luminance, alpha)
         if self.skin.occluder is not None:
-            cover, tone = sample_maps(torch.from_numpy(self.skin.occluder), rigid_x, rigid_y)
+            cover, tone = sample_at(torch.from_numpy(self.skin.occluder), rigid_grid)
             frame = torch.lerp(frame, tone, cover)
         return frame.clamp_(0, 1).numpy()
 
@@ -162,8 +176,9 @@ class ProceduralFace(Face):
 
     def flow(self, start: FaceState, end: FaceState) -> FloatArray:
         """Return the true skin motion from `start` to `end`, float32 `(height, width, 2)` in pixels."""
-        displacement = torch.from_numpy(self.displacements.total(start.action_units)[0])
-        x, y, _, _ = self._pixel_to_face(start, displacement)
+        grid, _ = self._pixel_to_face(start, *self.displacements.total(start.action_units))
+        x = grid[0, 0] * MAP_X
+        y = (grid[0, 1] + 1) * ((MAP_BOTTOM - MAP_TOP) / 2) + MAP_TOP
         opened = SlitOpening.of(self.anatomy, start)
         # Inverse mapping in two steps: pixel -> point of the bent skin -> point of the skin with lips and lids shut.
         shut_x, shut_y = x.numpy(), opened.inverse(x.numpy(), y.numpy())
@@ -181,33 +196,39 @@ class ProceduralFace(Face):
         centre_y = (height - 1) / 2 + state.shift_xy[1] * self.pixel_scale
         return rotation[:2] * (self.units_to_pixels * state.scale), (centre_x, centre_y)
 
-    def _pixel_to_face(self, state: FaceState, displacement: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return for each pixel the face point before displacement (x, y) and the rigid one (x, y)."""
+    def _pixel_to_face(
+        self, state: FaceState, displacement: FloatArray, window: Window
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the face point before displacement and the rigid one at each pixel, in coordinates of `sample_at`."""
         matrix, (centre_x, centre_y) = self._camera(state)
         inverse = np.linalg.inv(matrix[:, :2].astype(np.float64))
         lean = inverse @ matrix[:, 2]
-
-        dx, dy = self._columns - centre_x, self._rows - centre_y
-        plane_x = float(inverse[0, 0]) * dx + float(inverse[0, 1]) * dy
-        plane_y = float(inverse[1, 0]) * dx + float(inverse[1, 1]) * dy
-        # At a point p: p + displacement(p) + lean * depth(p) = plane; in the coordinates of `grid_sample`.
-        tilt = torch.tensor([[[lean[0]]], [[lean[1]]]], dtype=torch.float32)
-        offset = torch.addcmul(displacement[:2], tilt, self._depth_tensor + displacement[2])
-        offset *= torch.tensor([1 / MAP_X, 2 / (MAP_BOTTOM - MAP_TOP)])[:, None, None]
-        plane = grid_of(plane_x, plane_y)
+        scale = np.array([1 / MAP_X, 2 / (MAP_BOTTOM - MAP_TOP)])
+        # At a point p: p + displacement(p) + lean * depth(p) = plane; in the coordinates of `sample_at`.
+        across, down = inverse[:, 0] * scale, inverse[:, 1] * scale
+        origin = -across * centre_x - down * centre_y - np.array([0, MAP_TOP * scale[1] + 1])
+        plane = torch.empty((1, 2, *self.image_size_hw))
+        for axis in range(2):
+            of_rows = self._rows[:, :1] * float(down[axis]) + float(origin[axis])
+            torch.add(self._columns[:1] * float(across[axis]), of_rows, out=plane[0, axis])
+        tilt = (lean * scale).astype(np.float32)[:, None, None]
+        rigid_offset = tilt * self.depth
+        offset = rigid_offset
+        if window[0].stop:
+            offset = rigid_offset.copy()
+            moved = displacement[:, *window]
+            offset[:, *window] += moved[:2] * scale.astype(np.float32)[:, None, None] + tilt * moved[2]
+        steps = fixed_point_steps(math.hypot(*lean))
         place = plane
-        for step in range(fixed_point_steps(math.hypot(*lean))):
+        for step in range(steps):
             mode = "nearest" if step < ROUGH_STEPS else "bilinear"
-            moved = F.grid_sample(offset[None], place, mode=mode, padding_mode="border", align_corners=True)
-            place = plane - moved.permute(0, 2, 3, 1)
-        x, y = place[0, ..., 0] * MAP_X, (place[0, ..., 1] + 1) * ((MAP_BOTTOM - MAP_TOP) / 2) + MAP_TOP
+            place = plane - sample_at(torch.from_numpy(offset), place, mode)
         if self.skin.occluder is None:
-            return x, y, x, y
-        rigid_x, rigid_y = x, y
+            return place, place
+        rigid = place
         for _ in range(2):
-            depth = sample_maps(self._depth_tensor[None], rigid_x, rigid_y)[0]
-            rigid_x, rigid_y = plane_x - float(lean[0]) * depth, plane_y - float(lean[1]) * depth
-        return x, y, rigid_x, rigid_y
+            rigid = plane - sample_at(torch.from_numpy(rigid_offset), rigid)
+        return place, rigid
 
     def _project(self, x: FloatArray, y: FloatArray, state: FaceState) -> tuple[FloatArray, FloatArray]:
         """Return the pixels (x, y) of points of the face with parted lids and lips, one per pixel of an image."""
@@ -253,42 +274,55 @@ class ProceduralFace(Face):
         return normal
 
     def _shade(
-        self, albedo: FloatArray, wet: FloatArray, lift: FloatArray, window: Window, state: FaceState
-    ) -> FloatArray:
-        """Return the lit albedo: Lambert, an ambient floor and a Blinn-Phong highlight, float32 like the maps.
+        self,
+        albedo: FloatArray,
+        gloss: FloatArray,
+        lift: FloatArray,
+        window: Window,
+        rows: slice,
+        state: FaceState,
+    ) -> None:
+        """Light the albedo, in place, within some rows: Lambert, an ambient floor and a Blinn-Phong highlight.
 
-        The relief is lifted by `lift`, which is 0 outside `window`.
+        The relief is lifted by `lift`, which is 0 outside `window`; `gloss` is the highlight's strength and is
+        overwritten.
         """
-        normal = self._normal
-        rows, columns = window
-        if rows.stop:
-            # The slope depends on one more texel at each side.
-            place = slice(max(rows.start - 1, 0), rows.stop + 1), slice(max(columns.start - 1, 0), columns.stop + 1)
-            slope = self._slope[:, *place] + np.asarray(np.gradient(lift[place], 1 / self.grid.texels_per_unit))
-            normal = normal.copy()
-            normal[:, *place] = self._normals(slope, self.skin.head[place])
+        normal = self._normal[:, rows].copy() if window[0].stop else self._normal[:, rows]
+        if window[0].stop:
+            # The slope depends on one more texel at each side, within the rows.
+            top, bottom = max(window[0].start - 1, rows.start), min(window[0].stop + 1, rows.start + normal.shape[1])
+            place = slice(top, bottom), slice(max(window[1].start - 1, 0), window[1].stop + 1)
+            if bottom - top > 1:
+                slope = self._slope[:, *place] + np.asarray(np.gradient(lift[place], 1 / self.grid.texels_per_unit))
+                inside = slice(top - rows.start, bottom - rows.start), place[1]
+                normal[:, *inside] = self._normals(slope, self.skin.head[place])
         # The light is fixed while the head turns, so it is rotated into the head's coordinates.
         rotation = rotation_matrix(state.yaw, state.pitch, state.roll)
         light = np.asarray(state.light.direction, np.float32)
         light = rotation.T @ (light / np.linalg.norm(light))
-        view = rotation.T @ np.array([0, 0, 1], np.float32)
+        view = rotation[2]
         half = light + view
         half /= np.linalg.norm(half)
-        lit, mirror = np.tensordot(np.stack((light, half)), normal, axes=1)
+        lit, mirror = (np.stack((light, half)) @ normal.reshape(3, -1)).reshape(2, *normal.shape[1:])
         np.maximum(lit, 0, out=lit)
         lit *= np.float32(state.light.key)
         # Hollows get less ambient light than bumps, which is approximated by the slope to the camera.
         lit += np.float32(0.3 * state.light.ambient) * normal[2]
         lit += np.float32(0.7 * state.light.ambient)
-        lit *= albedo
+        albedo, gloss = albedo[rows], gloss[rows]
+        albedo *= lit
         if state.light.warmth:
-            lit *= 1 + np.float32(state.light.warmth) * self.skin.redness
+            albedo *= 1 + np.float32(state.light.warmth) * self.skin.redness[rows]
+        # The highlight's power is 24.
         np.maximum(mirror, 0, out=mirror)
-        mirror **= 2
-        mirror **= 2
-        mirror **= 2
-        lit += np.float32(state.light.key) * self._oil * (1 + 2 * wet) * (mirror * mirror * mirror)
-        return lit
+        mirror *= mirror
+        mirror *= mirror
+        mirror *= mirror
+        gloss *= mirror
+        mirror *= mirror
+        gloss *= mirror
+        gloss *= np.float32(state.light.key)
+        albedo += gloss
 
 
 class ProceduralFaces(FaceFamily):

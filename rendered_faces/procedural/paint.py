@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rendered_faces.faces import FloatArray
 from rendered_faces.painting import bump, smooth_noise, step_at
@@ -196,9 +197,16 @@ def _paint_occluder(a: Anatomy, x: FloatArray, y: FloatArray) -> FloatArray | No
 
 
 def paint_slits(
-    anatomy: Anatomy, skin: Skin, x: FloatArray, y: FloatArray, opening: SlitOpening, displacement: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Return the albedo with lids and lips parted, and where it is wet.
+    anatomy: Anatomy,
+    skin: Skin,
+    x: FloatArray,
+    y: FloatArray,
+    opening: SlitOpening,
+    displacement: FloatArray,
+    albedo: FloatArray,
+    gloss: FloatArray,
+) -> None:
+    """Part lids and lips, in place.
 
     Args:
         anatomy (`Anatomy`): where the parts of the face are.
@@ -208,63 +216,82 @@ def paint_slits(
         opening (`SlitOpening`): lids, lips and gaze.
         displacement (`np.ndarray` of shape `(3, map_height, map_width)`): of the skin; eyeballs and teeth do not
             follow.
-
-    Returns:
-        `tuple` of two `np.ndarray`: albedo and wetness in [0, 1], float32 of shape `(map_height, map_width)`.
+        albedo (`np.ndarray` of shape `(map_height, map_width)`): a copy of the resting albedo, float32.
+        gloss (`np.ndarray` of shape `(map_height, map_width)`): strength of the highlight, float32; three times as
+            high where it is wet.
     """
-    albedo, wet = skin.albedo.copy(), np.zeros_like(skin.albedo)
     texels_per_unit = 1 / float(x[0, 1] - x[0, 0])
-    for slit, is_mouth in zip(opening.slits, (False, False, True), strict=True):
-        if slit.up + slit.down <= 0:
+    # Both eyes at once, because they share their rows and most of the time is that of calls.
+    for slits in (opening.slits[:2], opening.slits[2:]):
+        parted_slits = [slit for slit in slits if slit.up + slit.down > 0]
+        if not parted_slits:
             continue
-        window = _window(slit, x, y)
-        part_x, part_y = x[window], y[window]
-        source = (slit.inverse(part_x, part_y) - y[0, 0]) * texels_per_unit
-        parted = _read_columns(skin.albedo[:, window[1]], source)
-        line, up, down = slit.columns(part_x)
-        inside = np.minimum(part_y - (line - up), line + down - part_y)
+        first, is_mouth = parted_slits[0], len(slits) == 1
+        ranges = [_columns_of(slit, x) for slit in parted_slits]
+        columns = np.concatenate(ranges)
+        rows = _rows_of(first, y)
+        part_x, part_y = x[0, columns], y[rows, :1]
+        line, up, down = np.concatenate(
+            [slit.columns(x[0, part]) for slit, part in zip(parted_slits, ranges, strict=True)], axis=1
+        )
+        source = (first.shut(part_y, line, up, down) - y[0, 0]) * texels_per_unit
+        parted = _read_columns(skin.albedo, source, columns)
+        below_lid = part_y - (line - up)
+        inside = np.minimum(below_lid, line + down - part_y)
         gap = np.clip(inside * texels_per_unit + 0.5, 0, 1) * (up + down > 0)
-        true_x, true_y = part_x + displacement[0][window], part_y + displacement[1][window]
+        true_x, true_y = part_x + displacement[0, rows][:, columns], part_y + displacement[1, rows][:, columns]
         if is_mouth:
             filling = np.where(true_y < anatomy.mouth_y + 0.02, 0.42, 0.05) * np.clip(inside * 40, 0.1, 1)
         else:
-            filling = _eyeball(anatomy, slit, true_x, true_y, part_y - (line - up), opening.gaze_xy)
-            lashes = np.exp(-(((part_y - (line - up)) / 0.016) ** 2)) * np.clip((up + down) * 14, 0, 1)
+            centre_x = np.repeat(np.float32([slit.centre_x for slit in parted_slits]), [len(part) for part in ranges])
+            filling = _eyeball(anatomy, first, centre_x, true_x, true_y, below_lid, opening.gaze_xy)
+            lashes = np.exp(-((below_lid / 0.016) ** 2)) * np.clip((up + down) * 14, 0, 1)
             parted, filling = parted * (1 - 0.6 * lashes), filling * (1 - 0.75 * lashes)
-        albedo[window] = parted * (1 - gap) + filling * gap
-        wet[window] = gap
-    return albedo, wet
+        albedo[rows, columns] = parted + (filling - parted) * gap
+        gloss[rows, columns] *= 1 + 2 * gap
 
 
-def _window(slit: Slit, x: FloatArray, y: FloatArray) -> tuple[slice, slice]:
-    """Return the texels that a slit can move."""
-    columns, rows = x[0], y[:, 0]
-    left, right = np.searchsorted(columns, (slit.centre_x - slit.half_width, slit.centre_x + slit.half_width))
-    top, bottom = np.searchsorted(rows, (slit.centre_y - slit.reach_up - 0.1, slit.centre_y + slit.reach_down + 0.1))
-    return slice(int(top), int(bottom)), slice(int(left), int(right))
+def _columns_of(slit: Slit, x: FloatArray) -> NDArray[np.int64]:
+    """Return the columns of texels that a slit can move."""
+    left, right = np.searchsorted(x[0], (slit.centre_x - slit.half_width, slit.centre_x + slit.half_width))
+    return np.arange(left, right)
 
 
-def _read_columns(texture: FloatArray, rows: FloatArray) -> FloatArray:
-    """Return `texture[rows, column]` for fractional rows, linearly."""
+def _rows_of(slit: Slit, y: FloatArray) -> slice:
+    """Return the rows of texels that a slit can move."""
+    limits = slit.centre_y - slit.reach_up - 0.1, slit.centre_y + slit.reach_down + 0.1
+    top, bottom = np.searchsorted(y[:, 0], limits)
+    return slice(int(top), int(bottom))
+
+
+def _read_columns(texture: FloatArray, rows: FloatArray, columns: NDArray[np.int64]) -> FloatArray:
+    """Return `texture[rows, columns]` for fractional rows, linearly."""
     rows = np.clip(rows, 0, texture.shape[0] - 1.001)
     first = rows.astype(np.int64)
     share = (rows - first).astype(np.float32)
-    above = np.take_along_axis(texture, first, axis=0)
-    return above * (1 - share) + np.take_along_axis(texture, first + 1, axis=0) * share
+    above, below = texture[first, columns], texture[first + 1, columns]
+    return above + (below - above) * share
 
 
 def _eyeball(
-    a: Anatomy, slit: Slit, x: FloatArray, y: FloatArray, below_lid: FloatArray, gaze_xy: tuple[float, float]
+    a: Anatomy,
+    slit: Slit,
+    centre_x: FloatArray,
+    x: FloatArray,
+    y: FloatArray,
+    below_lid: FloatArray,
+    gaze_xy: tuple[float, float],
 ) -> FloatArray:
     """Return the albedo of the eye between the lids: white, iris, pupil, and the upper lid's shadow."""
-    iris_x = slit.centre_x + 0.075 * gaze_xy[0]
+    iris_x = centre_x + np.float32(0.075 * gaze_xy[0])
     iris_y = slit.centre_y - 0.12 * a.aperture + 0.05 * gaze_xy[1]
     radius = 0.5 * a.aperture + 0.012
-    distance = np.hypot(x - iris_x, y - iris_y) / radius
-    white = 0.6 * (1 - 0.35 * np.clip(np.abs(x - slit.centre_x) / slit.half_width, 0, 1) ** 2)
-    iris = a.iris_tone * (0.75 + 0.35 * distance) * np.where(distance > 0.82, 0.65, 1)
+    right, down = x - iris_x, y - iris_y
+    distance = np.sqrt(right * right + down * down) * np.float32(1 / radius)
+    white = 0.6 * (1 - 0.35 * np.minimum(np.abs(x - centre_x) / slit.half_width, 1) ** 2)
+    iris = a.iris_tone * (0.75 + 0.35 * distance) * np.where(distance > 0.82, np.float32(0.65), np.float32(1))
     ball = white + (iris - white) * step_at(1 - distance, 0.12)
     ball = ball + (0.008 - ball) * step_at(0.42 - distance, 0.1)
-    glint = bump(x, y, iris_x - 0.3 * radius, iris_y - 0.35 * radius, 0.018, 0.018)
+    glint = bump(right, down, -0.3 * radius, -0.35 * radius, 0.018, 0.018)
     ball = ball * (0.6 + 0.4 * np.clip(below_lid / 0.06, 0, 1))
     return ball + 0.75 * glint
