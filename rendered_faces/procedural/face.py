@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from rendered_faces.faces import Face, FaceFamily, FaceState, FloatArray, rotation_matrix
+from rendered_faces.faces import Face, FaceFamily, FaceState, FloatArray, Light, rotation_matrix
 from rendered_faces.variations import BUILT_IN_YAW, NONE, Variations
 
 from .anatomy import PIXELS_PER_UNIT, Anatomy
@@ -147,8 +147,9 @@ class ProceduralFace(Face):
         displacement, window = self.displacements.total(state.action_units)
         grid, rigid_grid = self._pixel_to_face(state, displacement, window)
         # Texels in view: the frame shows a part of the map's height, and interpolation needs one more row.
-        top, bottom = ((float(limit) + 1) / 2 * (self.grid.size_hw[0] - 1) for limit in torch.aminmax(grid[0, 1]))
-        rows = slice(max(int(top) - 1, 0), max(int(bottom) + 3, 2))
+        last = self.grid.size_hw[0] - 1
+        top, bottom = ((float(limit) + 1) / 2 * last for limit in torch.aminmax(grid[0, 1]))
+        rows = slice(min(max(int(top) - 1, 0), last), min(max(int(bottom) + 2, 0), last) + 1)
         maps = np.stack((self.skin.albedo, self.skin.alpha))
         gloss = self._oil.copy()
         opening = SlitOpening.of(self.anatomy, state)
@@ -213,9 +214,9 @@ class ProceduralFace(Face):
             torch.add(self._columns[:1] * float(across[axis]), of_rows, out=plane[0, axis])
         tilt = (lean * scale).astype(np.float32)[:, None, None]
         rigid_offset = tilt * self.depth
-        offset = rigid_offset
+        # The rigid one is needed where something is fixed to the skull.
+        offset = rigid_offset if self.skin.occluder is None else rigid_offset.copy()
         if window[0].stop:
-            offset = rigid_offset.copy()
             moved = displacement[:, *window]
             offset[:, *window] += moved[:2] * scale.astype(np.float32)[:, None, None] + tilt * moved[2]
         steps = fixed_point_steps(math.hypot(*lean))
@@ -287,34 +288,28 @@ class ProceduralFace(Face):
         The relief is lifted by `lift`, which is 0 outside `window`; `gloss` is the highlight's strength and is
         overwritten.
         """
-        normal = self._normal[:, rows].copy() if window[0].stop else self._normal[:, rows]
-        if window[0].stop:
-            # The slope depends on one more texel at each side, within the rows.
-            top, bottom = max(window[0].start - 1, rows.start), min(window[0].stop + 1, rows.start + normal.shape[1])
-            place = slice(top, bottom), slice(max(window[1].start - 1, 0), window[1].stop + 1)
-            if bottom - top > 1:
-                slope = self._slope[:, *place] + np.asarray(np.gradient(lift[place], 1 / self.grid.texels_per_unit))
-                inside = slice(top - rows.start, bottom - rows.start), place[1]
-                normal[:, *inside] = self._normals(slope, self.skin.head[place])
         # The light is fixed while the head turns, so it is rotated into the head's coordinates.
         rotation = rotation_matrix(state.yaw, state.pitch, state.roll)
         light = np.asarray(state.light.direction, np.float32)
         light = rotation.T @ (light / np.linalg.norm(light))
-        view = rotation[2]
-        half = light + view
+        half = light + rotation[2]
         half /= np.linalg.norm(half)
-        lit, mirror = (np.stack((light, half)) @ normal.reshape(3, -1)).reshape(2, *normal.shape[1:])
-        np.maximum(lit, 0, out=lit)
-        lit *= np.float32(state.light.key)
-        # Hollows get less ambient light than bumps, which is approximated by the slope to the camera.
-        lit += np.float32(0.3 * state.light.ambient) * normal[2]
-        lit += np.float32(0.7 * state.light.ambient)
+        both = np.stack((light, half))
+        lit, mirror = lights = self._lights(both, self._normal[:, rows], state.light)
+        if window[0].stop:
+            # The slope depends on one more texel at each side.
+            (top, bottom), (left, right) = ((max(part.start - 1, 0), part.stop + 1) for part in window)
+            top, bottom = max(top, rows.start), min(bottom, rows.stop)
+            if bottom - top > 1:
+                place = slice(top, bottom), slice(left, right)
+                slope = self._slope[:, *place] + np.asarray(np.gradient(lift[place], 1 / self.grid.texels_per_unit))
+                normal = self._normals(slope, self.skin.head[place])
+                lights[:, top - rows.start : bottom - rows.start, left:right] = self._lights(both, normal, state.light)
         albedo, gloss = albedo[rows], gloss[rows]
         albedo *= lit
         if state.light.warmth:
             albedo *= 1 + np.float32(state.light.warmth) * self.skin.redness[rows]
         # The highlight's power is 24.
-        np.maximum(mirror, 0, out=mirror)
         mirror *= mirror
         mirror *= mirror
         mirror *= mirror
@@ -323,6 +318,25 @@ class ProceduralFace(Face):
         gloss *= mirror
         gloss *= np.float32(state.light.key)
         albedo += gloss
+
+
+    @staticmethod
+    def _lights(both: FloatArray, normal: FloatArray, light: Light) -> FloatArray:
+        """Return light on the paint and the cosine to the highlight, float32 `(2, height, width)`.
+
+        Args:
+            both (`np.ndarray` of shape `(2, 3)`): unit vectors to the light and halfway to the camera.
+            normal (`np.ndarray` of shape `(3, height, width)`): unit normals.
+            light (`Light`): its strengths.
+        """
+        lights: FloatArray = (both @ normal.reshape(3, -1)).reshape(2, *normal.shape[1:])
+        np.maximum(lights, 0, out=lights)
+        lit = lights[0]
+        lit *= np.float32(light.key)
+        # Hollows get less ambient light than bumps, which is approximated by the slope to the camera.
+        lit += np.float32(0.3 * light.ambient) * normal[2]
+        lit += np.float32(0.7 * light.ambient)
+        return lights
 
 
 class ProceduralFaces(FaceFamily):
