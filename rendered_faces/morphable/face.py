@@ -124,9 +124,7 @@ class MorphableFace(Face):
         height, width = self.image_size_hw
         samples, depth = self._project(vertices, state, raster.ROWS_PER_PIXEL)
         mesh, rows = self.mesh, height * raster.ROWS_PER_PIXEL
-        nearest = raster.visible_triangles(
-            samples, depth, mesh.triangles, mesh.num_quads, rows, width, raster.STAGGER
-        )
+        nearest = raster.visible_triangles(samples, depth, mesh.triangles, mesh.num_quads, rows, width, raster.STAGGER)
         behind = self.wall if backdrop is None else backdrop
         if self._long_hair is not None:
             behind = behind.copy()

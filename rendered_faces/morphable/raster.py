@@ -310,11 +310,7 @@ def visible_triangles(
                 for y in range(start, stop):
                     row, shift = rows[y], shifts[y]
                     is_1 = down_of * row + right_of * shift + from_of >= zero
-                    z = (
-                        from_1 + right_1 * shift + down_1 * row
-                        if is_1
-                        else from_2 + right_2 * shift + down_2 * row
-                    )
+                    z = from_1 + right_1 * shift + down_1 * row if is_1 else from_2 + right_2 * shift + down_2 * row
                     before = front[x, y]
                     is_nearer = (
                         (z > before)

@@ -89,6 +89,11 @@ def sample_at(maps: torch.Tensor, grid: torch.Tensor, mode: str = "bilinear") ->
     return F.grid_sample(maps[None], where, mode=mode, padding_mode="border", align_corners=True)[0]
 
 
+def points_of(grid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the x and y in face units, each `(height, width)`, of positions as `sample_at` takes them."""
+    return grid[0, 0] * MAP_X, (grid[0, 1] + 1) * ((MAP_BOTTOM - MAP_TOP) / 2) + MAP_TOP
+
+
 def fixed_point_steps(lean: float) -> int:
     """Return the number of fixed-point steps for a head with this lean."""
     # The number grows by one at a time, so that frames of a turning head do not jump.
@@ -178,8 +183,7 @@ class ProceduralFace(Face):
     def flow(self, start: FaceState, end: FaceState) -> FloatArray:
         """Return the true skin motion from `start` to `end`, float32 `(height, width, 2)` in pixels."""
         grid, _ = self._pixel_to_face(start, *self.displacements.total(start.action_units))
-        x = grid[0, 0] * MAP_X
-        y = (grid[0, 1] + 1) * ((MAP_BOTTOM - MAP_TOP) / 2) + MAP_TOP
+        x, y = points_of(grid)
         opened = SlitOpening.of(self.anatomy, start)
         # Inverse mapping in two steps: pixel -> point of the bent skin -> point of the skin with lips and lids shut.
         shut_x, shut_y = x.numpy(), opened.inverse(x.numpy(), y.numpy())
@@ -318,7 +322,6 @@ class ProceduralFace(Face):
         gloss *= mirror
         gloss *= np.float32(state.light.key)
         albedo += gloss
-
 
     @staticmethod
     def _lights(both: FloatArray, normal: FloatArray, light: Light) -> FloatArray:

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
-from rendered_faces.camera import Sensor, transcoded
+from rendered_faces.camera import BLUR_REACH, Sensor, transcoded
 from rendered_faces.motion import plan_performance
 
 
@@ -49,6 +50,16 @@ def quiet(**changes):
     performance = plan_performance((1,), [], fps=50.0, difficulty="mild", duration_s=(0.2, 0.2))
     still = {"noise": 0.0, "blur": 0.0, "gain": np.ones_like(performance.gain)}
     return replace(performance, **(still | changes))
+
+
+@pytest.mark.parametrize("blur", [0.3, 0.65, 1.0, 1.8, 4.0])
+def test_blur_is_a_gaussian_with_the_border_repeated(blur):
+    picture = np.random.default_rng(0).random((23, 40)).astype(np.float32)
+    expected = 255 * np.sqrt(gaussian_filter(picture.astype(float), blur, mode="nearest", truncate=BLUR_REACH))
+    exposed = Sensor(quiet(blur=blur), 1.0).expose(picture.copy(), 0)
+    np.testing.assert_allclose(exposed, expected, atol=0.51)
+    # In a frame twice as large it is twice as wide.
+    np.testing.assert_array_equal(Sensor(quiet(blur=blur / 2), 2.0).expose(picture.copy(), 0), exposed)
 
 
 def test_bands_are_waves_along_the_rows():

@@ -10,8 +10,9 @@ from torch.nn import functional as F
 from rendered_faces.faces import ACTION_UNITS, MIDLINE_ACTION_UNITS, FaceState, Light, rotation_matrix
 from rendered_faces.procedural import paint as procedural_paint
 from rendered_faces.procedural.anatomy import PIXELS_PER_UNIT, Anatomy
-from rendered_faces.procedural.face import ProceduralFaces, sample_maps
+from rendered_faces.procedural.face import ProceduralFaces, points_of, sample_maps
 from rendered_faces.procedural.paint import paint_skin
+from rendered_faces.variations import Variations
 
 SIZE = (128, 128)
 
@@ -136,7 +137,7 @@ def test_flow_at_landmarks_is_the_motion_of_the_landmarks(face):
 @pytest.mark.parametrize(("yaw", "pitch", "share"), [(8, 2, 0.0005), (10, 5, 0.01), (15, 8, 0.015), (-15, 8, 0.015)])
 def test_pixels_show_the_point_of_the_face_that_lies_there(face, yaw, pitch, share):
     state = FaceState(yaw=yaw, pitch=pitch)
-    x, y, _, _ = face._pixel_to_face(state, torch.zeros(3, *face.x.shape))
+    x, y = points_of(face._pixel_to_face(state, *face.displacements.total({}))[0])
     seen_x, seen_y = face._project(x.numpy(), y.numpy(), state)
     off = np.hypot(seen_x - face._columns.numpy(), seen_y - face._rows.numpy())
     head = sample_maps(torch.from_numpy(face.skin.head)[None], x, y)[0].numpy() > 0.5
@@ -220,3 +221,24 @@ def test_rotation_is_a_rotation():
     matrix = rotation_matrix(10, -5, 3)
     np.testing.assert_allclose(matrix @ matrix.T, np.eye(3), atol=1e-6)
     assert np.linalg.det(matrix) == pytest.approx(1, abs=1e-6)
+
+
+def test_a_frame_does_not_depend_on_the_frames_before_it():
+    states = [
+        FaceState(action_units={(12, "L"): 3.0, (25, "L"): 2.0}, yaw=9.0, gaze_xy=(0.3, 0.2), light=Light(shadow=0.5)),
+        FaceState(action_units={(1, "R"): 2.0}, blink=1.0, light=Light(warmth=0.2)),
+        FaceState(),
+    ]
+    first, second = (ProceduralFaces().face(5, (96, 80), Variations.only(["glasses"])) for _ in range(2))
+    forwards = [first.render(state) for state in states]
+    backwards = [second.render(state) for state in reversed(states)][::-1]
+    np.testing.assert_array_equal(forwards, backwards)
+
+
+def test_only_texels_out_of_view_are_left_unlit():
+    # In the dark a frame is black but for its wall, wherever the head is.
+    for shift, scale in (((0.0, 0.0), 1.0), ((30.0, -70.0), 1.0), ((0.0, 90.0), 1.3), ((0.0, 400.0), 0.6)):
+        face = ProceduralFaces().face(5, (128, 96), Variations.only(["glasses"]))
+        dark = FaceState(shift_xy=shift, scale=scale, light=Light(key=0.0, ambient=0.0))
+        picture = face.render(dark, np.zeros((128, 96), np.float32))
+        assert picture.max() < 0.1

@@ -189,6 +189,17 @@ def test_a_shadow_lies_where_it_says():
     np.testing.assert_allclose(upright.share(np.float32([40, 0]), np.float32([0, 40])), [1, 0.6], atol=0.01)
 
 
+@pytest.mark.parametrize("angle", [0.0, 0.4, np.pi, 3.6])
+def test_the_shadow_in_numbers_is_the_same_shadow(angle):
+    light = Light(shadow=0.4, shadow_edge=-5.0, shadow_width=12.0, shadow_angle=angle)
+    columns, rows = np.meshgrid(np.arange(60, dtype=np.float32), np.arange(40, dtype=np.float32))
+    scale, middle = 1.5, (29.5, 19.5)
+    strength, right, down, offset = light.ramp(*middle, scale)
+    ramp = np.clip(right * columns + down * rows + offset, 0, 1)
+    expected = light.share((columns - middle[0]) / np.float32(scale), (rows - middle[1]) / np.float32(scale))
+    np.testing.assert_allclose(1 - strength * ramp**2 * (3 - 2 * ramp), expected, atol=1e-5)
+
+
 def test_a_shadow_darkens_its_half_of_the_face_by_its_share():
     face = ProceduralFaces().face(4, (128, 128))
     shadow = Light(shadow=0.5, shadow_edge=0.0, shadow_width=2.0)
