@@ -38,8 +38,8 @@ def time_family(
         num_frames (`int`): length of the recording.
 
     Returns:
-        `dict`: kind, difficulty, size, frames per processor second with camera and JPEG (median and best of bursts of ten
-        frames), milliseconds of ground truth per frame, and seconds per new identity.
+        `dict`: kind, difficulty, size, frames per processor second with camera and JPEG (median and best of bursts of
+        ten frames), milliseconds of ground truth per frame, and seconds per new identity.
     """
     variations = switches_of(difficulty).without("frame_rate")
     family.face(0, size_hw, variations)

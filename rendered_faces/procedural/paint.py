@@ -243,7 +243,12 @@ def paint_slits(
         if is_mouth:
             filling = np.where(true_y < anatomy.mouth_y + 0.02, 0.42, 0.05) * np.clip(inside * 40, 0.1, 1)
         else:
-            centre_x = np.repeat(np.float32([slit.centre_x for slit in parted_slits]), [len(part) for part in ranges])
+            centre_x = np.concatenate(
+                [
+                    np.full(len(part), slit.centre_x, np.float32)
+                    for slit, part in zip(parted_slits, ranges, strict=True)
+                ]
+            )
             filling = _eyeball(anatomy, first, centre_x, true_x, true_y, below_lid, opening.gaze_xy)
             lashes = np.exp(-((below_lid / 0.016) ** 2)) * np.clip((up + down) * 14, 0, 1)
             parted, filling = parted * (1 - 0.6 * lashes), filling * (1 - 0.75 * lashes)
