@@ -49,7 +49,7 @@ class VideoDecoder:
             numbers (`np.ndarray` of shape `(count,)`): 0-based, sorted, distinct.
 
         Returns:
-            `np.ndarray` of shape `(count, height, width, 3)`: uint8, RGB, upright.
+            `np.ndarray` of shape `(count, height, width, 3)`: uint8, RGB, upright, in one block of memory.
 
         Raises:
             VideoReadError: If a frame is missing, damaged or of another size than the first.
@@ -62,7 +62,9 @@ class VideoDecoder:
                 f"the frames of a video must have one size, but {self.probe.path!r} gives {frames.shape} for "
                 f"{len(pictures)} frames of {self.probe.stored_hw}; convert it"
             )
-        return self.probe.orientation.apply(frames if row_of_frame is None else frames[row_of_frame])
+        upright = self.probe.orientation.apply(frames if row_of_frame is None else frames[row_of_frame])
+        # Copied where it was turned, because torch takes no array with negative strides.
+        return np.ascontiguousarray(upright)
 
     def _decode(self, numbers: np.ndarray) -> np.ndarray:
         raise NotImplementedError

@@ -12,6 +12,9 @@ from processing_fdp.frame_source_fdp import VideoReadError, to_gray
 from processing_fdp.video_files_fdp import probe_clip_file, read_through
 from processing_fdp.video_orientation_fdp import Orientation
 from processing_fdp.video_probe_fdp import TruncatedVideoWarning, UnshownFramesWarning, probe_video
+from processing_fdp.video_processing_fdp import FDPVideoProcessor
+from rendered_faces.faces import FaceState
+from rendered_faces.procedural.face import ProceduralFaces
 
 from . import video_table as table
 
@@ -184,6 +187,22 @@ def test_every_quarter_turn_and_mirror_is_shown_as_players_do(turn, whole, tmp_p
         assert np.array_equal(read_rgb(path, backend=backend), expected), backend
     with open_frames(path) as frames:
         assert frames.size_hw == expected.shape[1:3]
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_the_face_of_a_turned_video_is_found(turn, tmp_path):
+    face = ProceduralFaces().face(3, (160, 160))
+    picture = np.sqrt(np.clip(face.render(FaceState()), 0, 1))
+    upright = np.repeat((picture * 255).astype(np.uint8)[..., None], 3, axis=-1)
+    a, b, c, d = turn
+    # The matrix of a quarter turn or mirror is orthogonal: its transpose takes the shown picture to the stored one.
+    stored = np.stack([displayed(upright, (a, c, b, d))] * 4)
+    plain = table.write(tmp_path / "h264_b.mp4", "h264_b.mp4", stored)
+    numbers = (ONE * a, ONE * b, 0, ONE * c, ONE * d, 0, 0, 0, 1 << 30)
+    path = table.with_display_matrix(plain, tmp_path / "turned.mp4", numbers)
+    report = FDPVideoProcessor().align_clip(path).report
+    assert (report.source, report.frames_seen) == ("mesh", 4)
+    assert report.head_pose[2] == pytest.approx(0, abs=10)  # roll: neither sideways nor upside down
 
 
 @pytest.mark.parametrize("degrees, fits", [(1.0, True), (-1.5, True), (10, False), (45, False)])
