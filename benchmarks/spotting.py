@@ -17,13 +17,12 @@ import numpy as np
 import torch
 
 from evaluation_fdp.spotting import Expression, iou_of_intervals
-from spotting_fdp.protocol import LongRecording, SpottedRecording, score_recordings, spot_recordings
+from spotting_fdp.protocol import LongRecording, SpottedRecording, lenient_spotter, score_recordings, spot_recordings
 from spotting_fdp.recognition import CheckpointRecognizer, coarse_class
-from spotting_fdp.thresholds import FALSE_ALARMS_PER_MINUTE, least_score
 from training_fdp.cli import run_main
 
 # Thresholds of the table of rates.
-SCORES = (4, 4.5, 5, 5.5, 6, 7, 8, 9, 10, 12, 14, 17, 20)
+SCORES = (*(0.05 * step for step in range(1, 20)), 4, 4.5, 5, 5.5, 6, 7, 8, 9, 10, 12, 14, 17, 20)
 
 
 def rendered_recordings(root: Path, every: int = 1) -> list[LongRecording]:
@@ -64,7 +63,8 @@ def main() -> None:
     parser.add_argument("--data_dir", type=Path, required=True, help="a rendered tree")
     parser.add_argument("--output_dir", type=Path, required=True, help="results; finished recordings are kept")
     parser.add_argument("--model", help="checkpoint that names the expressions; none by default")
-    parser.add_argument("--false_alarms_per_minute", type=float, default=FALSE_ALARMS_PER_MINUTE)
+    parser.add_argument("--closed_form", action="store_true", help="spot without the checkpoint's network")
+    parser.add_argument("--false_alarms_per_minute", type=float, help="the best on rendered people by default")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="read only every N-th frame (1)")
     parser.add_argument("--rates", action="store_true", help="print false alarms a minute by threshold instead")
     options = parser.parse_args()
@@ -75,7 +75,8 @@ def main() -> None:
     # A folder for each `every`, because finished recordings are not spotted again and other frames give other
     # intervals.
     found = options.output_dir if options.every == 1 else options.output_dir / f"every_{options.every}"
-    spotted = spot_recordings(recordings, found, recognizer, options.model)
+    spotter = lenient_spotter(recognizer, options.model, options.closed_form)
+    spotted = spot_recordings(recordings, found, spotter, options.model)
     seconds = time.perf_counter() - started
     minutes = sum(one.minutes for one in spotted)
     if options.rates:
@@ -83,7 +84,7 @@ def main() -> None:
         rates = ", ".join(f"({score:g}, {(alarms >= score).sum() / minutes:.3f})" for score in SCORES)
         print(f"{minutes:.1f} minutes, (least score, false alarms a minute): {rates}")
         return
-    least = least_score(options.false_alarms_per_minute)
+    least = spotter.rates.least_score(options.false_alarms_per_minute)
     figures, strict = (score_recordings(spotted, least, iou, options.model is not None) for iou in (0.5, 0.7))
     print(
         "| set | fps | expressions | minutes | P | R | F1 | IoU 0.7 | F1 micro | F1 macro | false alarms/min | STRS |"

@@ -31,7 +31,8 @@ class Answerer:
         from spotting_fdp.recognition import CheckpointRecognizer
         from spotting_fdp.spotter import Spotter
 
-        return Spotter(recognizer=CheckpointRecognizer(self.predictor), face=self.predictor.processor.face)
+        recognizer = CheckpointRecognizer(self.predictor)
+        return Spotter(None, recognizer, self.predictor.processor.face, self.predictor.source)
 
     def answer(
         self,

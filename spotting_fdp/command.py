@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NoReturn, Self
 from tqdm import tqdm
 
 from evaluation_fdp.errors import ConfigError
-from spotting_fdp.thresholds import FALSE_ALARMS_PER_MINUTE, least_score
 from training_fdp.cli import USER_ERROR_EXIT_CODE, ComplainingParser, run_main, say
 
 if TYPE_CHECKING:
@@ -44,6 +43,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--spot_only", action="store_true", help="find intervals and name no class; no checkpoint is needed"
     )
     parser.add_argument(
+        "--closed_form", action="store_true", help="find them without the checkpoint's spotting network"
+    )
+    parser.add_argument(
         "--model_learnt_speech",
         action="store_true",
         help="the checkpoint was trained on talking faces: it may name a class while the mouth talks, if it is sure",
@@ -51,9 +53,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "--false_alarms_per_minute",
         type=float,
-        default=FALSE_ALARMS_PER_MINUTE,
         metavar="RATE",
-        help=f"threshold: how often people at rest may set it off ({FALSE_ALARMS_PER_MINUTE:g}; rendered people)",
+        help="threshold: how often people at rest may reach it (the rate with the best F1 on rendered people)",
     )
     parser.add_argument("--fps", type=float, metavar="RATE", help="frames per second, where the files state none")
     parser.add_argument(
@@ -95,14 +96,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    # Called before a checkpoint is loaded, because it refuses rates that were not measured.
-    least_score(options.false_alarms_per_minute)
     if options.fps is not None and not (math.isfinite(options.fps) and options.fps > 0):
         raise ConfigError(f"--fps must be a number above 0, but {options.fps} was given; correct it.")
     if options.output_dir is not None:
         check_output_dir(options.output_dir)
     recognizer = None if options.spot_only else CheckpointRecognizer(options.model, options.model_learnt_speech)
-    spotter = Spotter(options.false_alarms_per_minute, recognizer, options.face)
+    spotter = Spotter(options.false_alarms_per_minute, recognizer, options.face, options.model, options.closed_form)
     results: list[SpottingResult] = []
     refusals = []
     for source in options.inputs:
@@ -165,7 +164,7 @@ def print_result(result: "SpottingResult") -> None:
         )
         say(
             f"  {one.kind} {_clock(one.onset_s)} to {_clock(one.offset_s)}, apex {_clock(one.apex_s)}, frames "
-            f"{one.onset}..{one.offset}, score {one.score:.1f}{label}"
+            f"{one.onset}..{one.offset}, score {one.score:.2f}{label}"
         )
     if len(result.expressions) > MOST_PRINTED:
         say(f"  and {len(result.expressions) - MOST_PRINTED} more; --output_dir writes all of them")

@@ -7,8 +7,9 @@ Nothing is trained; reaches and shares are our choice, made on rendered people o
 docs/results/spotting.md was measured.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,15 +71,31 @@ class Activity:
     talking: NDArray[np.bool_]
 
 
+class ScoredRun(Protocol):
+    """Scores of the moments of one run of curves."""
+
+    def intervals(self, least_score: float) -> list[FoundInterval]:
+        """Intervals of at least this score, without overlaps; best first."""
+
+    def activity(self, since: int, until: int) -> Activity:
+        """Activity of the moments from `since` to before `until`."""
+
+
 class IntervalFinder:
     """Finds intervals in curves that are passed in parts.
 
     Args:
         least_score (`float`): Least score of an interval, see `spotting_fdp.thresholds`.
+        score_runs (`Callable`, *optional*, defaults to `judge_runs`): Scores all runs of a window together.
     """
 
-    def __init__(self, least_score: float) -> None:
+    def __init__(
+        self,
+        least_score: float,
+        score_runs: Callable[[Sequence[Motion]], Sequence[ScoredRun]] | None = None,
+    ) -> None:
         self.least_score = least_score
+        self._score_runs = judge_runs if score_runs is None else score_runs
         self._runs: list[Motion] = []
         self._judged_to = 0
         self._last: list[FoundInterval] = []
@@ -93,15 +110,12 @@ class IntervalFinder:
             `tuple`: intervals in time order, and activity of moments; no later curves change either.
         """
         if motion.continues and self._runs:
-            last = self._runs[-1]
-            joined = (np.concatenate([last.whole, motion.whole]), np.concatenate([last.upper, motion.upper]))
-            self._runs[-1] = Motion(last.first, *joined, last.continues)
+            self._runs[-1] = self._runs[-1].followed_by(motion)
         else:
             self._runs.append(motion)
-        end = motion.first + len(motion.whole)
         intervals: list[FoundInterval] = []
         activities: list[Activity] = []
-        while end - self._judged_to >= WINDOW + MARGIN:
+        while motion.end - self._judged_to >= WINDOW + MARGIN:
             found, activity = self._judge(self._judged_to + WINDOW)
             intervals, activities = intervals + found, activities + activity
         return intervals, activities
@@ -110,19 +124,19 @@ class IntervalFinder:
         """Return the intervals and the activity of the moments that `add` has not returned yet."""
         if not self._runs:
             return [], []
-        return self._judge(self._runs[-1].first + len(self._runs[-1].whole))
+        return self._judge(self._runs[-1].end)
 
     def _judge(self, until: int) -> tuple[list[FoundInterval], list[Activity]]:
         """Judge the moments up to `until` by all curves in memory, and drop curves that no later window needs."""
         since, self._judged_to = self._judged_to, until
-        judged = judge_runs([_between(run, 0, until + MARGIN) for run in self._runs])
+        judged = self._score_runs([run.between(0, until + MARGIN) for run in self._runs])
         found = [one for run in judged for one in run.intervals(self.least_score) if since <= one.apex < until]
         # An interval on the border of two windows may be found in both.
         new = sorted(without_overlap(found, self._last), key=lambda one: one.onset)
         self._last = new[-3:] or self._last
         activities = [run.activity(since, until) for run in judged]
-        kept = (_between(run, until - WINDOW, run.first + len(run.whole)) for run in self._runs)
-        self._runs = [run for run in kept if len(run.whole)]
+        kept = (run.between(until - WINDOW, run.end) for run in self._runs)
+        self._runs = [run for run in kept if len(run)]
         return new, [activity for activity in activities if len(activity.scores)]
 
 
@@ -185,9 +199,9 @@ def judge_runs(runs: Sequence[Motion]) -> list[JudgedRun]:
     Returns:
         `list[JudgedRun]`: One per run.
     """
-    whole = [_smooth(run.whole, SMOOTHING) for run in runs]
-    upper = [_smooth(run.upper, SMOOTHING) for run in runs]
-    talking = [_talks(*curves) for curves in zip(whole, upper, strict=True)]
+    whole = [smooth(run.whole, SMOOTHING) for run in runs]
+    upper = [smooth(run.upper, SMOOTHING) for run in runs]
+    talking = [mouth_talks(*curves) for curves in zip(whole, upper, strict=True)]
     regions = zip(_judge_region(whole, [~mask for mask in talking]), _judge_region(upper, talking), strict=True)
     return [JudgedRun(run.first, both, mask) for run, both, mask in zip(runs, regions, talking, strict=True)]
 
@@ -201,13 +215,13 @@ def _judge_region(curves: list[Curves], counted: list[NDArray[np.bool_]]) -> lis
         # Moments less than a reach from an end have no bump and keep the score 0.
         inner = [slice(reach, max(len(one) - reach, reach)) for one in curves]
         sizes = [
-            _smooth(np.linalg.norm(one[part], axis=1), SIZE_SMOOTHING * longer)
+            smooth(np.linalg.norm(one[part], axis=1), SIZE_SMOOTHING * longer)
             for one, part in zip(bumps, inner, strict=True)
         ]
         usual = [size[mask[part]] for size, mask, part in zip(sizes, counted, inner, strict=True)]
         middle, spread = _usual(np.concatenate(usual))
         for region, one, size, part in zip(regions, bumps, sizes, inner, strict=True):
-            region.bumps.append(_smooth(one, DIRECTION_SMOOTHING * longer))
+            region.bumps.append(smooth(one, DIRECTION_SMOOTHING * longer))
             region.scores.append(np.zeros(len(one), np.float32))
             region.scores[-1][part] = (size - middle) / spread
     return regions
@@ -275,7 +289,7 @@ def _usual(sizes: NDArray[np.float32]) -> tuple[float, float]:
     return float(middle), max(float(middle - low) / 1.2816, LEAST_SPREAD)
 
 
-def _talks(whole: Curves, upper: Curves) -> NDArray[np.bool_]:
+def mouth_talks(whole: Curves, upper: Curves) -> NDArray[np.bool_]:
     """Moments at which the mouth talks: bool `(num_moments,)`."""
     sizes = [np.linalg.norm(bump(curves, REACHES[0]), axis=1) for curves in (whole, upper)]
     usual = [median_filter(size, TALKING_SPAN, mode="nearest") for size in sizes]
@@ -283,12 +297,7 @@ def _talks(whole: Curves, upper: Curves) -> NDArray[np.bool_]:
     return talking
 
 
-def _smooth(values: Curves, deviation: float) -> Curves:
+def smooth(values: Curves, deviation: float) -> Curves:
+    """Gaussian of this standard deviation, in moments, over float32 `(num_moments, ...)`."""
     answer: Curves = gaussian_filter1d(values, deviation, axis=0, mode="nearest")
     return answer
-
-
-def _between(run: Motion, since: int, until: int) -> Motion:
-    """The moments of a run from `since` to before `until`."""
-    start, end = (min(max(moment - run.first, 0), len(run.whole)) for moment in (since, until))
-    return Motion(run.first + start, run.whole[start:end], run.upper[start:end], run.continues)

@@ -38,13 +38,37 @@ class Motion:
         whole (`np.ndarray` of shape `(num_moments, num_directions)`): float32, motion of the whole face along the
             directions; a movement of usual size reaches about 100.
         upper (`np.ndarray` of shape `(num_moments, num_directions)`): float32, of the face above the mouth.
+        extra (`np.ndarray` of shape `(num_moments, num_extra)`): float32, along the further directions of the stream.
         continues (`bool`): Whether the moment before `first` belongs to the same curves.
     """
 
     first: int
     whole: NDArray[np.float32]
     upper: NDArray[np.float32]
+    extra: NDArray[np.float32]
     continues: bool
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    @property
+    def end(self) -> int:
+        """Number of the moment after the last one."""
+        return self.first + len(self)
+
+    def between(self, since: int, until: int) -> "Motion":
+        """The moments from `since` to before `until` (`Motion`)."""
+        start, end = (min(max(moment - self.first, 0), len(self)) for moment in (since, until))
+        whole, upper, extra = (curves[start:end] for curves in (self.whole, self.upper, self.extra))
+        return Motion(self.first + start, whole, upper, extra, self.continues)
+
+    def followed_by(self, later: "Motion") -> "Motion":
+        """These moments and those that follow without an interruption (`Motion`)."""
+        whole, upper, extra = (
+            np.concatenate(pair)
+            for pair in ((self.whole, later.whole), (self.upper, later.upper), (self.extra, later.extra))
+        )
+        return Motion(self.first, whole, upper, extra, self.continues)
 
 
 class MotionStream:
@@ -53,14 +77,16 @@ class MotionStream:
     Args:
         fps (`float`): Frame rate of the recording. Of cameras with 120 frames per second or more, neighbouring frames
             are averaged to 60 to 120 a second; all others are interpolated to `RATE`.
+        extra (`torch.Tensor` of shape `(MOTION_SIZE, num_extra)`, *optional*): Further directions; none by default.
     """
 
-    def __init__(self, fps: float) -> None:
+    def __init__(self, fps: float, extra: torch.Tensor | None = None) -> None:
         self._fps = fps
         self._stride = max(1, int(fps // RATE))
         self._block = max(LEAST_FRAMES, round(BLOCK_S * fps / self._stride))
         self._hop = max(1, round(HOP_S * fps / self._stride))
-        self._directions = _directions()
+        directions = region_directions()
+        self._directions = directions if extra is None else torch.cat([directions, extra], dim=1)
         self._begin(0)
 
     def _begin(self, first_frame: int) -> None:
@@ -128,10 +154,16 @@ class MotionStream:
         high = (low + 1).clamp(max=len(rows) - 1)
         values = torch.lerp(rows[low], rows[high], (at - low).float()[:, None]).numpy()
         continues, self._started = self._started, True
-        return [Motion(first, values[:, :NUM_DIRECTIONS], values[:, NUM_DIRECTIONS:], continues)]
+        return [motion_of(first, values, continues)]
 
 
-def _directions() -> torch.Tensor:
+def motion_of(first: int, values: NDArray[np.float32], continues: bool) -> Motion:
+    """Split motion along the directions of the whole face, of its upper part, and further ones (`Motion`)."""
+    whole, upper, extra = np.split(values, (NUM_DIRECTIONS, 2 * NUM_DIRECTIONS), axis=1)
+    return Motion(first, whole, upper, extra, continues)
+
+
+def region_directions() -> torch.Tensor:
     """Matrix from motion at all places to directions of the whole and of the upper face: `(MOTION_SIZE, 32)`."""
     whole = fitted_directions()
     # (num_directions, MOTION_SIZE) -> (num_directions, right and down, rows, columns)

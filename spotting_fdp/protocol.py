@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from evaluation_fdp.atomic_files import read_json, write_json
@@ -28,12 +29,10 @@ from hub_datasets.features import ClipRow
 from hub_datasets.scanning.folders import list_frames
 from spotting_fdp.recognition import COARSE, CheckpointRecognizer, coarse_class
 from spotting_fdp.spotter import Recognizer, Spotter
-from spotting_fdp.thresholds import FALSE_ALARMS_PER_MINUTE, MOST_FALSE_ALARMS, least_score
 from training_fdp.cli import read_pairs, run_main, say
 
-# Candidates of `thresholds_of_others`. Recordings are spotted with the least score of `MOST_FALSE_ALARMS` (4.0), so
-# that candidates below it keep the same intervals.
-THRESHOLDS = tuple(3.0 + 0.5 * step for step in range(35))
+# Candidates of `thresholds_of_others`; recordings are spotted with the least of them.
+NUM_THRESHOLDS = 35
 COARSE_CLASSES = tuple(dict.fromkeys(COARSE.values()))
 FIGURES_NAME = "figures.json"
 
@@ -164,7 +163,7 @@ def _grouped(rows: Iterable[tuple[ClipRow, str]]) -> list[LongRecording]:
 def spot_recordings(
     recordings: Sequence[LongRecording],
     output_dir: Path,
-    recognizer: Recognizer | None = None,
+    spotter: Spotter,
     model: str | None = None,
 ) -> list[SpottedRecording]:
     """Spot recordings; finished ones are read from their files in `output_dir`.
@@ -172,8 +171,9 @@ def spot_recordings(
     Args:
         recordings (`Sequence[LongRecording]`): Recordings.
         output_dir (`Path`): Gets one JSON file per recording.
-        recognizer (`Recognizer`, *optional*): Names the expressions that are found.
-        model (`str`, *optional*): Name of its checkpoint; a finished file of another checkpoint is an error.
+        spotter (`Spotter`): With a low threshold, see [`lenient_spotter`].
+        model (`str`, *optional*): Name of the checkpoint that names them; a finished file of another checkpoint or
+            spotting network is an error.
 
     Returns:
         `list[SpottedRecording]`: In the same order.
@@ -181,19 +181,21 @@ def spot_recordings(
     Raises:
         ConfigError: If `output_dir` holds results of another model.
     """
-    spotter = Spotter(MOST_FALSE_ALARMS, recognizer)
+    way = "closed form" if spotter.network is None else f"network {spotter.network.digest()}"
+    made_by = {"model": model, "spotter": way}
     output_dir.mkdir(parents=True, exist_ok=True)
     answer = []
     for recording in tqdm(recordings, unit="recording", file=sys.stderr, delay=2):
         path = output_dir / f"{recording.name.replace('/', '_')}.json"
         if not path.is_file():
             result = spotter.spot(recording.source, recording.fps)
-            write_json(path, {"model": model, **result.to_dict()})
+            write_json(path, {**made_by, **result.to_dict()})
         content = read_json(path)
-        if content["model"] != model:
+        before = {name: content.get(name) for name in made_by}
+        if before != made_by:
             raise ConfigError(
-                f"an output folder holds the results of one checkpoint, but {path} is of {content['model']} and not "
-                f"of {model}; give another --output_dir."
+                f"an output folder holds the results of one checkpoint, but {path} is of {_listed(before)} and not of "
+                f"{_listed(made_by)}; give another --output_dir."
             )
         found = []
         for one in content["expressions"]:
@@ -201,6 +203,16 @@ def spot_recordings(
             found.append((Expression(recording.name, one["onset"], one["offset"], one["kind"], label), one["score"]))
         answer.append(SpottedRecording(recording, found, content["duration_s"] / 60))
     return answer
+
+
+def lenient_spotter(recognizer: Recognizer | None, model: str | None, closed_form: bool) -> Spotter:
+    """A spotter that keeps all that any threshold would; arguments as of [`Spotter`]."""
+    spotter = Spotter(None, recognizer, model=model, closed_form=closed_form)
+    return Spotter(spotter.rates.most, recognizer, model=model, closed_form=closed_form)
+
+
+def _listed(names: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in names.items())
 
 
 def score_recordings(
@@ -235,12 +247,13 @@ def score_recordings(
     )
 
 
-def thresholds_of_others(spotted: Sequence[SpottedRecording]) -> dict[str, float]:
-    """Choose a threshold for each subject: the one of `THRESHOLDS` with the highest F1 on all other subjects.
+def thresholds_of_others(spotted: Sequence[SpottedRecording], thresholds: Sequence[float]) -> dict[str, float]:
+    """Choose a threshold for each subject: the one with the highest F1 on all other subjects.
 
     Args:
         spotted (`Sequence[SpottedRecording]`): Recordings of at least two subjects; F1 is that of micro- and
             macro-expressions together.
+        thresholds (`Sequence[float]`): Those to choose from; of equal ones the first.
 
     Returns:
         `dict[str, float]`: Least score by subject.
@@ -257,7 +270,7 @@ def thresholds_of_others(spotted: Sequence[SpottedRecording]) -> dict[str, float
             f"a threshold is chosen on other subjects, but there is {len(by_subject)} subject; give two or more."
         )
     for subject, own in by_subject.items():
-        counts[subject] = [score_recordings(own, least, with_classes=False).together for least in THRESHOLDS]
+        counts[subject] = [score_recordings(own, least, with_classes=False).together for least in thresholds]
     chosen = {}
     for subject in by_subject:
         others = [counts[other] for other in by_subject if other != subject]
@@ -269,7 +282,7 @@ def thresholds_of_others(spotted: Sequence[SpottedRecording]) -> dict[str, float
             ).f1
             for column in zip(*others, strict=True)
         ]
-        chosen[subject] = THRESHOLDS[pooled.index(max(pooled))]
+        chosen[subject] = thresholds[pooled.index(max(pooled))]
     return chosen
 
 
@@ -285,23 +298,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output_dir", required=True, type=Path, help="results, one file per recording; resumes")
     parser.add_argument("--model", metavar="FOLDER_OR_REPO", help="checkpoint that names the expressions")
     parser.add_argument("--spot_only", action="store_true", help="name no classes")
-    parser.add_argument(
-        "--false_alarms_per_minute",
-        type=float,
-        default=FALSE_ALARMS_PER_MINUTE,
-        metavar="RATE",
-        help="threshold for all",
-    )
+    parser.add_argument("--false_alarms_per_minute", type=float, metavar="RATE", help="threshold for all")
+    parser.add_argument("--closed_form", action="store_true", help="spot without the checkpoint's network")
     options = parser.parse_args(arguments)
-    fixed = least_score(options.false_alarms_per_minute)
     chosen = read_pairs("corpus_options", options.corpus_options)
     recordings = corpus_recordings(options.corpus, options.data_dir, options.label_set, chosen)
     if not recordings:
         raise CorpusError(f"no recording of {options.corpus} in {options.data_dir} has an annotated expression.")
     recognizer = None if options.spot_only else CheckpointRecognizer(options.model)
     model = None if recognizer is None else recognizer.name
-    spotted = spot_recordings(recordings, options.output_dir / "recordings", recognizer, model)
-    by_subject = thresholds_of_others(spotted)
+    spotter = lenient_spotter(recognizer, options.model, options.closed_form)
+    fixed = spotter.rates.least_score(options.false_alarms_per_minute)
+    spotted = spot_recordings(recordings, options.output_dir / "recordings", spotter, model)
+    tried = np.linspace(spotter.least_score, spotter.rates.least_score(spotter.rates.fewest), NUM_THRESHOLDS).tolist()
+    by_subject = thresholds_of_others(spotted, tried)
     with_classes = recognizer is not None and any(one.label for each in recordings for one in each.annotated)
     answers = {
         "one threshold": score_recordings(spotted, fixed, with_classes=with_classes),

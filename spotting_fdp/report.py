@@ -212,7 +212,7 @@ def draw_timeline(result: SpottingResult) -> bytes:
                 named, (one.apex_s, min(one.score, top)), rotation=90, fontsize=7, ha="center", va="bottom",
                 xytext=(0, 4), textcoords="offset points",
             )  # fmt: skip
-    axes.set(xlim=(0, duration), ylim=(0, 1.25 * top), xlabel="seconds", ylabel="score (robust standard deviations)")
+    axes.set(xlim=(0, duration), ylim=(0, 1.25 * top), xlabel="seconds", ylabel="score of an expression")
     axes.set_title(
         f"{Path(result.input).name}: {result.count('micro')} micro-, {result.count('macro')} macro-expressions",
         fontsize=10,

@@ -14,7 +14,8 @@ from processing_fdp.video_processing_fdp import warn_in_metadata_only
 from spotting_fdp.face_stream import CropSettings, FacePart, FaceStream, Interruption
 from spotting_fdp.intervals import MARGIN, WINDOW, Activity, FoundInterval, IntervalFinder
 from spotting_fdp.motion_stream import RATE, MotionStream
-from spotting_fdp.thresholds import FALSE_ALARMS_PER_MINUTE, least_score
+from spotting_fdp.network import find_network
+from spotting_fdp.thresholds import CLOSED_FORM
 
 # Share of the length of an interval that is added on each side for the recogniser. On rendered faces accuracy is the
 # same with 0 to 20% and lower with 40% (our choice).
@@ -65,8 +66,9 @@ class SpottedExpression:
         onset, apex, offset (`int`): 0-based frames of the recording, the offset included.
         onset_s, apex_s, offset_s (`float`): The same in seconds from the first frame.
         kind (`str`): `"micro"` up to half a second from onset to offset, else `"macro"`.
-        score (`float`): Motion at the apex, in robust standard deviations above the recording's median.
-        talking (`bool`): Whether the mouth talks around the apex; then only the upper face was judged.
+        score (`float`): Of the spotting network, its probability of an expression in [0, 1]; of the closed form, the
+            motion at the apex in robust standard deviations above the recording's median.
+        talking (`bool`): Whether the mouth talks around the apex; the closed form then judges the upper face alone.
         recognition (`Recognition`, *optional*): Class and action units; `None` without a recogniser.
     """
 
@@ -134,10 +136,16 @@ class Spotter:
     """Finds the expressions of one face in recordings.
 
     Args:
-        false_alarms_per_minute (`float`, *optional*, defaults to 3.0): Threshold, as the rate at which people at rest
-            reach it; measured on rendered people (`spotting_fdp.thresholds`).
+        false_alarms_per_minute (`float`, *optional*): Threshold, as the rate at which people at rest reach it;
+            measured on rendered people (`spotting_fdp.thresholds`). By default the rate with the best F1.
         recognizer (`Recognizer`, *optional*): Names the expressions.
         face (`str` or `int`, *optional*, defaults to `"largest"`): Which face, as in `FaceFollower`.
+        model (`str`, *optional*): Folder or repository of the checkpoint whose spotting network is taken, if it has
+            one; the shipped checkpoint by default.
+        closed_form (`bool`, *optional*, defaults to `False`): Whether to do without a network.
+
+    Raises:
+        ConfigError: If the rate was not measured, or the network cannot be loaded.
 
     Example:
     ```python
@@ -154,12 +162,16 @@ class Spotter:
 
     def __init__(
         self,
-        false_alarms_per_minute: float = FALSE_ALARMS_PER_MINUTE,
+        false_alarms_per_minute: float | None = None,
         recognizer: Recognizer | None = None,
         face: str | int = "largest",
+        model: str | None = None,
+        closed_form: bool = False,
     ) -> None:
-        self.false_alarms_per_minute = false_alarms_per_minute
-        self.least_score = least_score(false_alarms_per_minute)
+        self.network = None if closed_form else find_network(model)
+        self.rates = CLOSED_FORM if self.network is None else self.network.rates
+        self.false_alarms_per_minute = self.rates.usual if false_alarms_per_minute is None else false_alarms_per_minute
+        self.least_score = self.rates.least_score(self.false_alarms_per_minute)
         self.recognizer = recognizer
         self.face = face
 
@@ -202,7 +214,11 @@ class Spotter:
         own = CropSettings()
         wanted = own if self.recognizer is None else self.recognizer.crop
         stream = FaceStream(frames, rate, (own,) if wanted == own else (own, wanted), face=self.face)
-        motion, finder = MotionStream(rate), IntervalFinder(self.least_score)
+        if self.network is None:
+            motion, finder = MotionStream(rate), IntervalFinder(self.least_score)
+        else:
+            motion = MotionStream(rate, self.network.others)
+            finder = IntervalFinder(self.least_score, self.network.score_runs)
         recent, curve = _RecentCrops(rate), _ActivityCurve()
         expressions: list[SpottedExpression] = []
 

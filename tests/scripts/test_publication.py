@@ -6,9 +6,11 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from huggingface_hub import parse_eval_result_entries
+from safetensors.numpy import save_file
 
 from evaluation_fdp.errors import ResultsError
 from evaluation_fdp.metrics import METRICS
@@ -51,6 +53,16 @@ def test_a_link_is_refused_even_under_an_allowed_name(checkpoint, tmp_path):
     (tmp_path / "face.py").write_text("x")
     (checkpoint / "face.py").symlink_to(tmp_path / "face.py")
     with pytest.raises(PublishError, match=r"face\.py is a link"):
+        prepare_publication(checkpoint, REPO_ID)
+
+
+def test_the_spotting_network_goes_with_the_checkpoint(checkpoint):
+    path = checkpoint / "spotter.safetensors"
+    save_file({"others": np.ones(3, dtype=np.float32)}, path)
+    (file,) = [one for one in prepare_publication(checkpoint, REPO_ID).files if one.name == path.name]
+    assert file.read() == path.read_bytes()
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
+    with pytest.raises(PublishError, match=r"spotter\.safetensors is not a safetensors file"):
         prepare_publication(checkpoint, REPO_ID)
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from spotting_fdp.motion_stream import Motion
+from spotting_fdp.network_input import NUM_OTHERS
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +51,7 @@ def curves_with_hills():
             direction = rng.normal(size=16)
             for curves in (whole, upper):
                 curves[at] += hill[:, None] * direction / np.linalg.norm(direction)
-        return Motion(first, whole.astype(np.float32), upper.astype(np.float32), False)
+        lids = rng.normal(0, 4, (length, NUM_OTHERS))
+        return Motion(first, *(curves.astype(np.float32) for curves in (whole, upper, lids)), False)
 
     return make

@@ -22,12 +22,13 @@ def find(*motions, least=6.0):
 
 
 def in_parts(motion, size):
-    return [
-        Motion(
-            motion.first + at, motion.whole[at : at + size], motion.upper[at : at + size], motion.continues or at > 0
-        )
-        for at in range(0, len(motion.whole), size)
-    ]
+    parts = (motion.between(at, at + size) for at in range(motion.first, motion.end, size))
+    return [replace(part, continues=part.first > motion.first) for part in parts]
+
+
+def motion_of(curves):
+    """Curves of which the upper face is no other than the whole."""
+    return Motion(0, curves, curves, curves[:, :0], False)
 
 
 def overlap(found, onset, offset):
@@ -45,20 +46,20 @@ def test_a_hill_is_found_from_a_fifth_of_a_second_to_three_seconds(curves_with_h
 
 def test_nothing_moves_and_nothing_is_found(curves_with_hills):
     still = np.zeros((1200, 16), np.float32)
-    assert find(Motion(0, still, still, False))[0] == []
+    assert find(motion_of(still))[0] == []
     assert find(curves_with_hills(3600, []), least=8.0)[0] == []
 
 
 def test_a_slow_drift_is_no_movement():
     drift = np.linspace(0, 3000, 1800, dtype=np.float32)[:, None].repeat(16, 1)
-    assert find(Motion(0, drift, drift, False))[0] == []
+    assert find(motion_of(drift))[0] == []
 
 
 def test_tiny_noise_of_a_still_recording_is_not_blown_up():
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 0.02, (1800, 16)).astype(np.float32)
     noise[900:915] += 0.5
-    assert find(Motion(0, noise, noise, False))[0] == []
+    assert find(motion_of(noise))[0] == []
 
 
 def test_intervals_and_activity_are_the_same_in_a_stream(curves_with_hills):
@@ -86,8 +87,7 @@ def test_a_hill_across_the_border_of_two_windows_is_found_once(curves_with_hills
 
 def test_no_interval_crosses_an_interruption(curves_with_hills):
     motion = curves_with_hills(1800, [(890, 912, 150)])
-    before = Motion(0, motion.whole[:901], motion.upper[:901], False)
-    after = Motion(1000, motion.whole[901:], motion.upper[901:], False)
+    before, after = motion.between(0, 901), replace(motion.between(901, 1800), first=1000)
     found, activities = find(before, after, least=4.0)
     assert all(one.offset <= 900 or one.onset >= 1000 for one in found)
     assert [one.first for one in activities] == [0, 1000]

@@ -18,8 +18,10 @@ from spotting_fdp.protocol import (
     thresholds_of_others,
 )
 from spotting_fdp.spotter import SpottedExpression, SpottingResult
-from spotting_fdp.thresholds import MOST_FALSE_ALARMS, RATES, least_score
+from spotting_fdp.thresholds import CLOSED_FORM, FalseAlarmRates
 from tests.fakes.fake import make_fake_corpus
+
+TRIED = [3.0 + 0.5 * step for step in range(35)]
 
 
 @pytest.mark.parametrize(
@@ -80,25 +82,27 @@ def test_one_threshold_for_all(spotted):
 
 
 def test_a_subject_never_chooses_its_own_threshold(spotted):
-    chosen = thresholds_of_others(spotted)
+    chosen = thresholds_of_others(spotted, TRIED)
     # For c the other two want to be above 5; for a, b and c together: above 5 gives 2 of 4, at 4 all with one alarm.
     assert chosen["c"] > 5.0
     assert chosen["a"] <= 4.0 and chosen["b"] <= 4.0
     figures = score_recordings(spotted, chosen.__getitem__, with_classes=False)
     assert (figures.micro.true_positives, figures.micro.false_positives, figures.micro.false_negatives) == (4, 2, 2)
     changed = [spotted[0], spotted[1], recording("c1", "c", [(600, 20.0)])]
-    assert thresholds_of_others(changed)["c"] == chosen["c"]
+    assert thresholds_of_others(changed, TRIED)["c"] == chosen["c"]
     with pytest.raises(ConfigError, match="there is 1 subject"):
-        thresholds_of_others(spotted[:1])
+        thresholds_of_others(spotted[:1], TRIED)
 
 
 class OneFinding:
     """Stands for the spotter: one expression at frames 2 to 9 of every recording."""
 
     calls = 0
+    rates, network = CLOSED_FORM, None
 
-    def __init__(self, rate, recognizer):
-        assert (rate, recognizer) == (MOST_FALSE_ALARMS, None)
+    def __init__(self, rate, recognizer, model, closed_form):
+        assert rate in (None, CLOSED_FORM.most) and (recognizer, model, closed_form) == (None, None, True)
+        self.least_score = CLOSED_FORM.least_score(rate)
 
     def spot(self, source, fps):
         type(self).calls += 1
@@ -111,29 +115,34 @@ def test_the_command_resumes_and_writes_figures(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
     make_fake_corpus("samm_long", tmp_path / "corpus")
     words = ["--corpus", "samm_long", "--data_dir", str(tmp_path / "corpus"), "--output_dir", str(tmp_path / "out")]
-    assert protocol.main([*words, "--spot_only"]) == 0
+    assert protocol.main([*words, "--spot_only", "--closed_form"]) == 0
     figures = json.loads((tmp_path / "out" / "figures.json").read_text(encoding="utf-8"))
     calls, OneFinding.calls = OneFinding.calls, 0
     assert figures["recordings"] == calls > 1
     assert set(figures["figures"]) == {"one threshold", "leave one subject out"}
     assert set(figures["thresholds_of_subjects"]) and figures["figures"]["one threshold"]["micro"]["strs"] is None
     assert "one threshold, together: P" in capsys.readouterr().out
-    assert protocol.main([*words, "--spot_only"]) == 0
+    assert protocol.main([*words, "--spot_only", "--closed_form"]) == 0
     assert OneFinding.calls == 0
-    with pytest.raises(ConfigError, match=r"results of one checkpoint.*None and not of other"):
+    with pytest.raises(ConfigError, match=r"results of one checkpoint.*model None.* and not of model other"):
         spot_recordings(
-            corpus_recordings("samm_long", tmp_path / "corpus"), tmp_path / "out" / "recordings", None, "other"
+            corpus_recordings("samm_long", tmp_path / "corpus"),
+            tmp_path / "out" / "recordings",
+            OneFinding(None, None, None, True),
+            "other",
         )
 
 
-def test_thresholds_fall_with_the_rate_of_false_alarms():
-    assert least_score(RATES[2][1]) == pytest.approx(RATES[2][0])
-    rates = np.geomspace(RATES[-1][1], RATES[0][1], 20)
-    scores = [least_score(float(rate)) for rate in rates]
+@pytest.mark.parametrize("measured", [CLOSED_FORM, FalseAlarmRates(((0.1, 9.0), (0.3, 2.0), (0.6, 0.1)), 2.0)])
+def test_thresholds_fall_with_the_rate_of_false_alarms(measured):
+    assert measured.least_score(measured.measured[1][1]) == pytest.approx(measured.measured[1][0])
+    assert measured.least_score() == measured.least_score(measured.usual)
+    rates = np.geomspace(measured.fewest, measured.most, 20)
+    scores = [measured.least_score(float(rate)) for rate in rates]
     assert all(high > low for high, low in pairwise(scores))
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, 1e3, float("nan")])
 def test_rates_that_were_not_measured_are_refused(rate):
     with pytest.raises(ConfigError, match="false alarms a minute are given from"):
-        least_score(rate)
+        CLOSED_FORM.least_score(rate)

@@ -96,6 +96,10 @@ class Predictor:
     Raises:
         ConfigError: If there is no such checkpoint, no registered method has its `model_type`, or a setting is unknown
         to the processor or fixed by the network.
+
+    Attributes:
+        name (`str`): As given; that of the shipped checkpoint by default.
+        source (`str`): Its folder or repository.
     """
 
     def __init__(
@@ -106,6 +110,7 @@ class Predictor:
     ) -> None:
         self.name = SHIPPED_MODEL if model is None else model
         model = shipped_model() if model is None else model
+        self.source = model
         self.model, method = load_pretrained(model, "--model")
         self.method = method(method.options_class())
         with loading_refused(model, "--model"):

@@ -43,6 +43,7 @@ UPLOADED = (
     "preprocessor_config.json",
     "processor_config.json",
     "face_mesh.safetensors",
+    "spotter.safetensors",
     "tokenizer.json",
     "tokenizer_config.json",
     "FACE_MESH_NOTICE.md",
