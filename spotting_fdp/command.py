@@ -88,9 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from transformers.utils import logging as transformers_logging
 
     from spotting_fdp.recognition import CheckpointRecognizer
+    from spotting_fdp.refusals import refused_alone
     from spotting_fdp.report import document, write_results
     from spotting_fdp.spotter import Spotter
-    from training_fdp.data.aligned_clips import UNUSABLE
     from training_fdp.hub.answer_files import check_output_dir
     from training_fdp.hub.prediction import Refusal
 
@@ -103,13 +103,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     recognizer = None if options.spot_only else CheckpointRecognizer(options.model, options.model_learnt_speech)
     spotter = Spotter(options.false_alarms_per_minute, recognizer, options.face, options.model, options.closed_form)
     results: list[SpottingResult] = []
-    refusals = []
+    refusals: list[Refusal] = []
     for source in options.inputs:
-        try:
-            with Progress(Path(source).name) as progress:
-                results.append(spotter.spot(source, options.fps, progress.show))
-        except UNUSABLE as error:
-            refusals.append(Refusal(source, " ".join(str(error).split())))
+        with refused_alone(source, refusals), Progress(Path(source).name) as progress:
+            results.append(spotter.spot(source, options.fps, progress.show))
     for refusal in refusals:
         say(f"error: {refusal.error}", sys.stderr)
     if not results:

@@ -81,7 +81,7 @@ def main() -> int:
 
         from modeling_fdp import MicroExpressionAnswer
         from spotting_fdp.answering import Answerer
-        from training_fdp.data.aligned_clips import UNUSABLE
+        from spotting_fdp.refusals import refused_alone
         from training_fdp.hub.answer_files import answers_document, check_output_dir, write_answers
         from training_fdp.hub.answer_text import answer_lines
         from training_fdp.hub.prediction import Predictor, Refusal
@@ -100,14 +100,11 @@ def main() -> int:
         predictor = Predictor(arguments.model, arguments.processor_overrides, arguments.mixed_precision)
     answerer = Answerer(predictor)
     found: list[MicroExpressionAnswer | SpottingResult] = []
-    refusals = []
+    refusals: list[Refusal] = []
     for source in tqdm(arguments.inputs, desc="clips", unit="clip", delay=2, file=sys.stderr):
-        try:
-            with Progress(Path(source).name) as progress:
-                explain = arguments.output_dir is not None
-                found.append(answerer.answer(source, arguments.fps, explain, progress.show))
-        except UNUSABLE as error:
-            refusals.append(Refusal(source, " ".join(str(error).split())))
+        with refused_alone(source, refusals), Progress(Path(source).name) as progress:
+            explain = arguments.output_dir is not None
+            found.append(answerer.answer(source, arguments.fps, explain, progress.show))
     for refusal in refusals:
         say(f"error: {refusal.error}", sys.stderr)
     if not found:

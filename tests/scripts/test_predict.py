@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+import sys
 from types import SimpleNamespace
 
 import av
@@ -18,7 +19,7 @@ from evaluation_fdp.errors import ConfigError
 from processing_fdp.clip_reading_fdp import VideoReadError
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from rendered_faces.film import render_clip
-from spotting_fdp import Spotter
+from spotting_fdp import Spotter, predict_command
 from spotting_fdp.answering import Answerer
 from training_fdp.hub import answer_files, prediction
 from training_fdp.hub.answer_files import write_answers
@@ -275,6 +276,32 @@ def test_one_bad_input_costs_its_own_answer_alone(run_script, model_folder, clip
     assert [item["input"] for item in document["predictions"]] == [str(clips.video), str(clips.frames)]
     (refused,) = document["errors"]
     assert refused["input"] == str(bad) and "text.avi" in refused["error"]
+
+
+def test_a_fault_of_the_program_costs_one_answer_and_shows_its_traceback(
+    model_folder, clips, tmp_path, monkeypatch, capsys, caplog
+):
+    answer = Answerer.answer
+
+    def fails_on_one(self, source, *others):
+        return 1 / 0 if source == "faulty.avi" else answer(self, source, *others)
+
+    monkeypatch.setattr(Answerer, "answer", fails_on_one)
+    out = tmp_path / "OUT"
+    words = ["predict.py", "faulty.avi", str(clips.video), "--model", str(model_folder), "--output_dir", str(out)]
+    monkeypatch.setattr(sys, "argv", words)
+    assert predict_command.main() == 1
+    said = capsys.readouterr()
+    assert (
+        str(clips.video) in said.out and "error: faulty.avi met a fault of this program (ZeroDivisionError" in said.err
+    )
+    assert "1 / 0" in caplog.text
+    document = json.loads((out / "predictions.json").read_text())
+    assert [item["input"] for item in document["predictions"]] == [str(clips.video)]
+    # A wrong setting is one of the command, not of an input.
+    monkeypatch.setattr(Answerer, "answer", lambda *given: (_ for _ in ()).throw(ConfigError("wrong")))
+    with pytest.raises(ConfigError, match="wrong"):
+        predict_command.main()
 
 
 def test_without_any_answer_nothing_is_written(run_script, model_folder, tmp_path):
