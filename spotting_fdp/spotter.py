@@ -137,8 +137,8 @@ class Spotter:
 
     Args:
         false_alarms_per_minute (`float`, *optional*): Threshold, as the rate at which people at rest reach it;
-            measured on rendered people (`spotting_fdp.thresholds`). By default 1 for a network
-            that says no other, 3 for the closed form.
+            measured on rendered people (`spotting_fdp.thresholds`). By default that of the network's file, 1 for the
+            shipped one; 3 for the closed form.
         recognizer (`Recognizer`, *optional*): Names the expressions.
         face (`str` or `int`, *optional*, defaults to `"largest"`): Which face, as in `FaceFollower`.
         model (`str`, *optional*): Folder or repository of the checkpoint whose spotting network is taken, if it has
