@@ -136,34 +136,44 @@ def check_corpus(builder: CorpusBuilder, deep: bool = False) -> CheckReport:
         `CheckReport`: the findings.
     """
     scan, label_set = builder.scan, builder.label_set
-    counts = Counter(clip.label for clip in scan.clips)
+    problems = unreadable_files(scan.clips) if deep else []
+    clips = _readable(scan.clips, problems)
+    counts = Counter(clip.label for clip in clips)
     expected = label_set.expected_for(scan.sheet_variant)
-    report = CheckReport(
+    return CheckReport(
         corpus=builder.NAME,
         variant=scan.variant,
         label_set=label_set.name,
         rows=scan.rows,
-        clips=len(scan.clips),
-        subjects=len({clip.record.subject for clip in scan.clips}),
+        clips=len(clips),
+        subjects=len({clip.record.subject for clip in clips}),
         class_counts={name: counts[name] for name in label_set.names},
         expected_class_counts=None if expected is None else dict(expected.counts),
         expected_subjects=None if expected is None else expected.subjects,
         missing_frames=sum(clip.missing for clip in scan.clips),
         surplus_frames=sum(clip.surplus for clip in scan.clips),
-        complete_clips=sum(not clip.missing for clip in scan.clips),
+        complete_clips=sum(not clip.missing for clip in clips),
         left_out=scan.left_out,
         repaired=[
             {"clip_id": clip.record.clip_id, "reason": note} for clip in scan.clips for note in clip.record.notes
         ],
-        unreadable=[_lost_item(lost) for lost in scan.lost],
-        usable=bool(scan.clips),
+        unreadable=[*map(_lost_item, scan.lost), *problems],
+        usable=bool(clips),
         remarks=list(scan.remarks),
-        clip_ends=dict(Counter(clip.record.end.value for clip in scan.clips if clip.record.end is not None)),
-        clips_with_units=sum(bool(parse_action_units(clip.record.action_units).as_rows()) for clip in scan.clips),
+        clip_ends=dict(Counter(clip.record.end.value for clip in clips if clip.record.end is not None)),
+        clips_with_units=sum(bool(parse_action_units(clip.record.action_units).as_rows()) for clip in clips),
     )
-    if deep:
-        report.unreadable += unreadable_files(scan.clips)
-    return report
+
+
+def _readable(clips: list[ResolvedClip], problems: list[dict[str, str]]) -> list[ResolvedClip]:
+    """The clips that training can use beside these problems of `unreadable_files`."""
+    lost = {item["clip_id"] for item in problems if "clip_id" in item}
+    paths = {item["path"] for item in problems if "path" in item}
+    return [clip for clip in clips if clip.record.clip_id not in lost and paths.isdisjoint(_files(clip))]
+
+
+def _files(clip: ResolvedClip) -> list[str]:
+    return [str(clip.location)] if clip.is_video else [str(clip.location / name) for name in clip.names]
 
 
 def unreadable_files(clips: list[ResolvedClip]) -> list[dict[str, str]]:
