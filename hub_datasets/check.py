@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 
 from hub_datasets.base import CorpusBuilder
 from hub_datasets.scanning.action_units import parse_action_units
@@ -40,6 +41,7 @@ class CheckReport:
         remarks (`list[str]`): Remarks about the download as a whole.
         clip_ends (`dict[str, int]`): Clips by `clip_end`, the kind of their last frame.
         clips_with_units (`int`): Clips with at least one action unit.
+        deep (`bool`): Whether the frames were read.
     """
 
     corpus: str
@@ -61,6 +63,7 @@ class CheckReport:
     remarks: list[str] = field(default_factory=list)
     clip_ends: dict[str, int] = field(default_factory=dict)
     clips_with_units: int = 0
+    deep: bool = False
 
     _JSON_KEYS = (
         "corpus",
@@ -112,6 +115,8 @@ class CheckReport:
         for name in self.class_counts:
             expected = None if self.expected_class_counts is None else self.expected_class_counts.get(name, 0)
             lines.append(f"  {name:<15}{self.class_counts[name]}{_published(expected)}")
+        if not self.deep:
+            lines.append("frames           not read, only listed; --deep reads them all")
         lines += [f"note             {remark}" for remark in self.remarks]
         lines += [f"repaired         {item['clip_id']}: {item['reason']}" for item in self.repaired]
         for item in self.unreadable:
@@ -162,6 +167,7 @@ def check_corpus(builder: CorpusBuilder, deep: bool = False) -> CheckReport:
         remarks=list(scan.remarks),
         clip_ends=dict(Counter(clip.record.end.value for clip in clips if clip.record.end is not None)),
         clips_with_units=sum(bool(parse_action_units(clip.record.action_units).as_rows()) for clip in clips),
+        deep=deep,
     )
 
 
@@ -188,13 +194,12 @@ def unreadable_files(clips: list[ResolvedClip]) -> list[dict[str, str]]:
     first = {str(clip.location / clip.names[0]) for clip in clips if clip.names}
     read = parallel_map(lambda path: _read_image(path, path in first), images, "reading images", "image")
     size_of = dict(zip(images, read, strict=True))
-    needed: dict[str, set[int]] = {}
+    recordings: dict[str, list[ResolvedClip]] = {}
     for clip in clips:
         if clip.is_video:
-            needed.setdefault(str(clip.location), set()).update(clip.numbers)
-    videos = parallel_map(_video_problem, needed.items(), "reading videos", "video")
+            recordings.setdefault(str(clip.location), []).append(clip)
     problems = [{"path": path, "reason": size} for path, size in size_of.items() if isinstance(size, str)]
-    problems += [{"path": path, "reason": text} for path, text in zip(needed, videos, strict=True) if text]
+    problems += chain.from_iterable(parallel_map(_video_problems, recordings.items(), "reading videos", "video"))
     return problems + [
         {"clip_id": clip.record.clip_id, "reason": f"its frames must have one size, but have {', '.join(sizes)}"}
         for clip in clips
@@ -213,13 +218,32 @@ def _read_image(path: str, is_first: bool) -> tuple[int, int] | str:
         return str(error)
 
 
-def _video_problem(needed: tuple[str, set[int]]) -> str:
-    path, numbers = needed
+def _video_problems(recording: tuple[str, list[ResolvedClip]]) -> list[dict[str, str]]:
+    """What is wrong with the clips of one video: those behind a damage are lost and those before it are not."""
+    path, clips = recording
     try:
         count = probe_clip_file(path).frame_count
-        if max(numbers) >= count:
-            return f"it has {count} frames, but a clip needs frame {max(numbers)}, counted from 0"
-        read_through(path, sorted(numbers))
+    except VideoReadError as error:
+        return [{"path": path, "reason": str(error)}]
+    problems = []
+    inside = []
+    for clip in clips:
+        last = max(clip.numbers)
+        if last < count:
+            inside.append(clip)
+        else:
+            reason = f"{path} has {count} frames, but it needs frame {last}, counted from 0"
+            problems.append({"clip_id": clip.record.clip_id, "reason": reason})
+    if inside and _cannot_read(path, inside):
+        reasons = {clip.record.clip_id: _cannot_read(path, [clip]) for clip in inside}
+        problems += [{"clip_id": clip_id, "reason": reason} for clip_id, reason in reasons.items() if reason]
+    return problems
+
+
+def _cannot_read(path: str, clips: list[ResolvedClip]) -> str:
+    """Why the frames of these clips of one video cannot be read; empty where they can."""
+    try:
+        read_through(path, sorted(set().union(*(clip.numbers for clip in clips))))
     except VideoReadError as error:
         return str(error)
     return ""

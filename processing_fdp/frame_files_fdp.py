@@ -8,7 +8,14 @@ from typing import TypeGuard
 import numpy as np
 from PIL import Image, ImageOps
 
-from .frame_listing_fdp import IMAGE_SUFFIXES, LeftOutFramesWarning, describe_left_out, list_frames
+from .frame_listing_fdp import (
+    IMAGE_SUFFIXES,
+    LeftOutFramesWarning,
+    MissingFramesWarning,
+    describe_gaps,
+    describe_left_out,
+    list_frames,
+)
 from .frame_source_fdp import (
     MAX_CLIP_FRAMES,
     FrameSource,
@@ -354,7 +361,8 @@ def open_folder(
         max_frames (`int`, *optional*): The most that are taken; `MAX_CLIP_FRAMES` by default.
 
     Returns:
-        `FrameFiles`: In time order; other images are left out with a `LeftOutFramesWarning`.
+        `FrameFiles`: In time order; other images are left out with a `LeftOutFramesWarning`, and gaps between the
+            numbers of all frames give a `MissingFramesWarning`.
 
     Raises:
         VideoReadError: If there is no image, there are too many, or their names give no one order.
@@ -369,9 +377,15 @@ def open_folder(
     paths = [os.path.join(folder, name) for name in listing.names]
     chosen = select_paths(paths, frame_numbers, folder)
     frames = FrameFiles(chosen, folder, fast_jpeg=fast_jpeg, max_frames=max_frames)
+    findings: list[tuple[type[UserWarning], str]] = []
     if listing.left_out:
-        frames.notes = [describe_left_out(listing.left_out, folder)]
-        warnings.warn(frames.notes[0], LeftOutFramesWarning, stacklevel=3)
+        findings.append((LeftOutFramesWarning, describe_left_out(listing.left_out, folder)))
+    # Positions are given by a coding sheet, whose gaps the corpus counts.
+    if frame_numbers is None and (gaps := describe_gaps(listing, folder)):
+        findings.append((MissingFramesWarning, gaps))
+    for category, text in findings:
+        warnings.warn(text, category, stacklevel=3)
+    frames.notes = [text for _, text in findings]
     return frames
 
 

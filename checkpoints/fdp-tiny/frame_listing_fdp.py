@@ -7,6 +7,7 @@ different orders (by time of day, say, or by the last number alone), the folder 
 import itertools
 import os
 import re
+import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ _Parts = tuple[str, ...]
 
 class LeftOutFramesWarning(UserWarning):
     """A folder holds images that are no frames of its clip; the message lists them."""
+
+
+class MissingFramesWarning(UserWarning):
+    """The frame numbers of a folder have gaps; the message lists them."""
 
 
 @dataclass(frozen=True)
@@ -207,6 +212,34 @@ def list_frames(folder: str | os.PathLike[str], limit: int | None = None) -> Fra
     if limit is not None and len(names) > limit:
         return FrameListing(names, list(range(1, len(names) + 1)), [], by_position=True)
     return order_frames(names, folder)
+
+
+def describe_gaps(listing: FrameListing, folder: str) -> str:
+    """List the gaps between the frame numbers of a folder, in one sentence; empty where there is none.
+
+    A gap is a step of more than 1.75 median steps: 1 to 3 is one, every third frame has none, and in times in
+    milliseconds, whose steps are rounded, 67 to 133 is one and 33 to 67 is not.
+
+    Args:
+        listing (`FrameListing`): Its frames.
+        folder (`str`): Their folder.
+    """
+    steps = [after - before for before, after in itertools.pairwise(listing.numbers)]
+    if listing.by_position or not steps:
+        return ""
+    usual = statistics.median_low(steps)
+    gaps = [
+        f"{before} to {after}"
+        for before, after in itertools.pairwise(listing.numbers)
+        if after - before > 1.75 * usual
+    ]
+    if not gaps:
+        return ""
+    shown = ", ".join(gaps[:5]) + (", ..." if len(gaps) > 5 else "")
+    return (
+        f"the frame numbers of {folder!r} have {'a gap' if len(gaps) == 1 else f'{len(gaps)} gaps'} ({shown}), but "
+        "frames are taken as evenly spaced in time; add what is missing, or give the times of the frames"
+    )
 
 
 def describe_left_out(names: Sequence[str], folder: str) -> str:

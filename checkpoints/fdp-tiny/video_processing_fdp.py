@@ -30,7 +30,7 @@ from .clip_reading_fdp import ClipBatch, ClipRequest, ClipSource
 from .even_light_fdp import even_light, light_warnings
 from .face_networks_fdp import NOTICE_NAMES, WEIGHTS_NAME, copy_weights, packaged_weights
 from .face_track_fdp import FaceTrack
-from .frame_listing_fdp import LeftOutFramesWarning
+from .frame_listing_fdp import LeftOutFramesWarning, MissingFramesWarning
 from .processor_settings_fdp import FDPVideoProcessorKwargs, checked_key_frame
 from .video_probe_fdp import TruncatedVideoWarning, UnshownFramesWarning
 
@@ -42,7 +42,13 @@ _SERVICE_KEYS = frozenset({"video_processor_type", "image_processor_type", "proc
 def warn_in_metadata_only() -> Iterator[None]:
     """Withhold the Python warnings whose sentences are in `FrameSource.notes` or `ClipMetadata.warnings` as well."""
     with warnings.catch_warnings():
-        for category in (MissingFaceWarning, LeftOutFramesWarning, TruncatedVideoWarning, UnshownFramesWarning):
+        for category in (
+            MissingFaceWarning,
+            LeftOutFramesWarning,
+            MissingFramesWarning,
+            TruncatedVideoWarning,
+            UnshownFramesWarning,
+        ):
             warnings.simplefilter("ignore", category)
         yield
 

@@ -9,6 +9,7 @@ import pytest
 
 from hub_datasets.__main__ import main
 from hub_datasets.registry import CORPUS_NAMES
+from tests.fakes.cas_me_2 import write_video
 from tests.fakes.fake import make_fake_corpus
 
 JSON_KEYS = {
@@ -104,6 +105,29 @@ def test_deep_opens_every_video(check, damaged_corpus):
     videos[0].write_bytes(b"no video")
     found = check("cas_me_2", root, "--deep")[1]
     assert [item["path"] for item in found["unreadable"] if "path" in item] == [str(videos[0])]
+
+
+def test_deep_loses_only_the_clips_that_a_shorter_video_no_longer_holds(check, scan, damaged_corpus):
+    root = damaged_corpus("cas_me_2", "rawvideo")
+    recordings = {}
+    for clip in scan("cas_me_2", root).clips:
+        recordings.setdefault(clip.location, []).append(clip)
+    video, clips = max(recordings.items(), key=lambda item: len(item[1]))
+    ends = sorted(max(clip.numbers) for clip in clips)
+    assert len(ends) > 1 and ends[0] < ends[-1]
+    write_video(video, num_frames=ends[0] + 1)
+    whole, found = check("cas_me_2", root)[1], check("cas_me_2", root, "--deep")[1]
+    lost = {clip.record.clip_id for clip in clips if max(clip.numbers) > ends[0]}
+    assert {item["clip_id"] for item in found["unreadable"] if "clip_id" in item} == lost
+    assert found["clips"] == whole["clips"] - len(lost)
+
+
+def test_only_deep_has_read_the_frames(capsys, fake_corpus, tmp_path):
+    words = ["check", "smic", "--data_dir", str(fake_corpus("smic", "hs_raw")), "--cache_dir", str(tmp_path)]
+    main(words)
+    assert "not read, only listed; --deep reads them all" in capsys.readouterr().out
+    main([*words, "--deep"])
+    assert "only listed" not in capsys.readouterr().out
 
 
 def test_option_chooses_the_package(check, fake_corpus):

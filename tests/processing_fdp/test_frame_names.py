@@ -1,6 +1,7 @@
 """Which files of a folder are frames, and in which order: patterns of names, in any order of the disk."""
 
 import random
+import warnings
 
 import numpy as np
 import pytest
@@ -114,3 +115,34 @@ def test_the_reader_says_what_it_left_out(tmp_path):
         frames = open_frames(tmp_path)
     assert frames.read([0, 1])[:, 0, 0].tolist() == [10, 20] and frames.frame_count == 2
     assert "cover.png" in frames.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "gaps"),
+    [
+        ([1, 2, 3, 4], ""),
+        ([7], ""),
+        ([1, 2, 4, 5], "a gap (2 to 4)"),
+        ([1, 2, 5, 6, 7, 8, 11, 12], "2 gaps (2 to 5, 8 to 11)"),
+        ([3, 6, 9, 12], ""),
+        ([3, 6, 12, 15], "a gap (6 to 12)"),
+        # Times in milliseconds, one of them missing.
+        ([0, 33, 67, 100, 133], ""),
+        ([0, 33, 67, 133, 167], "a gap (67 to 133)"),
+    ],
+)
+def test_the_reader_names_gaps_between_frame_numbers(tmp_path, numbers, gaps):
+    for number in numbers:
+        Image.fromarray(np.full((8, 8), number, np.uint8)).save(tmp_path / f"img{number:03d}.png")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        frames = open_frames(tmp_path)
+    assert frames.frame_count == len(numbers)
+    assert [str(warning.message) for warning in caught] == frames.notes
+    assert len(frames.notes) == bool(gaps) and gaps in "".join(frames.notes)
+
+
+def test_frames_that_a_sheet_chooses_give_no_warning_of_gaps(tmp_path):
+    for number in (1, 2, 5):
+        Image.fromarray(np.full((8, 8), number, np.uint8)).save(tmp_path / f"img{number}.png")
+    assert open_frames(tmp_path, frame_numbers=[0, 1, 2]).notes == []

@@ -20,11 +20,14 @@ from evaluation_fdp.errors import ConfigError
 from training_fdp.cli import INTERRUPTED_EXIT_CODE, STOPPED_EXIT_CODE
 from training_fdp.config import TrainConfig
 from training_fdp.errors import Interrupted
+from training_fdp.folds.interruption import Interruption
 
 # A process imports and reads for seconds before its first step, so short runs stay in one.
 _LEAST_STEPS = 200
 # Memory that a process may need: network, optimiser and activations of the largest preset in batches of 16.
 _BYTES_PER_PROCESS = 4 * 2**30
+# Seconds between two looks whether this process was asked to stop.
+_LOOK_S = 0.5
 # Wait for helpers that were asked to stop, so that they finish their step and save it.
 _STOPPING_S = 120.0
 
@@ -81,7 +84,7 @@ def sharing(asked: int | None, num_folds: int, num_steps: int, accelerator: Acce
 
 @contextmanager
 def helpers(
-    help_with: Help, config: TrainConfig, shares: Sequence[Sequence[str]], threads: int
+    help_with: Help, config: TrainConfig, shares: Sequence[Sequence[str]], threads: int, interruption: Interruption
 ) -> Iterator[Callable[[], Failures]]:
     """Start one process per share.
 
@@ -90,10 +93,14 @@ def helpers(
         config (`TrainConfig`): Settings of the run.
         shares (`Sequence[Sequence[str]]`): Keys of the folds of each process.
         threads (`int`): Threads of each process, and of this one while they run.
+        interruption (`Interruption`): Records that this process was asked to stop.
 
     Yields:
-        `Callable`: waits for them and returns the reasons (`dict`) of folds that failed, by key. If it is not called,
-        because this process was interrupted, they are told to save and stop.
+        `Callable`: waits for them and returns the reasons (`dict`) of folds that failed, by key. When this process is
+            interrupted, before that or while it waits, they are told to save and stop.
+
+    Raises:
+        Interrupted: by the `Callable`, when this process or one of them was asked to stop.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -109,10 +116,16 @@ def helpers(
     def wait() -> Failures:
         failures: Failures = {}
         for process, answer, keys in started:
+            while not answer.poll(_LOOK_S):
+                if interruption.is_asked:
+                    raise Interrupted("stopped while other processes trained the last folds, which save their state")
             try:
                 failures |= answer.recv()
             except EOFError:
                 process.join()
+                # A scheduler may signal all processes, and this one between two looks.
+                if interruption.is_asked or process.exitcode == STOPPED_EXIT_CODE:
+                    raise Interrupted("stopped while other processes trained the last folds") from None
                 reason = f"its process ended early, with code {process.exitcode}; its messages say why"
                 failures |= dict.fromkeys(keys, reason)
             process.join()

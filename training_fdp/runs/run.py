@@ -85,8 +85,11 @@ def run(config: TrainConfig, arguments: Sequence[str] = ()) -> int:
     # Every N-th fold, because the first ones of a protocol are often those of the largest corpus.
     shares = [todo[number :: shared.processes] for number in range(shared.processes)]
     others = [[job.key for job in share] for share in shares[1:] if share]
-    with helpers(help_with_folds, config, others, shared.threads) as wait_for_helpers:
-        failures = run_jobs(prepared, store, shares[0] if others else jobs, tracker)
+    with (
+        Interruption() as interruption,
+        helpers(help_with_folds, config, others, shared.threads, interruption) as wait_for_helpers,
+    ):
+        failures = run_jobs(prepared, store, shares[0] if others else jobs, tracker, interruption)
         failures |= wait_for_helpers()
     code = 0
     if accelerator.is_main_process:
@@ -132,7 +135,10 @@ def help_with_folds(config: TrainConfig, keys: Sequence[str]) -> dict[str, str]:
     prepared = prepare_run(config, accelerator)
     jobs = [job for job in make_jobs(prepared) if job.key in set(keys)]
     tracker = RunTracker(accelerator, "none", {})
-    return run_jobs(prepared, RunStore(Path(str(config.run.output_dir))), jobs, tracker, shows_progress=False)
+    store = RunStore(Path(str(config.run.output_dir)))
+    # Only here, because a signal while clips are read may end the process at once: nothing is lost then.
+    with Interruption() as interruption:
+        return run_jobs(prepared, store, jobs, tracker, interruption, shows_progress=False)
 
 
 def planned_steps(prepared: PreparedRun, jobs: Sequence[Job]) -> int:
@@ -185,7 +191,12 @@ def make_jobs(prepared: PreparedRun) -> list[Job]:
 
 
 def run_jobs(
-    prepared: PreparedRun, store: RunStore, jobs: Sequence[Job], tracker: RunTracker, shows_progress: bool = True
+    prepared: PreparedRun,
+    store: RunStore,
+    jobs: Sequence[Job],
+    tracker: RunTracker,
+    interruption: Interruption,
+    shows_progress: bool = True,
 ) -> dict[str, str]:
     """Train what is not finished; returns the reasons (`dict`) of the folds that failed, on all processes.
 
@@ -202,7 +213,6 @@ def run_jobs(
         # On every process, because the method keeps its results in memory.
         prepared.method.prepare(prepared.clips, prepared.network, prepared.processor)
     with (
-        Interruption() as interruption,
         _share_of(prepared, todo) as mine,
         _Progress(mine, not (accelerator.is_main_process and shows_progress)) as progress,
     ):

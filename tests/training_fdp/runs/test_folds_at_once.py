@@ -3,11 +3,15 @@
 import csv
 import os
 import signal
+import threading
+import time
 
 import pytest
 import torch
 
 from evaluation_fdp.errors import ConfigError
+from training_fdp.errors import Interrupted
+from training_fdp.folds.interruption import Interruption
 from training_fdp.runs import folds_at_once
 from training_fdp.runs.folds_at_once import helpers, sharing
 
@@ -67,17 +71,57 @@ def named(config, keys):
 
 
 def test_a_process_that_dies_names_its_folds():
-    with helpers(killed, None, [["a", "b"]], 1) as wait:
+    with helpers(killed, None, [["a", "b"]], 1, Interruption()) as wait:
         failures = wait()
     assert set(failures) == {"a", "b"} and "ended early, with code -9" in failures["a"]
 
 
 def test_helpers_get_settings_folds_and_threads():
     before = torch.get_num_threads()
-    with helpers(named, "settings", [["a", "b"]], 3) as wait:
+    with helpers(named, "settings", [["a", "b"]], 3, Interruption()) as wait:
         assert torch.get_num_threads() == 3
         assert wait() == {"a": "settings, 3 threads", "b": "settings, 3 threads"}
     assert torch.get_num_threads() == before
+
+
+def asked_to_stop(config, keys):
+    """A helper that waits to be told, saves and stops, as a fold does."""
+    with Interruption() as interruption:
+        (config / "started").touch()
+        while not interruption.is_asked:
+            time.sleep(0.02)
+    (config / "saved").touch()
+    raise Interrupted("stopped after step 3 of 9")
+
+
+def stopped(config, keys):
+    """A helper that got a scheduler's signal before this process did."""
+    raise Interrupted("stopped after step 3 of 9")
+
+
+def test_a_process_that_waits_for_others_stops_them_and_itself(tmp_path):
+    """Its own folds are finished when the signal comes."""
+
+    def signal_when_started():
+        while not (tmp_path / "started").exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    sender = threading.Thread(target=signal_when_started)
+    sender.start()
+    with (
+        pytest.raises(Interrupted),
+        Interruption() as interruption,
+        helpers(asked_to_stop, tmp_path, [["a"]], 1, interruption) as wait,
+    ):
+        wait()
+    sender.join()
+    assert (tmp_path / "saved").exists()
+
+
+def test_a_process_whose_helper_was_stopped_is_stopped_and_has_not_failed():
+    with pytest.raises(Interrupted), helpers(stopped, None, [["a"]], 1, Interruption()) as wait:
+        wait()
 
 
 def test_two_processes_answer_as_one(tmp_path):
