@@ -5,6 +5,7 @@ independent. Processes exchange nothing but the names of their folds, so that no
 by a job array. Launching several processes with accelerate remains for several cards and machines.
 """
 
+import gc
 import multiprocessing
 import os
 import sys
@@ -146,6 +147,7 @@ def helpers(
 
 def _answer(answer: Connection, help_with: Help, config: TrainConfig, keys: list[str], threads: int) -> None:
     """Main function of a helping process."""
+    gc.freeze()  # collecting what its imports made would take a second of its end
     torch.set_num_threads(threads)
     try:
         answer.send(help_with(config, keys))
