@@ -36,19 +36,30 @@ class RunStore:
         Raises:
             ConfigError: the folder holds other files, or a run with other settings.
         """
+        self.check(run.identity)
+        self.root.mkdir(parents=True, exist_ok=True)
+        write_json(self.root / RUN_NAME, run.to_dict())
+
+    def check(self, identity: RunIdentity) -> None:
+        """Check that a run can start or resume in this folder; nothing is written.
+
+        Args:
+            identity (`RunIdentity`): Identity of the run.
+
+        Raises:
+            ConfigError: the folder holds other files, or a run with other settings.
+        """
         if self._is_foreign():
             raise ConfigError(
                 f"{self.root} holds files that are not a run's; give --output_dir a new or an empty folder"
             )
         if (self.root / RUN_NAME).exists():
-            differences = _differences(self.read().identity, run.identity)
+            differences = _differences(self.read().identity, identity)
             if differences:
                 raise ConfigError(
                     f"{self.root} holds a run with other settings ({'; '.join(differences)}); give another "
                     "--output_dir or repeat the old settings"
                 )
-        self.root.mkdir(parents=True, exist_ok=True)
-        write_json(self.root / RUN_NAME, run.to_dict())
 
     def read(self) -> RunInfo:
         """Read run.json (`RunInfo`).

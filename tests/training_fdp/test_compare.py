@@ -12,6 +12,7 @@ from training_fdp.compare import planning, running, tables
 from training_fdp.compare.__main__ import main, parse_arguments
 from training_fdp.compare.planning import ROWS, Plan, plan_rows
 from training_fdp.config import parse_train_config
+from training_fdp.runs.run import run
 
 SMALL = ("--image_size", "32", "--num_frames", "5", "--max_steps", "2", "--batch_size", "6")
 
@@ -95,6 +96,22 @@ def test_what_cannot_be_compared_is_refused(toy_corpus, tmp_path, monkeypatch):
         plan_rows(shared, ["htnet"], [])
     with pytest.raises(ConfigError, match="--protocol none holds out no subject"):
         plan_rows([*shared, "--protocol", "none"], ["fdp"], [])
+
+
+def test_a_folder_that_a_row_cannot_use_is_named_before_anything_is_trained(toy_corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(planning, "_measured", lambda planned: (1, 1.0))
+    monkeypatch.setattr(planning, "load_corpora", lambda options: toy_corpora(toy_corpus))
+    monkeypatch.setattr("evaluation_fdp.figures._save", lambda path, size, draw: path.write_bytes(b""))
+    shared = ["--corpus", "synthetic", "--protocol", "kfold2", *SMALL, "--output_dir", str(tmp_path)]
+    (row,) = plan_rows(shared, ["raw_cnn"], [])
+    assert not row.not_run and run(parse_train_config(row.arguments), row.arguments) == 0
+    assert not plan_rows(shared, ["raw_cnn"], [])[0].not_run, "the same command goes on"
+    (changed,) = plan_rows([*shared, "--weight_decay", "0.3"], ["raw_cnn"], [])
+    assert "holds a run with other settings (--weight_decay was" in changed.not_run
+    (tmp_path / "scratch" / "motion_cnn").mkdir()
+    (tmp_path / "scratch" / "motion_cnn" / "thesis.tex").touch()
+    (foreign,) = plan_rows(shared, ["motion_cnn"], [])
+    assert "holds files that are not a run's" in foreign.not_run
 
 
 def test_an_option_that_one_method_lacks_leaves_out_that_row_alone(toy_corpus, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import torch
 
 from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.protocols import FINAL_FOLD, NO_PROTOCOL
+from evaluation_fdp.run_folder import RunStore
 from training_fdp.ablations.running import KEPT_BY_PRETRAINING, as_arguments
 from training_fdp.cli import user_facing_errors
 from training_fdp.config import parse_train_config
@@ -17,7 +18,7 @@ from training_fdp.data.corpora import Corpora, load_corpora
 from training_fdp.data.people import check_unseen, subjects_by_corpus
 from training_fdp.methods.registry import get_method
 from training_fdp.methods.starting_weights import Initialization
-from training_fdp.runs.engine import build_accelerator
+from training_fdp.runs.engine import build_accelerator, resolved
 from training_fdp.runs.prepare import PlannedRun, build_network_settings, plan_run, split_clips
 
 SCRATCH, PRETRAINED = "scratch", "pretrained"
@@ -155,7 +156,11 @@ def _from_scratch(name: str, shared: Sequence[str], own: tuple[str, ...], root: 
     options = [*shared, *own, "--output_dir", str(folder), "--final_model", "false"]
     plan = Plan(name, SCRATCH, options, folder, own=own)
     try:
-        parameters, clips_per_s = _measured(_planned(options, corpora))
+        planned = _planned(options, corpora)
+        # The clips of a run that leaves some out are known after they were read; it is checked when it runs.
+        if not planned.config.data.allow_lost_clips:
+            RunStore(folder).check(planned.identity)
+        parameters, clips_per_s = _measured(planned)
     except user_facing_errors() as error:
         return dataclasses.replace(plan, not_run=_sentence(error))
     taught, told = (_in_words(names, corpora) for names in (ROWS[name].taught, ROWS[name].told))
@@ -198,6 +203,7 @@ def _check_pretraining(plan: Plan, corpora: Corpora, others: Corpora) -> None:
 
 def _planned(arguments: Sequence[str], corpora: Corpora) -> PlannedRun:
     config = parse_train_config(arguments)
+    config = dataclasses.replace(config, training=resolved(config.training))
     return plan_run(config, build_accelerator(config.training, config.run), corpora)
 
 
