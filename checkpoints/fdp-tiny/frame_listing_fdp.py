@@ -7,7 +7,6 @@ different orders (by time of day, say, or by the last number alone), the folder 
 import itertools
 import os
 import re
-import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -227,7 +226,7 @@ def describe_gaps(listing: FrameListing, folder: str) -> str:
     steps = [after - before for before, after in itertools.pairwise(listing.numbers)]
     if listing.by_position or not steps:
         return ""
-    usual = statistics.median_low(steps)
+    usual = sorted(steps)[(len(steps) - 1) // 2]
     gaps = [
         f"{before} to {after}"
         for before, after in itertools.pairwise(listing.numbers)

@@ -15,7 +15,6 @@ import runpy
 import shlex
 import subprocess
 import sys
-import traceback
 from pathlib import Path
 from unittest import SkipTest
 
@@ -109,7 +108,6 @@ def run_python(words, folder, variables, log):
     os.environ.update(variables)
     os.chdir(folder)
     sys.path.insert(0, str(folder))
-    code = 1
     try:
         if words[0] == "-c":
             sys.argv = ["-c"]
@@ -123,11 +121,9 @@ def run_python(words, folder, variables, log):
         code = 0
     except SystemExit as end:
         code = end.code or 0
-    except BaseException:
-        traceback.print_exc()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code if isinstance(code, int) else 1)
+    finally:  # any other error goes on to multiprocessing, which prints it and ends with 1
+        sys.stdout.flush()
+    sys.exit(code)
 
 
 @pytest.fixture(scope="session")
