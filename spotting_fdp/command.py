@@ -84,6 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     A recording that cannot be read is an error of that recording alone.
     """
     options = parse_arguments(arguments)
+    if options.fps is not None and not (math.isfinite(options.fps) and options.fps > 0):
+        raise ConfigError(f"--fps must be a number above 0, but {options.fps} was given; correct it.")
     # Imported late, because torch delays --help and errors of the command line.
     from transformers.utils import logging as transformers_logging
 
@@ -96,8 +98,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    if options.fps is not None and not (math.isfinite(options.fps) and options.fps > 0):
-        raise ConfigError(f"--fps must be a number above 0, but {options.fps} was given; correct it.")
     if options.output_dir is not None:
         check_output_dir(options.output_dir)
     recognizer = None if options.spot_only else CheckpointRecognizer(options.model, options.model_learnt_speech)

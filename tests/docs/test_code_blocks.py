@@ -4,14 +4,11 @@ A block of Python or Bash is executed as it stands; a training command that name
 that needs another machine (a cluster, a card) or that `test_demo.py` runs as a whole carries a comment above it,
 `<!-- skip: next "reason" -->`.
 
-Python runs in processes forked from one that has imported the libraries already, because forty starts of torch took a
-quarter of the time of all tests. Other commands, the launcher among them, run in Bash.
+Python runs in processes that have the libraries already; other commands, the launcher among them, run in Bash.
 """
 
-import multiprocessing
 import os
 import re
-import runpy
 import shlex
 import subprocess
 import sys
@@ -21,6 +18,8 @@ from unittest import SkipTest
 import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser, SkipParser
+
+from tests.forked_python import run_python
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -99,45 +98,11 @@ def shortened(command):
 PLAIN_PYTHON = re.compile(r"python [^$|&;<>`*?()#]*")
 
 
-def run_python(words, folder, variables, log):
-    """What `python WORDS` does, in a process of its own."""
-    with open(log, "w", encoding="utf-8") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8") for number in (1, 2))
-    os.environ.update(variables)
-    os.chdir(folder)
-    sys.path.insert(0, str(folder))
-    try:
-        if words[0] == "-c":
-            sys.argv = ["-c"]
-            exec(compile(words[1], "<block>", "exec"), {"__name__": "__main__"})
-        elif words[0] == "-m":
-            sys.argv = words[1:]
-            runpy.run_module(words[1], run_name="__main__", alter_sys=True)
-        else:
-            sys.argv = words
-            runpy.run_path(words[0], run_name="__main__")
-        code = 0
-    except SystemExit as end:
-        code = end.code or 0
-    finally:  # any other error goes on to multiprocessing, which prints it and ends with 1
-        sys.stdout.flush()
-    sys.exit(code)
-
-
-@pytest.fixture(scope="session")
-def forked():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["transformers", "training_fdp.runs.run", "spotting_fdp.predict_command"])
-    return context.Process
-
-
 class Page:
     """Runs the blocks of a page; its Python blocks build on each other."""
 
-    def __init__(self, desk, process, log):
-        self.desk, self.process, self.log = desk, process, log
+    def __init__(self, desk):
+        self.desk = desk
         self.python = ""
         self.is_run = True
 
@@ -172,13 +137,9 @@ class Page:
             self.is_run = True
 
     def _run_python(self, words, source, accepted):
-        process = self.process(target=run_python, args=(words, self.desk, environment(self.desk), self.log))
-        process.start()
-        process.join(600)
-        process.kill()
-        process.join()
-        said = self.log.read_text(encoding="utf-8", errors="replace")[-6000:]
-        assert process.exitcode in accepted, f"{source}\nends with {process.exitcode}:\n{said}"
+        result = run_python(words, self.desk, {**os.environ, **environment(self.desk)})
+        said = f"{result.stdout[-3000:]}\n{result.stderr[-3000:]}"
+        assert result.returncode in accepted, f"{source}\nends with {result.returncode}:\n{said}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -190,8 +151,8 @@ def test_every_block_is_run_or_shown_only(page):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_blocks_run(page, desk, forked, tmp_path):
-    runner = Page(desk, forked, tmp_path / "said.txt")
+def test_blocks_run(page, desk):
+    runner = Page(desk)
     parsers = [CodeBlockParser("python", runner.add_python), CodeBlockParser("bash", runner.run_bash), SkipParser()]
     for example in Sybil(parsers, path=str(ROOT), patterns=["*.md"]).parse(page).examples():
         try:

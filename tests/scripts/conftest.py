@@ -14,6 +14,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from evaluation_fdp.metrics import Figures
+from tests.forked_python import run_python
 
 ROOT = Path(__file__).resolve().parents[2]
 _specification = importlib.util.spec_from_file_location("fake_hub", Path(__file__).with_name("fake_hub.py"))
@@ -47,13 +48,19 @@ def script_environment_in():
 
 @pytest.fixture
 def run_script(tmp_path):
-    """Run one of the scripts of the repository root: `run_script("predict.py", "clip.avi", ..., env={})`."""
+    """Run one of the scripts of the repository root: `run_script("predict.py", "clip.avi", ...)`.
 
-    def run(name, *arguments, env=None, cwd=None):
-        command = [sys.executable, str(ROOT / name), *map(str, arguments)]
+    With `env={}`, which libraries may read when they are imported, it is a start from nothing; else the libraries are
+    there already.
+    """
+
+    def run(name, *arguments, env=None):
+        words = [str(ROOT / name), *map(str, arguments)]
         environment = clean_environment(tmp_path / "home", **(env or {}))
+        if env is None:
+            return run_python(words, tmp_path, environment)
         return subprocess.run(
-            command, cwd=cwd or tmp_path, env=environment, capture_output=True, text=True, timeout=300
+            [sys.executable, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
         )
 
     return run
