@@ -6,6 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -64,11 +65,10 @@ def file_digest(path: Path) -> str:
 
 
 def publish_folder(staging_folder: Path, destination: Path) -> None:
-    """Flush a finished folder to disk, file by file, then rename it to its destination."""
-    for path in sorted(staging_folder.rglob("*")):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+    """Flush the files of a finished folder to disk, then rename it to its destination."""
+    with ThreadPoolExecutor() as pool:  # at once, because each of them waits for the disk
+        for _ in pool.map(_sync_file, filter(Path.is_file, staging_folder.rglob("*"))):
+            pass  # an error of one is raised here
     _sync_folder(staging_folder)
     destination.parent.mkdir(parents=True, exist_ok=True)
     os.rename(staging_folder, destination)
@@ -80,6 +80,11 @@ def fresh_folder(path: Path) -> Path:
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
     return path
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _sync_folder(path: Path) -> None:
