@@ -98,7 +98,7 @@ def toy_arguments():
         return [
             *("--corpus", "synthetic", "--output_dir", str(output_dir), "--protocol", "kfold2", *length),
             *("--image_size", "32", "--num_frames", "4", "--batch_size", "6", "--augmentation", "none"),
-            *("--checkpoint_steps", "1", "--no_final_model", "--model_overrides", *TOY_NETWORK),
+            *("--no_final_model", "--model_overrides", *TOY_NETWORK),
             *options,
         ]
 

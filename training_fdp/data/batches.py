@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.data.augmentation import AugmentationConfig, Batch, sample_augmented_indices
 from training_fdp.data.clips import Clip
+from training_fdp.data.device_frames import DeviceFrames, room_on
 from training_fdp.data.options import BatchOptions
 from training_fdp.data.windows import Movement, draw_gain, draw_window, light_up, possible_kinds
 
@@ -61,6 +62,7 @@ class ClipBatches:
         self.processor = processor
         self.num_frames = num_frames
         self.device = device
+        self.frames = DeviceFrames(device, room_on(device))
         self.frame_sampling = options.frame_sampling
         self.targets = targets
 
@@ -91,17 +93,20 @@ class ClipBatches:
         further: list[dict[str, torch.Tensor]] = []
         for row in rows:
             clip = self.clips[row]
-            every_frame = clip.frames
+            every_frame = self.frames.of(row, clip)
+            gain = None
             if augmentation is not None and generator is not None and augmentation.windows > 0:
                 clip, indices, gain = self._window(clip, len(every_frame), augmentation, generator)
-                frames.append(light_up(every_frame[torch.from_numpy(indices)], gain))
             else:
                 indices = self._frame_indices(clip, len(every_frame), augmentation, generator)
-                frames.append(every_frame[torch.from_numpy(indices)])
+            chosen = every_frame[torch.from_numpy(indices).to(every_frame.device)]
+            frames.append(chosen if gain is None else light_up(chosen, gain))
             labels.append(-1 if clip.label is None or not clip.moves else clip.label)
             if self.targets is not None:
                 further.append(self.targets(clip, indices, self.normalize))
         # (batch_size, num_frames, height, width) -> (batch_size, num_frames, 1, height, width)
+        if len({chosen.device for chosen in frames}) > 1:  # some clips of the batch are kept there
+            frames = [chosen.to(self.device) for chosen in frames]
         pixels = self.normalize(torch.stack(frames)).unsqueeze(2)
         batch = {
             "pixel_values": normalized(pixels, statistics),

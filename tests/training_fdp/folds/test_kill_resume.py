@@ -28,6 +28,12 @@ OPTIONS = (
 )
 
 
+@pytest.fixture
+def toy_arguments(toy_arguments):
+    """The same, saved after every step."""
+    return lambda output_dir, *options: toy_arguments(output_dir, "--checkpoint_steps", "1", *options)
+
+
 def _run_here(arguments):
     """The body of a forked process."""
     torch.set_num_threads(1)
