@@ -388,7 +388,8 @@ class _Progress:
         self.bar.close()
 
     def show(self, key: str, step: int, planned: int, loss: float | None) -> None:
-        self.bar.set_description(f"fold {key} ({self.done + 1} of {self.total})", refresh=False)
+        # Of this process alone, because the others train theirs beside it.
+        self.bar.set_description(f"fold {key} ({self.done + 1} of {self.total} here)", refresh=False)
         if loss is not None:
             self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
         self.bar.total = planned
