@@ -1,5 +1,5 @@
-# Eight verbs: checkpoint, demo, test, transformers-suite, quality, style, docs, mutants. Everything runs inside .venv; paths may hold
-# spaces.
+# Nine verbs: checkpoint, demo, test, slow-tests, transformers-suite, quality, style, docs, mutants. Everything runs
+# inside .venv; paths may hold spaces.
 PYTHON ?= python3
 VENV := .venv
 ifeq ($(OS),Windows_NT)
@@ -11,13 +11,17 @@ endif
 # One thread pool per process: the tests run two at a time.
 TEST_JOBS ?= 2
 
-.PHONY: checkpoint demo test transformers-suite quality style docs mutants
+.PHONY: checkpoint demo test slow-tests transformers-suite quality style docs mutants
 
 demo: $(VENV)/.installed
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/.installed-dev
-	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m "not slow"
+
+# Code blocks of the documentation, exports, commands in processes of their own: three tests of a hundred.
+slow-tests: $(VENV)/.installed-dev
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m slow
 
 # transformers' own test mixins on our models, configurations and processors; their source comes from PyPI, once.
 transformers-suite: $(VENV)/.installed-dev

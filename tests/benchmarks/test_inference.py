@@ -10,6 +10,7 @@ from benchmarks import inference, training
 OPTIONS = Namespace(preset=["tiny"], batch_sizes=[2], batch_size=2, rounds=1, device="cpu", clock=False)
 
 
+@pytest.mark.slow
 def test_rows_of_a_preset():
     rows = inference.preset_rows(OPTIONS)
     assert [row["way"].split(", ")[1] for row in rows] == ["float32", "float32", "float32", "bfloat16"]
@@ -23,6 +24,7 @@ def test_released_network_costs_what_the_fact_sheet_says():
     assert inference.macs_per_clip("released") == pytest.approx(8.63e9, rel=0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["any_window", "released"])
 def test_fast_ways_answer_as_the_frame_loop(preset):
     """float32 to 1e-4 of a logit; bfloat16 to 1e-2 of a probability."""
@@ -51,12 +53,14 @@ def test_the_recipe_of_the_shipped_checkpoint_is_what_is_measured():
     assert (config.reference, config.num_frames, config.num_labels) == ("movement_patterns", 32, 5)
 
 
+@pytest.mark.slow
 def test_steps_are_compared_with_the_frame_loop():
     rows = training.step_rows(OPTIONS)
     assert rows[0]["step"] == training.LOOP and rows[0]["times frame loop, float32"] == 1.0
     assert all(row["processor ms"] > 0 for row in rows)
 
 
+@pytest.mark.slow
 def test_exported_networks_answer_as_pytorch():
     """int8 weights cost accuracy, which the table tells; the others cost none."""
     pytest.importorskip("onnxruntime", reason="the exports need onnxruntime")

@@ -22,6 +22,7 @@ class Tensors(torch.nn.Module):
         return outputs.logits, outputs.dynamic_image, outputs.rank_scores
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "overrides"),
     [("small", {}), ("base", {}), ("released", {}), ("small", {"reference": "movement_patterns"})],
@@ -40,6 +41,7 @@ def test_compiles_as_one_graph(preset, overrides, small_model, clips):
 
 # The structures together hold every operator: attention and the light decoder, SegNet and the released reshape, the
 # ranker fitted to each clip, and the patterns along a clip's curves.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "overrides", "optimize"),
     [

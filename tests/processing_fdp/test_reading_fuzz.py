@@ -108,6 +108,7 @@ def seeds(tmp_path_factory, barcode_frames, write_video, write_frames):
     return {name: (folder / name).read_bytes() for name in MUTANTS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MUTANTS)
 def test_mutants_are_read_or_refused(name, seeds, tmp_path):
     outcomes, slowest = run_mutants(seeds[name], name, tmp_path, range(MUTANTS[name]), "auto")

@@ -55,6 +55,7 @@ def results(run):
     return json.loads((run[0] / "OUT" / "results.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_out_holds_what_scripts_rely_on(run, results):
     folder, printed = run
     with Image.open(folder / "OUT" / "confusion_matrix.png") as picture:
@@ -68,6 +69,7 @@ def test_out_holds_what_scripts_rely_on(run, results):
     assert not [path for path in (folder / "OUT").rglob("*") if path.name in ("samples", "dynamic_images.png")]
 
 
+@pytest.mark.slow
 def test_results_follow_from_predictions_by_hand(predictions, results, metrics_by_hand):
     names = results["class_names"]
     assert list(predictions[0]) == ["clip_id", "subject", "fold", "label", "prediction", *(f"prob_{n}" for n in names)]
@@ -82,6 +84,7 @@ def test_results_follow_from_predictions_by_hand(predictions, results, metrics_b
         assert results["metrics"][name] == pytest.approx(value, abs=1e-9), name
 
 
+@pytest.mark.slow
 def test_every_clip_is_held_out_once_and_no_subject_is_on_two_sides(predictions, results):
     assert len({row["clip_id"] for row in predictions}) == len(predictions) == results["num_clips"] == 31
     folds_of = {}
@@ -91,6 +94,7 @@ def test_every_clip_is_held_out_once_and_no_subject_is_on_two_sides(predictions,
     assert {fold for folds in folds_of.values() for fold in folds} == {fold["fold"] for fold in results["folds"]}
 
 
+@pytest.mark.slow
 def test_a_checkpoint_answers_for_the_frames_on_disk_as_it_did_in_evaluation(run, predictions, results):
     """What was cached and evaluated is what the saved processor makes of the folder."""
     row = predictions[-1]
@@ -101,6 +105,7 @@ def test_a_checkpoint_answers_for_the_frames_on_disk_as_it_did_in_evaluation(run
     assert answer.probabilities == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_a_run_can_be_published(run, results):
     fold = results["folds"][-1]["fold"]
     publication = prepare_publication(run[0] / "OUT" / "folds" / fold, "me/fdp-casme2")

@@ -191,6 +191,7 @@ def local_logits(folder, pixels):
         return model, model(pixel_values=torch.from_numpy(np.load(pixels))).logits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_a_stranger_gets_the_numbers_of_the_author(house, visited, name):
     found = visited[name]
@@ -209,6 +210,7 @@ def test_a_stranger_gets_the_numbers_of_the_author(house, visited, name):
     assert found["labels"] == pytest.approx(labels, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_every_class_and_pipeline_that_a_configuration_names_loads(house, visited, name):
     config = json.loads((house.folders[name] / "config.json").read_text())
@@ -223,6 +225,7 @@ def test_every_class_and_pipeline_that_a_configuration_names_loads(house, visite
     assert visited[name]["tasks"] == own
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_the_face_mesh_of_a_repository_finds_the_face(house, visited, name):
     # Its weights come from the repository: where the stranger is, no file of this package lies beside the code.
@@ -232,12 +235,14 @@ def test_the_face_mesh_of_a_repository_finds_the_face(house, visited, name):
     assert visited[name]["meshed"] != visited[name]["pixels"]
 
 
+@pytest.mark.slow
 def test_weights_are_downloaded_once_per_commit(house, visited):
     for name in BUILT_IN:
         path = rf"^/tester/{name}/resolve/[^/]+/model\.safetensors"
         assert house.hub.asked("GET", path) == 2, "main and the pinned commit"
 
 
+@pytest.mark.slow
 def test_the_second_process_needs_no_network(house, visited, tmp_path):
     before = len(house.hub.requests)
     found = house.visit(tmp_path / "offline.json", ["fdp"], HF_HUB_OFFLINE="1")
@@ -247,6 +252,7 @@ def test_the_second_process_needs_no_network(house, visited, tmp_path):
     assert len(house.hub.requests) == before
 
 
+@pytest.mark.slow
 def test_a_reader_without_the_token_is_told_nothing_of_a_private_repository(house, script_environment_in, tmp_path):
     environment = house.hub.environment(tmp_path / "home") | {"HF_TOKEN": ""}
     program = "import huggingface_hub; huggingface_hub.hf_hub_download('tester/fdp', 'config.json')"
@@ -387,6 +393,7 @@ def test_files_that_travel_open_write_and_fetch_by_listed_calls(travelling):
     assert fetched == {"pretrained_model_name_or_path", "source"}
 
 
+@pytest.mark.slow
 def test_weights_that_travel_are_safetensors(house):
     suffixes = {path.suffix for folder in house.folders.values() for path in folder.iterdir()}
     assert suffixes == {".json", ".md", ".py", ".safetensors", ".txt"}

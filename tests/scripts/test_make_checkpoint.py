@@ -30,6 +30,7 @@ def built(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_the_same_seeds_give_the_same_logits(built):
     clip = torch.rand(2, 32, 1, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
     models = [
@@ -41,6 +42,7 @@ def test_the_same_seeds_give_the_same_logits(built):
     assert (built / "first/fdp-tiny/README.md").read_text() == (built / "again/fdp-tiny/README.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_folder_is_small_complete_and_calibrated(built):
     folder = built / "first" / "fdp-tiny"
     mesh = folder / "face_mesh.safetensors"
@@ -60,6 +62,7 @@ def test_the_folder_is_small_complete_and_calibrated(built):
     assert "Rendered faces only" in card and "| quiet stretch |" in card and "built-in faces alone" in card
 
 
+@pytest.mark.slow
 def test_half_precision_changes_the_scores_by_less_than_a_hundredth(built):
     trained = FDPForVideoClassification.from_pretrained(built / "first/work/training_2/final").eval()
     shipped = FDPForVideoClassification.from_pretrained(built / "first/fdp-tiny").eval()

@@ -106,6 +106,7 @@ def test_a_lost_upload_leaves_no_commit(checkpoint, hub, api, monkeypatch):
     assert len(hub.repositories[REPO_ID].commits) == 1
 
 
+@pytest.mark.slow
 def test_a_dry_run_needs_neither_token_nor_network(checkpoint, run_script, hub):
     arguments = ("push_to_hub.py", "--checkpoint", checkpoint, "--repo_id", REPO_ID, "--dry_run")
     shown = run_script(*arguments, env={"HF_ENDPOINT": hub.endpoint, "HF_HUB_OFFLINE": "0"})

@@ -34,6 +34,7 @@ def network():
     return train_network([example(1), example(2), example(3)], seed=0, num_steps=150, num_crops=0)
 
 
+@pytest.mark.slow
 def test_a_trained_network_finds_the_hills_of_another_recording(network):
     other = example(9)
     finder = IntervalFinder(0.4, network.score_runs)

@@ -65,6 +65,7 @@ def rendered_clips(count, num_frames, size=64):
     return torch.stack(clips)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["tiny", "released"])
 @torch.inference_mode()
 def test_bfloat16_answers_as_single_precision_on_rendered_clips(preset):

@@ -124,6 +124,7 @@ def test_a_process_whose_helper_was_stopped_is_stopped_and_has_not_failed():
         wait()
 
 
+@pytest.mark.slow
 def test_two_processes_answer_as_one(tmp_path):
     """Every fold trained by one of two processes equals the fold of one process, to the last digit."""
     from tests.fakes.fake import make_fake_corpus
