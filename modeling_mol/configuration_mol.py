@@ -39,6 +39,11 @@ class MOLConfig(PreTrainedConfig):
         image_size (`int`, *optional*, defaults to 64):
             Height and width of a frame in pixels (released code: 128). The graph's and the heads' linear layers depend
             on it.
+        stem_inputs (`str`, *optional*, defaults to `"derivatives"`):
+            Inputs of the stem for a frame: `"derivatives"`, the earlier frame of its pair, the difference from it and
+            its gradient, all normalised (our choice); `"frames"`, the frame alone (figure of the paper). From
+            `"frames"` neither flow nor class of a movement is learnt from hundreds of clips, because a frame's
+            features then differ from those of the earlier one by a hundredth of their variance.
         stem_channels (`list[int]`, *optional*, defaults to `[32, 64, 128, 128]`):
             Output channels of each convolution of the stem; the last number is the width of the features.
         stem_kernel_sizes (`list[int]`, *optional*, defaults to `[3, 3, 3, 1]`):
@@ -109,6 +114,7 @@ class MOLConfig(PreTrainedConfig):
     num_channels: int = 1
     num_frames: int = 8
     image_size: int = 64
+    stem_inputs: Literal["derivatives", "frames"] = "derivatives"
     stem_channels: list[int] = field(default_factory=lambda: [32, 64, 128, 128])
     stem_kernel_sizes: list[int] = field(default_factory=lambda: [3, 3, 3, 1])
     stem_strides: list[int] = field(default_factory=lambda: [2, 2, 1, 1])

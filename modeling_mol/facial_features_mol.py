@@ -6,17 +6,24 @@ from torch.nn import functional as F
 
 from .configuration_mol import MOLConfig
 
+# Channels that `derivatives` makes of one: a frame, its difference from a later one, its gradient along x and y.
+NUM_DERIVATIVES = 4
+
 
 class MOLStem(nn.Module):
-    """Convolutions over one frame, shared by all frames.
+    """Convolutions over one frame, or over the derivatives of its pair; shared by all frames.
 
     Args:
-        config ([`MOLConfig`]): Channels, kernels, strides, paddings and normalisation.
+        config ([`MOLConfig`]): Inputs, channels, kernels, strides, paddings and normalisation.
     """
 
     def __init__(self, config: MOLConfig) -> None:
         super().__init__()
-        widths = [config.num_channels, *config.stem_channels]
+        takes_derivatives = config.stem_inputs == "derivatives"
+        num_inputs = (NUM_DERIVATIVES if takes_derivatives else 1) * config.num_channels
+        # CODEPATH: `small`, because differences are a hundredth of the frames; `released` reads frames.
+        self.norm = nn.BatchNorm2d(num_inputs) if takes_derivatives else None
+        widths = [num_inputs, *config.stem_channels]
         layers: list[nn.Module] = []
         for index, channels in enumerate(config.stem_channels):
             is_normalized = config.stem_normalization and index + 1 < len(config.stem_channels)
@@ -34,8 +41,10 @@ class MOLStem(nn.Module):
         self.layers = nn.ModuleList(layers)
 
     def forward(self, frames: torch.Tensor) -> list[torch.Tensor]:
-        """Maps frames `(num_images, num_channels, height, width)` to the map of each convolution, largest first."""
+        """Maps inputs `(num_images, num_inputs, height, width)` to the map of each convolution, largest first."""
         maps = []
+        if self.norm is not None:
+            frames = self.norm(frames)
         for layer in self.layers:
             frames = layer(frames)
             maps.append(frames)
@@ -174,3 +183,20 @@ class MOLBlock(nn.Module):
         """Maps `(num_images, hidden_size, map_size, map_size)` to the same shape."""
         features: torch.Tensor = self.correspondence(self.fully_connected(maps))
         return features
+
+
+def derivatives(earlier: torch.Tensor, later: torch.Tensor) -> torch.Tensor:
+    """Computes the terms of the optical-flow equation: I, I_t, I_x and I_y.
+
+    Args:
+        earlier (`torch.FloatTensor` of shape `(num_pairs, num_channels, height, width)`): Earlier frames.
+        later (`torch.FloatTensor` of the same shape): Later frames.
+
+    Returns:
+        `torch.FloatTensor` of shape `(num_pairs, NUM_DERIVATIVES * num_channels, height, width)`: the earlier frame,
+        the difference and the central differences of the earlier frame along x and y, per pixel.
+    """
+    padded = F.pad(earlier, (1, 1, 1, 1), mode="replicate")
+    along_x = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
+    along_y = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
+    return torch.cat([earlier, later - earlier, along_x, along_y], dim=1)

@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .configuration_mol import MOLConfig
+from .facial_features_mol import NUM_DERIVATIVES, derivatives
 
 LEAST_CHANNELS = 16
 
@@ -57,7 +58,7 @@ class MOLFlowUNet(nn.Module):
             width = next_width
         self.layers = nn.ModuleList(layers)
         next_width = max(width // 2, LEAST_CHANNELS)
-        pixels = (4 if self.takes_derivatives else 2) * config.num_channels
+        pixels = (NUM_DERIVATIVES if self.takes_derivatives else 2) * config.num_channels
         norms = [nn.BatchNorm2d(channels) for channels in (*joined, pixels)]
         # CODEPATH: `small`; with `flow_inputs="frames"` maps are joined as they are.
         self.norms = nn.ModuleList(norms) if self.takes_derivatives else None
@@ -178,23 +179,6 @@ class MOLFlowNetC(nn.Module):
 def resize(maps: torch.Tensor, size: int) -> torch.Tensor:
     """Resizes maps `(num_images, num_channels, height, width)` to square ones, bilinear (`torch.Tensor`)."""
     return F.interpolate(maps, size=(size, size), mode="bilinear", align_corners=False)
-
-
-def derivatives(earlier: torch.Tensor, later: torch.Tensor) -> torch.Tensor:
-    """Computes the terms of the optical-flow equation: I, I_t, I_x and I_y.
-
-    Args:
-        earlier (`torch.FloatTensor` of shape `(num_pairs, num_channels, height, width)`): Earlier frames.
-        later (`torch.FloatTensor` of the same shape): Later frames.
-
-    Returns:
-        `torch.FloatTensor` of shape `(num_pairs, 4 * num_channels, height, width)`: the earlier frame, the difference
-        and the central differences of the earlier frame along x and y, per pixel.
-    """
-    padded = F.pad(earlier, (1, 1, 1, 1), mode="replicate")
-    along_x = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
-    along_y = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
-    return torch.cat([earlier, later - earlier, along_x, along_y], dim=1)
 
 
 def correlation(first: torch.Tensor, second: torch.Tensor, reach: int, spacing: int) -> torch.Tensor:

@@ -13,7 +13,7 @@ from transformers.utils.generic import can_return_tuple, merge_with_config_defau
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_mol import MOLConfig
-from .facial_features_mol import MOLBlock, MOLCircularConvolution, MOLStem
+from .facial_features_mol import MOLBlock, MOLCircularConvolution, MOLStem, derivatives
 from .flow_decoders_mol import MOLFlowNetC, MOLFlowOutput, MOLFlowUNet
 from .heads_mol import MOLClassifier, MOLLandmarkHead
 
@@ -137,9 +137,14 @@ class MOLModel(MOLPreTrainedModel):
         """
         self._check_pixel_values(pixel_values)
         clips = pixel_values.shape[:2]
-        frames = pixel_values.to(self.dtype)
+        frames = pixel_values.flatten(0, 1)
+        # CODEPATH: `small`; `released` reads the frames.
+        if self.config.stem_inputs == "derivatives":
+            # Before the cast, because half precision would round a change of one gray level away.
+            earlier = torch.cat([pixel_values[:, :1], earlier_frames(pixel_values, self.config.flow_reference)], dim=1)
+            frames = derivatives(earlier.flatten(0, 1), frames)
         # (batch_size, num_frames, channels, height, width) -> (batch_size * num_frames, ...) and back
-        stem_maps = tuple(maps.unflatten(0, clips) for maps in self.stem(frames.flatten(0, 1)))
+        stem_maps = tuple(maps.unflatten(0, clips) for maps in self.stem(frames.to(self.dtype)))
         earlier = earlier_frames(stem_maps[-1], self.config.flow_reference)
         # CODEPATH: `small`; the other branch is `released`.
         if self.earlier_block is None:
@@ -164,7 +169,7 @@ class MOLModel(MOLPreTrainedModel):
         """The convolution that reads the input; transformers and PEFT call this method.
 
         Returns:
-            `nn.Module`: the first convolution of the stem.
+            `nn.Module`: the first convolution of the stem; with `stem_inputs="derivatives"` a batch norm precedes it.
         """
         first: nn.Module = self.stem.layers[0]
         return first.get_submodule("0")
@@ -173,7 +178,8 @@ class MOLModel(MOLPreTrainedModel):
         """Replaces the convolution that reads the input.
 
         Args:
-            value (`nn.Module`): takes `(num_images, num_channels, height, width)`.
+            value (`nn.Module`): takes `(num_images, num_inputs, height, width)`: `num_channels`, or four times as many
+                with `stem_inputs="derivatives"`.
         """
         self.stem.layers[0].set_submodule("0", value)
 

@@ -9,6 +9,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "released": {
         "num_frames": 8,
         "image_size": 128,
+        "stem_inputs": "frames",
         "stem_channels": [8, 32, 64, 128],
         "stem_kernel_sizes": [4, 3, 2, 1],
         "stem_strides": [2, 2, 2, 1],

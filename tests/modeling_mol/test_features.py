@@ -9,8 +9,9 @@ from modeling_mol.facial_features_mol import (
     MOLChannelCorrespondence,
     MOLCircularConvolution,
     MOLFullyConnectedConvolution,
+    derivatives,
 )
-from modeling_mol.flow_decoders_mol import correlation, derivatives
+from modeling_mol.flow_decoders_mol import correlation
 
 
 def module_of(kind, *arguments):

@@ -196,6 +196,51 @@ def test_eight_clips_are_learnt_by_heart(small_mol, frames):
     assert output.losses["classification"] < 0.01
 
 
+def moving_patterns(num_clips, seed):
+    """Clips of random patterns, no two alike, that move half a pixel a frame; the class is the direction."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.randn(num_clips, 1, 8, 8, generator=generator)
+    patterns = F.interpolate(coarse, size=(32, 32), mode="bicubic") * 0.4
+    labels = torch.arange(num_clips) % 4
+    steps = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])[labels]
+    clips = []
+    for frame in range(3):
+        moved = torch.cat([torch.eye(2).expand(num_clips, 2, 2), steps[..., None] * frame / 32], dim=2)
+        grid = F.affine_grid(moved, [num_clips, 1, 32, 32], align_corners=False)
+        clips.append(F.grid_sample(patterns, grid, padding_mode="border", align_corners=False))
+    return torch.stack(clips, dim=1).clamp(-1, 1), labels
+
+
+@pytest.mark.parametrize(("stem_inputs", "least", "largest"), [("derivatives", 0.9, 1.0), ("frames", 0.2, 0.75)])
+def test_the_class_of_a_movement_is_learnt_for_patterns_not_seen(stem_inputs, least, largest, small_mol):
+    """Four hundred clips teach it; from the frames alone, which differ by a hundredth, it learns half of it."""
+    network = {"num_frames": 3, "num_landmarks": 0, "flow_decoder": "none", "classifier_dropout": 0.0, "num_labels": 4}
+    model = small_mol(stem_inputs=stem_inputs, **network).train()
+    clips, labels = moving_patterns(400, seed=0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(50):
+        rows = torch.randperm(400)[:40]
+        optimizer.zero_grad()
+        model(clips[rows], labels=labels[rows]).loss.backward()
+        optimizer.step()
+    others, their_labels = moving_patterns(80, seed=1)
+    with torch.no_grad():
+        answers = model.eval()(others).logits.argmax(dim=1)
+    assert least <= (answers == their_labels).float().mean() <= largest
+
+
+@pytest.mark.parametrize("reference", ["first", "previous"])
+def test_the_stem_reads_a_frame_as_its_change_from_the_earlier_one(reference, small_mol, frames):
+    model, seen = small_mol(flow_reference=reference), []
+    model.mol.stem.register_forward_pre_hook(lambda module, given: seen.append(given[0].unflatten(0, (2, 4))))
+    clip = frames()
+    model.mol(clip)
+    earlier = clip[:, [0, 0, 0, 0] if reference == "first" else [0, 0, 1, 2]]
+    assert seen[0].shape == (2, 4, 4, 32, 32)
+    torch.testing.assert_close(seen[0][:, :, :1], earlier)
+    torch.testing.assert_close(seen[0][:, :, 1:2], clip - earlier)
+
+
 def test_clips_of_a_batch_do_not_touch_each_other(small_mol, frames):
     model, clips = small_mol(), frames(batch_size=3)
     with torch.no_grad():

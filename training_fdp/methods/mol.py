@@ -68,12 +68,13 @@ class MOLMethod(Method[MOLOptions, "MOLConfig", "MOLFacts"]):
             "Only the abstract, the overview figure and the released code were available; loss weights, sizes of "
             "`small` and all that docs/design/mol.md lists are our choice.",
             "In the preset `small` frames are paired with the first one of the clip, where the paper pairs each with "
-            "the frame before, and each frame is encoded once.",
+            "the frame before, each frame is encoded once, and the stem reads its change from the first one, where the "
+            "paper's reads the frame alone.",
             "The flow is learnt from the renderer or from TV-L1 of scikit-image, the landmarks from the renderer or a "
             "face mesh, where the released code uses OpenCV and dlib.",
         ),
     )
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     model_type: ClassVar[str] = "mol"
     options_class: ClassVar[type] = MOLOptions
     start_options: ClassVar[Mapping[str, object]] = {"preset": PRETRAINED}
