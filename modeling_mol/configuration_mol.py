@@ -85,6 +85,10 @@ class MOLConfig(PreTrainedConfig):
             paper).
         flow_hidden_size (`int`, *optional*, defaults to 64):
             Channels of the coarsest layer of `"unet"`; halved at each larger map, 16 at least.
+        classifier_inputs (`str`, *optional*, defaults to `"flow"`):
+            Inputs of the classifier: `"flow"`, the estimated flow of all pairs without its mean over the frame, which
+            is mostly that of the head, one vector per cell of the features (our choice); `"features"`, the features of
+            all frames (figure of the paper), from which the class is not learnt from hundreds of clips.
         num_landmarks (`int`, *optional*, defaults to 68):
             Points per frame: 68 in the order of 300-W, 5 in that of the alignment, 0 for none.
         landmark_stride (`int`, *optional*, defaults to 2):
@@ -98,8 +102,9 @@ class MOLConfig(PreTrainedConfig):
         flow_loss (`str`, *optional*, defaults to `"charbonnier"`):
             `"charbonnier"`: mean of sqrt(x^2 + 0.01^2), where x is the error in units of the buffer `flow_scale`;
             `"squared"`: mean of the squared error in pixels (released code).
-        flow_loss_weight (`float`, *optional*, defaults to 1.0):
-            Weight of the flow's loss beside the cross-entropy; the paper's weight is unknown.
+        flow_loss_weight (`float`, *optional*, defaults to 10.0):
+            Weight of the flow's loss beside the cross-entropy, above 1, because the initial gradient of the
+            cross-entropy is far larger in the layers that both share; the paper's weight is unknown.
         landmark_loss_weight (`float`, *optional*, defaults to 1.0):
             Weight of the landmarks' loss beside the cross-entropy; the paper's weight is unknown.
         initializer_range (`float`, *optional*, defaults to 0.02):
@@ -131,13 +136,14 @@ class MOLConfig(PreTrainedConfig):
     flow_decoder: Literal["unet", "flownet_c", "none"] = "unet"
     flow_inputs: Literal["derivatives", "frames"] = "derivatives"
     flow_hidden_size: int = 64
+    classifier_inputs: Literal["flow", "features"] = "flow"
     num_landmarks: int = 68
     landmark_stride: int = 2
     landmark_hidden_size: int = 256
     classifier_hidden_size: int = 256
     classifier_dropout: float | int = 0.5
     flow_loss: Literal["charbonnier", "squared"] = "charbonnier"
-    flow_loss_weight: float | int = 1.0
+    flow_loss_weight: float | int = 10.0
     landmark_loss_weight: float | int = 1.0
     initializer_range: float | int = 0.02
 
@@ -202,7 +208,7 @@ class MOLConfig(PreTrainedConfig):
 
     @property
     def num_maps(self) -> int:
-        """Feature maps per clip that the classifier reads: one per frame, or with `separate_roles` two per pair."""
+        """Feature maps per clip: one per frame, or with `separate_roles` two per pair."""
         return 2 * self.num_pairs if self.separate_roles else self.num_frames
 
     def validate_architecture(self) -> None:
@@ -213,6 +219,11 @@ class MOLConfig(PreTrainedConfig):
             raise ValueError(
                 f"`num_landmarks` must be 68, 5 or 0, but {self.num_landmarks} was given; choose one of these, "
                 "because the points that a mirror image swaps are known for them alone."
+            )
+        if self.flow_decoder == "none" and self.classifier_inputs == "flow":
+            raise ValueError(
+                "`classifier_inputs='flow'` needs a flow, but `flow_decoder` is 'none'; set `classifier_inputs` to "
+                "'features', or give a decoder."
             )
         if self.flow_decoder == "flownet_c" and self.image_size % FLOWNET_STRIDE:
             raise ValueError(

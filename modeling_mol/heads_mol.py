@@ -1,4 +1,6 @@
-"""Heads of MOL on the features of frames: the class of a clip, and the landmarks of each frame."""
+"""Heads of MOL: the class of a clip, from its flow or its features, and the landmarks of each frame."""
+
+import math
 
 import torch
 from torch import nn
@@ -10,7 +12,7 @@ _CLASSIFIER_CHANNELS, _LANDMARK_CHANNELS = 32, 32
 
 
 class MOLClassifier(nn.Module):
-    """From the feature maps of a clip to its class: a convolution over time and space, then two linear layers.
+    """From the flow or the features of a clip to its class: a convolution over time and space, two linear layers.
 
     Args:
         config ([`MOLConfig`]): Sizes, width and dropout.
@@ -19,18 +21,26 @@ class MOLClassifier(nn.Module):
 
     def __init__(self, config: MOLConfig, num_labels: int) -> None:
         super().__init__()
-        # At least two steps in time must remain, because the pooling halves them.
-        kernel = max(1, min(CLASSIFIER_KERNEL, config.num_maps - 1))
-        self.convolution = nn.Conv3d(config.hidden_size, _CLASSIFIER_CHANNELS, (kernel, 2, 2), stride=(1, 2, 2))
-        self.pool = nn.MaxPool3d(2)
-        cells = ((config.num_maps - kernel + 1) // 2) * (config.map_size // 2 // 2) ** 2
+        reads_flow = config.classifier_inputs == "flow"
+        num_maps, channels = (config.num_pairs, 2) if reads_flow else (config.num_maps, config.hidden_size)
+        # CODEPATH: `small`, because the flow without its mean is small; `released` reads features as they are.
+        self.norm = nn.BatchNorm3d(channels) if reads_flow else None
+        # Two steps in time remain where there are as many maps, because the pooling halves them.
+        kernel = max(1, min(CLASSIFIER_KERNEL, num_maps - 1))
+        self.convolution = nn.Conv3d(channels, _CLASSIFIER_CHANNELS, (kernel, 2, 2), stride=(1, 2, 2))
+        # `ceil_mode`, because the last of an odd number of steps would not be read.
+        self.pool = nn.MaxPool3d(2, ceil_mode=True)
+        cells = math.ceil((num_maps - kernel + 1) / 2) * math.ceil(config.map_size // 2 / 2) ** 2
         self.dropout = nn.Dropout(config.classifier_dropout)
         self.hidden = nn.Linear(cells * _CLASSIFIER_CHANNELS, config.classifier_hidden_size)
         self.output = nn.Linear(config.classifier_hidden_size, num_labels)
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Maps `(batch_size, num_maps, hidden_size, map_size, map_size)` to logits `(batch_size, num_labels)`."""
-        pooled = self.pool(F.relu(self.convolution(maps.transpose(1, 2))))
+        """Maps `(batch_size, num_maps, num_channels, map_size, map_size)` to logits `(batch_size, num_labels)`."""
+        maps = maps.transpose(1, 2)
+        if self.norm is not None:
+            maps = self.norm(maps)
+        pooled = self.pool(F.relu(self.convolution(maps)))
         hidden = F.relu(self.hidden(self.dropout(pooled.flatten(1))))
         logits: torch.Tensor = self.output(self.dropout(hidden))
         return logits

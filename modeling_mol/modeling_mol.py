@@ -29,8 +29,7 @@ class MOLModelOutput(ModelOutput):
 
     Args:
         last_hidden_state (`torch.FloatTensor` of shape `(batch_size, num_maps, hidden_size, map_size, map_size)`):
-            Feature maps that the classifier reads in time order: of each frame, or with `separate_roles` of both
-            frames of each pair.
+            Feature maps in time order: of each frame, or with `separate_roles` of both frames of each pair.
         pooler_output (`torch.FloatTensor` of shape `(batch_size, hidden_size)`): Mean of `last_hidden_state` over maps
             and cells.
         earlier_features (`torch.FloatTensor` of shape `(batch_size, num_pairs, hidden_size, map_size, map_size)`):
@@ -276,10 +275,12 @@ class MOLForVideoClassification(MOLPreTrainedModel):
             ValueError: an input of a shape, type or range that the configuration does not take.
         """
         outputs = self.mol(pixel_values, **kwargs)
-        logits = self.classifier(outputs.last_hidden_state)
         scaled_flow = self._scaled_flow(
             pixel_values, outputs.earlier_features, outputs.frame_features, outputs.stem_maps
         )
+        # CODEPATH: `small`; in `released` the classifier reads features.
+        reads_flow = self.config.classifier_inputs == "flow" and scaled_flow is not None
+        logits = self.classifier(self._centred(scaled_flow) if reads_flow else outputs.last_hidden_state)
         landmarks = self._landmarks(outputs.frame_features)
         losses = {}
         if labels is not None:
@@ -326,6 +327,12 @@ class MOLForVideoClassification(MOLPreTrainedModel):
         )
         # (batch_size * num_pairs, 2, height, width) -> (batch_size, 2, num_pairs, height, width)
         return flow.reshape(*pairs, *flow.shape[1:]).transpose(1, 2)
+
+    def _centred(self, scaled_flow: torch.Tensor) -> torch.Tensor:
+        """Flow without its mean over the frame, `(batch_size, num_pairs, 2, map_size, map_size)`."""
+        pooled = F.adaptive_avg_pool2d(scaled_flow.transpose(1, 2).flatten(0, 1), self.config.map_size)
+        centred: torch.Tensor = pooled - pooled.mean(dim=(2, 3), keepdim=True)
+        return centred.unflatten(0, (-1, self.config.num_pairs))
 
     def _landmarks(self, features: torch.Tensor) -> torch.Tensor | None:
         if self.landmark_head is None:

@@ -21,6 +21,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "separate_roles": True,
         "flow_reference": "previous",
         "flow_decoder": "flownet_c",
+        "classifier_inputs": "features",
         "landmark_stride": 1,
         "landmark_hidden_size": 512,
         "classifier_hidden_size": 256,

@@ -56,6 +56,10 @@ def test_small_encodes_each_frame_once_on_the_published_map():
     [
         ({"num_frames": 1}, "`num_frames` must be at least 2, but 1"),
         ({"num_landmarks": 25}, "68, 5 or 0, but 25"),
+        (
+            {"flow_decoder": "none"},
+            "needs a flow, but `flow_decoder` is 'none'; set `classifier_inputs` to 'features'",
+        ),
         ({"stem_strides": [2, 2]}, "one entry per convolution"),
         ({"stem_channels": [8, 16, 32, 33]}, "halves the channels, but the stem ends with 33"),
         ({"stem_channels": [8, 16, 32, 0]}, "`stem_channels` must be numbers from 1 on"),

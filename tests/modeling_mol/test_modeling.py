@@ -77,7 +77,8 @@ def test_separate_roles_encode_the_earlier_frame_with_other_weights(small_mol, f
 
 
 def test_each_task_can_be_left_out(small_mol, frames):
-    without_flow, without_points = small_mol(flow_decoder="none"), small_mol(num_landmarks=0)
+    without_flow = small_mol(flow_decoder="none", classifier_inputs="features")
+    without_points = small_mol(num_landmarks=0)
     targets = targets_of()
     assert without_flow(frames()).flow is None and without_points(frames()).landmarks is None
     assert without_flow(frames()).landmarks is not None and without_points(frames()).flow is not None
@@ -129,13 +130,13 @@ def test_losses_are_those_of_the_definition(small_mol, frames):
     torch.testing.assert_close(output.loss, total)
     squared = small_mol(flow_loss="squared")
     output = squared(frames(), flow_targets=targets["flow_targets"])
-    torch.testing.assert_close(output.loss, ((output.flow - targets["flow_targets"]) ** 2).mean())
+    torch.testing.assert_close(output.losses["flow"], ((output.flow - targets["flow_targets"]) ** 2).mean())
 
 
 def test_a_missing_target_switches_its_term_off(small_mol, frames):
     targets = targets_of()
     for name, part in (("labels", "classification"), ("flow_targets", "flow"), ("landmark_targets", "landmarks")):
-        output = small_mol()(frames(), **{name: targets[name]})
+        output = small_mol(flow_loss_weight=1.0)(frames(), **{name: targets[name]})
         assert list(output.losses) == [part] and torch.equal(output.loss, output.losses[part])
 
 
@@ -182,10 +183,14 @@ def test_gradient_reaches_every_weight(changes, small_mol, frames):
     assert not [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
 
 
-def test_eight_clips_are_learnt_by_heart(small_mol, frames):
-    model = small_mol(classifier_dropout=0.0).train()
+@pytest.mark.parametrize("inputs", ["flow", "features"])
+def test_eight_clips_are_learnt_by_heart(inputs, small_mol, frames):
+    model = small_mol(classifier_dropout=0.0, classifier_inputs=inputs).train()
     clips = torch.cat([frames(), frames().flip(-1), frames().flip(-2), -frames()])
-    targets = targets_of(8) | {"flow_targets": torch.zeros(8, 2, 3, 32, 32)}
+    targets = targets_of(8)
+    # Faces that stretch, stay or shrink, by their class.
+    stretch = (targets["labels"] - 1)[:, None, None, None, None] * torch.linspace(-1, 1, 32)
+    targets["flow_targets"] = stretch.expand(8, 2, 3, 32, 32)
     model.store_training_facts(1.0, FACE)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     for _ in range(40):
@@ -214,8 +219,8 @@ def moving_patterns(num_clips, seed):
 @pytest.mark.parametrize(("stem_inputs", "least", "largest"), [("derivatives", 0.9, 1.0), ("frames", 0.2, 0.75)])
 def test_the_class_of_a_movement_is_learnt_for_patterns_not_seen(stem_inputs, least, largest, small_mol):
     """Four hundred clips teach it; from the frames alone, which differ by a hundredth, it learns half of it."""
-    network = {"num_frames": 3, "num_landmarks": 0, "flow_decoder": "none", "classifier_dropout": 0.0, "num_labels": 4}
-    model = small_mol(stem_inputs=stem_inputs, **network).train()
+    heads = {"num_landmarks": 0, "flow_decoder": "none", "classifier_inputs": "features", "classifier_dropout": 0.0}
+    model = small_mol(stem_inputs=stem_inputs, num_frames=3, num_labels=4, **heads).train()
     clips, labels = moving_patterns(400, seed=0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for _ in range(50):
@@ -227,6 +232,32 @@ def test_the_class_of_a_movement_is_learnt_for_patterns_not_seen(stem_inputs, le
     with torch.no_grad():
         answers = model.eval()(others).logits.argmax(dim=1)
     assert least <= (answers == their_labels).float().mean() <= largest
+
+
+@pytest.mark.parametrize("num_frames", [2, 4, 8])
+def test_the_classifier_reads_the_flow_without_its_mean_or_the_features(num_frames, small_mol, frames):
+    seen = []
+    for inputs in ("features", "flow"):
+        model = small_mol(classifier_inputs=inputs, num_frames=num_frames)
+        torch.nn.init.normal_(model.flow_decoder.output.weight)
+        model.store_training_facts(0.5, FACE)
+        model.classifier.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+        output = model(frames(num_frames))
+    # Both networks have the same first layers, because they are drawn first.
+    torch.testing.assert_close(seen[0], model.mol(frames(num_frames)).last_hidden_state)
+    # Means of 4 x 4 pixels, in units of the scale.
+    cells = (output.flow / 0.5).unflatten(4, (8, 4)).unflatten(3, (8, 4)).mean(dim=(4, 6)).transpose(1, 2)
+    torch.testing.assert_close(seen[1], cells - cells.mean(dim=(3, 4), keepdim=True), atol=1e-5, rtol=1e-4)
+
+
+def test_the_classifier_reads_every_pair(small_mol):
+    """Seven pairs leave three steps in time, of which pooling by two would skip the last."""
+    classifier = small_mol(num_frames=8).classifier
+    maps = torch.zeros(1, 7, 2, 8, 8)
+    other = maps.clone()
+    other[:, -1] = torch.randn(2, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert not torch.allclose(classifier(maps), classifier(other))
 
 
 @pytest.mark.parametrize("reference", ["first", "previous"])

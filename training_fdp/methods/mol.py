@@ -68,8 +68,10 @@ class MOLMethod(Method[MOLOptions, "MOLConfig", "MOLFacts"]):
             "Only the abstract, the overview figure and the released code were available; loss weights, sizes of "
             "`small` and all that docs/design/mol.md lists are our choice.",
             "In the preset `small` frames are paired with the first one of the clip, where the paper pairs each with "
-            "the frame before, each frame is encoded once, and the stem reads its change from the first one, where the "
-            "paper's reads the frame alone.",
+            "the frame before, each frame is encoded once, and the stem reads its change from the first one, where "
+            "the paper's reads the frame alone.",
+            "In `small` the class follows from the estimated flow without its mean over the frame, where the paper's "
+            "follows from the features of the frames.",
             "The flow is learnt from the renderer or from TV-L1 of scikit-image, the landmarks from the renderer or a "
             "face mesh, where the released code uses OpenCV and dlib.",
         ),
