@@ -279,8 +279,10 @@ class MOLForVideoClassification(MOLPreTrainedModel):
             pixel_values, outputs.earlier_features, outputs.frame_features, outputs.stem_maps
         )
         # CODEPATH: `small`; in `released` the classifier reads features.
-        reads_flow = self.config.classifier_inputs == "flow" and scaled_flow is not None
-        logits = self.classifier(self._centred(scaled_flow) if reads_flow else outputs.last_hidden_state)
+        inputs = outputs.last_hidden_state
+        if self.config.classifier_inputs == "flow" and scaled_flow is not None:
+            inputs = self._centred(scaled_flow)
+        logits = self.classifier(inputs)
         landmarks = self._landmarks(outputs.frame_features)
         losses = {}
         if labels is not None:
@@ -331,8 +333,8 @@ class MOLForVideoClassification(MOLPreTrainedModel):
     def _centred(self, scaled_flow: torch.Tensor) -> torch.Tensor:
         """Flow without its mean over the frame, `(batch_size, num_pairs, 2, map_size, map_size)`."""
         pooled = F.adaptive_avg_pool2d(scaled_flow.transpose(1, 2).flatten(0, 1), self.config.map_size)
-        centred: torch.Tensor = pooled - pooled.mean(dim=(2, 3), keepdim=True)
-        return centred.unflatten(0, (-1, self.config.num_pairs))
+        centred = pooled - pooled.mean(dim=(2, 3), keepdim=True)
+        return centred.reshape(-1, self.config.num_pairs, *centred.shape[1:])
 
     def _landmarks(self, features: torch.Tensor) -> torch.Tensor | None:
         if self.landmark_head is None:
