@@ -278,8 +278,8 @@ class MOLForVideoClassification(MOLPreTrainedModel):
         scaled_flow = self._scaled_flow(
             pixel_values, outputs.earlier_features, outputs.frame_features, outputs.stem_maps
         )
-        # CODEPATH: `small`; in `released` the classifier reads features.
         inputs = outputs.last_hidden_state
+        # CODEPATH: `small`; in `released` the classifier reads features.
         if self.config.classifier_inputs == "flow" and scaled_flow is not None:
             inputs = self._centred(scaled_flow)
         logits = self.classifier(inputs)
