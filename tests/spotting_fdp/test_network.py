@@ -3,13 +3,15 @@
 import json
 from dataclasses import replace
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from evaluation_fdp.errors import ConfigError
-from spotting_fdp import Spotter
+from spotting_fdp import Spotter, command
 from spotting_fdp.intervals import IntervalFinder
 from spotting_fdp.motion_stream import Motion
 from spotting_fdp.network import NETWORK_NAME, SpottingNetwork, find_network, load_network
@@ -101,6 +103,44 @@ def test_a_checkpoint_without_the_file_spots_in_closed_form(network, tmp_path):
     with_network = Spotter(model=str(tmp_path))
     assert with_network.network is not None and with_network.least_score == 0.5
     assert Spotter(model=str(tmp_path), closed_form=True).rates is CLOSED_FORM
+
+
+@pytest.fixture
+def cached_repository(tmp_path, monkeypatch):
+    """`tester/faces` in a cache that knows its last commit; the Hub cannot be asked. Returns its folder."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    folder = tmp_path / "models--tester--faces"
+    for name in ("refs", "snapshots/c0ffee", ".no_exist/c0ffee"):
+        (folder / name).mkdir(parents=True)
+    (folder / "refs" / "main").write_text("c0ffee")
+    return folder
+
+
+def test_a_network_that_the_cache_lacks_is_a_warning_in_text_and_json(cached_repository, clip, tmp_path, capsys):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for number, frame in enumerate(clip.frames[:20]):
+        Image.fromarray(frame).save(frames / f"{number:03d}.png")
+    words = [str(frames), "--spot_only", "--model", "tester/faces", "--fps", "30"]
+    said = "spotter.safetensors of tester/faces is not in the cache and the Hub could not be asked"
+    assert command.main(words) == 0
+    assert f"  warning: {said}" in capsys.readouterr().out
+    assert command.main([*words, "--json"]) == 0
+    (recording,) = json.loads(capsys.readouterr().out)["recordings"]
+    assert recording["warnings"][0].startswith(said)
+    assert Spotter(model="tester/faces", closed_form=True).warnings == []
+
+
+def test_what_the_cache_knows_of_a_network_is_no_warning(network, cached_repository):
+    known_to_be_missing = cached_repository / ".no_exist" / "c0ffee" / NETWORK_NAME
+    known_to_be_missing.touch()
+    without = Spotter(model="tester/faces")
+    assert without.network is None and without.warnings == []
+    known_to_be_missing.unlink()
+    network.save(cached_repository / "snapshots" / "c0ffee")
+    held = Spotter(model="tester/faces")
+    assert held.network is not None and held.warnings == []
 
 
 def damage_weights(path):

@@ -11,7 +11,6 @@ from PIL import Image
 from evaluation_fdp.spotting import Expression, iou_of_intervals
 from processing_fdp import FDPVideoProcessor, frame_source_fdp
 from processing_fdp.frame_source_fdp import VideoReadError
-from rendered_faces.film import render_clip
 from spotting_fdp import Recognition, Spotter
 from spotting_fdp.face_stream import CropSettings
 
@@ -29,11 +28,6 @@ class EchoRecognizer:
     def recognize(self, crops, fps, talking):
         self.calls.append((crops.shape, crops.dtype, fps, talking))
         return Recognition("surprise", 0.9, {"surprise": 0.9}, {"1": 0.8})
-
-
-@pytest.fixture(scope="module")
-def clip():
-    return render_clip(1, "surprise", seed=3, fps=60, neutral_s=3.0)
 
 
 @pytest.fixture(scope="module")
