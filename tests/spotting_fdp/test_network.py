@@ -14,7 +14,7 @@ from evaluation_fdp.errors import ConfigError
 from spotting_fdp import Spotter, command
 from spotting_fdp.intervals import IntervalFinder
 from spotting_fdp.motion_stream import Motion
-from spotting_fdp.network import NETWORK_NAME, SpottingNetwork, find_network, load_network
+from spotting_fdp.network import FORMAT_VERSION, NETWORK_NAME, SpottingNetwork, find_network, load_network
 from spotting_fdp.network_input import LARGEST_INPUT, NUM_INPUTS, NUM_OTHERS, network_input
 from spotting_fdp.thresholds import CLOSED_FORM, FalseAlarmRates
 from training_fdp.hub.prediction import shipped_model
@@ -52,6 +52,28 @@ def test_a_still_face_is_no_division_by_nothing():
     others = np.zeros((600, NUM_OTHERS), np.float32)
     (curves,) = network_input([Motion(0, still, still, others, False)])
     assert np.isfinite(curves).all()
+
+
+@pytest.fixture(scope="module")
+def still():
+    """Half a minute of a face that does not move, filmed with a little noise."""
+    rng = np.random.default_rng(0)
+    whole, upper, others = (rng.normal(0, 0.1, (1800, size)).astype(np.float32) for size in (16, 16, NUM_OTHERS))
+    return Motion(0, whole, upper, others, False)
+
+
+def test_stillness_is_not_blown_up(still):
+    half = replace(still, whole=still.whole / 2, upper=still.upper / 2)
+    (curves,), (smaller,) = network_input([still]), network_input([half])
+    # The directions of the whole face, twice, and of the upper face.
+    assert np.allclose(smaller[:48], curves[:48] / 2, atol=1e-6)
+    assert np.abs(curves[:48]).max() < 1
+
+
+def test_a_recording_in_which_nobody_moves_gives_no_interval(still):
+    shipped = find_network(shipped_model())
+    found, scores = found_in(shipped, [still], shipped.rates.least_score(shipped.rates.most))
+    assert found == [] and len(scores) == 1800
 
 
 def test_the_same_curves_give_the_same_scores_whenever_they_come(network, curves_with_hills):
@@ -147,7 +169,7 @@ def damage_weights(path):
     path.write_bytes(path.read_bytes()[:1000])
 
 
-def rewrite(path, rates=None, version=1, first=0):
+def rewrite(path, rates=None, version=FORMAT_VERSION, first=0):
     weights = dict(list(load_file(path).items())[first:])
     settings = {"version": version, "false_alarms": rates or RATES.to_dict()}
     save_file(weights, path, metadata={"spotter": json.dumps(settings)})

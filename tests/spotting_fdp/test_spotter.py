@@ -80,6 +80,12 @@ def test_one_frozen_frame_has_no_expression(clip):
     assert max(score for _, score, _ in result.activity) < 1
 
 
+def test_a_still_face_before_a_noisy_camera_has_no_expression(clip):
+    noise = np.random.default_rng(0).normal(0, 5, (300, *clip.frames.shape[1:]))
+    result = Spotter().spot((clip.frames[0] + noise).clip(0, 255).astype(np.uint8), fps=60.0)
+    assert result.share_seen == 1 and result.expressions == []
+
+
 def test_no_face_is_a_warning_and_no_error():
     result = Spotter().spot(np.full((40, 96, 96), 90, np.uint8), fps=30.0)
     assert (result.expressions, result.share_seen, result.activity) == ([], 0.0, [])
