@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from huggingface_hub import _CACHED_NO_EXIST, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
@@ -198,6 +199,21 @@ def find_network(model: str | None = None) -> SpottingNetwork | None:
             "--closed_form, which needs none."
         ) from error
     return None if found is None else load_network(Path(found))
+
+
+def is_unknown(model: str | None) -> bool:
+    """Whether nobody knows if a repository has a spotting network that `find_network` did not find.
+
+    Args:
+        model (`str`, *optional*): As of `find_network`.
+
+    Returns:
+        `bool`: `True` if the Hub could not be asked, and the cache holds neither the file nor the Hub's answer that
+        there is none.
+    """
+    if model is None or Path(model).is_dir():
+        return False
+    return try_to_load_from_cache(model, NETWORK_NAME) is not _CACHED_NO_EXIST
 
 
 def load_network(path: Path) -> SpottingNetwork:

@@ -110,5 +110,7 @@ def _whitening(bumps: Curves) -> NDArray[np.float64]:
         covariance *= float(np.median(distances)) / (size * (1 - 2 / (9 * size)) ** 3) + 1e-3
         equal = np.eye(size) * np.trace(covariance) / size
     spread, axes = np.linalg.eigh(covariance)
-    whitening: NDArray[np.float64] = (axes / np.sqrt(np.maximum(spread, 1e-3 * spread[-1]))) @ axes.T
+    # Rendered people at rest have twice `LEAST_SPREAD` or more in every direction.
+    least = max(1e-3 * spread[-1], LEAST_SPREAD**2)
+    whitening: NDArray[np.float64] = (axes / np.sqrt(np.maximum(spread, least))) @ axes.T
     return whitening

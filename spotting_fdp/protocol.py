@@ -308,6 +308,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     recognizer = None if options.spot_only else CheckpointRecognizer(options.model)
     model = None if recognizer is None else recognizer.name
     spotter = lenient_spotter(recognizer, options.model, options.closed_form)
+    for warning in spotter.warnings:
+        say(f"warning: {warning}", sys.stderr)
     fixed = spotter.rates.least_score(options.false_alarms_per_minute)
     spotted = spot_recordings(recordings, options.output_dir / "recordings", spotter, model)
     tried = np.linspace(spotter.least_score, spotter.rates.least_score(spotter.rates.fewest), NUM_THRESHOLDS).tolist()

@@ -14,7 +14,7 @@ from processing_fdp.video_processing_fdp import warn_in_metadata_only
 from spotting_fdp.face_stream import CropSettings, FacePart, FaceStream, Interruption
 from spotting_fdp.intervals import MARGIN, WINDOW, Activity, FoundInterval, IntervalFinder
 from spotting_fdp.motion_stream import RATE, MotionStream
-from spotting_fdp.network import find_network
+from spotting_fdp.network import NETWORK_NAME, find_network, is_unknown
 from spotting_fdp.thresholds import CLOSED_FORM
 
 # Share of the length of an interval that is added on each side for the recogniser. On rendered faces accuracy is the
@@ -170,6 +170,14 @@ class Spotter:
         closed_form: bool = False,
     ) -> None:
         self.network = None if closed_form else find_network(model)
+        # Warnings of every result.
+        self.warnings: list[str] = []
+        if self.network is None and not closed_form and is_unknown(model):
+            self.warnings.append(
+                f"{NETWORK_NAME} of {model} is not in the cache and the Hub could not be asked for it: expressions "
+                "are found by the closed form, which misses more of them; run once with access to the Hub, or choose "
+                "the closed form by --closed_form"
+            )
         self.rates = CLOSED_FORM if self.network is None else self.network.rates
         self.false_alarms_per_minute = self.rates.usual if false_alarms_per_minute is None else false_alarms_per_minute
         self.least_score = self.rates.least_score(self.false_alarms_per_minute)
@@ -248,7 +256,7 @@ class Spotter:
             talking_share=curve.talking_share,
             interruptions=stream.interruptions,
             activity=curve.points,
-            warnings=[*frames.notes, *_warnings(frames, rate, stream)],
+            warnings=[*self.warnings, *frames.notes, *_warnings(frames, rate, stream)],
         )
 
     def _expression(

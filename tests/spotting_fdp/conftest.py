@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from rendered_faces.film import render_clip
 from spotting_fdp.motion_stream import Motion
 from spotting_fdp.network_input import NUM_OTHERS
+
+
+@pytest.fixture(scope="session")
+def clip():
+    """A rendered person at rest, with one expression."""
+    return render_clip(1, "surprise", seed=3, fps=60, neutral_s=3.0)
 
 
 @pytest.fixture(scope="session")

@@ -3,16 +3,18 @@
 import json
 from dataclasses import replace
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from evaluation_fdp.errors import ConfigError
-from spotting_fdp import Spotter
+from spotting_fdp import Spotter, command
 from spotting_fdp.intervals import IntervalFinder
 from spotting_fdp.motion_stream import Motion
-from spotting_fdp.network import NETWORK_NAME, SpottingNetwork, find_network, load_network
+from spotting_fdp.network import FORMAT_VERSION, NETWORK_NAME, SpottingNetwork, find_network, load_network
 from spotting_fdp.network_input import LARGEST_INPUT, NUM_INPUTS, NUM_OTHERS, network_input
 from spotting_fdp.thresholds import CLOSED_FORM, FalseAlarmRates
 from training_fdp.hub.prediction import shipped_model
@@ -50,6 +52,28 @@ def test_a_still_face_is_no_division_by_nothing():
     others = np.zeros((600, NUM_OTHERS), np.float32)
     (curves,) = network_input([Motion(0, still, still, others, False)])
     assert np.isfinite(curves).all()
+
+
+@pytest.fixture(scope="module")
+def still():
+    """Half a minute of a face that does not move, filmed with a little noise."""
+    rng = np.random.default_rng(0)
+    whole, upper, others = (rng.normal(0, 0.1, (1800, size)).astype(np.float32) for size in (16, 16, NUM_OTHERS))
+    return Motion(0, whole, upper, others, False)
+
+
+def test_stillness_is_not_blown_up(still):
+    half = replace(still, whole=still.whole / 2, upper=still.upper / 2)
+    (curves,), (smaller,) = network_input([still]), network_input([half])
+    # The directions of the whole face, twice, and of the upper face.
+    assert np.allclose(smaller[:48], curves[:48] / 2, atol=1e-6)
+    assert np.abs(curves[:48]).max() < 1
+
+
+def test_a_recording_in_which_nobody_moves_gives_no_interval(still):
+    shipped = find_network(shipped_model())
+    found, scores = found_in(shipped, [still], shipped.rates.least_score(shipped.rates.most))
+    assert found == [] and len(scores) == 1800
 
 
 def test_the_same_curves_give_the_same_scores_whenever_they_come(network, curves_with_hills):
@@ -103,11 +127,49 @@ def test_a_checkpoint_without_the_file_spots_in_closed_form(network, tmp_path):
     assert Spotter(model=str(tmp_path), closed_form=True).rates is CLOSED_FORM
 
 
+@pytest.fixture
+def cached_repository(tmp_path, monkeypatch):
+    """`tester/faces` in a cache that knows its last commit; the Hub cannot be asked. Returns its folder."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    folder = tmp_path / "models--tester--faces"
+    for name in ("refs", "snapshots/c0ffee", ".no_exist/c0ffee"):
+        (folder / name).mkdir(parents=True)
+    (folder / "refs" / "main").write_text("c0ffee")
+    return folder
+
+
+def test_a_network_that_the_cache_lacks_is_a_warning_in_text_and_json(cached_repository, clip, tmp_path, capsys):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for number, frame in enumerate(clip.frames[:20]):
+        Image.fromarray(frame).save(frames / f"{number:03d}.png")
+    words = [str(frames), "--spot_only", "--model", "tester/faces", "--fps", "30"]
+    said = "spotter.safetensors of tester/faces is not in the cache and the Hub could not be asked"
+    assert command.main(words) == 0
+    assert f"  warning: {said}" in capsys.readouterr().out
+    assert command.main([*words, "--json"]) == 0
+    (recording,) = json.loads(capsys.readouterr().out)["recordings"]
+    assert recording["warnings"][0].startswith(said)
+    assert Spotter(model="tester/faces", closed_form=True).warnings == []
+
+
+def test_what_the_cache_knows_of_a_network_is_no_warning(network, cached_repository):
+    known_to_be_missing = cached_repository / ".no_exist" / "c0ffee" / NETWORK_NAME
+    known_to_be_missing.touch()
+    without = Spotter(model="tester/faces")
+    assert without.network is None and without.warnings == []
+    known_to_be_missing.unlink()
+    network.save(cached_repository / "snapshots" / "c0ffee")
+    held = Spotter(model="tester/faces")
+    assert held.network is not None and held.warnings == []
+
+
 def damage_weights(path):
     path.write_bytes(path.read_bytes()[:1000])
 
 
-def rewrite(path, rates=None, version=1, first=0):
+def rewrite(path, rates=None, version=FORMAT_VERSION, first=0):
     weights = dict(list(load_file(path).items())[first:])
     settings = {"version": version, "false_alarms": rates or RATES.to_dict()}
     save_file(weights, path, metadata={"spotter": json.dumps(settings)})

@@ -11,7 +11,6 @@ from PIL import Image
 from evaluation_fdp.spotting import Expression, iou_of_intervals
 from processing_fdp import FDPVideoProcessor, frame_source_fdp
 from processing_fdp.frame_source_fdp import VideoReadError
-from rendered_faces.film import render_clip
 from spotting_fdp import Recognition, Spotter
 from spotting_fdp.face_stream import CropSettings
 
@@ -29,11 +28,6 @@ class EchoRecognizer:
     def recognize(self, crops, fps, talking):
         self.calls.append((crops.shape, crops.dtype, fps, talking))
         return Recognition("surprise", 0.9, {"surprise": 0.9}, {"1": 0.8})
-
-
-@pytest.fixture(scope="module")
-def clip():
-    return render_clip(1, "surprise", seed=3, fps=60, neutral_s=3.0)
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +78,12 @@ def test_one_frozen_frame_has_no_expression(clip):
     result = Spotter().spot(clip.frames[:1].repeat(200, 0), fps=60.0)
     assert result.expressions == []
     assert max(score for _, score, _ in result.activity) < 1
+
+
+def test_a_still_face_before_a_noisy_camera_has_no_expression(clip):
+    noise = np.random.default_rng(0).normal(0, 5, (300, *clip.frames.shape[1:]))
+    result = Spotter().spot((clip.frames[0] + noise).clip(0, 255).astype(np.uint8), fps=60.0)
+    assert result.share_seen == 1 and result.expressions == []
 
 
 def test_no_face_is_a_warning_and_no_error():
