@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import random
 import signal
+import sys
 import time
 
 import pytest
@@ -38,7 +39,8 @@ def _run_here(arguments):
     """The body of a forked process."""
     torch.set_num_threads(1)
     AcceleratorState._reset_state(True)
-    run(parse_train_config(arguments), arguments)
+    if code := run(parse_train_config(arguments), arguments):
+        sys.exit(code)  # else a run that cannot train would be killed and started without end
 
 
 def _run_until_killed(child, arguments):
@@ -55,7 +57,6 @@ def _outcome(folder):
     return curve, record["predictions"], record["best_on_test_subject"]
 
 
-@pytest.mark.slow
 def test_ten_kills_at_random_moments_give_equal_bits(toy_run, toy_arguments, tmp_path):
     assert toy_run(tmp_path / "whole", *OPTIONS) == 0
     reference = _outcome(tmp_path / "whole")
