@@ -12,20 +12,20 @@ from spotting_fdp.network_training import Example, OtherCrop, other_directions, 
 
 
 def example(seed, num_moments=900):
-    """Noise, three hills along directions of the face, and lids that close twice."""
+    """Noise of several `LEAST_SPREAD`, three hills along directions of the face, and lids that close twice."""
     rng = np.random.default_rng(seed)
-    places = 0.02 * rng.normal(size=(num_moments, MOTION_SIZE))
+    places = 0.2 * rng.normal(size=(num_moments, MOTION_SIZE))
     lids = np.zeros((num_moments, 6), np.float32)
     pattern = region_directions()[:, :16].numpy()
     expressions = []
     for onset in (150, 400, 700):
         length = int(rng.integers(16, 28))
         hill = np.sin(np.pi * np.arange(length + 1) / length) ** 2
-        places[onset : onset + length + 1] += hill[:, None] * pattern[:, int(rng.integers(16))] * 4
+        places[onset : onset + length + 1] += hill[:, None] * pattern[:, int(rng.integers(16))] * 40
         expressions.append((onset, onset + length))
     for closed in (280, 580):
         lids[closed : closed + 9, 0] = np.sin(np.pi * np.arange(9) / 8)
-        places[closed : closed + 9, 300:310] += lids[closed : closed + 9, :1]
+        places[closed : closed + 9, 300:310] += 10 * lids[closed : closed + 9, :1]
     return Example([(0, places.astype(np.float16))], np.array(expressions, np.float64), lids)
 
 
