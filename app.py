@@ -6,12 +6,20 @@ The same file runs as a Space. An upload is deleted once it is answered; nothing
 
 import argparse
 import io
+import sys
 import tempfile
 from pathlib import Path
 
 import av
-import gradio as gr
 from PIL import Image
+
+try:
+    import gradio as gr
+except ModuleNotFoundError as missing:
+    if missing.name != "gradio":
+        raise
+    sys.stderr.write("error: app.py needs Gradio, which is not installed; run pip install -e '.[app]'\n")
+    sys.exit(2)
 
 from modeling_fdp import MicroExpressionAnswer
 from processing_fdp.clip_metadata_fdp import LONGEST_CLIP_SECONDS

@@ -62,3 +62,10 @@ def test_predict_imports_without_garbage_collection(tmp_path):
     code += "sys.argv = ['predict', 'video.mp4']; main()"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1] == "collecting: False"
+
+
+def test_the_page_without_gradio_says_how_to_install_it():
+    code = "import sys; sys.modules['gradio'] = None; import app"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == "error: app.py needs Gradio, which is not installed; run pip install -e '.[app]'\n"
