@@ -17,11 +17,11 @@ demo: $(VENV)/.installed
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/.installed-dev
-	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m "not slow"
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m "not slow" --ignore tests/transformers_suite
 
 # Code blocks of the documentation, exports, commands in processes of their own: three tests of a hundred.
 slow-tests: $(VENV)/.installed-dev
-	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m slow
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m slow --ignore tests/transformers_suite
 
 # transformers' own test mixins on our models, configurations and processors; their source comes from PyPI, once.
 transformers-suite: $(VENV)/.installed-dev
