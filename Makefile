@@ -19,7 +19,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m "not slow" --ignore tests/transformers_suite
 
-# Code blocks of the documentation, exports, commands in processes of their own: three tests of a hundred.
+# Code blocks of the documentation, exports, commands in processes of their own: two tests of a hundred.
 slow-tests: $(VENV)/.installed-dev
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m slow --ignore tests/transformers_suite
 
