@@ -2,15 +2,18 @@
 
 import argparse
 import dataclasses
+from typing import get_args
 
 import pytest
 from accelerate.commands.launch import launch_command_parser
 from torch.distributed.run import get_args_parser
 
 from evaluation_fdp.errors import ConfigError
+from modeling_fdp.presets_fdp import PRESETS
 from training_fdp.cli import read_pairs
 from training_fdp.config import RECIPES_FOLDER, TrainConfig, load_recipe, option_groups, parse_train_config
 from training_fdp.data.augmentation import parse_augmentation
+from training_fdp.methods.fdp_options import PRETRAINED, Preset
 
 BASE = ["--corpus", "synthetic", "--output_dir", "OUT"]
 
@@ -94,6 +97,10 @@ def test_bad_files_are_refused(tmp_path, text):
     (tmp_path / "bad.yaml").write_text(text)
     with pytest.raises(ConfigError):
         parse_train_config([*BASE, "--config", str(tmp_path / "bad.yaml")])
+
+
+def test_every_preset_of_the_network_can_be_trained():
+    assert {*PRESETS, PRETRAINED} == set(get_args(Preset))
 
 
 def test_launchers_pass_every_option_on():

@@ -7,7 +7,7 @@ from evaluation_fdp.options import option
 
 # The preset of a run whose network is that of --init_from.
 PRETRAINED = "pretrained"
-Preset = Literal["tiny", "small", "base", "paper", "released", "pretrained"]
+Preset = Literal["tiny", "small", "base", "paper", "paper_tiny", "released", "pretrained"]
 
 
 @dataclass
