@@ -24,6 +24,7 @@ from .configuration_fdp import FDPConfig
 from .motion_fdp import (
     LONGEST_STEP,
     MOTION_WINDOW,
+    block_means,
     displacement,
     texture_of,
     without_head,
@@ -100,9 +101,7 @@ def motion_by_place(pictures: torch.Tensor) -> torch.Tensor:
     mean = pictures.mean(1, keepdim=True)
     flow = without_head(displacement(texture_of(mean, MOTION_WINDOW), mean - pictures))
     flow = torch.tanh(flow / longest) * (LONGEST_STEP * 64)
-    cells = flow.shape[-1] // GRID_SIZE
-    coarse: torch.Tensor = F.avg_pool2d(flow.flatten(0, 1), cells).unflatten(0, flow.shape[:2])
-    return coarse.flatten(2)
+    return block_means(flow, flow.shape[-1] // GRID_SIZE).flatten(2)
 
 
 def reading_times(like: torch.Tensor) -> torch.Tensor:

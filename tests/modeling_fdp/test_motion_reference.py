@@ -9,15 +9,17 @@ import torch
 from torch.nn import functional as F
 
 from modeling_fdp.motion_fdp import (
-    affine_field,
     affine_motion,
+    block_means,
     enlarge,
     motion_behind,
     motion_channels,
     pulse_and_drift,
     resample,
+    resample_affine,
     smooth,
     stabilize,
+    without_head,
 )
 
 GAIN, MOMENTS = 12.0, 4
@@ -212,7 +214,15 @@ def test_affine_motion_is_recovered_whole() -> None:
     position = torch.linspace(-0.5, 0.5, side)
     x, y = position.expand(side, side), position[:, None].expand(side, side)
     flow = torch.stack([1.0 + 2.0 * x - 0.5 * y, -0.3 + 0.7 * x + 1.5 * y]).view(1, 1, 2, side, side)
-    assert torch.allclose(affine_field(affine_motion(flow), side), flow, atol=1e-5)
+    assert torch.allclose(without_head(flow), torch.zeros_like(flow), atol=1e-5)
+    planes = torch.rand(1, 1, side, side, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(resample_affine(planes, affine_motion(flow)), resample(planes, flow), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_means_over_blocks_are_those_of_average_pooling(size: int) -> None:
+    planes = torch.rand(2, 3, 12, 18, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(block_means(planes, size), F.avg_pool2d(planes, size))
 
 
 def test_half_resolution_is_centred_on_the_full_one() -> None:

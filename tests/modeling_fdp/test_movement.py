@@ -12,7 +12,12 @@ from modeling_fdp.dynamic_image_fdp import dynamic_image_target
 from modeling_fdp.motion_fdp import stabilize
 from modeling_fdp.movement_curves_fdp import NUM_READINGS, at_frames, from_rest, local_averages, strongest_curves
 from modeling_fdp.movement_directions_fdp import MOTION_SIZE, NUM_DIRECTIONS, fitted_directions
-from modeling_fdp.movement_patterns_fdp import FDPMovementReference, pattern_size, regression_weights
+from modeling_fdp.movement_patterns_fdp import (
+    CLIPS_AT_ONCE,
+    FDPMovementReference,
+    pattern_size,
+    regression_weights,
+)
 from modeling_fdp.temporal_pooling_fdp import progress_loss
 from processing_fdp.crop_geometry_fdp import crop_transform, warp_frames
 from rendered_faces.film import render_clip
@@ -193,6 +198,15 @@ def test_local_averages_are_read_at_their_times(num_frames):
     close = 0.6 / (num_frames - 1) + 0.03
     assert ((read - planes[0]) / planes[1].clamp(min=1) - middle.view(1, -1, 1, 1)).abs()[..., 1:, :].max() < close
     assert at_frames(middle[None], num_frames)[0] == pytest.approx(time.clamp(middle[0], middle[-1]), abs=1e-5)
+
+
+def test_a_batch_is_the_same_as_its_clips_one_by_one(films, reference):
+    shown = torch.cat([film.shown(film.numbers(-0.2, 1.2)) for film in films] * 4)
+    assert len(shown) > CLIPS_AT_ONCE and len(shown) % CLIPS_AT_ONCE
+    alone = [reference(clip[None]) for clip in shown]
+    for name, values in reference(shown)._asdict().items():
+        expected = torch.cat([getattr(found, name) for found in alone])
+        assert torch.allclose(values, expected, atol=1e-4), name
 
 
 def test_the_head_is_held_where_the_anchor_shows_it(films):

@@ -68,7 +68,7 @@ class FDPMethod(Method[FDPOptions, "FDPConfig", None]):
     )
     # Raised whenever a preset, a default of FDPConfig, a target or a loss changes. A constant, because building the
     # configuration takes longer than reporting a finished run.
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
     model_type: ClassVar[str] = "fdp"
     options_class: ClassVar[type] = FDPOptions
     start_options: ClassVar[Mapping[str, object]] = {"preset": PRETRAINED}
