@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,11 @@ from rendered_faces.painting import bump, smooth_noise, step_at
 
 from .anatomy import Anatomy, Slit
 from .units import SlitOpening, nasolabial
+
+
+# Reach of the lashes from the rim of the upper lid, in face units: beyond, they darken by less than float32 can tell.
+# It is more than the half texel by which the gap is blurred.
+RIM_REACH = 0.07
 
 
 @dataclass(frozen=True)
@@ -196,64 +202,112 @@ def _paint_occluder(a: Anatomy, x: FloatArray, y: FloatArray) -> FloatArray | No
     return np.stack((cover, tone)).astype(np.float32)
 
 
-def paint_slits(
-    anatomy: Anatomy,
-    skin: Skin,
-    x: FloatArray,
-    y: FloatArray,
-    opening: SlitOpening,
-    displacement: FloatArray,
-    albedo: FloatArray,
-    gloss: FloatArray,
-) -> None:
-    """Part lids and lips, in place.
+@dataclass(frozen=True)
+class _SlitTexels:
+    """The texels that both eyes, one of them or the mouth can move: what no frame changes about them.
+
+    Args:
+        rows (`slice`): their rows.
+        columns (`np.ndarray` of shape `(num_columns,)`): their columns, int64; those of the image's left eye first.
+        x (`np.ndarray` of shape `(num_columns,)`): coordinates to the image's right.
+        y (`np.ndarray` of shape `(num_rows, 1)`): coordinates down.
+        centre_x (`np.ndarray` of shape `(num_columns,)`): middle of the slit that the column belongs to.
+        line (`np.ndarray` of shape `(num_columns,)`): y of the closed line.
+        rims (`tuple` of `np.ndarray`): of each slit, how far the rims are from the line in its columns where they are
+            by 1 in its middle.
+    """
+
+    rows: slice
+    columns: NDArray[np.int64]
+    x: FloatArray
+    y: FloatArray
+    centre_x: FloatArray
+    line: FloatArray
+    rims: tuple[FloatArray, ...]
+
+    @classmethod
+    def of(cls, slits: Sequence[Slit], x: FloatArray, y: FloatArray) -> _SlitTexels:
+        """Return the texels of slits that share their rows, on maps with the coordinates `(map_height, map_width)`."""
+        ranges = [_columns_of(slit, x) for slit in slits]
+        columns, rows = np.concatenate(ranges), _rows_of(slits[0], y)
+        shapes = [replace(slit, up=1.0).columns(x[0, part]) for slit, part in zip(slits, ranges, strict=True)]
+        lines, rims, _ = zip(*shapes, strict=True)
+        centres = np.repeat([slit.centre_x for slit in slits], [len(part) for part in ranges]).astype(np.float32)
+        return cls(rows, columns, x[0, columns], y[rows, :1], centres, np.concatenate(lines), rims)
+
+
+class SlitPainter:
+    """Parts lids and lips of one face.
 
     Args:
         anatomy (`Anatomy`): where the parts of the face are.
-        skin (`Skin`): the resting maps.
+        albedo (`np.ndarray` of shape `(map_height, map_width)`): the resting albedo, lids and lips shut, float32.
+        gloss (`np.ndarray` of shape `(map_height, map_width)`): the resting strength of the highlight, float32.
         x (`np.ndarray` of shape `(map_height, map_width)`): coordinates of the texels, to the image's right.
         y (`np.ndarray` of shape `(map_height, map_width)`): the same, down.
-        opening (`SlitOpening`): lids, lips and gaze.
-        displacement (`np.ndarray` of shape `(3, map_height, map_width)`): of the skin; eyeballs and teeth do not
-            follow.
-        albedo (`np.ndarray` of shape `(map_height, map_width)`): a copy of the resting albedo, float32.
-        gloss (`np.ndarray` of shape `(map_height, map_width)`): strength of the highlight, float32; three times as
-            high where it is wet.
     """
-    texels_per_unit = 1 / float(x[0, 1] - x[0, 0])
-    # Both eyes at once, because they share their rows and most of the time is that of calls.
-    for slits in (opening.slits[:2], opening.slits[2:]):
-        parted_slits = [slit for slit in slits if slit.up + slit.down > 0]
-        if not parted_slits:
-            continue
-        first, is_mouth = parted_slits[0], len(slits) == 1
-        ranges = [_columns_of(slit, x) for slit in parted_slits]
-        columns = np.concatenate(ranges)
-        rows = _rows_of(first, y)
-        part_x, part_y = x[0, columns], y[rows, :1]
-        line, up, down = np.concatenate(
-            [slit.columns(x[0, part]) for slit, part in zip(parted_slits, ranges, strict=True)], axis=1
-        )
-        source = (first.shut(part_y, line, up, down) - y[0, 0]) * texels_per_unit
-        parted = _read_columns(skin.albedo, source, columns)
-        below_lid = part_y - (line - up)
-        inside = np.minimum(below_lid, line + down - part_y)
-        gap = np.clip(inside * texels_per_unit + 0.5, 0, 1) * (up + down > 0)
-        true_x, true_y = part_x + displacement[0, rows][:, columns], part_y + displacement[1, rows][:, columns]
-        if is_mouth:
-            filling = np.where(true_y < anatomy.mouth_y + 0.02, 0.42, 0.05) * np.clip(inside * 40, 0.1, 1)
+
+    def __init__(
+        self, anatomy: Anatomy, albedo: FloatArray, gloss: FloatArray, x: FloatArray, y: FloatArray
+    ) -> None:
+        self.anatomy, self.albedo, self.gloss = anatomy, albedo, gloss
+        self.x, self.y = x, y
+        self.texels_per_unit = 1 / float(x[0, 1] - x[0, 0])
+        self._texels: dict[tuple[float, ...], _SlitTexels] = {}
+
+    def paint(self, opening: SlitOpening, displacement: FloatArray, albedo: FloatArray, gloss: FloatArray) -> None:
+        """Part what is open, in place.
+
+        Args:
+            opening (`SlitOpening`): lids, lips and gaze.
+            displacement (`np.ndarray` of shape `(3, map_height, map_width)`): of the skin; eyeballs and teeth do not
+                follow.
+            albedo (`np.ndarray` of shape `(map_height, map_width)`): where to write the albedo, float32.
+            gloss (`np.ndarray` of shape `(map_height, map_width)`): where to write the strength of the highlight,
+                float32; it is three times as high where it is wet.
+        """
+        # Both eyes at once, because they share their rows and most of the time is that of calls.
+        for slits in (opening.slits[:2], opening.slits[2:]):
+            parted = [slit for slit in slits if slit.up + slit.down > 0]
+            if parted:
+                self._part(parted, opening.gaze_xy, displacement, albedo, gloss)
+
+    def _part(
+        self,
+        slits: list[Slit],
+        gaze_xy: tuple[float, float],
+        displacement: FloatArray,
+        albedo: FloatArray,
+        gloss: FloatArray,
+    ) -> None:
+        key = tuple(slit.centre_x for slit in slits)
+        if key not in self._texels:
+            self._texels[key] = _SlitTexels.of(slits, self.x, self.y)
+        texels, slit = self._texels[key], slits[0]
+        up = np.concatenate([one.up * rim for one, rim in zip(slits, texels.rims, strict=True)])
+        down = np.concatenate([one.down * rim for one, rim in zip(slits, texels.rims, strict=True)])
+        source = (slit.shut(texels.y, texels.line, up, down) - self.y[0, 0]) * self.texels_per_unit
+        parted = _read_columns(self.albedo, source, texels.columns)
+        # Beyond these rows there are neither lashes nor a gap.
+        upper, lower = texels.line - up, texels.line + down
+        limits = (upper.min() - RIM_REACH, lower.max() + RIM_REACH)
+        first, last = np.searchsorted(texels.y[:, 0], limits).tolist()
+        rows = slice(texels.rows.start + first, texels.rows.start + last)
+        y, skin = texels.y[first:last], parted[first:last]
+        below_lid = y - upper
+        inside = np.minimum(below_lid, lower - y)
+        gap = np.clip(inside * self.texels_per_unit + 0.5, 0, 1) * (up + down > 0)
+        true_y = y + displacement[1, rows][:, texels.columns]
+        if slit.centre_x == 0:
+            filling = np.where(true_y < self.anatomy.mouth_y + 0.02, 0.42, 0.05) * np.clip(inside * 40, 0.1, 1)
         else:
-            centre_x = np.concatenate(
-                [
-                    np.full(len(part), slit.centre_x, np.float32)
-                    for slit, part in zip(parted_slits, ranges, strict=True)
-                ]
-            )
-            filling = _eyeball(anatomy, first, centre_x, true_x, true_y, below_lid, opening.gaze_xy)
+            true_x = texels.x + displacement[0, rows][:, texels.columns]
+            filling = _eyeball(self.anatomy, slit, texels.centre_x, true_x, true_y, below_lid, gaze_xy)
             lashes = np.exp(-((below_lid / 0.016) ** 2)) * np.clip((up + down) * 14, 0, 1)
-            parted, filling = parted * (1 - 0.6 * lashes), filling * (1 - 0.75 * lashes)
-        albedo[rows, columns] = parted + (filling - parted) * gap
-        gloss[rows, columns] *= 1 + 2 * gap
+            skin, filling = skin * (1 - 0.6 * lashes), filling * (1 - 0.75 * lashes)
+        parted[first:last] = skin + (filling - skin) * gap
+        albedo[texels.rows, texels.columns] = parted
+        gloss[rows, texels.columns] = self.gloss[rows, texels.columns] * (1 + 2 * gap)
 
 
 def _columns_of(slit: Slit, x: FloatArray) -> NDArray[np.int64]:
@@ -270,12 +324,13 @@ def _rows_of(slit: Slit, y: FloatArray) -> slice:
 
 
 def _read_columns(texture: FloatArray, rows: FloatArray, columns: NDArray[np.int64]) -> FloatArray:
-    """Return `texture[rows, columns]` for fractional rows, linearly."""
+    """Return `texture[rows, columns]` for fractional rows, linearly; the texture is contiguous."""
     rows = np.clip(rows, 0, texture.shape[0] - 1.001)
-    first = rows.astype(np.int64)
-    share = (rows - first).astype(np.float32)
-    above, below = texture[first, columns], texture[first + 1, columns]
-    return above + (below - above) * share
+    above = np.floor(rows)
+    width, texels = texture.shape[1], texture.ravel()
+    places = above.astype(np.int64) * width + columns
+    upper, lower = texels.take(places), texels.take(places + width)
+    return upper + (lower - upper) * (rows - above)
 
 
 def _eyeball(

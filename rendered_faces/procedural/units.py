@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from .anatomy import PIXELS_PER_UNIT, Anatomy, Slit
 
 # Rows and columns of a map.
 Window = tuple[slice, slice]
+NOWHERE: Window = slice(0, 0), slice(0, 0)
 # Image side of the subject's own sides: the subject's left is on the image's right.
 SIDE_SIGN = {"L": 1.0, "R": -1.0}
 # Rise of compressed skin, in pixels of depth for a pixel of motion.
@@ -37,26 +38,25 @@ class DisplacementMaps:
         self.x, self.y = x, y
         self.pixels_per_unit = pixels_per_unit
         self._maps: dict[tuple[int, str], tuple[FloatArray, Window]] = {}
+        self._sum = np.zeros((3, *x.shape), np.float32)
+        self._window: Window = NOWHERE
 
     def total(self, action_units: Mapping[tuple[int, str], float]) -> tuple[FloatArray, Window]:
         """Return the sum of all displacements, float32 `(3, map_height, map_width)` in face units, and where it is.
 
-        Beyond the rows and columns that are returned beside it, the sum is 0.
+        Beyond the rows and columns that are returned beside it, the sum is 0. The next call overwrites it, because
+        fresh memory for every frame takes as long as the sum.
         """
-        displacement = np.zeros((3, *self.x.shape), np.float32)
-        windows = []
-        for key, pixels in merge_midline(action_units).items():
-            if pixels != 0:
-                unit, window = self._unit(*key)
-                displacement[:, *window] += np.float32(pixels) * unit[:, *window]
-                windows.append(window)
-        if not windows:
-            return displacement, (slice(0, 0), slice(0, 0))
-        rows, columns = (
-            slice(min(part.start for part in parts), max(part.stop for part in parts))
-            for parts in zip(*windows, strict=True)
-        )
-        return displacement, (rows, columns)
+        merged = merge_midline(action_units)
+        moving = [(pixels, *self._unit(*key)) for key, pixels in merged.items() if pixels != 0]
+        self._sum[:, *self._window] = 0
+        self._window = NOWHERE
+        for pixels, unit, window in moving:
+            self._sum[:, *window] += np.float32(pixels) * unit[:, *window]
+        if moving:
+            rows, columns = zip(*(window for _, _, window in moving), strict=True)
+            self._window = _around(rows), _around(columns)
+        return self._sum, self._window
 
     def parts(self, action_units: Mapping[tuple[int, str], float]) -> list[tuple[float, FloatArray]]:
         """Return weight and displacement of each action unit that moves; their sum is `total`."""
@@ -77,6 +77,10 @@ class DisplacementMaps:
             window = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
             self._maps[code, side] = unit, window
         return self._maps[code, side]
+
+
+def _around(parts: Sequence[slice]) -> slice:
+    return slice(min(part.start for part in parts), max(part.stop for part in parts))
 
 
 # Largest skin motion outside the slit, as a share of the action unit's motion.

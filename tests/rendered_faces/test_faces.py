@@ -139,7 +139,7 @@ def test_pixels_show_the_point_of_the_face_that_lies_there(face, yaw, pitch, sha
     state = FaceState(yaw=yaw, pitch=pitch)
     x, y = points_of(face._pixel_to_face(state, *face.displacements.total({}))[0])
     seen_x, seen_y = face._project(x.numpy(), y.numpy(), state)
-    off = np.hypot(seen_x - face._columns.numpy(), seen_y - face._rows.numpy())
+    off = np.hypot(seen_x - face._columns, seen_y - face._rows)
     head = sample_maps(torch.from_numpy(face.skin.head)[None], x, y)[0].numpy() > 0.5
     assert (off[head] > 0.1).mean() < share
 
