@@ -106,12 +106,13 @@ def fixed_point_steps(lean: float) -> int:
 def slopes(surface: FloatArray, texels_per_unit: float) -> FloatArray:
     """Return what `np.gradient` does, in half the time: slopes down and to the right, float32 `(2, height, width)`."""
     gradient = np.empty((2, *surface.shape), np.float32)
-    for heights, slope in ((surface, gradient[0]), (surface.T, gradient[1].T)):
-        np.subtract(heights[2:], heights[:-2], out=slope[1:-1])
-        np.subtract(heights[1:2], heights[:1], out=slope[:1])
-        np.subtract(heights[-1:], heights[-2:-1], out=slope[-1:])
-        slope[1:-1] /= 2 / texels_per_unit
-        slope[::len(slope) - 1] /= 1 / texels_per_unit
+    down, right = gradient
+    np.subtract(surface[2:], surface[:-2], out=down[1:-1])
+    np.subtract(surface[:, 2:], surface[:, :-2], out=right[:, 1:-1])
+    # At the border the neighbour is one texel away and not two.
+    down[0], down[-1] = 2 * (surface[1] - surface[0]), 2 * (surface[-1] - surface[-2])
+    right[:, 0], right[:, -1] = 2 * (surface[:, 1] - surface[:, 0]), 2 * (surface[:, -1] - surface[:, -2])
+    gradient /= 2 / texels_per_unit
     return gradient
 
 
@@ -325,7 +326,8 @@ class ProceduralFace(Face):
         normal = self._moved_normals(lift, window, rows)[:, rows]
         lights = self._lights[:, : normal[0].size]
         np.matmul(np.stack((light, half)), normal.reshape(3, -1), out=lights)
-        np.maximum(lights, 0, out=lights)
+        # Torch does this in a seventh of NumPy's time.
+        torch.from_numpy(lights).clamp_(min=0)
         lit, mirror = lights.reshape(2, *normal.shape[1:])
         lit *= np.float32(state.light.key)
         # Hollows get less ambient light than bumps, which is approximated by the slope to the camera.
