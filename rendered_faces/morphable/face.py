@@ -257,7 +257,7 @@ class MorphableFace(Face):
         """
         vertices = self.rest.copy()
         for weight, shape in self._active(state):
-            raster.add_offsets(vertices, np.float32(weight), shape.moved, shape.offsets)
+            raster.add_offsets(vertices, np.float32(weight), shape.offsets)
         right, down = state.gaze_xy if gaze_xy is None else gaze_xy
         turn = rotation_matrix(GAZE_DEGREES * right, GAZE_DEGREES * down, 0.0)
         for part, centre in zip(self._eyeballs, self.eye_centres, strict=True):
@@ -347,12 +347,10 @@ class Shape:
     """Displacement of the drawn vertices, in model units with y down.
 
     Args:
-        moved (`np.ndarray` of shape `(num_moved,)`): the vertices that move, int32.
-        offsets (`np.ndarray` of shape `(num_moved, 3)`): their displacements, float32.
-        at_landmarks (`np.ndarray` of shape `(68, 3)`): offsets of the landmarks, float32.
+        offsets (`np.ndarray` of shape `(num_vertices, 3)`): displacements, float32.
+        at_landmarks (`np.ndarray` of shape `(68, 3)`): those of the landmarks.
     """
 
-    moved: NDArray[np.int32]
     offsets: FloatArray
     at_landmarks: FloatArray
 
@@ -360,8 +358,7 @@ class Shape:
     def of(cls, offsets: FloatArray, mesh: DrawnMesh) -> Shape:
         """Return the drawn part of the model's offsets (`(num_vertices, 3)`, y up)."""
         drawn = (offsets[mesh.vertices] * DOWN).astype(np.float32)
-        moved = np.flatnonzero(np.abs(drawn).max(axis=1) > 0).astype(np.int32)
-        return cls(moved, drawn[moved], drawn[mesh.landmarks])
+        return cls(drawn, drawn[mesh.landmarks])
 
 
 @dataclass(frozen=True)

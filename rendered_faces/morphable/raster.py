@@ -26,25 +26,26 @@ SMOOTH_TEXELS = np.float32(1.5)
 
 
 @njit(cache=True, error_model="numpy")
-def add_offsets(vertices: FloatArray, weight: np.float32, moved: IntArray, offsets: FloatArray) -> None:
-    """Add `weight` times `offsets` (`(num_moved, 3)`) to the vertices that `moved` names, in place, all float32."""
-    for index in range(moved.shape[0]):
-        vertex = moved[index]
-        for axis in range(3):
-            vertices[vertex, axis] += weight * offsets[index, axis]
+def add_offsets(vertices: FloatArray, weight: np.float32, offsets: FloatArray) -> None:
+    """Add `weight` times `offsets` to vertices, both float32 `(num_vertices, 3)`, in place."""
+    # All vertices, because a list of those that move takes twice the time.
+    moved, added = vertices.reshape(-1), offsets.reshape(-1)
+    for place in range(moved.shape[0]):
+        moved[place] += weight * added[place]
 
 
 @njit(cache=True, error_model="numpy")
 def shown_vertices(nearest: IntArray, triangles: IntArray, num_vertices: int) -> NDArray[np.bool_]:
     """Return which vertices belong to a triangle that is seen, `(num_vertices,)`; `nearest` as in `shade`."""
-    shown = np.zeros(num_vertices, np.bool_)
+    # Triangles first, without a branch for each sample; -1, for none, is counted as one more triangle.
+    seen = np.zeros(triangles.shape[0] + 1, np.bool_)
     for x in range(nearest.shape[1]):
-        above = -1
         for y in range(nearest.shape[0]):
-            index = nearest[y, x]
-            if index >= 0 and index != above:
-                shown[triangles[index, 0]] = shown[triangles[index, 1]] = shown[triangles[index, 2]] = True
-            above = index
+            seen[np.uint64(nearest[y, x] + 1)] = True
+    shown = np.zeros(num_vertices, np.bool_)
+    for index in range(triangles.shape[0]):
+        if seen[index + 1]:
+            shown[triangles[index, 0]] = shown[triangles[index, 1]] = shown[triangles[index, 2]] = True
     return shown
 
 
