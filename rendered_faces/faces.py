@@ -203,6 +203,13 @@ def rotation_matrix(yaw: float, pitch: float, roll: float) -> FloatArray:
     )
 
 
+def inverse_2x2(matrix: list[list[float]]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the inverse of two rows of two numbers; `np.linalg.inv` takes as long as rotating a whole head."""
+    (xx, xy), (yx, yy) = matrix
+    determinant = xx * yy - xy * yx
+    return (yy / determinant, -xy / determinant), (-yx / determinant, xx / determinant)
+
+
 def subject_light(subject_seed: int) -> Light:
     """Return the mean lighting of a subject: corpora film each subject in one session."""
     rng = np.random.default_rng([0x116, subject_seed])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,9 @@ from .motion import CURVE_KEYS, DIFFICULTIES, MIXED, PUBLISHED_DURATIONS, TIMING
 from .scenes import Backdrop
 from .variations import Variations, switches_of
 
-
-# Frames of about this many pixels together are rendered before the camera takes them: the code of one step empties the
-# processor's caches of that of the others, so that a JPEG after a JPEG takes half the time of one after a rendering.
-PIXELS_AT_ONCE = 8 * 128 * 128
+# As many frames of 128 pixels are rendered before the camera takes them, because rendering empties the processor's
+# caches: a JPEG after a JPEG takes half the time of one after a rendering.
+FRAMES_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,10 @@ class RenderedClip:
 
 
 def film(face: Face, performance: Performance) -> Iterator[UInt8Array]:
-    """Yield the frames of a recording, uint8 of shape `(height, width)`, after the camera and before JPEG."""
+    """Yield the frames of a recording, uint8 of shape `(height, width)`, after the camera and before JPEG.
+
+    The first frame takes the time of `FRAMES_AT_ONCE` renderings, because so many are rendered ahead.
+    """
     frames = _exposed(face, performance)
     return frames if performance.codec is None else transcoded(frames, performance.codec, performance.fps)
 
@@ -116,7 +117,7 @@ def film(face: Face, performance: Performance) -> Iterator[UInt8Array]:
 def _exposed(face: Face, performance: Performance) -> Iterator[UInt8Array]:
     sensor = Sensor(performance, face.pixel_scale)
     behind = None if performance.scene is None else Backdrop(performance.scene, face.wall)
-    step = max(1, PIXELS_AT_ONCE // math.prod(face.image_size_hw))
+    step = max(1, round(FRAMES_AT_ONCE / face.pixel_scale**2))
     for start in range(0, performance.num_frames, step):
         frames = range(start, min(start + step, performance.num_frames))
         pictures = [

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rendered_faces.errors import RenderingError
-from rendered_faces.faces import Face, FaceFamily, FaceState, FloatArray, merge_midline, rotation_matrix
+from rendered_faces.faces import Face, FaceFamily, FaceState, FloatArray, inverse_2x2, merge_midline, rotation_matrix
 from rendered_faces.variations import MORPHABLE_YAW, NONE, Variations
 
 from .complexion import Complexion
@@ -331,10 +331,14 @@ class MorphableFace(Face):
     def _overlay(self, picture: FloatArray, plane: Plane, state: FaceState) -> None:
         """Lay a flat picture that is fixed to the skull over the frame, in place."""
         corners = np.array([[0, 0, plane.depth], [1, 0, plane.depth], [0, 1, plane.depth]], np.float32)
-        origin, along_x, along_y = self._project(corners, state)[0].astype(np.float64)
-        inverse = np.linalg.inv(np.stack((along_x - origin, along_y - origin), axis=1))
-        place = np.column_stack((inverse, -inverse @ origin)) - np.array([[0, 0, plane.left], [0, 0, plane.top]])
-        raster.overlay(picture, plane.cover, plane.tone, (place * plane.texels_per_unit).astype(np.float32))
+        (x, y), (right_x, right_y), (down_x, down_y) = self._project(corners, state)[0].tolist()
+        inverse = inverse_2x2([[right_x - x, down_x - x], [right_y - y, down_y - y]])
+        place = [
+            (of_x, of_y, -of_x * x - of_y * y - start)
+            for (of_x, of_y), start in zip(inverse, (plane.left, plane.top), strict=True)
+        ]
+        texels = np.multiply(place, plane.texels_per_unit).astype(np.float32)
+        raster.overlay(picture, plane.cover, plane.tone, texels)
 
 
 def _unit(vector: FloatArray) -> FloatArray:

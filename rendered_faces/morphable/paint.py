@@ -255,7 +255,8 @@ def paint_glasses(complexion: Complexion, eyes: FloatArray, texels_per_unit: flo
     cover = 0.9 * np.maximum(cover, between * np.exp(-(((y - right_eye[1] + 0.2) / 0.15) ** 2)))
     cover = np.maximum(cover, complexion.lens * glass)
     tone = np.full(cover.shape, 0.05, np.float32)
-    return Plane(cover.astype(np.float32), tone, left, top, float(eyes[:, 2].max()) + 1.2, texels_per_unit)
+    depth = float(eyes[:, 2].max()) + 1.2
+    return Plane(cover.astype(np.float32), tone, float(left), float(top), depth, texels_per_unit)
 
 
 def furrows(landmarks: FloatArray, x: FloatArray, y: FloatArray) -> dict[tuple[int, str], FloatArray]:

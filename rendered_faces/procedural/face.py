@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from rendered_faces.faces import Face, FaceFamily, FaceState, FloatArray, Light, rotation_matrix
+from rendered_faces.faces import Face, FaceFamily, FaceState, FloatArray, inverse_2x2, rotation_matrix
 from rendered_faces.variations import BUILT_IN_YAW, NONE, Variations
 
 from .anatomy import PIXELS_PER_UNIT, Anatomy
@@ -230,17 +230,16 @@ class ProceduralFace(Face):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the face point before displacement and the rigid one at each pixel, in coordinates of `sample_at`."""
         matrix, (centre_x, centre_y) = self._camera(state)
-        (to_x, over_x, lean_x), (over_y, to_y, lean_y) = matrix.tolist()
-        determinant = to_x * to_y - over_x * over_y
-        inverse = (to_y / determinant, -over_x / determinant), (-over_y / determinant, to_x / determinant)
-        lean = [of_x * lean_x + of_y * lean_y for of_x, of_y in inverse]
+        inverse = inverse_2x2(matrix[:, :2].tolist())
+        depth_x, depth_y = matrix[:, 2].tolist()
+        lean = [of_x * depth_x + of_y * depth_y for of_x, of_y in inverse]
         # At a point p: p + displacement(p) + lean * depth(p) = plane; in the coordinates of `sample_at`.
         for plane, (of_x, of_y), scale, start in zip(self._plane, inverse, GRID_SCALE, (0.0, GRID_TOP), strict=True):
             of_x, of_y = of_x * scale, of_y * scale
             origin = -of_x * centre_x - of_y * centre_y - start
             np.add(self._columns * of_x, self._rows * of_y + origin, out=plane)
         scale = np.array(GRID_SCALE, np.float32)[:, None, None]
-        tilt = (np.multiply(lean, GRID_SCALE)).astype(np.float32)[:, None, None]
+        tilt = np.multiply(lean, GRID_SCALE).astype(np.float32)[:, None, None]
         offset = np.multiply(tilt, self.depth, out=self._offset)
         # The rigid one is needed where something is fixed to the skull.
         rigid_offset = offset if self.skin.occluder is None else offset.copy()

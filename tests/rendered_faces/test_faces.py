@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from rendered_faces.faces import ACTION_UNITS, MIDLINE_ACTION_UNITS, FaceState, Light, rotation_matrix
+from rendered_faces.faces import ACTION_UNITS, MIDLINE_ACTION_UNITS, FaceState, Light, inverse_2x2, rotation_matrix
 from rendered_faces.procedural import paint as procedural_paint
 from rendered_faces.procedural.anatomy import PIXELS_PER_UNIT, Anatomy
-from rendered_faces.procedural.face import ProceduralFaces, points_of, sample_maps
+from rendered_faces.procedural.face import ProceduralFaces, points_of, sample_maps, slopes
 from rendered_faces.procedural.paint import paint_skin
 from rendered_faces.variations import Variations
 
@@ -217,10 +217,44 @@ def test_an_unknown_action_unit_is_named(face):
         face.render(FaceState(action_units={(99, "L"): 1.0}))
 
 
+def test_the_inverse_of_two_rows_is_that_of_numpy():
+    rows = [[41.0, -3.5], [2.25, 57.0]]
+    np.testing.assert_allclose(inverse_2x2(rows), np.linalg.inv(rows), rtol=1e-14)
+
+
 def test_rotation_is_a_rotation():
     matrix = rotation_matrix(10, -5, 3)
     np.testing.assert_allclose(matrix @ matrix.T, np.eye(3), atol=1e-6)
     assert np.linalg.det(matrix) == pytest.approx(1, abs=1e-6)
+
+
+def test_an_unknown_action_unit_leaves_nothing_behind():
+    face = ProceduralFaces().face(5, (64, 64))
+    expected = face.render(FaceState())
+    with pytest.raises(ValueError, match="no action unit 99"):
+        face.render(FaceState(action_units={(12, "L"): 3.0, (99, "L"): 1.0}))
+    np.testing.assert_array_equal(face.render(FaceState()), expected)
+
+
+@pytest.mark.parametrize("size", [(2, 2), (3, 2), (7, 9)])
+def test_slopes_are_those_of_numpy(size):
+    surface = np.random.default_rng(0).normal(size=size).astype(np.float32)
+    np.testing.assert_array_equal(slopes(surface, 66.25), np.gradient(surface, 1 / 66.25))
+
+
+@pytest.mark.parametrize("size", [(128, 128), (32, 32)])
+@pytest.mark.parametrize(
+    "state",
+    [
+        FaceState(),
+        FaceState(action_units={(5, "L"): 4.0, (5, "R"): 4.0, (25, "L"): 4.0, (26, "L"): 3.0}),
+        FaceState(action_units={(7, "R"): 1.5}, blink=0.6, gaze_xy=(0.5, 1.0)),
+    ],
+)
+def test_lids_and_lips_change_only_the_rows_around_them(size, state, monkeypatch):
+    narrow = ProceduralFaces().face(6, size).render(state)
+    monkeypatch.setattr(procedural_paint, "RIM_REACH", 10.0)
+    np.testing.assert_array_equal(narrow, ProceduralFaces().face(6, size).render(state))
 
 
 def test_a_frame_does_not_depend_on_the_frames_before_it():

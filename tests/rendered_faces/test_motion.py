@@ -223,6 +223,23 @@ def test_flicker_and_exposure_reach_the_frames():
     assert frames[0].std() == pytest.approx(255 * performance.noise, rel=0.3)
 
 
+@pytest.mark.parametrize("pixel_scale", [0.5, 1.0, 4.0])
+def test_every_frame_is_filmed_once_and_in_order(pixel_scale):
+    performance = plan(3, duration_s=(0.37, 0.37))
+    performance = replace(performance, noise=0.0, blur=0.0, gain=np.ones_like(performance.gain))
+    performance = replace(performance, blink=np.linspace(0, 1, performance.num_frames))
+
+    class Counted:
+        def __init__(self):
+            self.pixel_scale = pixel_scale
+
+        def render(self, state, backdrop=None):
+            return np.full((4, 4), state.blink**2, np.float32)
+
+    frames = [frame[0, 0] for frame in film(Counted(), performance)]
+    np.testing.assert_array_equal(frames, np.floor(255 * performance.blink.astype(np.float32) + 0.5))
+
+
 def test_blur_keeps_brightness_and_spreads_a_point():
     performance = replace(plan(3), noise=0.0, blur=1.5)
     performance = replace(performance, gain=np.ones_like(performance.gain))
