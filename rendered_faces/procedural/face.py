@@ -234,10 +234,9 @@ class ProceduralFace(Face):
         depth_x, depth_y = matrix[:, 2].tolist()
         lean = [of_x * depth_x + of_y * depth_y for of_x, of_y in inverse]
         # At a point p: p + displacement(p) + lean * depth(p) = plane; in the coordinates of `sample_at`.
-        for plane, (of_x, of_y), scale, start in zip(self._plane, inverse, GRID_SCALE, (0.0, GRID_TOP), strict=True):
-            of_x, of_y = of_x * scale, of_y * scale
-            origin = -of_x * centre_x - of_y * centre_y - start
-            np.add(self._columns * of_x, self._rows * of_y + origin, out=plane)
+        for part, (of_x, of_y), unit, start in zip(self._plane, inverse, GRID_SCALE, (0.0, GRID_TOP), strict=True):
+            origin = -(of_x * unit) * centre_x - of_y * unit * centre_y - start
+            np.add(self._columns * (of_x * unit), self._rows * (of_y * unit) + origin, out=part)
         scale = np.array(GRID_SCALE, np.float32)[:, None, None]
         tilt = np.multiply(lean, GRID_SCALE).astype(np.float32)[:, None, None]
         offset = np.multiply(tilt, self.depth, out=self._offset)

@@ -14,7 +14,6 @@ from rendered_faces.painting import bump, smooth_noise, step_at
 from .anatomy import Anatomy, Slit
 from .units import SlitOpening, nasolabial
 
-
 # Reach of the lashes from the rim of the upper lid, in face units: beyond, they darken by less than float32 can tell.
 # It is more than the half texel by which the gap is blurred.
 RIM_REACH = 0.07
@@ -247,9 +246,7 @@ class SlitPainter:
         y (`np.ndarray` of shape `(map_height, map_width)`): the same, down.
     """
 
-    def __init__(
-        self, anatomy: Anatomy, albedo: FloatArray, gloss: FloatArray, x: FloatArray, y: FloatArray
-    ) -> None:
+    def __init__(self, anatomy: Anatomy, albedo: FloatArray, gloss: FloatArray, x: FloatArray, y: FloatArray) -> None:
         self.anatomy, self.albedo, self.gloss = anatomy, albedo, gloss
         self.x, self.y = x, y
         self.texels_per_unit = 1 / float(x[0, 1] - x[0, 0])

@@ -12,6 +12,7 @@ from rendered_faces.procedural import paint as procedural_paint
 from rendered_faces.procedural.anatomy import PIXELS_PER_UNIT, Anatomy
 from rendered_faces.procedural.face import ProceduralFaces, points_of, sample_maps, slopes
 from rendered_faces.procedural.paint import paint_skin
+from rendered_faces.procedural.units import SlitOpening
 from rendered_faces.variations import Variations
 
 SIZE = (128, 128)
@@ -255,6 +256,23 @@ def test_lids_and_lips_change_only_the_rows_around_them(size, state, monkeypatch
     narrow = ProceduralFaces().face(6, size).render(state)
     monkeypatch.setattr(procedural_paint, "RIM_REACH", 10.0)
     np.testing.assert_array_equal(narrow, ProceduralFaces().face(6, size).render(state))
+
+
+def test_open_eyes_are_three_times_as_glossy_and_the_skin_is_not(face):
+    opening = SlitOpening.of(face.anatomy, FaceState())
+    gloss = np.ones_like(face.depth)
+    painter = procedural_paint.SlitPainter(face.anatomy, face.skin.albedo, gloss.copy(), face.x, face.y)
+    painter.paint(opening, np.zeros((3, *gloss.shape), np.float32), face.skin.albedo.copy(), gloss)
+    column, row = (np.abs(face.x[0] - face.anatomy.eye_x).argmin(), np.abs(face.y[:, 0] - face.anatomy.eye_y).argmin())
+    assert gloss[row, column] == 3
+    assert (gloss > 1).mean() < 0.02
+
+
+def test_a_key_light_from_the_side_darkens_nothing(face):
+    ambient = face.render(FaceState(light=Light(key=0.0, ambient=0.4)))
+    lit = face.render(FaceState(light=Light((1.0, 0.0, 0.05), key=0.8, ambient=0.4)))
+    assert (lit - ambient).min() > -1e-6
+    assert (lit - ambient).max() > 0.1
 
 
 def test_a_frame_does_not_depend_on_the_frames_before_it():
