@@ -117,7 +117,7 @@ def slopes(surface: FloatArray, texels_per_unit: float) -> FloatArray:
 
 
 class ProceduralFace(Face):
-    """One built-in identity.
+    """One built-in identity; it renders one frame at a time, so that threads need one each.
 
     Args:
         seed (`int`): chooses the identity.
@@ -149,7 +149,7 @@ class ProceduralFace(Face):
         self._normal = self._normals(self._slope, self.skin.head)
         self._oil = (self.anatomy.oiliness * self.skin.head).astype(np.float32)
         self._slits = SlitPainter(self.anatomy, self.skin.albedo, self._oil, self.x, self.y)
-        # Overwritten by every frame, because fresh memory takes longer than what is written into it.
+        # Overwritten by every frame, so that less memory passes through the caches.
         self._lit = np.stack((self.skin.albedo, self.skin.alpha))
         self._gloss = self._oil.copy()
         self._normal_now, self._lifted = self._normal.copy(), NOWHERE

@@ -44,8 +44,7 @@ class DisplacementMaps:
     def total(self, action_units: Mapping[tuple[int, str], float]) -> tuple[FloatArray, Window]:
         """Return the sum of all displacements, float32 `(3, map_height, map_width)` in face units, and where it is.
 
-        Beyond the rows and columns that are returned beside it, the sum is 0. The next call overwrites it, because
-        fresh memory for every frame takes as long as the sum.
+        Beyond the rows and columns that are returned beside it, the sum is 0. The next call overwrites it.
         """
         merged = merge_midline(action_units)
         moving = [(pixels, *self._unit(*key)) for key, pixels in merged.items() if pixels != 0]
