@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from transformers import PreTrainedConfig
 
 from evaluation_fdp.errors import ConfigError, ProtocolError
-from evaluation_fdp.protocols import ClipTable, Fold, make_folds, select_folds, untaught_classes
+from evaluation_fdp.protocols import NO_PROTOCOL, ClipTable, Fold, make_folds, select_folds, untaught_classes
 from evaluation_fdp.run_info import RunIdentity
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.cli import read_pairs
@@ -158,6 +158,7 @@ def plan_run(config: TrainConfig, accelerator: Accelerator, corpora: Corpora) ->
             logger.warning("%s %s lacks the classes %s: they start untrained", INIT_FROM, start.name, ", ".join(new))
     network = build_network_settings(method, config.network, corpora, start)
     method.check(network, augmentation)
+    check_class_is_learnt(config, network)
     asked = read_pairs("processor_overrides", config.data.processor_overrides)
     overrides = {**method.processor_settings(network), **asked}
     if start is not None and start.processor is not None:
@@ -177,6 +178,28 @@ def plan_run(config: TrainConfig, accelerator: Accelerator, corpora: Corpora) ->
         warnings=seen,
         start=start,
     )
+
+
+def check_class_is_learnt(config: TrainConfig, network: PreTrainedConfig) -> None:
+    """Refuse folds that are scored by classes which no loss teaches.
+
+    A network that was trained without classes hands its weight of 0 on to the networks that start from it; their
+    answers would be random without a word.
+
+    Args:
+        config (`TrainConfig`): Settings.
+        network (`PreTrainedConfig`): Settings of the network.
+
+    Raises:
+        ConfigError: `classification_loss_weight` is 0.
+    """
+    untrained, protocol = config.training.max_steps == 0, config.protocol.protocol
+    if getattr(network, "classification_loss_weight", 1) == 0 and protocol != NO_PROTOCOL and not untrained:
+        raise ConfigError(
+            f"--protocol {protocol} is scored by classes, but no loss teaches them, because "
+            "classification_loss_weight is 0; add classification_loss_weight=1 to --model_overrides, or train a "
+            "network for others to start from by --protocol none --final_model"
+        )
 
 
 def build_network_settings(

@@ -6,10 +6,12 @@ import pytest
 
 from evaluation_fdp.errors import ConfigError, ResultsError
 from evaluation_fdp.results import Results, read_results
+from tests.training_fdp.conftest import TOY_NETWORK
 from training_fdp.config import parse_train_config
 from training_fdp.hub.model_card import CardSubject, build_model_card
 
 OPTIONS = ("--protocol", "none", "--final_model")
+WITHOUT_CLASSES = "classification_loss_weight=0"
 
 
 def test_one_model_of_everybody_and_no_figure(toy_run, toy_corpus, toy_clips, tmp_path, capsys):
@@ -40,6 +42,24 @@ def test_collecting_before_it_is_trained_says_so(toy_run, tmp_path, capsys, monk
     assert "missing: fold final: RuntimeError: out of power" in capsys.readouterr().err
     assert toy_run(tmp_path / "unused", "--collect", str(tmp_path / "OUT")) == 1
     assert not (tmp_path / "OUT" / "results.json").exists()
+
+
+def test_folds_that_start_from_a_network_without_classes_must_learn_them(toy_run, toy_corpus, toy_clips, tmp_path):
+    toy_corpus(*toy_clips(corpus="others"))
+    assert toy_run(tmp_path / "WITHOUT", *OPTIONS, "--model_overrides", *TOY_NETWORK, WITHOUT_CLASSES) == 0
+    toy_corpus()
+    start = (
+        "--init_from",
+        str(tmp_path / "WITHOUT" / "final"),
+        "--protocol",
+        "kfold2",
+        "--model_overrides",
+        *TOY_NETWORK,
+    )
+    with pytest.raises(ConfigError, match="no loss teaches them, because classification_loss_weight is 0"):
+        toy_run(tmp_path / "OUT", *start)
+    assert not (tmp_path / "OUT").exists()
+    assert toy_run(tmp_path / "OUT", *start, "classification_loss_weight=1") == 0
 
 
 def test_the_card_claims_nothing(toy_run, tmp_path):
