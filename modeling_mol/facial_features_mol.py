@@ -147,13 +147,9 @@ class MOLChannelCorrespondence(nn.Module):
         if not self.connects_channels:
             nodes = nodes.transpose(1, 2)
         own, other = self.own(nodes), self.other(nodes)
-        neighbors = self.neighbors(nodes)
-        # (num_images, num_nodes, num_neighbors) -> features of the neighbours, (..., num_neighbors, num_features)
-        chosen = neighbors.flatten(1)[..., None].expand(-1, -1, other.shape[-1])
-        gathered = other.gather(1, chosen).unflatten(1, neighbors.shape[1:])
         # The maximum over j is taken before the ReLU, because only B x_j depends on j and the ReLU is monotonic.
         times = 2 if self.is_released else 1
-        edges = F.relu(own - times * other + gathered.amax(dim=2))
+        edges = F.relu(torch.sub(own, other, alpha=times) + largest_rows(other, self.neighbors(nodes)))
         if not self.connects_channels:
             edges = edges.transpose(1, 2)
         edges = edges.reshape(maps.shape)
@@ -181,8 +177,28 @@ class MOLBlock(nn.Module):
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Maps `(num_images, hidden_size, map_size, map_size)` to the same shape."""
-        features: torch.Tensor = self.correspondence(self.fully_connected(maps))
+        # Both compute with all cells of a map, which then lie beside each other.
+        features: torch.Tensor = self.correspondence(self.fully_connected(maps.contiguous()))
         return features
+
+
+def largest_rows(rows: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """Take the maximum over the chosen rows, separately for each column.
+
+    Args:
+        rows (`torch.FloatTensor` of shape `(num_images, num_rows, num_columns)`): Values.
+        chosen (`torch.LongTensor` of shape `(num_images, num_answers, num_chosen)`): Rows of each answer, 0-based.
+
+    Returns:
+        `torch.FloatTensor` of shape `(num_images, num_answers, num_columns)`: the maxima.
+    """
+    # Rows of all images in one list, because whole rows are copied faster than single values; `max` and not `amax`,
+    # because the gradient of `amax` compares all values with the maxima again.
+    first = rows.shape[1] * torch.arange(len(rows), device=rows.device)
+    numbers = (chosen + first[:, None, None]).permute(2, 0, 1)
+    candidates = rows.flatten(0, 1).index_select(0, numbers.flatten()).unflatten(0, numbers.shape)
+    largest: torch.Tensor = candidates.max(dim=0).values
+    return largest
 
 
 def derivatives(earlier: torch.Tensor, later: torch.Tensor) -> torch.Tensor:

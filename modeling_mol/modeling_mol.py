@@ -317,15 +317,19 @@ class MOLForVideoClassification(MOLPreTrainedModel):
         """Flow in units of `flow_scale`, `(batch_size, 2, num_pairs, height, width)`."""
         if self.flow_decoder is None:
             return None
-        reference = self.config.flow_reference
         pairs = (pixel_values.shape[0], self.config.num_pairs)
+        # CODEPATH: in `small` the first frame is given once for all pairs of its clip, so that nothing is computed for
+        # each of them again; pairs of `released` have earlier frames of their own.
+        earlier = slice(0, 1) if self.config.flow_reference == "first" else slice(0, self.config.num_pairs)
+        later = slice(1, None)
+        read = {index: stem_maps[index] for index in self.flow_decoder.levels}
         flow: torch.Tensor = self.flow_decoder(
-            earlier_frames(pixel_values, reference).flatten(0, 1),
-            pixel_values[:, 1:].flatten(0, 1),
-            earlier_features.flatten(0, 1),
-            features[:, 1:].flatten(0, 1),
-            [earlier_frames(maps, reference).flatten(0, 1) for maps in stem_maps],
-            [maps[:, 1:].flatten(0, 1) for maps in stem_maps],
+            as_images(pixel_values, earlier),
+            as_images(pixel_values, later),
+            as_images(earlier_features, earlier),
+            as_images(features, later),
+            {index: as_images(maps, earlier) for index, maps in read.items()},
+            {index: as_images(maps, later) for index, maps in read.items()},
         )
         # (batch_size * num_pairs, 2, height, width) -> (batch_size, 2, num_pairs, height, width)
         return flow.reshape(*pairs, *flow.shape[1:]).transpose(1, 2)
@@ -394,6 +398,21 @@ def earlier_frames(values: torch.Tensor, flow_reference: str) -> torch.Tensor:
         of all frames but the last.
     """
     return values[:, :1].expand_as(values[:, 1:]) if flow_reference == "first" else values[:, :-1]
+
+
+def as_images(values: torch.Tensor, frames: slice) -> torch.Tensor:
+    """Choose frames of clips and list them as images, channels last, because large maps are convolved faster so.
+
+    Args:
+        values (`torch.Tensor` of shape `(batch_size, num_frames, num_channels, height, width)`): Frames or their maps.
+        frames (`slice`): Those to choose.
+
+    Returns:
+        `torch.Tensor` of shape `(batch_size * num_chosen, num_channels, height, width)`: clip by clip.
+    """
+    # Moved before they are chosen, so that the gradient, in which 0 stands for all others, has the same layout.
+    images = values.movedim(2, -1)[:, frames].flatten(0, 1).movedim(-1, 1)
+    return images.contiguous(memory_format=torch.channels_last)
 
 
 def inter_ocular_distance(landmarks: torch.Tensor) -> torch.Tensor:
