@@ -111,6 +111,18 @@ class RenderedTree:
         Raises:
             CorpusOptionError: they are no frames of one recording of this tree.
         """
+        filed, performance, positions = self.locate(frames)
+        return ClipTruth(built_face(self.settings, filed.plan.face_seed), performance, positions)
+
+    def locate(self, frames: Sequence[str]) -> tuple[FiledRecording, Performance, tuple[int, ...]]:
+        """Find the recording of a clip, its script and the positions of its frames; no face is built.
+
+        Args:
+            frames (`Sequence[str]`): Paths of its frames.
+
+        Raises:
+            CorpusOptionError: they are no frames of one recording of this tree.
+        """
         folder = Path(frames[0]).parent
         filed = self._recordings.get(folder.relative_to(self.root).as_posix())
         if filed is None:
@@ -129,7 +141,7 @@ class RenderedTree:
                 f"{folder} holds {len(names)} rendered frames, but {error} is none of them: give the frames as they "
                 "were rendered."
             ) from None
-        return ClipTruth(built_face(self.settings, filed.plan.face_seed), performance, positions)
+        return filed, performance, positions
 
 
 def find_rendered_root(frame: str) -> Path | None:

@@ -220,6 +220,17 @@ class Method(Generic[Options, Config, Facts]):
             ConfigError: an augmentation that losses or targets do not support.
         """
 
+    def check_clips(self, frame_files: Iterable[Sequence[str]], config: Config) -> None:
+        """Refuse clips whose targets `prepare` could not compute, before any pixel is read.
+
+        Args:
+            frame_files (`Iterable[Sequence[str]]`): Paths of the frames of every clip whose frames are files.
+            config (`PreTrainedConfig`): Settings of the network.
+
+        Raises:
+            ConfigError: an input of the targets is missing or of other clips.
+        """
+
     def build(self, config: Config, fold: Facts | None = None) -> PreTrainedModel:
         """Return an untrained network, initialised from torch's current random state.
 

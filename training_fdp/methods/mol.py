@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -162,17 +162,28 @@ class MOLMethod(Method[MOLOptions, "MOLConfig", "MOLFacts"]):
             model.store_training_facts(fold.flow_scale, fold.mean_landmarks)
         return model
 
+    def check_clips(self, frame_files: Iterable[Sequence[str]], config: MOLConfig) -> None:
+        """Refuse rendered clips whose exact motion cannot be computed again.
+
+        Raises:
+            ConfigError: another generator, a face model that is missing or another one, or frames that were not
+                rendered.
+        """
+        from hub_datasets.errors import CorpusOptionError
+
+        if config.flow_decoder == "none" and not config.num_landmarks:
+            return
+        try:
+            self._motion_targets(config).check(frame_files)
+        except CorpusOptionError as error:
+            reason = str(error).rstrip(".")
+            raise ConfigError(
+                f"--motion_targets exact: {reason} (--face_model, --motion_targets estimated)"
+            ) from error
+
     def prepare(self, clips: Clips, config: MOLConfig, processor: FDPVideoProcessor) -> None:
         """Compute flow and landmarks of every clip, or read those that lie beside the aligned clips."""
-        from training_fdp.methods.mol_targets import MotionTargets
-
-        folder = self.options.face_model
-        self._motion = MotionTargets(
-            with_flow=config.flow_decoder != "none",
-            num_landmarks=config.num_landmarks,
-            use_truth=self.options.motion_targets == "exact",
-            face_model=None if folder is None else Path(folder).expanduser().resolve(),
-        )
+        self._motion = self._motion_targets(config)
         self._motion.prepare(clips, processor)
 
     def targets(
@@ -282,6 +293,17 @@ class MOLMethod(Method[MOLOptions, "MOLConfig", "MOLFacts"]):
                 )
             )
         return shown
+
+    def _motion_targets(self, config: MOLConfig) -> MotionTargets:
+        from training_fdp.methods.mol_targets import MotionTargets
+
+        folder = self.options.face_model
+        return MotionTargets(
+            with_flow=config.flow_decoder != "none",
+            num_landmarks=config.num_landmarks,
+            use_truth=self.options.motion_targets == "exact",
+            face_model=None if folder is None else Path(folder).expanduser().resolve(),
+        )
 
     def _prepared(self) -> MotionTargets:
         if self._motion is None:

@@ -9,7 +9,7 @@ mesh.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -54,6 +54,19 @@ class MotionTargets:
     face_model: Path | None = None
     _in_memory: dict[tuple[str, str], NDArray[np.float32]] = field(default_factory=dict, repr=False)
     _trees: dict[Path, RenderedTree] = field(default_factory=dict, repr=False)
+
+    def check(self, frame_files: Iterable[Sequence[str]]) -> None:
+        """Find the script of every clip of a rendered tree, without reading a pixel.
+
+        Args:
+            frame_files (`Iterable[Sequence[str]]`): Paths of the frames of each clip.
+
+        Raises:
+            CorpusOptionError: the motion of a clip cannot be computed again.
+        """
+        for files in frame_files:
+            if root := self._root_of(files):
+                self._tree_at(root).locate(files)
 
     def prepare(self, clips: Clips, processor: FDPVideoProcessor) -> list[str]:
         """Compute the targets of all clips, except those that an earlier run has kept.
@@ -118,10 +131,10 @@ class MotionTargets:
 
     def is_exact(self, clip: Clip) -> bool:
         """Whether the flow of a clip comes from its renderer (`bool`)."""
-        return self._tree_of(clip) is not None
+        return self._root_of(clip.frame_files) is not None
 
-    def _tree_of(self, clip: Clip) -> Path | None:
-        return find_rendered_root(clip.frame_files[0]) if self.use_truth and clip.frame_files else None
+    def _root_of(self, frame_files: Sequence[str]) -> Path | None:
+        return find_rendered_root(frame_files[0]) if self.use_truth and frame_files else None
 
     def _flow_name(self, clip: Clip) -> str:
         return f"flow_{'exact' if self.is_exact(clip) else 'tv_l1'}"
@@ -132,9 +145,12 @@ class MotionTargets:
         return f"points_{self.num_landmarks}_{'exact' if exact else 'mesh'}"
 
     def _tree(self, clip: Clip) -> RenderedTree:
-        root = self._tree_of(clip)
+        root = self._root_of(clip.frame_files)
         if root is None:
             raise TrainingError(f"{clip.clip_id} lies in no rendered tree; its motion must be estimated")
+        return self._tree_at(root)
+
+    def _tree_at(self, root: Path) -> RenderedTree:
         if root not in self._trees:
             self._trees[root] = RenderedTree(root, self.face_model)
         return self._trees[root]

@@ -1,7 +1,7 @@
 """Checks and preparation before anything is written into OUT."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from accelerate import Accelerator
@@ -159,6 +159,7 @@ def plan_run(config: TrainConfig, accelerator: Accelerator, corpora: Corpora) ->
     network = build_network_settings(method, config.network, corpora, start)
     method.check(network, augmentation)
     check_class_is_learnt(config, network)
+    method.check_clips(_frame_files(corpora), network)
     asked = read_pairs("processor_overrides", config.data.processor_overrides)
     overrides = {**method.processor_settings(network), **asked}
     if start is not None and start.processor is not None:
@@ -235,6 +236,13 @@ def build_network_settings(
             f"{', '.join(class_names_of(settings))}; pass **request.labels to it in configure()"
         )
     return settings
+
+
+def _frame_files(corpora: Corpora) -> Iterator[Sequence[str]]:
+    """Paths of the frames of every clip whose frames are files."""
+    rows = corpora.dataset
+    if rows is not None and "frames" in rows.column_names:
+        yield from filter(None, rows["frames"])
 
 
 def split_clips(config: TrainConfig, table: ClipTable) -> tuple[list[Fold], list[str]]:
