@@ -1,9 +1,12 @@
 """One table of all methods: what each run is, what is said where one cannot run, and that it is resumed."""
 
+import dataclasses
 import json
+import re
 import sys
 
 import pytest
+from datasets import Dataset
 
 from evaluation_fdp.errors import ConfigError
 from tests.fakes.fake import make_fake_corpus
@@ -112,6 +115,37 @@ def test_a_folder_that_a_row_cannot_use_is_named_before_anything_is_trained(toy_
     (tmp_path / "scratch" / "motion_cnn" / "thesis.tex").touch()
     (foreign,) = plan_rows(shared, ["motion_cnn"], [])
     assert "holds files that are not a run's" in foreign.not_run
+
+
+@pytest.mark.parametrize(
+    ("files", "given", "complaint"),
+    [
+        ((), (), "2 of 2 clips have none, first a; give one for all"),
+        (("a/landmarks.csv",), (), "1 of 2 clips have none, first b"),
+        (("a/landmarks.csv", "b/landmarks.csv"), (), None),
+        (("all.csv",), ("all.csv",), None),
+        ((), ("all.csv",), "there is no file .*all.csv"),
+    ],
+)
+def test_missing_landmark_tables_are_named_before_anything_is_read(
+    files, given, complaint, toy_corpus, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(planning, "_measured", lambda planned: (1, 1.0))
+    corpora = toy_corpora(toy_corpus)
+    rows = [
+        {"clip_id": "a", "frames": [str(tmp_path / "a" / "1.png")], "video": None},
+        {"clip_id": "b", "frames": None, "video": str(tmp_path / "b" / "b.avi")},
+    ]
+    corpora = dataclasses.replace(corpora, dataset=Dataset.from_list(rows))
+    monkeypatch.setattr(planning, "load_corpora", lambda options: corpora)
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    paths = [f"landmarks_path={tmp_path / name}" for name in given]
+    shared = ["--corpus", "synthetic", "--protocol", "kfold2", *SMALL, "--output_dir", str(tmp_path / "out")]
+    (plan,) = plan_rows([*shared, "--processor_overrides", "alignment=precomputed", *paths], ["raw_cnn"], [])
+    assert re.search(f"alignment=precomputed reads .*{complaint}", plan.not_run) if complaint else not plan.not_run
+    assert not plan_rows(shared, ["raw_cnn"], [])[0].not_run
 
 
 def test_an_option_that_one_method_lacks_leaves_out_that_row_alone(toy_corpus, tmp_path, monkeypatch):

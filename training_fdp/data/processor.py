@@ -1,5 +1,6 @@
 """The video processor of a run: how it is built, and where a run departs from it."""
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,34 @@ def build_processor(overrides: Mapping[str, object], num_frames: int | None, ima
     except (ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"the video processor cannot be built with {dict(overrides)}: {reason}") from None
+
+
+def check_landmark_tables(corpora: "Corpora", processor: "FDPVideoProcessor") -> None:
+    """Refuse clips without the landmark table that `alignment="precomputed"` reads, by the names of files alone.
+
+    Raises:
+        ConfigError: the table of a clip, or that of `landmarks_path`, is missing.
+    """
+    from processing_fdp.landmark_tables_fdp import find_landmark_file
+
+    if processor.alignment != "precomputed" or not {"frames", "video"} <= set(corpora.dataset.column_names):
+        return
+    given = processor.landmarks_path
+    if given is not None and not os.path.isfile(given):
+        raise ConfigError(
+            f"alignment=precomputed reads the landmark table of landmarks_path, but there is no file {given}; give "
+            "another path, or leave it out where a table lies beside every clip"
+        )
+    rows = () if given is not None else corpora.dataset.select_columns(["clip_id", "video", "frames"])
+    lacking = [
+        row["clip_id"] for row in rows if find_landmark_file(row["video"] or os.path.dirname(row["frames"][0])) is None
+    ]
+    if lacking:
+        raise ConfigError(
+            f"alignment=precomputed reads a landmark table beside every clip, but {len(lacking)} of "
+            f"{len(corpora.dataset)} clips have none, first {lacking[0]}; give one for all as landmarks_path=FILE, or "
+            "leave alignment=precomputed out"
+        )
 
 
 def uncropped_recordings(corpora: "Corpora", processor: "FDPVideoProcessor") -> list[str]:

@@ -19,6 +19,7 @@ from training_fdp.data.corpora import Corpora, clip_cache_folder, load_corpora, 
 from training_fdp.data.people import check_unseen
 from training_fdp.data.processor import (
     build_processor,
+    check_landmark_tables,
     departures_from_the_processor,
     learnt_settings,
     uncropped_recordings,
@@ -165,6 +166,7 @@ def plan_run(config: TrainConfig, accelerator: Accelerator, corpora: Corpora) ->
     if start is not None and start.processor is not None:
         overrides |= learnt_settings(start.processor, asked, f"{INIT_FROM} {start.name}")
     processor = build_processor(overrides, network.num_frames, network.image_size)
+    check_landmark_tables(corpora, processor)
     folds, _ = split_clips(config, corpora.table)
     seen = [] if start is None else check_unseen(start.name, start.seen_subjects, corpora.table, corpora.people, folds)
     return PlannedRun(
