@@ -76,7 +76,7 @@ class MOLMethod(Method[MOLOptions, "MOLConfig", "MOLFacts"]):
             "face mesh, where the released code uses OpenCV and dlib.",
         ),
     )
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     model_type: ClassVar[str] = "mol"
     options_class: ClassVar[type] = MOLOptions
     start_options: ClassVar[Mapping[str, object]] = {"preset": PRETRAINED}
