@@ -34,7 +34,7 @@ from training_fdp.hub.prediction import shipped_model
 
 NETWORK_NAME = "spotter.safetensors"
 # Raised whenever an old file would give other answers with new code.
-FORMAT_VERSION, METADATA_KEY = 1, "spotter"
+FORMAT_VERSION, METADATA_KEY = 2, "spotter"
 WIDTH, KERNEL, DROPOUT = 40, 5, 0.15
 # Moments between the taps of each layer: the network sees a second on both sides.
 DILATIONS = (1, 2, 4, 8, 16)

@@ -28,6 +28,11 @@ FIXED_UNIT = 15.0
 # Share of the largest bumps that is left out of the covariance of quiet, rounds of leaving out, and moments as which
 # an equal spread in all directions counts, because a few seconds say little about a covariance.
 LEFT_OUT, ROUNDS, MOMENTS_OF_EQUAL_SPREAD = 0.15, 3, 200
+# Least quiet along one direction, and least median size of the bumps of a region, which has all directions: with less,
+# blinks and twitches of somebody at rest would look as large as expressions, which reach about 100. Rendered people at
+# rest have 2 to 8 along a direction, and 11 to 25 in a region.
+LEAST_QUIET = 4.0
+LEAST_SIZE = LEAST_QUIET * NUM_DIRECTIONS**0.5
 LARGEST_INPUT = 6.0
 NUM_INPUTS = 3 * NUM_DIRECTIONS + NUM_OTHERS + len(GROUPS) + 2 * len(SIZE_REACHES)
 
@@ -52,7 +57,7 @@ def network_input(runs: Sequence[Motion]) -> list[Curves]:
     lids, pupils, head = ([one[:, part] for one in others] for part in _parts())
     quick = [_bumps(curves, UNIT_REACH) for curves in (whole, upper)]
     alike = _whitening(np.concatenate(quick[0]))
-    upper_unit = max(_median_size(quick[1]), LEAST_SPREAD)
+    upper_unit = max(_median_size(quick[1]), LEAST_SIZE)
     lid_bumps = _bumps(lids, LID_REACH)
     lid_unit = max(float(np.sqrt(np.mean(np.concatenate(lid_bumps) ** 2))), LEAST_SPREAD)
     # Kept channels first, one list per group and in it one array per run.
@@ -63,9 +68,9 @@ def network_input(runs: Sequence[Motion]) -> list[Curves]:
         [_without_slow(one) / (2 * lid_unit) for one in lids],
         [_without_slow(one) for one in pupils],
         [_without_slow(one) for one in head],
-        _log_sizes(lid_bumps),
-        *(_log_sizes(_bumps(group, LID_REACH)) for group in (pupils, head)),
-        *(_log_sizes(_bumps(region, reach)) for region in (whole, upper) for reach in SIZE_REACHES),
+        _log_sizes(lid_bumps, LEAST_SPREAD),
+        *(_log_sizes(_bumps(group, LID_REACH), LEAST_SPREAD) for group in (pupils, head)),
+        *(_log_sizes(_bumps(region, reach), LEAST_SIZE) for region in (whole, upper) for reach in SIZE_REACHES),
     ]
     return [
         np.concatenate(channels, axis=1).T.clip(-LARGEST_INPUT, LARGEST_INPUT).astype(np.float32)
@@ -90,8 +95,8 @@ def _median_size(bumps: Sequence[Curves]) -> float:
     return float(np.median(np.linalg.norm(np.concatenate(bumps), axis=1)))
 
 
-def _log_sizes(bumps: Sequence[Curves]) -> list[Curves]:
-    usual = max(_median_size(bumps), LEAST_SPREAD)
+def _log_sizes(bumps: Sequence[Curves], least: float) -> list[Curves]:
+    usual = max(_median_size(bumps), least)
     return [np.log(np.linalg.norm(one, axis=1, keepdims=True) / usual + 0.1) for one in bumps]
 
 
@@ -110,7 +115,6 @@ def _whitening(bumps: Curves) -> NDArray[np.float64]:
         covariance *= float(np.median(distances)) / (size * (1 - 2 / (9 * size)) ** 3) + 1e-3
         equal = np.eye(size) * np.trace(covariance) / size
     spread, axes = np.linalg.eigh(covariance)
-    # Rendered people at rest have twice `LEAST_SPREAD` or more in every direction.
-    least = max(1e-3 * spread[-1], LEAST_SPREAD**2)
+    least = max(1e-3 * spread[-1], LEAST_QUIET**2)
     whitening: NDArray[np.float64] = (axes / np.sqrt(np.maximum(spread, least))) @ axes.T
     return whitening
