@@ -137,7 +137,7 @@ class Spotter:
 
     Args:
         false_alarms_per_minute (`float`, *optional*): Threshold, as the rate at which people at rest reach it;
-            measured on rendered people (`spotting_fdp.thresholds`). By default that of the network's file, 1 for the
+            measured on rendered people (`spotting_fdp.thresholds`). By default that of the network's file, 0.5 for the
             shipped one; 3 for the closed form.
         recognizer (`Recognizer`, *optional*): Names the expressions.
         face (`str` or `int`, *optional*, defaults to `"largest"`): Which face, as in `FaceFollower`.

@@ -65,9 +65,7 @@ def still():
 # Noise alone, and half of what rendered people at rest move.
 @pytest.mark.parametrize("factor", [1, 15])
 def test_stillness_is_not_blown_up(still, factor):
-    quiet, half = (
-        replace(still, whole=size * still.whole, upper=size * still.upper) for size in (factor, factor / 2)
-    )
+    quiet, half = (replace(still, whole=size * still.whole, upper=size * still.upper) for size in (factor, factor / 2))
     (curves,), (smaller,) = network_input([quiet]), network_input([half])
     # The directions of the whole face, twice, and of the upper face.
     assert np.allclose(smaller[:48], curves[:48] / 2, atol=1e-6)
