@@ -84,7 +84,7 @@ TRAINING = (
     Tree(settings(88_512, 8, 8, 1.5, speech=True)),
     Tree(settings(88_513, 8, 8, 1.5, difficulty="hard", macro_events=2)),
 )
-# Thresholds are measured on 24 people at rest for 40 seconds each, by all frames and by every second one, because slower
+# Thresholds are measured on 24 people at rest for 40 seconds each, by all frames and by every second, because slower
 # cameras set off more. The first person has one expression in a further recording, because a tree has at least one.
 RESTING = Tree(replace(settings(88_501, 24, 1, 20.0, quiet_recordings=1), num_clips=1), every=(1, 2))
 SEED, NUM_STEPS = 0, 2400
