@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--output_dir", type=Path, required=True, help="results; finished recordings are kept")
     parser.add_argument("--model", help="checkpoint that names the expressions; none by default")
     parser.add_argument("--closed_form", action="store_true", help="spot without the checkpoint's network")
-    parser.add_argument("--false_alarms_per_minute", type=float, help="the best on rendered people by default")
+    parser.add_argument("--false_alarms_per_minute", type=float, help="that of the network's file by default")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="read only every N-th frame (1)")
     parser.add_argument("--rates", action="store_true", help="print false alarms a minute by threshold instead")
     options = parser.parse_args()

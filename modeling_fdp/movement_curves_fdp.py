@@ -89,7 +89,8 @@ def motion_by_place(pictures: torch.Tensor) -> torch.Tensor:
     """One linear Lucas-Kanade step of each picture against the mean of all, on a coarse grid.
 
     Args:
-        pictures (`torch.FloatTensor` of shape `(batch_size, num_pictures, side, side)`): in [-1, 1].
+        pictures (`torch.FloatTensor` of shape `(batch_size, num_pictures, side, side)`): in [-1, 1]; the side is a
+            multiple of `2 * GRID_SIZE`.
 
     Returns:
         `torch.FloatTensor` of shape `(batch_size, num_pictures, MOTION_SIZE)`: motion to the right at all

@@ -194,7 +194,7 @@ def largest_rows(rows: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
     """
     # Rows of all images in one list, because whole rows are copied faster than single values; `max` and not `amax`,
     # because the gradient of `amax` compares all values with the maxima again.
-    first = rows.shape[1] * torch.arange(len(rows), device=rows.device)
+    first = rows.shape[1] * torch.arange(rows.shape[0], device=rows.device)
     numbers = (chosen + first[:, None, None]).permute(2, 0, 1)
     candidates = rows.flatten(0, 1).index_select(0, numbers.flatten()).unflatten(0, numbers.shape)
     largest: torch.Tensor = candidates.max(dim=0).values

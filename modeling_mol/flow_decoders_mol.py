@@ -47,7 +47,7 @@ class MOLJoinedConvolution(nn.Conv2d):
         total = F.conv2d(parts[-1], weight, self.bias, self.stride, self.padding)
         for part, weight in zip(parts, others, strict=False):
             answer = F.conv2d(part, weight, None, self.stride, self.padding)
-            total = (total.unflatten(0, (len(part), -1)) + answer[:, None]).flatten(0, 1)
+            total = (total.unflatten(0, (part.shape[0], -1)) + answer[:, None]).flatten(0, 1)
         return total
 
 
@@ -170,7 +170,7 @@ class MOLFlowUNet(nn.Module):
         for level, (index, layer) in enumerate(zip(self.levels, self.layers, strict=True), start=1):
             hidden = resize(hidden, earlier_maps[index].shape[-1])
             hidden = layer((hidden, *self._joined(level, earlier_maps[index], later_maps[index])))
-        earlier = per_pair(earlier, len(later))
+        earlier = per_pair(earlier, later.shape[0])
         # Subtracted in the dtype of the frames, because half precision would round a change of one gray level away.
         pixels = derivatives(earlier, later) if self.takes_derivatives else torch.cat([earlier, later], dim=1)
         pixels = pixels.to(hidden.dtype)
@@ -183,7 +183,7 @@ class MOLFlowUNet(nn.Module):
     def _joined(self, level: int, earlier: torch.Tensor, later: torch.Tensor) -> tuple[torch.Tensor, ...]:
         if self.norms is None:
             return earlier, later
-        changes = (later.unflatten(0, (len(earlier), -1)) - earlier[:, None]).flatten(0, 1)
+        changes = (later.unflatten(0, (earlier.shape[0], -1)) - earlier[:, None]).flatten(0, 1)
         joined: tuple[torch.Tensor, ...] = self.norms[level](earlier, changes)
         return joined
 
@@ -240,7 +240,7 @@ class MOLFlowNetC(nn.Module):
     ) -> torch.Tensor:
         """Estimates the flow of pairs; inputs and output as in `MOLFlowUNet`, but the stem's maps are not read."""
         dtype = self.output.weight.dtype
-        earlier, earlier_features = (per_pair(values, len(later)) for values in (earlier, earlier_features))
+        earlier, earlier_features = (per_pair(values, later.shape[0]) for values in (earlier, earlier_features))
         first = self.image_1(earlier.to(dtype))
         second = self.image_2(first)
         third = self.image_3(second)
@@ -261,7 +261,7 @@ class MOLFlowNetC(nn.Module):
 
 def per_pair(values: torch.Tensor, num_pairs: int) -> torch.Tensor:
     """Repeats each of `(num_shared, ...)` for the consecutive pairs that share it (`(num_pairs, ...)`)."""
-    return values[:, None].expand(-1, num_pairs // len(values), *values.shape[1:]).flatten(0, 1)
+    return values[:, None].expand(-1, num_pairs // values.shape[0], *values.shape[1:]).flatten(0, 1)
 
 
 def resize(maps: torch.Tensor, size: int) -> torch.Tensor:

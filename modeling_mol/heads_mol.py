@@ -65,4 +65,4 @@ class MOLLandmarkHead(nn.Module):
         """Maps `(num_images, hidden_size, map_size, map_size)` to `(num_images, num_landmarks, 2)`, in pixels."""
         hidden = F.relu(self.hidden(F.relu(self.convolution(maps)).flatten(1)))
         offsets: torch.Tensor = self.output(hidden)
-        return offsets.reshape(len(maps), -1, 2)
+        return offsets.reshape(maps.shape[0], -1, 2)

@@ -108,7 +108,8 @@ class RenderedClip:
 def film(face: Face, performance: Performance) -> Iterator[UInt8Array]:
     """Yield the frames of a recording, uint8 of shape `(height, width)`, after the camera and before JPEG.
 
-    The first frame takes the time of `FRAMES_AT_ONCE` renderings, because so many are rendered ahead.
+    The first frame takes the time of several renderings, because so many are rendered ahead: `FRAMES_AT_ONCE` of 128
+    pixels, fewer of larger and more of smaller frames.
     """
     frames = _exposed(face, performance)
     return frames if performance.codec is None else transcoded(frames, performance.codec, performance.fps)

@@ -54,7 +54,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--false_alarms_per_minute",
         type=float,
         metavar="RATE",
-        help="threshold: how often people at rest may reach it (default: 1 with the checkpoint's network, 3 without)",
+        help="threshold: how often people at rest may reach it (default: 0.5 with a checkpoint's network, 3 without)",
     )
     parser.add_argument("--fps", type=float, metavar="RATE", help="frames per second, where the files state none")
     parser.add_argument(

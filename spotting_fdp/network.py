@@ -241,6 +241,7 @@ def load_network(path: Path) -> SpottingNetwork:
         reason = " ".join(str(error).split())[:160].rstrip(".")
         raise ConfigError(
             f"a spotting network is a whole {NETWORK_NAME} of this version, but {path} does not load ({reason}); "
-            "fetch the file again, or spot with --closed_form, which needs none."
+            "fetch the file again, make one of this version by `python -m tools.make_spotter`, or spot with "
+            "--closed_form, which needs none."
         ) from error
     return network.eval().requires_grad_(False)

@@ -2,8 +2,8 @@
 
     python -m tools.make_spotter    # render, measure motion, train, measure thresholds, write spotter.safetensors
 
-Whatever is finished in the work folder is taken as it is, so the same command resumes after an interruption. Needs 20
-minutes of one processor, most of it for rendering.
+Whatever is finished in the work folder is taken as it is, so the same command resumes after an interruption. Needs an
+hour or more of one processor, most of it for rendering and reading.
 """
 
 import argparse

@@ -90,6 +90,11 @@ class RenderedTree:
                 f"exact motion needs a tree of generator {GENERATOR_VERSION}, but {self.root} is of "
                 f"{manifest.get('generator_version')}: render it again, or estimate the motion."
             )
+        if self.face_model is not None and not self.face_model.is_dir():
+            raise CorpusOptionError(
+                f"a face model is a folder, but {self.face_model} is none: give the folder of the model with which "
+                f"{self.root} was rendered, or estimate the motion."
+            )
         self.settings = _settings(manifest["settings"], self.face_model)
         if self.settings.digest() != manifest["digest"]:
             raise CorpusOptionError(

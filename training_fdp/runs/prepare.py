@@ -242,9 +242,8 @@ def build_network_settings(
 
 def _frame_files(corpora: Corpora) -> Iterator[Sequence[str]]:
     """Paths of the frames of every clip whose frames are files."""
-    rows = corpora.dataset
-    if rows is not None and "frames" in rows.column_names:
-        yield from filter(None, rows["frames"])
+    if "frames" in corpora.dataset.column_names:
+        yield from filter(None, corpora.dataset["frames"])
 
 
 def split_clips(config: TrainConfig, table: ClipTable) -> tuple[list[Fold], list[str]]:
