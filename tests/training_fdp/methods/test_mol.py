@@ -1,25 +1,19 @@
 """MOL as a method: targets that follow augmentation and are kept, answers by hand, and a run from corpus to Hub."""
 
-import dataclasses
 import json
 import logging
 import os
-import re
-import shutil
 import signal
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from datasets import Dataset
 from huggingface_hub import HfApi
 from safetensors.torch import load_file
 from transformers import AutoModelForVideoClassification
 
 from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.run_folder import RunStore
-from hub_datasets.records import RENDERED_MANIFEST
 from hub_datasets.synthetic.layouts import SyntheticLayout
 from hub_datasets.synthetic.settings import CorpusSettings
 from hub_datasets.synthetic.tree import write_tree
@@ -27,7 +21,6 @@ from modeling_mol import MOLConfig
 from rendered_faces.faces import FaceState
 from rendered_faces.procedural.face import ProceduralFaces
 from tests.scripts.fake_hub import FakeHub
-from training_fdp.compare import planning
 from training_fdp.config import parse_train_config
 from training_fdp.data.aligned_clips import prepare_clips
 from training_fdp.data.augmentation import AugmentationConfig, build_augmentation
@@ -45,7 +38,6 @@ from training_fdp.methods.mol import MOLFacts, MOLMethod
 from training_fdp.methods.mol_options import MOLOptions
 from training_fdp.methods.mol_quality import face_mask, flow_quality, landmark_quality, motion_pictures
 from training_fdp.methods.mol_targets import MotionTargets, composed_flow, sampled, to_crop
-from training_fdp.runs import prepare
 from training_fdp.runs.run import run
 
 SIDE = 48
@@ -365,54 +357,6 @@ def test_options_and_checkpoints_that_do_not_fit_are_refused():
         pretrained.configure(NetworkRequest(("a", "b"), {"num_landmarks": 68}, start, "there"))
     with pytest.raises(ConfigError, match="call prepare"):
         pretrained.targets(memory_clip(), np.array([0, 1]), config, lambda frames: frames)
-
-
-@pytest.mark.parametrize(
-    ("manifest", "complaint"),
-    [
-        (
-            {"digest": "of the model's files"},
-            "another face model than the built-in faces: give the folder of the model",
-        ),
-        ({"generator_version": 3}, "needs a tree of generator .* is of 3: render it again"),
-        ({}, "'renamed_frame.png' is none of them: give the frames as they were rendered"),
-    ],
-)
-def test_clips_whose_motion_is_not_known_are_refused_before_a_pixel_is_read(
-    manifest, complaint, tree, tmp_path, monkeypatch
-):
-    """By a dry run of the table and by a run; estimated motion needs no renderer."""
-    moved = tmp_path / "corpus"
-    shutil.copytree(tree, moved)
-    stored = json.loads((moved / RENDERED_MANIFEST).read_text(encoding="utf-8"))
-    corpora = load_corpora(data_options(moved))
-    if not manifest:
-        files = corpora.dataset["frames"][3]
-        renamed = [*files[:-1], str(Path(files[-1]).with_name("renamed_frame.png"))]
-        rows = [{**row, "frames": renamed if row["frames"] == files else row["frames"]} for row in corpora.dataset]
-        corpora = dataclasses.replace(corpora, dataset=Dataset.from_list(rows))
-    (moved / RENDERED_MANIFEST).write_text(json.dumps({**stored, **manifest}), encoding="utf-8")
-    monkeypatch.setattr(planning, "load_corpora", lambda options: corpora)
-    monkeypatch.setattr(planning, "_measured", lambda planned: (1, 1.0))
-    monkeypatch.setattr(prepare, "load_corpora", lambda options: corpora)
-    monkeypatch.setattr(prepare, "prepare_clips", lambda *inputs, **options: pytest.fail("pixels were read"))
-    shared = [
-        "--corpus",
-        "synthetic",
-        "--label_set",
-        "3class",
-        "--protocol",
-        "loso",
-        "--allow_missing_classes",
-        "true",
-    ]
-    shared += ["--output_dir", str(tmp_path / "out")]
-    exact, plain = planning.plan_rows(shared, ["mol", "raw_cnn"], [])
-    assert re.search(f"--motion_targets exact: .*{complaint}.*--face_model", exact.not_run) and not plain.not_run
-    with pytest.raises(ConfigError, match=complaint):
-        run(parse_train_config(exact.arguments), exact.arguments)
-    (estimated,) = planning.plan_rows(shared, ["mol"], [], {"mol": ("--motion_targets", "estimated")})
-    assert not estimated.not_run
 
 
 @pytest.fixture(scope="module")
