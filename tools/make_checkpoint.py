@@ -3,15 +3,18 @@
     python -m tools.make_checkpoint --faces FACES    # render, train, calibrate, judge, write checkpoints/fdp-tiny
 
 FACES is the folder of an ICT-FaceKit clone; with `--built_in_faces` none is needed. Steps that are finished in the
-work folder are not repeated, so the same command resumes after an interruption. `--short` takes seconds: few clips,
-few steps. `--renew_code` copies changed files of `modeling_fdp` and `processing_fdp` into the checkpoint and trains
-nothing.
+work folder are not repeated, so the same command resumes after an interruption. `--processes N` renders and trains by
+N processes. `--preset small` makes `fdp-small`, in the work folder. `--short` takes seconds: few clips, few steps.
+`--renew_code` copies changed files of `modeling_fdp` and `processing_fdp` into the checkpoint and trains nothing.
 """
 
 import argparse
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -80,6 +83,7 @@ class Plan:
 
     Args:
         stages (`tuple[Stage, ...]`): stages of the training; each starts from the weights of the one before.
+        preset (`str`): size of the network.
         people, clips (`int`): people and recordings of each training corpus.
         batch_size (`int`): windows per step.
         calibration_people, calibration_clips (`int`): people and recordings of each calibration corpus.
@@ -88,6 +92,7 @@ class Plan:
     """
 
     stages: tuple[Stage, ...] = (Stage(8, 2500, 1e-3), Stage(12, 2500, 1e-3), Stage(12, 2000, 1e-3))
+    preset: str = "tiny"
     people: int = 100
     clips: int = 500
     batch_size: int = 32
@@ -157,18 +162,31 @@ def training_arguments(plan: Plan, number: int, trained_on: Sequence[Corpus], ro
     """Return the command line of `train.py` for a stage (`list[str]`)."""
     stage = plan.stages[number]
     folders = [str(corpus.folder) for corpus in trained_on[: stage.shards]]
-    before = ("--init_from", str(_stage_folder(root, number - 1) / "final")) if number else ()
+    start = (
+        ("--init_from", str(_stage_folder(root, plan, number - 1) / "final")) if number else ("--preset", plan.preset)
+    )
     return [
         *("--recipe", "any_window", "--corpus", *["synthetic"] * len(folders), "--data_dir", *folders),
         *("--label_set", LABEL_SET, "--processor_overrides", *CROP, "--protocol", "none", "--final_model"),
         *("--batch_size", str(plan.batch_size), "--max_steps", str(stage.steps)),
-        *("--learning_rate", str(stage.learning_rate), *before),
-        *("--cache_dir", str(root / "aligned"), "--output_dir", str(_stage_folder(root, number)), "--num_proc", "1"),
+        *("--learning_rate", str(stage.learning_rate), *start),
+        *("--cache_dir", str(root / "aligned"), "--output_dir", str(_stage_folder(root, plan, number)), "--num_proc", "1"),
     ]
 
 
-def _stage_folder(root: Path, number: int) -> Path:
-    return root / f"training_{number + 1}"
+def run_stage(arguments: list[str], processes: int) -> int:
+    """Run `train.py` here, or in several processes that share every batch; return its exit code (`int`)."""
+    if processes == 1:
+        return train(arguments)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    # Without a GPU accelerate joins processes only when told; they find each other without a name service.
+    settings = {"ACCELERATE_USE_CPU": str(not torch.cuda.is_available()), "GLOO_SOCKET_IFNAME": "lo", **os.environ}
+    command = [*launch, str(ROOT / "train.py"), *arguments, "--parallelism", "ddp"]
+    return subprocess.run(command, env=settings, check=False).returncode
+
+
+def _stage_folder(root: Path, plan: Plan, number: int) -> Path:
+    return root / plan.preset / f"training_{number + 1}"
 
 
 def recordings_of(
@@ -247,7 +265,7 @@ def _kept(path: Path, made_of: str, make: Callable[[], object]) -> Any:
     return result
 
 
-def make_checkpoint(plan: Plan, root: Path, target: Path, faces: Path | None, num_proc: int, command: str) -> str:
+def make_checkpoint(plan: Plan, root: Path, target: Path, faces: Path | None, processes: int, command: str) -> str:
     """Render, train, calibrate, judge and write whatever is not finished; return the digest of the weights (`str`)."""
     shards = max(stage.shards for stage in plan.stages)
     trained_on = corpora(root, TRAINING_SEED, shards, plan.people, plan.clips, faces)
@@ -259,11 +277,11 @@ def make_checkpoint(plan: Plan, root: Path, target: Path, faces: Path | None, nu
     )
     judged_on = corpora(root, JUDGED_SEED, families, plan.judged_people, plan.judged_clips, faces, KINDS[2:])
     for corpus in (*trained_on, *calibrated_on, *judged_on):
-        corpus.render(num_proc)
+        corpus.render(processes)
     for number in range(len(plan.stages)):
-        if code := train(training_arguments(plan, number, trained_on, root)):
+        if code := run_stage(training_arguments(plan, number, trained_on, root), processes):
             raise ConfigError(f"every stage must finish, but stage {number + 1} ended with code {code}; see above.")
-    source = _stage_folder(root, len(plan.stages) - 1) / "final"
+    source = _stage_folder(root, plan, len(plan.stages) - 1) / "final"
     model = FDPForVideoClassification.from_pretrained(source).eval().use_channels_last()
     processor = FDPVideoProcessor.from_pretrained(source)
     names = [model.config.id2label[number] for number in range(model.config.num_labels)]
@@ -276,19 +294,21 @@ def make_checkpoint(plan: Plan, root: Path, target: Path, faces: Path | None, nu
         return asdict(calibrate(_view(model, processor, people, wanted), people, chosen))
 
     made_of = f"weights {file_digest(source / WEIGHTS_NAME)}"
-    calibration = Calibration(**_kept(root / "calibration.json", made_of, find_calibration))
+    calibration = Calibration(**_kept(root / plan.preset / "calibration.json", made_of, find_calibration))
 
     def judge_people() -> dict[str, CardRow]:
         people = recordings_of(judged_on, processor, names)
         return judge(_view(model, processor, people, rows), people, calibration)
 
-    judged = _kept(root / "judged.json", f"{made_of}, {calibration}", judge_people)
+    judged = _kept(root / plan.preset / "judged.json", f"{made_of}, {calibration}", judge_people)
     family_of = {
         str(corpus.settings.seed): "built-in" if corpus.settings.face_model is None else "morphable"
         for corpus in judged_on
     }
     classes = get_builder_class("synthetic").get_label_set(LABEL_SET)
     fields = {
+        "preset": plan.preset,
+        "folder": f"checkpoints/fdp-{plan.preset}",
         "classes": ", ".join(names),
         "families": "built-in faces alone" if faces is None else "built-in faces and those of ICT-FaceKit",
         "command": command,
@@ -344,10 +364,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and make the checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work_dir", type=Path, default=ROOT / "build" / "checkpoint", help="rendered people and run")
-    parser.add_argument("--output_dir", type=Path, default=ROOT / "checkpoints" / "fdp-tiny", help="the checkpoint")
+    parser.add_argument("--preset", choices=("tiny", "small"), default="tiny", help="size of the network (tiny)")
+    parser.add_argument(
+        "--output_dir", type=Path, help="the checkpoint (checkpoints/fdp-tiny; fdp-small in --work_dir, outside of git)"
+    )
     parser.add_argument("--faces", type=Path, help="folder of an ICT-FaceKit clone")
     parser.add_argument("--built_in_faces", action="store_true", help="render no morphable faces; the card says so")
-    parser.add_argument("--num_proc", type=int, default=1, help="processes that render (1)")
+    parser.add_argument("--processes", type=int, default=1, help="processes that render, and that share a batch (1)")
     parser.add_argument(
         "--stages",
         nargs="+",
@@ -359,21 +382,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--short", action="store_true", help="a few clips and two steps, for tests")
     parser.add_argument("--renew_code", action="store_true", help="only replace the code in the checkpoint's folder")
     options = parser.parse_args(arguments)
+    shelf = ROOT / "checkpoints" if options.preset == "tiny" else options.work_dir
+    target = options.output_dir or shelf / f"fdp-{options.preset}"
     if options.renew_code:
-        renew_code(options.output_dir)
+        renew_code(target)
         return 0
     if options.faces is None and not options.built_in_faces:
         raise ConfigError(
             "the checkpoint learns built-in and morphable faces, but --faces is missing; give the folder of an "
             "ICT-FaceKit clone (make checkpoint FACES=FOLDER), or --built_in_faces to render none of them"
         )
-    plan = SHORT_PLAN if options.short else Plan(stages=tuple(options.stages))
+    plan = replace(SHORT_PLAN if options.short else Plan(stages=tuple(options.stages)), preset=options.preset)
     torch.set_num_threads(1)
     faces = None if options.built_in_faces else options.faces
-    chosen = "" if plan == Plan() else " --short" if options.short else f" --stages {_words(plan.stages)}"
-    command = f"python -m tools.make_checkpoint {'--built_in_faces' if faces is None else '--faces FACES'}{chosen}"
-    digest = make_checkpoint(plan, options.work_dir.resolve(), options.output_dir, faces, options.num_proc, command)
-    say(f"{options.output_dir}: weights sha256 {digest}")
+    chosen = "" if plan.stages == Plan.stages else " --short" if options.short else f" --stages {_words(plan.stages)}"
+    size = "" if plan.preset == Plan.preset else f" --preset {plan.preset}"
+    rendered = "--built_in_faces" if faces is None else "--faces FACES"
+    command = f"python -m tools.make_checkpoint {rendered}{size}{chosen}"
+    digest = make_checkpoint(plan, options.work_dir.resolve(), target, faces, options.processes, command)
+    say(f"{target}: weights sha256 {digest}")
     return 0
 
 

@@ -43,6 +43,20 @@ def test_the_same_seeds_give_the_same_logits(built):
 
 
 @pytest.mark.slow
+def test_two_processes_share_a_stage(built, tmp_path):
+    shutil.copytree(built / "first" / "work" / "rendered", tmp_path / "work" / "rendered")
+    options = ["--short", "--work_dir", str(tmp_path / "work"), "--output_dir", str(tmp_path / "fdp-tiny")]
+    assert main(["--built_in_faces", "--processes", "2", *options]) == 0
+    for number in (1, 2):
+        run = json.loads((tmp_path / f"work/tiny/training_{number}/run.json").read_text())
+        assert run["identity"]["settings"]["parallelism"] == "ddp", "one process each, or one for both"
+    weights = [load_file(root / "fdp-tiny/model.safetensors") for root in (built / "first", tmp_path)]
+    # Batch norm sees half a batch in each process, so that the weights differ, but only a little.
+    changed = max((one - two).abs().max().item() for one, two in zip(*(w.values() for w in weights), strict=True))
+    assert 0 < changed < 0.5
+
+
+@pytest.mark.slow
 def test_the_folder_is_small_complete_and_calibrated(built):
     folder = built / "first" / "fdp-tiny"
     mesh = folder / "face_mesh.safetensors"
@@ -64,7 +78,7 @@ def test_the_folder_is_small_complete_and_calibrated(built):
 
 @pytest.mark.slow
 def test_half_precision_changes_the_scores_by_less_than_a_hundredth(built):
-    trained = FDPForVideoClassification.from_pretrained(built / "first/work/training_2/final").eval()
+    trained = FDPForVideoClassification.from_pretrained(built / "first/work/tiny/training_2/final").eval()
     shipped = FDPForVideoClassification.from_pretrained(built / "first/fdp-tiny").eval()
     clip = torch.rand(1, 32, 1, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
     with torch.no_grad():

@@ -46,8 +46,8 @@ def build_accelerator(options: TrainingOptions, run: RunOptions) -> Accelerator:
         run (`RunOptions`): Tracker and folder.
 
     Raises:
-        ConfigError: a precision that the device lacks, a batch that does not divide over the processes, or a tracker
-            that is not installed.
+        ConfigError: a precision that the device lacks, a batch that does not divide over the processes, launched
+            processes that do not find each other, or a tracker that is not installed.
     """
     launched_with = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if launched_with not in ("no", options.mixed_precision):
@@ -69,6 +69,12 @@ def build_accelerator(options: TrainingOptions, run: RunOptions) -> Accelerator:
             "--mixed_precision fp16 needs a GPU, but this run is on the CPU, where it has no effect; use bf16 or no"
         )
     processes = accelerator.num_processes
+    if (launched := int(os.environ.get("WORLD_SIZE", "1"))) != processes:
+        # Each would train every fold and write the same files.
+        raise ConfigError(
+            f"processes that were launched together must work together, but accelerate found {processes} of {launched}, "
+            "as it does without a GPU; set ACCELERATE_USE_CPU=true"
+        )
     if options.parallelism == "ddp" and processes > 1:
         if options.batch_size % processes:
             raise ConfigError(

@@ -129,3 +129,11 @@ def test_one_process_alone_joins_no_group(monkeypatch, fresh_state):
     monkeypatch.delenv("LOCAL_RANK", raising=False)
     assert build_accelerator(TrainingOptions(), RunOptions()).num_processes == 1
     assert not torch.distributed.is_initialized()
+
+
+def test_launched_processes_that_do_not_find_each_other_are_refused(monkeypatch, fresh_state):
+    """As under torchrun without a GPU, where each of them would train every fold and write the same files."""
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="accelerate found 1 of 2.*set ACCELERATE_USE_CPU=true"):
+        build_accelerator(TrainingOptions(), RunOptions())
