@@ -5,8 +5,9 @@
     python -m benchmarks spotting --data_dir QUIET_TREE --output_dir OUT --rates
 
 STRS needs a checkpoint, whose classes count as the coarse ones of MEGC. A row names the rate of its frames: render
-trees at 30, 60 and 200 per second, or read every second frame of a tree of 60 by `--every 2`. The truth is that of
-`ground_truth/`, which also has macro-expressions and recordings without expressions.
+trees at 30, 60 and 200 per second, or read every second frame of a tree of 60 by `--every 2`. `--crop 1.1` cuts the
+face with a side 1.1 times as long. The truth is that of `ground_truth/`, which also has macro-expressions and
+recordings without expressions.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 
 from evaluation_fdp.spotting import Expression, iou_of_intervals
+from spotting_fdp.face_stream import CropSettings
 from spotting_fdp.protocol import LongRecording, SpottedRecording, lenient_spotter, score_recordings, spot_recordings
 from spotting_fdp.recognition import CheckpointRecognizer, coarse_class
 from training_fdp.cli import run_main
@@ -66,16 +68,19 @@ def main() -> None:
     parser.add_argument("--closed_form", action="store_true", help="spot without the checkpoint's network")
     parser.add_argument("--false_alarms_per_minute", type=float, help="that of the network's file by default")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="read only every N-th frame (1)")
+    parser.add_argument("--crop", type=float, default=1.0, metavar="FACTOR", help="side of the crop over the usual")
     parser.add_argument("--rates", action="store_true", help="print false alarms a minute by threshold instead")
     options = parser.parse_args()
     torch.set_num_threads(1)
     recognizer = None if options.model is None else CheckpointRecognizer(options.model)
     recordings = rendered_recordings(options.data_dir, options.every)
     started = time.perf_counter()
-    # A folder for each `every`, because finished recordings are not spotted again and other frames give other
-    # intervals.
+    # A folder for each `every` and `crop`, because finished recordings are not spotted again and other frames give
+    # other intervals.
     found = options.output_dir if options.every == 1 else options.output_dir / f"every_{options.every}"
-    spotter = lenient_spotter(recognizer, options.model, options.closed_form)
+    found = found if options.crop == 1 else found / f"crop_{options.crop:g}"
+    crop = CropSettings(crop_scale=options.crop * CropSettings.crop_scale)
+    spotter = lenient_spotter(recognizer, options.model, options.closed_form, crop)
     spotted = spot_recordings(recordings, found, spotter, options.model)
     seconds = time.perf_counter() - started
     minutes = sum(one.minutes for one in spotted)

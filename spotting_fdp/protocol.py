@@ -27,6 +27,7 @@ from hub_datasets import load_corpus
 from hub_datasets.errors import CorpusError
 from hub_datasets.features import ClipRow
 from hub_datasets.scanning.folders import list_frames
+from spotting_fdp.face_stream import CropSettings
 from spotting_fdp.recognition import COARSE, CheckpointRecognizer, coarse_class
 from spotting_fdp.spotter import Recognizer, Spotter
 from training_fdp.cli import read_pairs, run_main, say
@@ -205,10 +206,12 @@ def spot_recordings(
     return answer
 
 
-def lenient_spotter(recognizer: Recognizer | None, model: str | None, closed_form: bool) -> Spotter:
+def lenient_spotter(
+    recognizer: Recognizer | None, model: str | None, closed_form: bool, crop: CropSettings | None = None
+) -> Spotter:
     """A spotter that keeps all that any threshold would; arguments as of [`Spotter`]."""
     spotter = Spotter(None, recognizer, model=model, closed_form=closed_form)
-    return Spotter(spotter.rates.most, recognizer, model=model, closed_form=closed_form)
+    return Spotter(spotter.rates.most, recognizer, model=model, closed_form=closed_form, crop=crop)
 
 
 def _listed(names: Mapping[str, object]) -> str:

@@ -144,6 +144,8 @@ class Spotter:
         model (`str`, *optional*): Folder or repository of the checkpoint whose spotting network is taken, if it has
             one; the shipped checkpoint by default.
         closed_form (`bool`, *optional*, defaults to `False`): Whether to do without a network.
+        crop (`CropSettings`, *optional*): Crop in which motion is measured. The directions belong to the default;
+            `benchmarks.spotting` measures what another one costs.
 
     Raises:
         ConfigError: If the rate was not measured, or the network cannot be loaded.
@@ -168,6 +170,7 @@ class Spotter:
         face: str | int = "largest",
         model: str | None = None,
         closed_form: bool = False,
+        crop: CropSettings | None = None,
     ) -> None:
         self.network = None if closed_form else find_network(model)
         # Warnings of every result.
@@ -183,6 +186,7 @@ class Spotter:
         self.least_score = self.rates.least_score(self.false_alarms_per_minute)
         self.recognizer = recognizer
         self.face = face
+        self.crop = CropSettings() if crop is None else crop
 
     def spot(
         self, source: ClipSource, fps: float | None = None, progress: Callable[[int, int], None] | None = None
@@ -220,7 +224,7 @@ class Spotter:
                 f"movements are found from {LEAST_SPOTTED_FPS:g} frames per second on, but {frames.name!r} has "
                 f"{rate:.3g}; film faster, or give fps= if that is wrong"
             )
-        own = CropSettings()
+        own = self.crop
         wanted = own if self.recognizer is None else self.recognizer.crop
         stream = FaceStream(frames, rate, (own,) if wanted == own else (own, wanted), face=self.face)
         if self.network is None:

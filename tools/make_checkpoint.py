@@ -170,7 +170,8 @@ def training_arguments(plan: Plan, number: int, trained_on: Sequence[Corpus], ro
         *("--label_set", LABEL_SET, "--processor_overrides", *CROP, "--protocol", "none", "--final_model"),
         *("--batch_size", str(plan.batch_size), "--max_steps", str(stage.steps)),
         *("--learning_rate", str(stage.learning_rate), *start),
-        *("--cache_dir", str(root / "aligned"), "--output_dir", str(_stage_folder(root, plan, number)), "--num_proc", "1"),
+        *("--cache_dir", str(root / "aligned"), "--num_proc", "1"),
+        *("--output_dir", str(_stage_folder(root, plan, number))),
     ]
 
 
@@ -366,7 +367,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--work_dir", type=Path, default=ROOT / "build" / "checkpoint", help="rendered people and run")
     parser.add_argument("--preset", choices=("tiny", "small"), default="tiny", help="size of the network (tiny)")
     parser.add_argument(
-        "--output_dir", type=Path, help="the checkpoint (checkpoints/fdp-tiny; fdp-small in --work_dir, outside of git)"
+        "--output_dir", type=Path, help="the checkpoint (checkpoints/fdp-tiny; fdp-small lies in --work_dir)"
     )
     parser.add_argument("--faces", type=Path, help="folder of an ICT-FaceKit clone")
     parser.add_argument("--built_in_faces", action="store_true", help="render no morphable faces; the card says so")

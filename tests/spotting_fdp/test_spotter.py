@@ -51,6 +51,12 @@ def test_the_expression_of_a_rendered_recording_is_found_and_named(clip, result)
     assert (result[0].count(), result[0].count("micro"), result[0].count("macro")) == (1, 1, 0)
 
 
+def test_a_crop_that_is_off_by_a_tenth_finds_the_same_expression(clip, result):
+    (usual,) = result[0].expressions
+    (found,) = Spotter(1.0, crop=CropSettings(crop_scale=2.2)).spot(clip.frames, fps=60.0).expressions
+    assert abs(found.apex - usual.apex) <= 4 and found.score != usual.score
+
+
 def test_the_recogniser_sees_the_interval_and_a_fifth_around_it_in_its_own_crop(result):
     (found,) = result[0].expressions
     (call,) = result[1].calls

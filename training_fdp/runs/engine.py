@@ -72,8 +72,8 @@ def build_accelerator(options: TrainingOptions, run: RunOptions) -> Accelerator:
     if (launched := int(os.environ.get("WORLD_SIZE", "1"))) != processes:
         # Each would train every fold and write the same files.
         raise ConfigError(
-            f"processes that were launched together must work together, but accelerate found {processes} of {launched}, "
-            "as it does without a GPU; set ACCELERATE_USE_CPU=true"
+            f"processes that were launched together must work together, but accelerate found {processes} of "
+            f"{launched}, as it does without a GPU; set ACCELERATE_USE_CPU=true"
         )
     if options.parallelism == "ddp" and processes > 1:
         if options.batch_size % processes:

@@ -135,5 +135,5 @@ def test_launched_processes_that_do_not_find_each_other_are_refused(monkeypatch,
     """As under torchrun without a GPU, where each of them would train every fold and write the same files."""
     monkeypatch.delenv("LOCAL_RANK", raising=False)
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match="accelerate found 1 of 2.*set ACCELERATE_USE_CPU=true"):
+    with pytest.raises(ConfigError, match=r"accelerate found 1 of 2.*set ACCELERATE_USE_CPU=true"):
         build_accelerator(TrainingOptions(), RunOptions())
