@@ -35,7 +35,7 @@ from training_fdp.hub.prediction import shipped_model
 NETWORK_NAME = "spotter.safetensors"
 # Raised whenever an old file would give other answers with new code.
 FORMAT_VERSION, METADATA_KEY = 2, "spotter"
-WIDTH, KERNEL, DROPOUT = 40, 5, 0.15
+WIDTH, KERNEL, DROPOUT = 80, 5, 0.15
 # Moments between the taps of each layer: the network sees a second on both sides.
 DILATIONS = (1, 2, 4, 8, 16)
 # Distances are given as logarithms over this many moments, and are at most a fifth and ten times as long.
@@ -49,19 +49,20 @@ class SpottingNetwork(nn.Module):
 
     Args:
         rates (`FalseAlarmRates`): How often people at rest set off its scores.
+        width (`int`, *optional*, defaults to 80): Channels of its layers.
     """
 
     others: torch.Tensor
 
-    def __init__(self, rates: FalseAlarmRates) -> None:
+    def __init__(self, rates: FalseAlarmRates, width: int = WIDTH) -> None:
         super().__init__()
         self.rates = rates
         self.register_buffer("others", torch.zeros(MOTION_SIZE, NUM_OTHERS))
         layers: list[nn.Module] = []
-        for size, gap in zip((NUM_INPUTS, *[WIDTH] * (len(DILATIONS) - 1)), DILATIONS, strict=True):
-            layers += [nn.Conv1d(size, WIDTH, KERNEL, padding=KERNEL // 2 * gap, dilation=gap)]
-            layers += [nn.BatchNorm1d(WIDTH), nn.ReLU(), nn.Dropout(DROPOUT)]
-        self.layers = nn.Sequential(*layers, nn.Conv1d(WIDTH, 3, 1))
+        for size, gap in zip((NUM_INPUTS, *[width] * (len(DILATIONS) - 1)), DILATIONS, strict=True):
+            layers += [nn.Conv1d(size, width, KERNEL, padding=KERNEL // 2 * gap, dilation=gap)]
+            layers += [nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(DROPOUT)]
+        self.layers = nn.Sequential(*layers, nn.Conv1d(width, 3, 1))
 
     def forward(self, curves: torch.Tensor) -> torch.Tensor:
         """Read curves.
@@ -234,7 +235,8 @@ def load_network(path: Path) -> SpottingNetwork:
             weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         if settings["version"] != FORMAT_VERSION:
             raise ValueError(f"its version is {settings['version']}, and this package reads {FORMAT_VERSION}")
-        network = SpottingNetwork(FalseAlarmRates.checked(**settings["false_alarms"]))
+        width = len(weights["layers.0.weight"])
+        network = SpottingNetwork(FalseAlarmRates.checked(**settings["false_alarms"]), width)
         counts = {name: value for name, value in network.state_dict().items() if name.endswith("tracked")}
         network.load_state_dict(counts | weights)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:

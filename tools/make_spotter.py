@@ -116,7 +116,7 @@ RESTING = (
     Tree(replace(settings(88_501, 24, 1, 20.0, quiet_recordings=1), num_clips=1), every=(1, 2)),
     Tree(replace(settings(88_531, 12, 1, 20.0, quiet_recordings=1), num_clips=1), every=(1, 2), morphable=True),
 )
-SEED, NUM_STEPS = 0, 3000
+SEED, NUM_STEPS = 0, 6000
 # False alarms a minute at rest where nobody asks for a rate: our choice (docs/results/spotting.md).
 USUAL_RATE = 0.5
 # Scores that may be thresholds.
