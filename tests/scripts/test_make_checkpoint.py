@@ -50,10 +50,10 @@ def test_two_processes_share_a_stage(built, tmp_path):
     for number in (1, 2):
         run = json.loads((tmp_path / f"work/tiny/training_{number}/run.json").read_text())
         assert run["identity"]["settings"]["parallelism"] == "ddp", "one process each, or one for both"
-    weights = [load_file(root / "fdp-tiny/model.safetensors") for root in (built / "first", tmp_path)]
-    # Batch norm sees half a batch in each process, so that the weights differ, but only a little.
-    changed = max((one - two).abs().max().item() for one, two in zip(*(w.values() for w in weights), strict=True))
-    assert 0 < changed < 0.5
+    one, two = (load_file(root / "fdp-tiny/model.safetensors") for root in (built / "first", tmp_path))
+    # Batch norm sees half a batch in each process, so that the weights differ, but by no more than three steps do.
+    changed = [(value - two[name]).abs().max().item() for name, value in one.items() if value.ndim > 1]
+    assert 0 < max(changed) < 0.02
 
 
 @pytest.mark.slow
