@@ -2,7 +2,7 @@
 
     python -m tools.make_spotter --faces FACES    # render, train, measure thresholds, write spotter.safetensors
 
-FACES is the folder of an ICT-FaceKit clone, whose faces are a third of those it learns from.
+FACES is the folder of an ICT-FaceKit clone, whose faces are two fifths of those it learns from.
 Whatever is finished in the work folder is taken as it is, so the same command resumes after an interruption. Needs an
 hour or more of one processor, most of it for rendering and reading.
 """
