@@ -35,5 +35,5 @@ def test_rates_are_counts_and_a_half_by_the_minute(monkeypatch):
     rates = measured_rates(None, [resting])
     # Two minutes; four, three, one and no false alarms at rest.
     assert [rate for _, rate in rates.measured] == [2.25, 1.75, 0.75, 0.25]
-    assert [score for score, _ in rates.measured] == [0.05, 0.225, 0.325, 0.625]
+    assert [score for score, _ in rates.measured] == [0.1, 0.225, 0.325, 0.625]
     assert rates.usual == 0.5 and 0.325 < rates.least_score() < 0.625

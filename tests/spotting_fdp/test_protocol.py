@@ -100,8 +100,8 @@ class OneFinding:
     calls = 0
     rates, network, warnings = CLOSED_FORM, None, []
 
-    def __init__(self, rate, recognizer, model, closed_form):
-        assert rate in (None, CLOSED_FORM.most) and (recognizer, model, closed_form) == (None, None, True)
+    def __init__(self, rate, recognizer, model, closed_form, crop=None):
+        assert rate in (None, CLOSED_FORM.most) and (recognizer, model, closed_form, crop) == (None, None, True, None)
         self.least_score = CLOSED_FORM.least_score(rate)
 
     def spot(self, source, fps):
