@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -76,7 +75,7 @@ def settings(seed: int, people: int, events: int, neutral_s: float, **others: ob
 
 
 # What the last 160 people of the training do.
-MORE_KINDS: tuple[dict[str, Any], ...] = (
+MORE_KINDS: tuple[dict[str, object], ...] = (
     {},
     {"speech": True},
     {"difficulty": "hard", "macro_events": 1},
