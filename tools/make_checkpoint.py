@@ -180,8 +180,11 @@ def run_stage(arguments: list[str], processes: int) -> int:
     if processes == 1:
         return train(arguments)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    # Without a GPU accelerate joins processes only when told; they find each other without a name service.
-    settings = {"ACCELERATE_USE_CPU": str(not torch.cuda.is_available()), "GLOO_SOCKET_IFNAME": "lo", **os.environ}
+    # Without a GPU accelerate joins processes only when told.
+    settings = {"ACCELERATE_USE_CPU": str(not torch.cuda.is_available()), **os.environ}
+    if sys.platform == "linux":
+        # They find each other without a name service.
+        settings.setdefault("GLOO_SOCKET_IFNAME", "lo")
     command = [*launch, str(ROOT / "train.py"), *arguments, "--parallelism", "ddp"]
     return subprocess.run(command, env=settings, check=False).returncode
 
@@ -399,7 +402,9 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = "" if plan.stages == Plan.stages else " --short" if options.short else f" --stages {_words(plan.stages)}"
     size = "" if plan.preset == Plan.preset else f" --preset {plan.preset}"
     rendered = "--built_in_faces" if faces is None else "--faces FACES"
-    command = f"python -m tools.make_checkpoint {rendered}{size}{chosen}"
+    # Batch norm sees a part of the batch in each process, so that their number decides the weights.
+    shared = "" if options.processes == 1 else f" --processes {options.processes}"
+    command = f"python -m tools.make_checkpoint {rendered}{size}{chosen}{shared}"
     digest = make_checkpoint(plan, options.work_dir.resolve(), target, faces, options.processes, command)
     say(f"{target}: weights sha256 {digest}")
     return 0

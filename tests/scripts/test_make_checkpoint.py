@@ -50,6 +50,7 @@ def test_two_processes_share_a_stage(built, tmp_path):
     for number in (1, 2):
         run = json.loads((tmp_path / f"work/tiny/training_{number}/run.json").read_text())
         assert run["identity"]["settings"]["parallelism"] == "ddp", "one process each, or one for both"
+    assert "--processes 2`, from seeds alone" in (tmp_path / "fdp-tiny/README.md").read_text()
     one, two = (load_file(root / "fdp-tiny/model.safetensors") for root in (built / "first", tmp_path))
     # Batch norm sees half a batch in each process, so that the weights differ, but by no more than three steps do.
     changed = [(value - two[name]).abs().max().item() for name, value in one.items() if value.ndim > 1]
@@ -78,7 +79,9 @@ def test_the_folder_is_small_complete_and_calibrated(built):
 
 @pytest.mark.slow
 def test_half_precision_changes_the_scores_by_less_than_a_hundredth(built):
-    trained = FDPForVideoClassification.from_pretrained(built / "first/work/tiny/training_2/final").eval()
+    trained = FDPForVideoClassification.from_pretrained(
+        built / "first" / "work" / "tiny" / "training_2" / "final"
+    ).eval()
     shipped = FDPForVideoClassification.from_pretrained(built / "first/fdp-tiny").eval()
     clip = torch.rand(1, 32, 1, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
     with torch.no_grad():

@@ -119,6 +119,13 @@ def test_a_saved_network_is_the_same_but_for_half_precision(network, tmp_path):
     assert loaded.digest() == load_network(loaded.save(tmp_path)).digest()
 
 
+def test_a_network_of_another_width_is_read(tmp_path):
+    torch.manual_seed(0)
+    narrow = SpottingNetwork(RATES, width=24).eval()
+    loaded = load_network(narrow.save(tmp_path))
+    assert loaded.layers[0].out_channels == 24 and loaded.digest() == load_network(loaded.save(tmp_path)).digest()
+
+
 def test_a_checkpoint_without_the_file_spots_in_closed_form(network, tmp_path):
     (tmp_path / "config.json").write_text("{}")
     assert find_network(str(tmp_path)) is None
