@@ -48,7 +48,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "--model_learnt_speech",
         action="store_true",
-        help="the checkpoint was trained on talking faces: it may name a class while the mouth talks, if it is sure",
+        help="the checkpoint was trained on talking faces: it may name a class while the mouth talks, if it is sure "
+        "(the shipped one says so itself)",
     )
     parser.add_argument(
         "--false_alarms_per_minute",

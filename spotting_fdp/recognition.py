@@ -10,9 +10,10 @@ from spotting_fdp.face_stream import CropSettings
 from spotting_fdp.spotter import Recognition
 from training_fdp.hub.prediction import Predictor
 
-# While the mouth talks, a class is named only from this probability on, and only by a network that was trained on
-# talking faces, because a prototype that was not was right in 19 to 35% of the intervals of rendered people who talk.
-SURE = 0.8
+# While the mouth talks, a class is named only if it is likelier than all others together, and only by a network that
+# was trained on talking faces, because a prototype that was not was right in 19 to 35% of the intervals of rendered
+# people who talk.
+SURE = 0.5
 # An action unit is reported from this probability on.
 LIKELY = 0.5
 # The coarse classes of MEGC (positive, negative, surprise, others) of the words that label sets use.
@@ -41,7 +42,7 @@ class CheckpointRecognizer:
         model (`str` or `Predictor`, *optional*): Folder in Hub format, a repository `namespace/name`, or a predictor
             that has loaded a checkpoint; the shipped checkpoint by default.
         learnt_speech (`bool`, *optional*, defaults to `False`): Whether the checkpoint was trained on talking faces as
-            well.
+            well; one whose `config.learnt_speech` says so needs no word of it.
 
     Raises:
         ConfigError: If there is no such checkpoint.
@@ -55,7 +56,8 @@ class CheckpointRecognizer:
         # Crops come as the processor would cut them, so it must not look for a face again.
         self._predictor.processor = FDPVideoProcessor(**{**processor.to_dict(), "alignment": "none"})
         self.crop = CropSettings(processor.size_hw, float(processor.crop_scale))
-        self._learnt_speech = learnt_speech
+        # Networks of other methods do not have this setting.
+        self._learnt_speech = learnt_speech or getattr(self._predictor.model.config, "learnt_speech", False)
 
     def recognize(self, crops: NDArray[np.uint8], fps: float, talking: bool) -> Recognition:
         """Name the expression in the crops of an interval; see [`spotting_fdp.spotter.Recognizer`]."""

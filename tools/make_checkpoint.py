@@ -207,13 +207,14 @@ def recordings_of(
     return found
 
 
-def write_checkpoint(source: Path, target: Path, calibration: Calibration, card: str) -> str:
+def write_checkpoint(source: Path, target: Path, calibration: Calibration, learnt_speech: bool, card: str) -> str:
     """Write a calibrated checkpoint in half precision that loads without this package.
 
     Args:
         source (`Path`): trained checkpoint.
         target (`Path`): folder; files of the same names are replaced.
         calibration (`Calibration`): stored in its configuration.
+        learnt_speech (`bool`): whether people talk in its training corpora; stored as well.
         card (`str`): README.md, with `SHA256` where the digest of the weights belongs.
 
     Returns:
@@ -221,6 +222,7 @@ def write_checkpoint(source: Path, target: Path, calibration: Calibration, card:
     """
     model = FDPForVideoClassification.from_pretrained(source)
     model.config.temperature, model.config.least_movement = calibration.temperature, calibration.least_movement
+    model.config.learnt_speech = learnt_speech
     model.save_pretrained(target)
     weights = load_file(target / WEIGHTS_NAME)
     # Statistics and biases keep their precision, because they are few and may be large. config.json says float32, so
@@ -331,7 +333,8 @@ def make_checkpoint(plan: Plan, root: Path, target: Path, faces: Path | None, pr
     }
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     card = environment.from_string(CARD.read_text(encoding="utf-8")).render(fields)
-    return write_checkpoint(source, target, calibration, card)
+    learnt_speech = any(corpus.settings.variations.speech for corpus in trained_on)
+    return write_checkpoint(source, target, calibration, learnt_speech, card)
 
 
 def _people(corpus: Corpus) -> str:

@@ -190,6 +190,9 @@ class FDPConfig(HeadSettings, PreTrainedConfig):
             Pixels of a frame of `image_size`: with `reference="movement_patterns"`, nothing moved in clips whose
             `movement_size` is below it. The network only reports the size; the caller compares the two. 0: no clip is
             called still.
+        learnt_speech (`bool`, *optional*, defaults to `False`):
+            Whether people talked in the training clips. The network does not use it; of one that has not learnt from
+            talking faces, `spot.py` names no class while the mouth talks.
         initialization (`str`, *optional*, defaults to `"kaiming"`):
             Of convolutions: `"kaiming"` (our choice) or `"truncated_normal"` with `initializer_range` (released code).
         initializer_range (`float`, *optional*, defaults to 0.02):
@@ -271,6 +274,7 @@ class FDPConfig(HeadSettings, PreTrainedConfig):
     focal_gamma: float | int = 0.0
     temperature: float | int = 1.0
     least_movement: float | int = 0.0
+    learnt_speech: bool = False
     initialization: Literal["kaiming", "truncated_normal"] = "kaiming"
     initializer_range: float | int = 0.02
 

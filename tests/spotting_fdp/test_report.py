@@ -128,7 +128,20 @@ def test_a_checkpoint_names_a_class_except_while_the_mouth_talks(checkpoint, mov
     assert "has not learnt from talking faces" in talking.reason
     # An untrained network is not sure.
     unsure = CheckpointRecognizer(str(checkpoint), learnt_speech=True).recognize(crops, 60.0, talking=True)
-    assert unsure.label is None and "no class reaches 0.8" in unsure.reason
+    assert unsure.label is None and "no class reaches 0.5" in unsure.reason
+
+
+def test_a_checkpoint_that_learnt_speech_says_so_itself(checkpoint, moving_crops, tmp_path):
+    crops = moving_crops(2 * np.sin(np.pi * np.arange(30) / 29)).numpy()
+    model = FDPForVideoClassification.from_pretrained(checkpoint)
+    model.config.learnt_speech = True
+    # Sure of a class, whatever it is shown.
+    model.classifier.output.bias.data[1] += 20
+    model.save_pretrained(tmp_path)
+    FDPVideoProcessor.from_pretrained(checkpoint).save_pretrained(tmp_path)
+    sure = CheckpointRecognizer(str(tmp_path)).recognize(crops, 60.0, talking=True)
+    assert (sure.label, sure.reason) == ("positive", "")
+    assert CheckpointRecognizer(str(checkpoint)).recognize(crops, 60.0, talking=True).label is None
 
 
 def test_an_expression_of_many_seconds_is_named(checkpoint, moving_crops):

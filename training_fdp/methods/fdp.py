@@ -79,7 +79,7 @@ class FDPMethod(Method[FDPOptions, "FDPConfig", None]):
             "action_unit_loss_weight", "attention_dropout", "class_weights", "classification_loss_weight",
             "classifier_dropout", "drop_path_rate",
             "dynamic_image_frames", "dynamic_image_gain", "dynamic_image_loss_weight", "dynamic_image_normalization",
-            "focal_gamma", "initialization", "initializer_range", "label_smoothing", "least_movement",
+            "focal_gamma", "initialization", "initializer_range", "label_smoothing", "learnt_speech", "least_movement",
             "rank_loss_weight", "rank_margin", "temperature",
         }
     )  # fmt: skip
@@ -316,10 +316,11 @@ def check_preset(preset: str, init_from: str | None) -> None:
 
 
 def network_settings(config: PreTrainedConfig) -> dict[str, object]:
-    """Return the settings of an FDP network (`dict`), without the class weights and temperature of its training."""
+    """Return the settings of an FDP network (`dict`), without those that describe its training."""
     from transformers import PreTrainedConfig
 
     fields = {entry.name for entry in dataclasses.fields(config)} - {
         entry.name for entry in dataclasses.fields(PreTrainedConfig)
     }
-    return {name: getattr(config, name) for name in fields} | {"class_weights": None, "temperature": 1.0}
+    of_training = {"class_weights": None, "temperature": 1.0, "learnt_speech": False}
+    return {name: getattr(config, name) for name in fields} | of_training
