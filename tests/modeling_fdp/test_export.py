@@ -25,7 +25,7 @@ class Tensors(torch.nn.Module):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "overrides"),
-    [("small", {}), ("base", {}), ("released", {}), ("small", {"reference": "movement_patterns"})],
+    [("small", {}), ("base", {}), ("released", {}), ("small", {"reference": "movement_patterns", "both_signs": True})],
 )
 def test_compiles_as_one_graph(preset, overrides, small_model, clips):
     model = small_model(preset, local_depths=[1, 1, 1, 1], **overrides)
@@ -48,7 +48,7 @@ def test_compiles_as_one_graph(preset, overrides, small_model, clips):
         ("small", {"local_depths": [1, 1, 1, 1]}, False),
         ("paper_tiny", {}, False),
         ("released", {"local_depths": [1, 1, 1, 1]}, True),
-        ("tiny", {"reference": "movement_patterns"}, False),
+        ("tiny", {"reference": "movement_patterns", "both_signs": True}, False),
     ],
 )
 def test_exports_with_a_batch_of_any_size(preset, overrides, optimize, small_model, clips, tmp_path, caplog):

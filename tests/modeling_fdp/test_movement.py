@@ -7,14 +7,19 @@ import pytest
 import torch
 from scipy.stats import kendalltau
 
-from modeling_fdp import FDPConfig, FDPForVideoClassification
+from modeling_fdp import FDPAlignmentConfig, FDPConfig, FDPForVideoClassification, movement_curves_fdp
+from modeling_fdp.classification_fdp import averaged_logits, averaged_unit_logits
 from modeling_fdp.dynamic_image_fdp import dynamic_image_target
 from modeling_fdp.motion_fdp import stabilize
 from modeling_fdp.movement_curves_fdp import NUM_READINGS, at_frames, from_rest, local_averages, strongest_curves
 from modeling_fdp.movement_directions_fdp import MOTION_SIZE, NUM_DIRECTIONS, fitted_directions
 from modeling_fdp.movement_patterns_fdp import (
     CLIPS_AT_ONCE,
+    OTHER_SIGN_SHARE,
+    SIGNED_PATTERNS,
     FDPMovementReference,
+    opposite_features,
+    opposite_patterns,
     pattern_size,
     regression_weights,
 )
@@ -306,6 +311,8 @@ class TestNetwork:
             ({"image_size": 48, "stem_strides": [2, 1], "stage_strides": [1, 1]}, "multiple of 96|multiple of 32"),
             ({"reference": "none", "dynamic_image_frames": "along_curve"}, "along_curve"),
             ({"pattern_scale_rate": 1.5}, "pattern_scale_rate"),
+            ({"both_signs": True, "reference": "none"}, "requires one label per clip, but reference='none'"),
+            ({"both_signs": True, "problem_type": "regression"}, "problem_type='regression'"),
         ],
     )
     def test_what_does_not_fit_is_refused(self, overrides, message):
@@ -345,6 +352,93 @@ class TestMovementSize:
             plain = FDPForVideoClassification(FDPConfig.from_preset("tiny", num_labels=3)).eval()(clip[:1])
         assert sizes[0].shape == (4,) and sizes[0].dtype == torch.float32
         assert torch.allclose(sizes[0], sizes[1], rtol=1e-4) and plain.movement_size is None
+
+
+class TestBothSigns:
+    @pytest.fixture(scope="class")
+    def model(self):
+        torch.manual_seed(0)
+        config = FDPConfig.from_preset(
+            "tiny", num_labels=3, reference="movement_patterns", both_signs=True, action_units=["4", "12"]
+        )
+        return FDPForVideoClassification(config).eval().requires_grad_(False)
+
+    def test_the_opposite_is_what_the_other_end_at_rest_gives(self, films, reference, monkeypatch):
+        clips = torch.cat([film.shown(film.numbers(-0.2, 1.1)) for film in films])
+        found = reference(clips)
+
+        def other_end(curves):
+            scaled, size = from_rest(curves)
+            return 1 - scaled, size
+
+        monkeypatch.setattr(movement_curves_fdp, "from_rest", other_end)
+        other = reference(clips)
+        assert torch.allclose(opposite_patterns(found.patterns), other.patterns[:, :SIGNED_PATTERNS], atol=1e-4)
+        assert torch.allclose(found.patterns[:, SIGNED_PATTERNS:], other.patterns[:, SIGNED_PATTERNS:], atol=1e-4)
+        features = opposite_features(found.features, reference.scorer.directions.out_features)
+        assert torch.allclose(features, other.features, atol=1e-3)
+        assert torch.allclose(found.other_sign_share, other.other_sign_share, atol=1e-6)
+
+    def test_a_rise_or_a_fall_leaves_the_sign_open_and_both_together_do_not(self, films, reference):
+        for film in films:
+            apex = (film.apex - film.onset) / (film.offset - film.onset)
+            parts = {
+                name: film.shown(film.numbers(*ends)) for name, ends in (("rise", (0, apex)), ("fall", (apex, 1)))
+            }
+            shares = {name: reference(clip).other_sign_share.item() for name, clip in parts.items()}
+            assert min(shares.values()) > 0.8 * OTHER_SIGN_SHARE, shares
+            assert reference(film.shown(film.numbers(-0.5, 1.5))).other_sign_share == 0
+
+    def test_classes_and_units_of_a_fall_are_averaged(self, model, films):
+        for film in films:
+            apex = (film.apex - film.onset) / (film.offset - film.onset)
+            clip = film.shown(film.numbers(apex, 1))
+            output, features = model(clip), model.fdp(clip)
+            share = features.other_sign_share
+            assert share > 0.3
+            signs = [self.representation(model, clip), model.fdp.of_other_sign(features)]
+            seen = [model.classifier(*sign) for sign in signs]
+            classes = [logits.softmax(1) for logits, _ in seen]
+            units = [model.action_unit_output(hidden).sigmoid() for _, hidden in seen]
+            assert (classes[0] - classes[1]).abs().max() > 0.01, "the signs are told apart"
+            assert torch.allclose(output.logits.softmax(1), torch.lerp(*classes, share), atol=1e-5)
+            assert torch.allclose(output.action_unit_logits.sigmoid(), torch.lerp(*units, share), atol=1e-5)
+
+    @staticmethod
+    def representation(model, clip):
+        output = model.fdp(clip)
+        return output.pooler_output, output.movement_features
+
+    def test_whole_movements_and_training_are_as_without_it(self, model, films):
+        clips = torch.cat([film.shown(film.numbers(-0.5, 1.5)) for film in films])
+        plain = model.classifier(*self.representation(model, clips))[0]
+        assert torch.allclose(model(clips).logits.softmax(1), plain.softmax(1), atol=1e-6)
+        model.train()
+        torch.manual_seed(0)
+        trained = model(clips[:, ::2]).logits
+        model.config.both_signs = False
+        torch.manual_seed(0)
+        assert torch.equal(model(clips[:, ::2]).logits, trained)
+        model.config.both_signs = True
+        model.eval()
+
+    def test_means_by_hand(self):
+        one, other = torch.tensor([[2.0, 0.0, -1.0]]), torch.tensor([[-60.0, 60.0, 0.0]])
+        share = torch.tensor([0.25])
+        expected = 0.75 * one.softmax(1) + 0.25 * other.softmax(1)
+        assert torch.allclose(averaged_logits(one, other, share).softmax(1), expected, atol=1e-5)
+        expected = 0.75 * one.sigmoid() + 0.25 * other.sigmoid()
+        assert torch.allclose(averaged_unit_logits(one, other, share).sigmoid(), expected, atol=1e-5)
+        for mean in (averaged_logits, averaged_unit_logits):
+            assert mean(other, other, share).isfinite().all(), "also of a probability of 0"
+
+    def test_it_is_refused_where_there_is_no_sign(self, model, clips):
+        other = FDPForVideoClassification(FDPConfig.from_preset("tiny", num_labels=3)).eval()
+        output = other.fdp(clips(1, num_frames=16))
+        with pytest.raises(ValueError, match="reference='first_frame_motion'"):
+            other.fdp.of_other_sign(output)
+        with pytest.raises(ValueError, match="leave it out"):
+            FDPAlignmentConfig.from_preset("tiny", reference="movement_patterns", both_signs=True)
 
 
 def test_curves_are_finite_where_one_direction_holds_all_motion():

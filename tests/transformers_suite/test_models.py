@@ -104,7 +104,11 @@ class TestPaper(FDPModelTests, unittest.TestCase):
 
 class TestMovementPatterns(FDPModelTests, unittest.TestCase):
     preset = "tiny"
-    changes = WITH_ATTENTION | {"reference": "movement_patterns", "dynamic_image_frames": "along_curve"}
+    changes = WITH_ATTENTION | {
+        "reference": "movement_patterns",
+        "dynamic_image_frames": "along_curve",
+        "both_signs": True,
+    }
 
 
 class TestReleased(FDPModelTests, unittest.TestCase):

@@ -114,7 +114,9 @@ def test_another_network_is_refused_in_one_sentence(checkpoint, options, named):
 
 def test_what_was_chosen_after_training_is_chosen_anew(checkpoint, tmp_path):
     patterns = {"reference": "movement_patterns", "num_directions": 4}
-    build(NAMES, temperature=1.7, least_movement=0.4, learnt_speech=True, **patterns).save_pretrained(tmp_path / "start")
+    build(NAMES, temperature=1.7, least_movement=0.4, learnt_speech=True, **patterns).save_pretrained(
+        tmp_path / "start"
+    )
     config = configured(tmp_path / "start", NAMES)
     assert config.temperature == 1.0, "of the weights before training"
     assert not config.learnt_speech, "of the clips before"
