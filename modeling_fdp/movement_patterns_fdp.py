@@ -28,6 +28,7 @@ from .motion_fdp import (
 )
 from .movement_curves_fdp import (
     GRID_SIZE,
+    REST_WEIGHTS,
     FDPMovementCurves,
     FDPMovementScorer,
     at_frames,
@@ -53,10 +54,10 @@ CLIPS_AT_ONCE = 8
 # Pixels at a side of 64 by which the strongest 5% of the skin moves per unit of the score: median of 63 rendered
 # movements, from onset to offset.
 PIXELS_PER_SCORE = 0.7
-# Share of the opposite sign in the average over both: largest share, and the differences between the first and last
-# value of the strongest curve, as shares of its range, from which it grows and at which it is reached. Chosen on
-# rendered people (docs/results/windows.md).
-OTHER_SIGN_SHARE, OPEN_ENDS = 0.5, (0.5, 0.9)
+# Largest share of the opposite sign in the average over both, because recordings tend to start at rest, and the
+# differences between the first and last value of the strongest curve, as shares of its range, from which the share
+# grows and at which it is reached. Chosen on rendered people (docs/results/windows.md).
+OTHER_SIGN_SHARE, OPEN_ENDS = REST_WEIGHTS[1], (0.5, 0.9)
 # Patterns and channels that change sign with the curves: not the linear trend, not the mean face.
 SIGNED_PATTERNS, SIGNED_CHANNELS = 4, 6
 

@@ -32,7 +32,7 @@ class FDPModelOutput(ModelOutput):
         patterns (`torch.FloatTensor` of shape `(batch_size, num_encoder_frames, channels, side / 2, side / 2)`,
             *optional*): Input of the encoder, with `reference="movement_patterns"`; see `FDPMovement`.
         other_sign_share (`torch.FloatTensor` of shape `(batch_size,)`, *optional*):
-            How far the clip leaves the sign of its curve open, from 0 to 0.5. With `reference="movement_patterns"`;
+            How far the clip leaves the sign of its curve open, from 0 to 0.4. With `reference="movement_patterns"`;
             see `other_sign_share` in `movement_patterns_fdp`.
         hidden_states (`tuple[torch.FloatTensor]`, *optional*):
             The stem's map and the map of each stage, `(batch_size * num_encoder_frames, channels, height, width)`.
