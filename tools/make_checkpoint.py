@@ -56,8 +56,8 @@ LABEL_SET = "4class"
 # slower cameras themselves.
 KINDS = (("built_in", "wild"), ("morphable", "wild"), ("built_in", "medium"), ("morphable", "medium"))
 # First seeds of the corpora; no other corpus of this repository has them. 73001 to 73010 are not judged, because
-# figures of 73001 and 73002 were seen while the calibration was designed, of 73003 and 73004 before the last stage, and
-# of 73005 to 73010 before `both_signs` was settled.
+# figures of 73001 and 73002 were seen while the calibration was designed, of 73003 and 73004 before the last stage,
+# and of 73005 to 73010 before `both_signs` was settled.
 TRAINING_SEED, CALIBRATION_SEED, JUDGED_SEED = 71_001, 72_001, 73_011
 # The crop for which the movement directions were fitted.
 CROP = ("alignment=precomputed", "crop_scale=2.0")

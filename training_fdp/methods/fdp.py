@@ -76,8 +76,8 @@ class FDPMethod(Method[FDPOptions, "FDPConfig", None]):
     class_parameters: ClassVar[tuple[str, ...]] = ("classifier.output.weight", "classifier.output.bias")
     learning_fields: ClassVar[frozenset[str]] = frozenset(
         {
-            "action_unit_loss_weight", "attention_dropout", "both_signs", "class_weights", "classification_loss_weight",
-            "classifier_dropout", "drop_path_rate",
+            "action_unit_loss_weight", "attention_dropout", "both_signs", "class_weights",
+            "classification_loss_weight", "classifier_dropout", "drop_path_rate",
             "dynamic_image_frames", "dynamic_image_gain", "dynamic_image_loss_weight", "dynamic_image_normalization",
             "focal_gamma", "initialization", "initializer_range", "label_smoothing", "learnt_speech", "least_movement",
             "rank_loss_weight", "rank_margin", "temperature",
