@@ -9,6 +9,9 @@ from .configuration_heads_fdp import POOLED_CELLS
 from .frame_encoder_fdp import FDPConvNormReLU, average_over_grid
 from .movement_patterns_fdp import FDPMovementReadout
 
+# Means of probabilities are turned back into scores, which are finite from this probability on.
+LEAST_PROBABILITY = 1e-6
+
 
 class FDPConvolutionalClassifier(nn.Module):
     """3x3 convolution, average over the cells of a small grid, one linear layer (our choice).
@@ -67,6 +70,27 @@ class FDPFullyConnectedClassifier(nn.Module):
         hidden_states = F.max_pool2d(representation, POOLED_CELLS).flatten(1)
         hidden_states = self.dropout(F.relu(self.hidden(hidden_states)))
         return self.output(hidden_states), hidden_states
+
+
+def averaged_logits(logits: torch.Tensor, others: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    """Scores whose softmax is a weighted mean of two.
+
+    Args:
+        logits (`torch.FloatTensor` of shape `(batch_size, num_labels)`): scores.
+        others (`torch.FloatTensor` of the same shape): further scores of the same clips.
+        share (`torch.FloatTensor` of shape `(batch_size,)`): weight of the others, from 0 to 1.
+
+    Returns:
+        `torch.FloatTensor` of the shape and type of `logits`: logarithms of probabilities.
+    """
+    mean = torch.lerp(logits.float().softmax(1), others.float().softmax(1), share[:, None])
+    return mean.clamp(min=LEAST_PROBABILITY).log().to(logits.dtype)
+
+
+def averaged_unit_logits(logits: torch.Tensor, others: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    """The same of independent units: scores whose sigmoid is a weighted mean of two."""
+    mean = torch.lerp(logits.float().sigmoid(), others.float().sigmoid(), share[:, None])
+    return torch.logit(mean, eps=LEAST_PROBABILITY).to(logits.dtype)
 
 
 def classification_loss(

@@ -190,6 +190,10 @@ class FDPConfig(HeadSettings, PreTrainedConfig):
             Pixels of a frame of `image_size`: with `reference="movement_patterns"`, nothing moved in clips whose
             `movement_size` is below it. The network only reports the size; the caller compares the two. 0: no clip is
             called still.
+        both_signs (`bool`, *optional*, defaults to `False`):
+            With `reference="movement_patterns"`: where a clip's two ends leave open at which of them the face is at
+            rest, as in a rise or a fall alone, class and action units are averaged over both signs of its curves. Not
+            while training.
         learnt_speech (`bool`, *optional*, defaults to `False`):
             Whether people talked in the training clips. The network does not use it; of one that has not learnt from
             talking faces, `spot.py` names no class while the mouth talks.
@@ -274,6 +278,7 @@ class FDPConfig(HeadSettings, PreTrainedConfig):
     focal_gamma: float | int = 0.0
     temperature: float | int = 1.0
     least_movement: float | int = 0.0
+    both_signs: bool = False
     learnt_speech: bool = False
     initialization: Literal["kaiming", "truncated_normal"] = "kaiming"
     initializer_range: float | int = 0.02
@@ -355,6 +360,14 @@ class FDPConfig(HeadSettings, PreTrainedConfig):
             raise ValueError(
                 "`least_movement` is compared with the movement size of `reference='movement_patterns'`, but "
                 f"reference={self.reference!r} was given; set it to 0."
+            )
+        if self.both_signs and (
+            not self.has_patterns or self.problem_type not in (None, "single_label_classification")
+        ):
+            raise ValueError(
+                "`both_signs` averages classes over the signs of the curves of `reference='movement_patterns'` and "
+                f"requires one label per clip, but reference={self.reference!r} and problem_type="
+                f"{self.problem_type!r} were given; leave it out."
             )
         shaped = self.class_weights is not None or self.label_smoothing > 0 or self.focal_gamma > 0
         if shaped and self.problem_type in ("multi_label_classification", "regression"):

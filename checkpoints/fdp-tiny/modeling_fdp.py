@@ -18,6 +18,8 @@ from .classification_fdp import (
     FDPConvolutionalClassifier,
     FDPFullyConnectedClassifier,
     action_unit_loss,
+    averaged_logits,
+    averaged_unit_logits,
     classification_loss,
     other_label_loss,
 )
@@ -28,7 +30,13 @@ from .frame_encoder_fdp import FDPAttention, FDPFrameEncoder, FDPStage
 from .gradient_checkpointing_fdp import keep_running_statistics
 from .motion_fdp import motion_channels, stabilize
 from .movement_curves_fdp import FDPMovementDirections
-from .movement_patterns_fdp import FDPMovement, FDPMovementReference
+from .movement_patterns_fdp import (
+    SIGNED_PATTERNS,
+    FDPMovement,
+    FDPMovementReference,
+    opposite_features,
+    opposite_patterns,
+)
 from .outputs_fdp import FDPModelOutput, FDPVideoClassifierOutput
 from .temporal_pooling_fdp import (
     POOLINGS,
@@ -142,7 +150,7 @@ class FDPModel(FDPPreTrainedModel):
         # (batch_size, frames, channels, height, width) -> (batch_size * frames, channels, height, width) and back
         features, detail = (maps.unflatten(0, frames.shape[:2]) for maps in self.encoder(frames.flatten(0, 1)))
         if movement is not None:
-            return self._output_of_patterns(features, movement)
+            return self._output_of_patterns(features, frames, movement)
         # CODEPATH: no preset; an option that the ablations measure.
         if self.config.reference == "first_frame_features":
             features = features - features[:, :1]
@@ -161,7 +169,32 @@ class FDPModel(FDPPreTrainedModel):
             stabilized_frames=stabilized,
         )
 
-    def _output_of_patterns(self, features: torch.Tensor, movement: FDPMovement) -> FDPModelOutput:
+    def of_other_sign(self, output: FDPModelOutput) -> tuple[torch.Tensor, torch.Tensor]:
+        """Representation of clips whose curves have the opposite sign, with `reference="movement_patterns"`.
+
+        Args:
+            output (`FDPModelOutput`): of the clips.
+
+        Returns:
+            `tuple`: their `pooler_output` and `movement_features`, of the same shapes as those of `output`.
+
+        Raises:
+            ValueError: an output of another `reference`, which has no curves.
+        """
+        patterns, features, movement = output.patterns, output.last_hidden_state, output.movement_features
+        if patterns is None or features is None or movement is None:
+            raise ValueError(
+                "Curves have a sign with `reference='movement_patterns'`, but the output of "
+                f"reference={self.config.reference!r} was given; leave it out."
+            )
+        opposite = opposite_patterns(patterns)
+        changed = self.encoder(opposite.flatten(0, 1))[0].unflatten(0, opposite.shape[:2])
+        pooled = self.pooling(torch.cat([changed, features[:, SIGNED_PATTERNS:]], 1), output.rank_scores)
+        return pooled, opposite_features(movement, self.config.num_directions)
+
+    def _output_of_patterns(
+        self, features: torch.Tensor, patterns: torch.Tensor, movement: FDPMovement
+    ) -> FDPModelOutput:
         return FDPModelOutput(
             last_hidden_state=features,
             pooler_output=self.pooling(features, movement.rank_scores),
@@ -169,6 +202,8 @@ class FDPModel(FDPPreTrainedModel):
             stabilized_frames=movement.still_frames,
             movement_features=movement.features,
             movement_size=movement.size,
+            patterns=patterns,
+            other_sign_share=movement.other_sign_share,
         )
 
     def get_input_embeddings(self) -> nn.Module:
@@ -313,10 +348,14 @@ class FDPForVideoClassification(FDPPreTrainedModel):
             ValueError: an input of a shape, type or range that the configuration does not take.
         """
         outputs = self.fdp(pixel_values, **kwargs)
-        logits, seen = self.classifier(outputs.pooler_output, outputs.movement_features)
-        # Here, so that the pipelines of transformers, exported graphs and losses agree with it.
-        logits = logits / self.config.temperature
-        action_unit_logits = None if self.action_unit_output is None else self.action_unit_output(seen)
+        logits, action_unit_logits = self._scores(outputs.pooler_output, outputs.movement_features)
+        share = outputs.other_sign_share
+        # CODEPATH: checkpoints of `--recipe any_window`; no preset.
+        if share is not None and self.config.both_signs and not self.training:
+            other = self._scores(*self.fdp.of_other_sign(outputs))
+            logits = averaged_logits(logits, other[0], share)
+            if action_unit_logits is not None:
+                action_unit_logits = averaged_unit_logits(action_unit_logits, other[1], share)
         side_logits = None
         # CODEPATH: checkpoints of `--recipe any_window`; no preset.
         if action_unit_logits is not None and self.config.action_unit_sides:
@@ -356,6 +395,13 @@ class FDPForVideoClassification(FDPPreTrainedModel):
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
         )
+
+    def _scores(self, representation: torch.Tensor, movement: torch.Tensor | None) -> tuple[torch.Tensor, Any]:
+        """Scores of the classes, and of the action units or `None`."""
+        logits, seen = self.classifier(representation, movement)
+        # Here, so that the pipelines of transformers, exported graphs and losses agree with it.
+        logits = logits / self.config.temperature
+        return logits, None if self.action_unit_output is None else self.action_unit_output(seen)
 
     def as_pipeline(self, video_processor: "BaseVideoProcessor", **kwargs: Any) -> "MicroExpressionPipeline":
         """Makes a pipeline of this network, without a checkpoint on disk and without remote code.

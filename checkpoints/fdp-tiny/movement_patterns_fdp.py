@@ -28,6 +28,7 @@ from .motion_fdp import (
 )
 from .movement_curves_fdp import (
     GRID_SIZE,
+    REST_WEIGHTS,
     FDPMovementCurves,
     FDPMovementScorer,
     at_frames,
@@ -53,6 +54,12 @@ CLIPS_AT_ONCE = 8
 # Pixels at a side of 64 by which the strongest 5% of the skin moves per unit of the score: median of 63 rendered
 # movements, from onset to offset.
 PIXELS_PER_SCORE = 0.7
+# Largest share of the opposite sign in the average over both, because recordings tend to start at rest, and the
+# differences between the first and last value of the strongest curve, as shares of its range, from which the share
+# grows and at which it is reached. Chosen on rendered people (docs/results/windows.md).
+OTHER_SIGN_SHARE, OPEN_ENDS = REST_WEIGHTS[1], (0.5, 0.9)
+# Patterns and channels that change sign with the curves: not the linear trend, not the mean face.
+SIGNED_PATTERNS, SIGNED_CHANNELS = 4, 6
 
 
 class FDPMovement(NamedTuple):
@@ -70,6 +77,7 @@ class FDPMovement(NamedTuple):
         still_frames (`torch.FloatTensor` of shape `(batch_size, num_frames, 1, side, side)`): the frames, the head
             stabilized.
         size (`torch.FloatTensor` of shape `(batch_size,)`): see `movement_size`.
+        other_sign_share (`torch.FloatTensor` of shape `(batch_size,)`): see `other_sign_share`.
     """
 
     patterns: torch.Tensor
@@ -77,6 +85,7 @@ class FDPMovement(NamedTuple):
     features: torch.Tensor
     still_frames: torch.Tensor
     size: torch.Tensor
+    other_sign_share: torch.Tensor
 
 
 class FDPMovementReference(nn.Module):
@@ -120,6 +129,7 @@ class FDPMovementReference(nn.Module):
                 features,
                 still,
                 movement_size(curves, still.shape[-1]),
+                other_sign_share(curves),
             )
 
     def _read_in_parts(self, frames: torch.Tensor) -> list[torch.Tensor]:
@@ -190,6 +200,54 @@ def movement_size(found: FDPMovementCurves, side: int) -> torch.Tensor:
     """
     size: torch.Tensor = (found.progress.amax(1) - found.progress.amin(1)) * (PIXELS_PER_SCORE * side / 64)
     return size
+
+
+def other_sign_share(found: FDPMovementCurves) -> torch.Tensor:
+    """Measures how far a clip leaves the sign of its curves open.
+
+    A clip that starts and ends at the same progress starts and ends at rest. Where its ends differ, one of them is at
+    rest, and the curve does not hold which: a rise has the same curve as a fall backwards.
+
+    Args:
+        found (`FDPMovementCurves`): curves that the scorer computed.
+
+    Returns:
+        `torch.FloatTensor` of shape `(batch_size,)`: share of the opposite sign in the average over both, from 0 to
+        `OTHER_SIGN_SHARE`.
+    """
+    strongest = found.curves[:, 0]
+    low, high = OPEN_ENDS
+    difference = (strongest[:, 0] - strongest[:, -1]).abs()
+    return OTHER_SIGN_SHARE * ((difference - low) / (high - low)).clamp(0, 1)
+
+
+def opposite_patterns(patterns: torch.Tensor) -> torch.Tensor:
+    """Patterns of curves of the opposite sign: a regression on 1 - c has the coefficients of that on c, negated.
+
+    Args:
+        patterns (`torch.FloatTensor` of shape `(batch_size, NUM_PATTERNS, MOVEMENT_CHANNELS, height, width)`): of
+            `FDPMovement`.
+
+    Returns:
+        `torch.FloatTensor` of shape `(batch_size, SIGNED_PATTERNS, MOVEMENT_CHANNELS, height, width)`: without the
+        pattern of the linear trend, which stays.
+    """
+    signed = patterns[:, :SIGNED_PATTERNS]
+    return torch.cat([-signed[:, :, :SIGNED_CHANNELS], signed[:, :, SIGNED_CHANNELS:]], 2)
+
+
+def opposite_features(features: torch.Tensor, num_directions: int) -> torch.Tensor:
+    """Features of curves of the opposite sign: motion along the directions is negated, sizes and shares stay.
+
+    Args:
+        features (`torch.FloatTensor` of shape `(batch_size, num_features)`): of `FDPMovement`.
+        num_directions (`int`): directions of the scorer.
+
+    Returns:
+        `torch.FloatTensor` of the same shape.
+    """
+    count = SIGNED_PATTERNS * num_directions
+    return torch.cat([-features[:, :count], features[:, count:]], 1)
 
 
 def group_motion(pictures: torch.Tensor) -> torch.Tensor:

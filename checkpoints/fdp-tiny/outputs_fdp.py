@@ -29,6 +29,11 @@ class FDPModelOutput(ModelOutput):
         movement_size (`torch.FloatTensor` of shape `(batch_size,)`, *optional*):
             How far the face moves, in pixels of the frames, float32; head, light and blinks count little. With
             `reference="movement_patterns"`; see `movement_size` in `movement_patterns_fdp`.
+        patterns (`torch.FloatTensor` of shape `(batch_size, num_encoder_frames, channels, side / 2, side / 2)`,
+            *optional*): Input of the encoder, with `reference="movement_patterns"`; see `FDPMovement`.
+        other_sign_share (`torch.FloatTensor` of shape `(batch_size,)`, *optional*):
+            How far the clip leaves the sign of its curve open, from 0 to 0.4. With `reference="movement_patterns"`;
+            see `other_sign_share` in `movement_patterns_fdp`.
         hidden_states (`tuple[torch.FloatTensor]`, *optional*):
             The stem's map and the map of each stage, `(batch_size * num_encoder_frames, channels, height, width)`.
         attentions (`tuple[torch.FloatTensor]`, *optional*):
@@ -43,6 +48,8 @@ class FDPModelOutput(ModelOutput):
     stabilized_frames: torch.Tensor | None = None
     movement_features: torch.Tensor | None = None
     movement_size: torch.Tensor | None = None
+    patterns: torch.Tensor | None = None
+    other_sign_share: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
 
