@@ -3,8 +3,8 @@
     python -m benchmarks real_movements --model CKPT --data_dir FOLDER
 
 FOLDER holds videos and `index.json`: of each movement `file`, `onset` and `apex` (0-based frames) and `expression`, a
-word for how it looks. Every movement is shown as its rise alone, there and back, and its first third there and back.
-Counts of answers are printed, by expression; frames are neither drawn nor written.
+word for how it looks. Every movement is shown as its rise alone, as its rise backwards, there and back, and its first
+third there and back. Counts of answers are printed, by expression; frames are neither drawn nor written.
 """
 
 import argparse
@@ -29,6 +29,7 @@ def shown_numbers(onset: int, apex: int) -> dict[str, NDArray[np.int64]]:
     third = np.arange(onset, max(onset + 2, onset + round((apex - onset) / 3) + 1))
     return {
         "rise alone": rise,
+        "rise backwards": rise[::-1].copy(),
         "there and back": there_and_back(rise),
         "first third, there and back": there_and_back(third),
     }
