@@ -212,6 +212,8 @@ def make_spotter(root: Path, target: Path, faces: Path, num_steps: int, num_proc
         folders = [(tree.render(root, faces, num_proc), every) for tree in trees for every in tree.every]
         return [example for folder, every in folders for example in examples_of(folder, every, root)]
 
+    # First, because a folder that cannot be made would be found after the training.
+    target.mkdir(parents=True, exist_ok=True)
     network = train_network(examples(TRAINING), SEED, num_steps)
     network.rates = measured_rates(network, examples(RESTING))
     network.save(target)

@@ -16,7 +16,6 @@ def test_the_same_seeds_give_the_same_file(tmp_path, monkeypatch):
     monkeypatch.setattr(make_spotter, "RESTING", (Tree(settings(6, 1, 2, 0.6, speech=True)),))
     written = []
     for name in ("first", "again"):
-        (tmp_path / name).mkdir()
         words = ["--work_dir", str(tmp_path / "work"), "--output_dir", str(tmp_path / name), "--steps", "2"]
         words += ["--faces", str(tmp_path)]  # where no tree asks for the morphable model
         assert make_spotter.main(words) == 0
