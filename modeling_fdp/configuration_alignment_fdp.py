@@ -123,7 +123,7 @@ class FDPAlignmentConfig(FDPConfig):
     def _validate_heads(self) -> None:
         super()._validate_heads()
         if self.both_signs:
-            raise ValueError("`both_signs` is of the classifier of `FDPForVideoClassification`; leave it out.")
+            raise ValueError("`both_signs` is of the classifier of `FDPForVideoClassification`; set it to False.")
         if len(self.action_unit_phrases) != len(self.action_units):
             raise ValueError(
                 f"`action_unit_phrases` must hold one phrase per action unit, but {len(self.action_unit_phrases)} "

@@ -351,11 +351,13 @@ class FDPForVideoClassification(FDPPreTrainedModel):
         logits, action_unit_logits = self._scores(outputs.pooler_output, outputs.movement_features)
         share = outputs.other_sign_share
         # CODEPATH: checkpoints of `--recipe any_window`; no preset.
-        if share is not None and self.config.both_signs and not self.training:
-            other = self._scores(*self.fdp.of_other_sign(outputs))
-            logits = averaged_logits(logits, other[0], share)
-            if action_unit_logits is not None:
-                action_unit_logits = averaged_unit_logits(action_unit_logits, other[1], share)
+        if share is not None and self.config.averages_signs and not self.training:
+            other_logits, other_units = self._scores(*self.fdp.of_other_sign(outputs))
+            logits = averaged_logits(logits, other_logits, share)
+            if action_unit_logits is not None and other_units is not None:
+                action_unit_logits = averaged_unit_logits(action_unit_logits, other_units, share)
+        # Here, so that the pipelines of transformers, exported graphs and losses agree with it.
+        logits = logits / self.config.temperature
         side_logits = None
         # CODEPATH: checkpoints of `--recipe any_window`; no preset.
         if action_unit_logits is not None and self.config.action_unit_sides:
@@ -396,11 +398,11 @@ class FDPForVideoClassification(FDPPreTrainedModel):
             attentions=outputs.attentions,
         )
 
-    def _scores(self, representation: torch.Tensor, movement: torch.Tensor | None) -> tuple[torch.Tensor, Any]:
-        """Scores of the classes, and of the action units or `None`."""
+    def _scores(
+        self, representation: torch.Tensor, movement: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Scores of the classes before the temperature, and of the action units, if there are any."""
         logits, seen = self.classifier(representation, movement)
-        # Here, so that the pipelines of transformers, exported graphs and losses agree with it.
-        logits = logits / self.config.temperature
         return logits, None if self.action_unit_output is None else self.action_unit_output(seen)
 
     def as_pipeline(self, video_processor: "BaseVideoProcessor", **kwargs: Any) -> "MicroExpressionPipeline":

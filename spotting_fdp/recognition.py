@@ -10,7 +10,7 @@ from spotting_fdp.face_stream import CropSettings
 from spotting_fdp.spotter import Recognition
 from training_fdp.hub.prediction import Predictor
 
-# While the mouth talks, a class is named only if it is likelier than all others together, and only by a network that
+# While the mouth talks, a class is named only if it is as likely as all others together, and only by a network that
 # was trained on talking faces, because a prototype that was not was right in 19 to 35% of the intervals of rendered
 # people who talk.
 SURE = 0.5

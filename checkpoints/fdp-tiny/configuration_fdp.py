@@ -192,11 +192,13 @@ class FDPConfig(HeadSettings, PreTrainedConfig):
             called still.
         both_signs (`bool`, *optional*, defaults to `False`):
             With `reference="movement_patterns"`: where a clip's two ends leave open at which of them the face is at
-            rest, as in a rise or a fall alone, class and action units are averaged over both signs of its curves. Not
-            while training.
+            rest, as in a rise or a fall alone, classes and action units are averaged over both signs of its curves,
+            the opposite one with a share of up to 0.4. Only in evaluation; `logits` are then logarithms of
+            probabilities. Rank scores, representation and dynamic image keep the sign that the curve's rule chooses.
         learnt_speech (`bool`, *optional*, defaults to `False`):
             Whether people talked in the training clips. The network does not use it; of one that has not learnt from
-            talking faces, `spot.py` names no class while the mouth talks.
+            talking faces, `spot.py` names no class while the mouth talks. A training that starts from a checkpoint
+            does not take it over.
         initialization (`str`, *optional*, defaults to `"kaiming"`):
             Of convolutions: `"kaiming"` (our choice) or `"truncated_normal"` with `initializer_range` (released code).
         initializer_range (`float`, *optional*, defaults to 0.02):
@@ -332,6 +334,12 @@ class FDPConfig(HeadSettings, PreTrainedConfig):
         except StrictDataclassError as error:
             raise ValueError(f"The configuration {name!r} with overrides {overrides} is invalid: {error}") from error
 
+    @property
+    def averages_signs(self) -> bool:
+        """Whether classes are averaged over both signs of a clip's curves: `both_signs`, with classes to average."""
+        one_label = self.problem_type in (None, "single_label_classification") and len(self.id2label or ()) > 1
+        return self.both_signs and self.has_patterns and one_label
+
     def validate_architecture(self) -> None:
         """Checks the fields against each other; runs once after construction."""
         super().validate_architecture()
@@ -361,13 +369,11 @@ class FDPConfig(HeadSettings, PreTrainedConfig):
                 "`least_movement` is compared with the movement size of `reference='movement_patterns'`, but "
                 f"reference={self.reference!r} was given; set it to 0."
             )
-        if self.both_signs and (
-            not self.has_patterns or self.problem_type not in (None, "single_label_classification")
-        ):
+        if self.both_signs and not self.averages_signs:
             raise ValueError(
-                "`both_signs` averages classes over the signs of the curves of `reference='movement_patterns'` and "
-                f"requires one label per clip, but reference={self.reference!r} and problem_type="
-                f"{self.problem_type!r} were given; leave it out."
+                "`both_signs` averages at least two classes over the signs of the curves of "
+                f"`reference='movement_patterns'`, with one label per clip, but reference={self.reference!r}, "
+                f"problem_type={self.problem_type!r} and {self.num_labels} label(s) were given; set it to False."
             )
         shaped = self.class_weights is not None or self.label_smoothing > 0 or self.focal_gamma > 0
         if shaped and self.problem_type in ("multi_label_classification", "regression"):

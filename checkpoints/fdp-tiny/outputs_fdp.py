@@ -62,7 +62,8 @@ class FDPVideoClassifierOutput(ModelOutput):
         loss (`torch.FloatTensor` of shape `()`, *optional*):
             Weighted sum of `losses`; `None` if `losses` is empty or `None`.
         logits (`torch.FloatTensor` of shape `(batch_size, num_labels)`):
-            Class scores before the softmax, divided by `config.temperature`.
+            Class scores before the softmax, divided by `config.temperature`; with `config.both_signs`, in evaluation,
+            the logarithms of averaged probabilities in place of scores.
         dynamic_image (`torch.FloatTensor` of shape `(batch_size, 1, height, width)`, *optional*):
             The constructed dynamic image in [0, 1]; `None` with `dynamic_image_decoder="none"`.
         rank_scores (`torch.FloatTensor` of shape `(batch_size, num_frames)`):

@@ -311,7 +311,8 @@ class TestNetwork:
             ({"image_size": 48, "stem_strides": [2, 1], "stage_strides": [1, 1]}, "multiple of 96|multiple of 32"),
             ({"reference": "none", "dynamic_image_frames": "along_curve"}, "along_curve"),
             ({"pattern_scale_rate": 1.5}, "pattern_scale_rate"),
-            ({"both_signs": True, "reference": "none"}, "requires one label per clip, but reference='none'"),
+            ({"both_signs": True, "reference": "none"}, "with one label per clip, but reference='none'"),
+            ({"both_signs": True, "num_labels": 1}, "1 label"),
             ({"both_signs": True, "problem_type": "regression"}, "problem_type='regression'"),
         ],
     )
@@ -422,6 +423,38 @@ class TestBothSigns:
         model.config.both_signs = True
         model.eval()
 
+    def test_other_problems_than_one_class_are_as_without_it(self, model, films, tmp_path):
+        model.save_pretrained(tmp_path)
+        clip = films[0].shown(films[0].numbers(0, 0.5))
+        for problem_type in ("regression", "multi_label_classification"):
+            # Settings that are given to `from_pretrained` are not checked against each other.
+            other = FDPForVideoClassification.from_pretrained(tmp_path, problem_type=problem_type).eval()
+            with torch.no_grad():
+                expected = other.classifier(*self.representation(other, clip))[0]
+                assert torch.allclose(other(clip).logits, expected, atol=1e-5)
+
+    def test_the_temperature_acts_on_the_average(self, model, films):
+        clip = films[0].shown(films[0].numbers(0, 0.5))
+        plain = model(clip).logits
+        model.config.temperature = 2.0
+        assert torch.allclose(model(clip).logits, plain / 2)
+        model.config.temperature = 1.0
+
+    def test_sides_are_averaged_before_the_higher_one_counts(self, films):
+        torch.manual_seed(0)
+        config = FDPConfig.from_preset(
+            "tiny", num_labels=3, reference="movement_patterns", both_signs=True, action_units=["4", "12"],
+            action_unit_sides=True,
+        )  # fmt: skip
+        model = FDPForVideoClassification(config).eval().requires_grad_(False)
+        clip = films[0].shown(films[0].numbers(0, 0.5))
+        output, features = model(clip), model.fdp(clip)
+        signs = [self.representation(model, clip), model.fdp.of_other_sign(features)]
+        units = [model.action_unit_output(model.classifier(*sign)[1]).sigmoid() for sign in signs]
+        mean = torch.lerp(*units, features.other_sign_share).unflatten(1, (2, 2))
+        assert torch.allclose(output.action_unit_side_logits.sigmoid(), mean, atol=1e-5)
+        assert torch.allclose(output.action_unit_logits.sigmoid(), mean.amax(2), atol=1e-5)
+
     def test_means_by_hand(self):
         one, other = torch.tensor([[2.0, 0.0, -1.0]]), torch.tensor([[-60.0, 60.0, 0.0]])
         share = torch.tensor([0.25])
@@ -437,7 +470,7 @@ class TestBothSigns:
         output = other.fdp(clips(1, num_frames=16))
         with pytest.raises(ValueError, match="reference='first_frame_motion'"):
             other.fdp.of_other_sign(output)
-        with pytest.raises(ValueError, match="leave it out"):
+        with pytest.raises(ValueError, match="set it to False"):
             FDPAlignmentConfig.from_preset("tiny", reference="movement_patterns", both_signs=True)
 
 

@@ -15,6 +15,13 @@ def test_the_same_seeds_give_the_same_file(tmp_path, monkeypatch):
     monkeypatch.setattr(make_spotter, "TRAINING", (Tree(settings(5, 1, 2, 0.6), every=(1, 2)),))
     monkeypatch.setattr(make_spotter, "RESTING", (Tree(settings(6, 1, 2, 0.6, speech=True)),))
     written = []
+    train = make_spotter.train_network
+
+    def train_into_a_folder(*arguments):
+        assert (tmp_path / name).is_dir(), "made before the training"
+        return train(*arguments)
+
+    monkeypatch.setattr(make_spotter, "train_network", train_into_a_folder)
     for name in ("first", "again"):
         words = ["--work_dir", str(tmp_path / "work"), "--output_dir", str(tmp_path / name), "--steps", "2"]
         words += ["--faces", str(tmp_path)]  # where no tree asks for the morphable model
