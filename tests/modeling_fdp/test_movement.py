@@ -455,6 +455,18 @@ class TestBothSigns:
         assert torch.allclose(output.action_unit_side_logits.sigmoid(), mean, atol=1e-5)
         assert torch.allclose(output.action_unit_logits.sigmoid(), mean.amax(2), atol=1e-5)
 
+    def test_half_precision_answers_alike(self, model, films, tmp_path):
+        model.save_pretrained(tmp_path)
+        half = FDPForVideoClassification.from_pretrained(tmp_path, dtype=torch.bfloat16).eval()
+        clip = films[0].shown(films[0].numbers(0, 0.5))
+        with torch.no_grad():
+            logits = half(clip).logits
+            with torch.autocast("cpu", torch.bfloat16):
+                mixed = model(clip).logits
+        assert logits.dtype == torch.bfloat16
+        for answer in (logits, mixed):
+            assert torch.allclose(answer.float().softmax(1), model(clip).logits.softmax(1), atol=0.05)
+
     def test_means_by_hand(self):
         one, other = torch.tensor([[2.0, 0.0, -1.0]]), torch.tensor([[-60.0, 60.0, 0.0]])
         share = torch.tensor([0.25])
