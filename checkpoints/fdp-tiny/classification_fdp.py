@@ -88,7 +88,16 @@ def averaged_logits(logits: torch.Tensor, others: torch.Tensor, share: torch.Ten
 
 
 def averaged_unit_logits(logits: torch.Tensor, others: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-    """The same of independent units: scores whose sigmoid is a weighted mean of two."""
+    """Scores whose sigmoid is a weighted mean of two.
+
+    Args:
+        logits (`torch.FloatTensor` of shape `(batch_size, num_scores)`): scores of independent units.
+        others (`torch.FloatTensor` of the same shape): further scores of the same clips.
+        share (`torch.FloatTensor` of shape `(batch_size,)`): weight of the others, from 0 to 1.
+
+    Returns:
+        `torch.FloatTensor` of the shape and type of `logits`.
+    """
     mean = torch.lerp(logits.float().sigmoid(), others.float().sigmoid(), share[:, None])
     return torch.logit(mean, eps=LEAST_PROBABILITY).to(logits.dtype)
 

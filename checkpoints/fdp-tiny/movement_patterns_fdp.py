@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .configuration_encoder_fdp import NUM_PATTERNS
+from .configuration_encoder_fdp import MOVEMENT_CHANNELS, NUM_PATTERNS
 from .configuration_fdp import FDPConfig
 from .motion_fdp import (
     MOTION_UNIT,
@@ -59,7 +59,7 @@ PIXELS_PER_SCORE = 0.7
 # grows and at which it is reached. Chosen on rendered people (docs/results/windows.md).
 OTHER_SIGN_SHARE, OPEN_ENDS = REST_WEIGHTS[1], (0.5, 0.9)
 # Patterns and channels that change sign with the curves: not the linear trend, not the mean face.
-SIGNED_PATTERNS, SIGNED_CHANNELS = 4, 6
+SIGNED_PATTERNS, SIGNED_CHANNELS = NUM_PATTERNS - 1, MOVEMENT_CHANNELS - 1
 
 
 class FDPMovement(NamedTuple):

@@ -380,6 +380,19 @@ class TestBothSigns:
         assert torch.allclose(features, other.features, atol=1e-3)
         assert torch.allclose(found.other_sign_share, other.other_sign_share, atol=1e-6)
 
+    def test_the_representation_is_that_of_the_other_end_at_rest(self, model, films, monkeypatch):
+        clips = torch.cat([film.shown(film.numbers(-0.2, 1.1)) for film in films])
+        pooled, features = model.fdp.of_other_sign(model.fdp(clips))
+
+        def other_end(curves):
+            scaled, size = from_rest(curves)
+            return 1 - scaled, size
+
+        monkeypatch.setattr(movement_curves_fdp, "from_rest", other_end)
+        other = model.fdp(clips)
+        assert torch.allclose(pooled, other.pooler_output, atol=1e-4)
+        assert torch.allclose(features, other.movement_features, atol=1e-3)
+
     def test_a_rise_or_a_fall_leaves_the_sign_open_and_both_together_do_not(self, films, reference):
         for film in films:
             apex = (film.apex - film.onset) / (film.offset - film.onset)
