@@ -6,7 +6,7 @@ fps (0.12 to 0.70 s), SAMM's 30 to 101 (0.15 to 0.50 s), counted on their publis
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 Frames = NDArray[np.uint8]
 Numbers = NDArray[np.int64]
 
+# The row with which others are compared.
+TRIMMED = "trimmed"
 # Fewest frames of a window, because fewer show no motion.
 LEAST_FRAMES = 4
 # Durations of micro-expressions in seconds: CASME II's shortest and longest clip.
@@ -115,6 +117,24 @@ def quiet(recording: Recording) -> Numbers:
     return with_least_frames(before if len(before) >= len(after) else after)
 
 
+def without_movement(recording: Recording, joined: bool = False) -> Recording:
+    """Leave out the movement, so that every disturbance shows a face at rest.
+
+    Args:
+        recording (`Recording`): a movement with the frames around it.
+        joined (`bool`, *optional*, defaults to `False`): whether the frames before and after it follow each other;
+            otherwise the longer of the two stretches is taken.
+
+    Returns:
+        `Recording`: its "movement" is all that is left.
+    """
+    numbers = np.arange(len(recording.frames))
+    at_rest = numbers[(numbers < max(recording.onset - 1, 1)) | (numbers > recording.offset + 1)]
+    kept = with_least_frames(at_rest) if joined else quiet(recording)
+    crops = {name: frames[kept] for name, frames in recording.crops.items()}
+    return replace(recording, onset=0, apex=len(kept) // 2, offset=len(kept) - 1, crops=crops)
+
+
 def _part(first: float, last: float) -> Window:
     """Window between two shares of the movement's length, counted from its onset."""
     return lambda rec, rng: rec.span(rec.onset + first * rec.length, rec.onset + last * rec.length)
@@ -144,7 +164,7 @@ def _two_events(rec: Recording, rng: np.random.Generator) -> Numbers:
 
 
 WINDOWS: dict[str, Window] = {
-    "trimmed": _part(0, 1),
+    TRIMMED: _part(0, 1),
     "ends off by up to 10%": _ends_off(0.1),
     "ends off by up to 25%": _ends_off(0.25),
     "25% neutral on both sides": _part(-0.25, 1.25),
@@ -281,15 +301,29 @@ def _still(rec: Recording, rng: np.random.Generator) -> Frames:
     return np.clip(frame + rng.normal(0, 3, (24, *frame.shape)), 0, 255).astype(np.uint8)
 
 
-# Rows without motion: no class is right, so that only the confidence is reported.
-NOTHING_MOVES: dict[str, Disturbance] = {
-    "still face with sensor noise": _still,
-    "quiet stretch": lambda rec, rng: rec.frames[quiet(rec)],
-}
-
-
 def _cut(window: Window) -> Disturbance:
     return lambda rec, rng: rec.frames[window(rec, rng)]
+
+
+def _at_rest(disturb: Disturbance, joined: bool = False) -> Disturbance:
+    return lambda rec, rng: disturb(without_movement(rec, joined), rng)
+
+
+# Rows in which the face does not move: no class is right, so that only the confidence is reported.
+NOTHING_MOVES: dict[str, Disturbance] = {
+    "still face with sensor noise": _still,
+    "quiet stretch": _at_rest(_cut(WINDOWS[TRIMMED])),
+    "quiet stretches, joined": _at_rest(_cut(WINDOWS[TRIMMED]), joined=True),
+    **{
+        f"quiet stretch, {name}": _at_rest(disturb)
+        for name, disturb in {
+            "8 fps": _cut(WINDOWS["8 fps"]),
+            "exposure drifts by 10%": LIGHT["exposure drifts by 10%"],
+            "shadow of 5% on half the face": LIGHT["shadow of 5% on half the face"],
+            "head slides by 4 px": PLACE["head slides by 4 px"],
+        }.items()
+    },
+}
 
 
 def _cropped(name: str) -> Disturbance:
@@ -306,6 +340,6 @@ DISTURBANCES: dict[str, Disturbance] = {
 }
 # Rows of `--short`, for quick checks of a change of the input.
 SHORT = (
-    "trimmed", "50% neutral on both sides", "whole recording", "onset to apex", "apex to offset", "two events",
+    TRIMMED, "50% neutral on both sides", "whole recording", "onset to apex", "apex to offset", "two events",
     "8 fps", "exposure rises and falls by 8%", "one black frame", "shadow of 5% on half the face",
 )  # fmt: skip

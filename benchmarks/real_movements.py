@@ -39,7 +39,7 @@ def count_answers(
     view: Callable[[Sequence[Frames]], Seen],
     names: Sequence[str],
     clips: Sequence[tuple[str, dict[str, Frames]]],
-    least: float,
+    weights: Sequence[float],
 ) -> dict[str, dict[str, Counter[str]]]:
     """Count answers by way of showing and expression.
 
@@ -47,7 +47,7 @@ def count_answers(
         view (`Callable`): from clips to answers.
         names (`Sequence[str]`): classes.
         clips (`Sequence[tuple[str, dict]]`): expression, and frames by how they are shown.
-        least (`float`): pixels below which a clip is called still.
+        weights (`Sequence[float]`): `config.movement_weights`, by which clips are called still; empty: none is.
 
     Returns:
         `dict[str, dict[str, Counter]]`: counts of answers, which are classes or "still".
@@ -56,8 +56,7 @@ def count_answers(
     for expression, ways in clips:
         for way, frames in ways.items():
             seen = view([frames])
-            still = seen.movement_size is not None and seen.movement_size[0] < least
-            answer = "still" if still else names[int(seen.probabilities[0].argmax())]
+            answer = "still" if weights and seen.called_still(weights)[0] else names[int(seen.probabilities[0].argmax())]
             found.setdefault(way, {}).setdefault(expression, Counter())[answer] += 1
     return found
 
@@ -91,9 +90,8 @@ def main() -> int:
         ways = shown_numbers(entry["onset"] - first, entry["apex"] - first)
         clips.append((entry["expression"], {way: frames[chosen] for way, chosen in ways.items()}))
     names = [model.config.id2label[number] for number in range(model.config.num_labels)]
-    print(
-        table(count_answers(network_view(model, processor), names, clips, getattr(model.config, "least_movement", 0)))
-    )
+    weights = getattr(model.config, "movement_weights", [])
+    print(table(count_answers(network_view(model, processor), names, clips, weights)))
     return 0
 
 

@@ -23,18 +23,19 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
-from benchmarks.disturbances import CROPS, DISTURBANCES, NOTHING_MOVES, SHORT, Frames, Recording
+from benchmarks.disturbances import CROPS, DISTURBANCES, NOTHING_MOVES, SHORT, TRIMMED, Frames, Recording
+from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.calibration import Probabilities, expected_calibration_error
 from evaluation_fdp.intervals import SeedAnswers, SubjectCounts, paired_intervals
 from evaluation_fdp.metrics import classification_metrics
 from hub_datasets import get_builder_class
 from hub_datasets.features import ClipRow
 from hub_datasets.synthetic.settings import CorpusSettings
+from modeling_fdp.movement_evidence_fdp import movement_evidence, movement_score
 from processing_fdp.video_processing_fdp import FDPVideoProcessor
 from training_fdp.data.recordings import with_surroundings
 from training_fdp.methods.pretrained import checkpoint_source, load_pretrained
 
-TRIMMED = "trimmed"
 BATCH_SIZE = 32
 # Recordings rendered by default, with a seed that no training of this repository uses.
 OWN_RECORDINGS = CorpusSettings(
@@ -49,12 +50,31 @@ class Seen(NamedTuple):
 
     Args:
         probabilities (`np.ndarray` of shape `(num_clips, num_labels)`): rows sum to 1.
-        movement_size (`np.ndarray` of shape `(num_clips,)`, *optional*): in pixels of the aligned frame; `None` where
-            the network reports none.
+        evidence (`np.ndarray` of shape `(num_clips, 2)`, *optional*): whether anything moves, from
+            `movement_evidence`; `None` where the network gives none.
     """
 
     probabilities: Probabilities
-    movement_size: NDArray[np.float64] | None
+    evidence: NDArray[np.float64] | None
+
+    @property
+    def known_evidence(self) -> NDArray[np.float64]:
+        """The evidence (`np.ndarray` of shape `(num_clips, 2)`).
+
+        Raises:
+            ConfigError: the network gives none.
+        """
+        if self.evidence is None:
+            raise ConfigError(
+                "to call clips still, a network needs movement_patterns and action units, but this one "
+                "lacks them; train with --recipe any_window on a corpus that codes action units"
+            )
+        return self.evidence
+
+    def called_still(self, weights: Sequence[float]) -> NDArray[np.bool_]:
+        """Whether each clip is called still with these `config.movement_weights`."""
+        still: NDArray[np.bool_] = movement_score(torch.from_numpy(self.known_evidence), weights).numpy() < 0
+        return still
 
 
 class WindowFigures(TypedDict, total=False):
@@ -150,15 +170,17 @@ def network_view(model: PreTrainedModel, processor: FDPVideoProcessor) -> Callab
 
     @torch.inference_mode()
     def view(clips: Sequence[Frames]) -> Seen:
-        probabilities, sizes = [], []
+        probabilities, evidence = [], []
+        has_evidence = getattr(model.config, "has_patterns", False) and bool(model.config.action_units)
         for start in range(0, len(clips), BATCH_SIZE):
             # With a channel axis, because four gray frames could be one frame of four channels.
             batch = sampler([clip[..., None] for clip in clips[start : start + BATCH_SIZE]], return_tensors="pt")
             output = model(pixel_values=batch["pixel_values"].to(model.device, model.dtype))
             probabilities.append(output.logits.double().softmax(-1).cpu().numpy())
-            size = getattr(output, "movement_size", None)
-            sizes += [] if size is None else [size.double().cpu().numpy()]
-        return Seen(np.concatenate(probabilities), np.concatenate(sizes) if sizes else None)
+            if has_evidence:
+                found = movement_evidence(output.movement_size, output.action_unit_logits)
+                evidence.append(found.double().cpu().numpy())
+        return Seen(np.concatenate(probabilities), np.concatenate(evidence) if evidence else None)
 
     return view
 

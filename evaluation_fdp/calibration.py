@@ -1,10 +1,12 @@
-"""Calibration of classifiers: calibration error, temperature scaling, and the threshold below which nothing moved."""
+"""Calibration of classifiers: calibration error, temperature scaling, and the score below which nothing moved."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
 Probabilities = NDArray[np.float64]
 
@@ -70,14 +72,35 @@ def best_temperature(probabilities: Probabilities, labels: Sequence[int]) -> flo
     return float(np.exp(found.x))
 
 
-def least_size(moving: Sequence[float], share_lost: float) -> float:
-    """Return the size below which a share of moving clips lies (`float`).
+def movement_weights(
+    moving: NDArray[np.float64], still: NDArray[np.float64], kept: Sequence[NDArray[np.float64]], share_lost: float
+) -> list[float]:
+    """Fit a logistic regression that tells clips with a movement from clips without one.
 
     Args:
-        moving (`Sequence[float]`): sizes of movements in clips that show one.
-        share_lost (`float`): share of them that may be called still, in [0, 1).
+        moving, still (`np.ndarray` of shape `(num_clips, num_values)`): evidence of clips with and without a movement.
+        kept (`Sequence[np.ndarray]`): evidence of clips with a movement, in groups of the same form.
+        share_lost (`float`): share of the clips of each group that may score below 0, in [0, 1).
+
+    Returns:
+        `list[float]`: a weight per value, then the constant, so large that no group loses a larger share.
+
+    Raises:
+        ValueError: no clip of one kind, or no group.
     """
-    return float(np.quantile(np.asarray(moving, dtype=np.float64), share_lost))
+    if not len(moving) or not len(still) or not kept:
+        raise ValueError(
+            f"to tell movements from rest both are needed, but got {len(moving)} clips with a movement in {len(kept)} "
+            f"groups and {len(still)} without one; give more recordings."
+        )
+    values = np.concatenate([moving, still])
+    # Scaled, because the regularization should not depend on the units of the values.
+    scaler = StandardScaler().fit(values)
+    regression = LogisticRegression(max_iter=1000)
+    regression.fit(scaler.transform(values), np.arange(len(values)) < len(moving))
+    weights = regression.coef_[0] / scaler.scale_
+    constant = -min(float(np.quantile(group @ weights, share_lost)) for group in kept)
+    return [*weights.tolist(), constant]
 
 
 def _checked(probabilities: Probabilities, labels: Sequence[int]) -> NDArray[np.int64]:

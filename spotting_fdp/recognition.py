@@ -69,7 +69,7 @@ class CheckpointRecognizer:
         confidence = answer.probabilities[best]
         reason = ""
         if answer.movement.is_still:
-            reason = "the movement is below the least one of the checkpoint"
+            reason = "the checkpoint sees no movement"
         elif talking and not self._learnt_speech:
             reason = "the mouth talks, and the checkpoint has not learnt from talking faces"
         elif talking and confidence < SURE:

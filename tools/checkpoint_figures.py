@@ -6,36 +6,42 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.disturbances import NOTHING_MOVES, SHORT, Recording
-from benchmarks.windows import TRIMMED, Seen, WindowFigures, figures
-from evaluation_fdp.calibration import at_temperature, best_temperature, expected_calibration_error, least_size
-from evaluation_fdp.errors import ConfigError
+from benchmarks.disturbances import NOTHING_MOVES, SHORT, TRIMMED, Recording
+from benchmarks.windows import Seen, WindowFigures, figures
+from evaluation_fdp.calibration import (
+    at_temperature,
+    best_temperature,
+    expected_calibration_error,
+    movement_weights,
+)
 
 # Rows of `benchmarks.windows` on which the temperature is fitted; neither the head nor the crop moves in them.
 CALIBRATION_ROWS = SHORT
-# Rows of moving clips from whose sizes the least movement is found, and the largest share of these clips, in each
-# corpus, that may be called still.
-MOVING_ROWS, SHARE_LOST = (TRIMMED, "whole recording", "onset to apex", "50% neutral on both sides"), 0.05
+# Rows of moving clips beside them that are told from the rows where nothing moves.
+MOVING_ROWS = ("head slides by 4 px",)
+# Rows of moving clips of which, in each corpus, at most this share may be called still.
+KEPT_ROWS, SHARE_LOST = (TRIMMED, "whole recording", "onset to apex", "50% neutral on both sides"), 0.05
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Temperature and least movement, found on the recordings of the calibration people.
+    """Temperature and weights of the movement score, found on the recordings of the calibration people.
 
     Args:
         temperature (`float`): the one with the least negative log-likelihood.
-        least_movement (`float`): pixels below which a clip is called still.
-        lost, found (`float`): shares of moving and of quiet clips that are called still.
+        movement_weights (`list[float]`): of the score below which a clip is called still.
+        lost, found (`float`): shares that are called still, of the moving clips of `KEPT_ROWS` and of those without a
+            movement.
     """
 
     temperature: float
-    least_movement: float
+    movement_weights: list[float]
     lost: float
     found: float
 
 
 def calibrate(shown: Mapping[str, Seen], recordings: Sequence[Recording], rows: Sequence[str]) -> Calibration:
-    """Find temperature and least movement.
+    """Find temperature and weights of the movement score.
 
     Args:
         shown (`Mapping[str, Seen]`): answers of the uncalibrated network, by row of `benchmarks.windows`.
@@ -45,15 +51,19 @@ def calibrate(shown: Mapping[str, Seen], recordings: Sequence[Recording], rows: 
     probabilities = np.concatenate([shown[row].probabilities for row in rows])
     labels = [recording.label for recording in recordings] * len(rows)
     seeds = _seeds(recordings)
-    moving = np.stack([_sizes(shown[row]) for row in MOVING_ROWS if row in shown])
-    still = np.concatenate([_sizes(shown[row]) for row in NOTHING_MOVES if row in shown])
-    # The smallest value of all corpora, so that no corpus loses a larger share.
-    least = min(least_size(moving[:, seeds == seed].flatten(), SHARE_LOST) for seed in sorted(set(seeds)))
+    kept = [row for row in KEPT_ROWS if row in shown]
+    by_corpus = [
+        np.concatenate([shown[row].known_evidence[seeds == seed] for row in kept]) for seed in sorted(set(seeds))
+    ]
+    moving = [seen.known_evidence for row, seen in shown.items() if row not in NOTHING_MOVES]
+    still = [seen.known_evidence for row, seen in shown.items() if row in NOTHING_MOVES]
+    weights = movement_weights(np.concatenate(moving), np.concatenate(still), by_corpus, SHARE_LOST)
+    weights = [round(weight, 4) for weight in weights]
     return Calibration(
         temperature=round(best_temperature(probabilities, labels), 4),
-        least_movement=round(least, 4),
-        lost=float(np.mean(moving < round(least, 4))),
-        found=float(np.mean(still < round(least, 4))),
+        movement_weights=weights,
+        lost=float(np.mean([shown[row].called_still(weights) for row in kept])),
+        found=float(np.mean([seen.called_still(weights) for row, seen in shown.items() if row in NOTHING_MOVES])),
     )
 
 
@@ -61,7 +71,7 @@ class CardRow(WindowFigures, total=False):
     """Figures of one row at the temperature, as the card shows them.
 
     `uf1_by_seed` has the UF1 of each corpus, `None` where nothing moves; `before` is the error of calibration without
-    the temperature; `called_still` is the share of clips below the least movement.
+    the temperature; `called_still` is the share of clips whose movement score is below 0.
     """
 
     uf1_by_seed: dict[str, float | None]
@@ -89,7 +99,7 @@ def judge(shown: Mapping[str, Seen], recordings: Sequence[Recording], calibratio
         for seed in sorted(set(seeds))
     }
     for name, seen in shown.items():
-        rows[name]["called_still"] = float(np.mean(_sizes(seen) < calibration.least_movement))
+        rows[name]["called_still"] = float(np.mean(seen.called_still(calibration.movement_weights)))
         rows[name]["uf1_by_seed"] = {seed: own[name].get("uf1") for seed, own in by_seed.items()}
         if name not in NOTHING_MOVES:
             rows[name]["before"] = expected_calibration_error(seen.probabilities, labels.tolist())
@@ -127,9 +137,3 @@ def calibration_table(rows: Mapping[str, CardRow]) -> str:
 def _seeds(recordings: Sequence[Recording]) -> NDArray[np.str_]:
     """Seed of the corpus of every recording."""
     return np.array([recording.subject.split("-")[0] for recording in recordings])
-
-
-def _sizes(seen: Seen) -> NDArray[np.float64]:
-    if seen.movement_size is None:
-        raise ConfigError("calibration needs a network that reports movement_size; train with movement_patterns.")
-    return seen.movement_size

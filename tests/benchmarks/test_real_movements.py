@@ -20,10 +20,12 @@ def test_a_movement_is_shown_in_four_ways():
 
 def test_answers_are_counted_by_how_the_face_looks():
     def view(clips):
-        # The clip's first value is the class, its second the movement's size.
+        # The clip's first value is the class, its second the first number of the evidence.
         (clip,) = clips
-        return Seen(np.eye(2)[[clip[0]]], np.array([float(clip[1])]))
+        return Seen(np.eye(2)[[clip[0]]], np.array([[float(clip[1]), 0]]))
 
     clips = [("happiness", {"rise alone": np.array(pair)}) for pair in ((0, 5), (0, 5), (1, 5), (1, 2))]
-    found = count_answers(view, ("positive", "negative"), clips, least=3.0)
+    found = count_answers(view, ("positive", "negative"), clips, [1.0, 0, -3.0])
     assert found == {"rise alone": {"happiness": Counter(positive=2, negative=1, still=1)}}
+    found = count_answers(view, ("positive", "negative"), clips, [])
+    assert found == {"rise alone": {"happiness": Counter(positive=2, negative=2)}}

@@ -91,10 +91,21 @@ def test_moved_frames_are_the_same_picture_elsewhere():
 
 
 def test_nothing_moves_in_the_rows_that_say_so():
-    quiet = NOTHING_MOVES["quiet stretch"](recording(), np.random.default_rng(0)).mean((1, 2))
     pattern = recording().frames[0].mean()
-    numbers = np.rint(quiet - pattern)
-    assert (numbers < ONSET).all() or (numbers > OFFSET).all()
+    shown = {
+        name: np.rint(disturb(recording(), np.random.default_rng(0)).mean((1, 2)) - pattern)
+        for name, disturb in NOTHING_MOVES.items()
+    }
+    quiet, joined = shown["quiet stretch"], shown["quiet stretches, joined"]
+    assert (quiet < ONSET).all() or (quiet > OFFSET).all()
+    assert len(joined) > len(quiet) and ((joined < ONSET) | (joined > OFFSET)).all()
+    assert min(joined) < ONSET and max(joined) > OFFSET
+    slow = shown["quiet stretch, 8 fps"]
+    assert len(slow) < len(quiet) and set(slow) <= set(quiet)
+    for name in ("exposure drifts by 10%", "shadow of 5% on half the face", "head slides by 4 px"):
+        changed = NOTHING_MOVES[f"quiet stretch, {name}"](recording(), np.random.default_rng(0))
+        plain = NOTHING_MOVES["quiet stretch"](recording(), np.random.default_rng(0))
+        assert changed.shape == plain.shape and not np.array_equal(changed, plain)
 
 
 def test_figures_are_those_of_the_answers():

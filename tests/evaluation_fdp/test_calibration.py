@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evaluation_fdp.calibration import at_temperature, best_temperature, expected_calibration_error, least_size
+from evaluation_fdp.calibration import at_temperature, best_temperature, expected_calibration_error, movement_weights
 
 
 def test_the_error_by_hand():
@@ -52,9 +52,23 @@ def test_a_temperature_divides_scores_and_keeps_the_order():
     assert np.array_equal(divided.argmax(1), softmax.argmax(1))
 
 
-def test_few_movements_lie_below_the_least_size():
-    sizes = np.random.default_rng(2).gamma(2, size=1000)
-    assert np.mean(sizes < least_size(sizes, 0.05)) == pytest.approx(0.05, abs=0.002)
+def test_movements_are_told_from_rest_and_no_group_loses_more_than_its_share():
+    rng = np.random.default_rng(2)
+    # Only the second value tells them apart; the first has a hundred times its unit.
+    moving, still = (rng.normal([0, mean], [100, 1], (1000, 2)) for mean in (3, 0))
+    groups = [moving[:500], moving[500:] - [0, 1]]
+    *weights, constant = movement_weights(moving, still, groups, 0.05)
+    lost = [np.mean(group @ weights + constant < 0) for group in groups]
+    assert lost[1] == pytest.approx(0.05, abs=0.003) and lost[0] < 0.02, "the group that is harder to keep decides"
+    assert np.mean(still @ weights + constant < 0) == pytest.approx(0.61, abs=0.05)
+    assert abs(weights[0]) * 100 < 0.1 * weights[1]
+
+
+def test_movements_without_rest_are_refused():
+    some = np.ones((3, 2))
+    for moving, still, kept in ((some, some[:0], [some]), (some[:0], some, [some]), (some, some, [])):
+        with pytest.raises(ValueError, match="both are needed"):
+            movement_weights(moving, still, kept, 0.05)
 
 
 @pytest.mark.parametrize("labels", [[], [0]])

@@ -35,8 +35,9 @@ OUTPUT = {
     "rank_scores": torch.tensor(SCORES),
     "action_unit_logits": torch.tensor([[-1.0, 2.0]]),
     "movement_size": torch.tensor([0.8]),
+    "movement_score": torch.tensor([1.5]),
 }
-SETTINGS = AnswerSettings({0: "negative", 1: "positive", 2: "surprise"}, ["4", "99"], 0.5, True)
+SETTINGS = AnswerSettings({0: "negative", 1: "positive", 2: "surprise"}, ["4", "99"], True)
 
 
 def test_an_answer_holds_the_networks_output_in_its_order():
@@ -49,7 +50,7 @@ def test_an_answer_holds_the_networks_output_in_its_order():
     assert [(unit.code, unit.name, round(unit.probability, 4)) for unit in answer.action_units] == [
         ("99", "action unit 99", 0.8808), ("4", "brow lowerer", 0.2689)
     ]  # fmt: skip
-    assert answer.movement.size == pytest.approx(0.8) and answer.movement.least_size == 0.5
+    assert answer.movement.size == pytest.approx(0.8) and answer.movement.score == pytest.approx(1.5)
     assert answer.movement.is_still is False and answer.movement.head_size == pytest.approx(0, abs=1e-4)
     # Progress is that of the scores: the second lowest, 0, is rest, and a quarter of the peak is near it.
     assert answer.curves["progress"] == pytest.approx([0.5, 0, 0, 0.3, 0.7, 1, 0.4, 0.2, 0.1, 0])
@@ -75,7 +76,7 @@ def test_the_place_at_rest_is_that_of_the_fifth_of_frames_with_the_lowest_scores
     assert seen == [((10, 64, 64), [4, 2]), ((10, 64, 64), [0]), ((10, 64, 64), [0])]
 
 
-def test_without_a_limit_only_frames_without_motion_are_still(monkeypatch):
+def test_without_a_score_only_frames_without_motion_are_still(monkeypatch):
     for largest, is_still in ((0.0, True), (0.0009, True), (0.001, False), (0.5, False)):
         curve = np.linspace(0, largest, NUM_FRAMES)
         monkeypatch.setattr(clip_answer_fdp, "skin_motion", lambda frames, at_rest, curve=curve: curve)
@@ -87,7 +88,7 @@ def test_without_a_limit_only_frames_without_motion_are_still(monkeypatch):
             ),
         ):
             answer = make_answer(clip(), output, settings)
-            assert answer.movement.is_still is is_still and answer.movement.least_size is None
+            assert answer.movement.is_still is is_still and answer.movement.score is None
             assert answer.movement.size == pytest.approx(largest)
             assert answer.label == ("neutral" if is_still else "positive") and answer.action_units == []
             assert (f"no clear movement: {largest:.2f} pixels" in answer.warnings) is is_still
@@ -96,11 +97,11 @@ def test_without_a_limit_only_frames_without_motion_are_still(monkeypatch):
     ) and "rank_scores" not in answer.curves  # fmt: skip
 
 
-def test_a_movement_of_the_size_of_the_limit_is_one():
-    for size, is_still in ((0.5, False), (0.49, True)):
-        answer = make_answer(clip(), {**OUTPUT, "movement_size": torch.tensor([size])}, SETTINGS)
+def test_below_a_score_of_0_nothing_moved():
+    for score, is_still in ((0.0, False), (-0.01, True)):
+        answer = make_answer(clip(), {**OUTPUT, "movement_score": torch.tensor([score])}, SETTINGS)
         assert answer.movement.is_still is is_still
-    assert answer.warnings == ["no clear movement: 0.49 pixels, below the 0.50 of noise"]
+    assert answer.warnings == ["no clear movement: 0.80 pixels"] and answer.movement.size == pytest.approx(0.8)
     assert answer.curves["progress"] == [0.0] * NUM_FRAMES and answer.probability is None
 
 
@@ -227,7 +228,7 @@ def test_a_face_is_followed_where_it_was_detected_in_clips_that_are_not_too_long
 
 
 def test_settings_of_a_network_decide_its_answers():
-    config = SimpleNamespace(id2label={0: "a"}, action_units=["4"], least_movement=1, has_patterns=True)
-    assert AnswerSettings.of(config) == AnswerSettings({0: "a"}, ["4"], 1.0, True)
-    bare = SimpleNamespace(id2label=None, action_units=[], least_movement=0, has_patterns=False)
-    assert AnswerSettings.of(bare) == AnswerSettings({}, [], 0.0, False)
+    config = SimpleNamespace(id2label={0: "a"}, action_units=["4"], has_patterns=True)
+    assert AnswerSettings.of(config) == AnswerSettings({0: "a"}, ["4"], True)
+    bare = SimpleNamespace(id2label=None, action_units=[], has_patterns=False)
+    assert AnswerSettings.of(bare) == AnswerSettings({}, [], False)

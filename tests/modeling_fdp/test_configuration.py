@@ -2,6 +2,7 @@
 
 import ast
 import json
+import math
 import re
 from pathlib import Path
 from typing import get_args
@@ -15,6 +16,7 @@ from modeling_fdp.configuration_heads_fdp import TEMPORAL_POOLINGS, TemporalPool
 from modeling_fdp.temporal_pooling_fdp import POOLINGS, FDPTemporalConvolution
 
 PRESETS = ("tiny", "small", "base", "paper", "paper_tiny", "released")
+WITH_UNITS = {"reference": "movement_patterns", "action_units": ["4", "12"]}
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -126,8 +128,9 @@ def test_unknown_preset_and_misspelt_field_are_refused():
         ("tiny", {"classifier_grid_size": 0}, "`classifier_grid_size` must be at least 1, but 0"),
         ("tiny", {"local_mlp_ratio": 0.0}, "`local_mlp_ratio` must be above 0"),
         ("tiny", {"temperature": 0.0}, "`temperature` must be above 0, but 0.0"),
-        ("tiny", {"least_movement": 0.5}, "reference='first_frame_motion' was given; set it to 0"),
-        ("tiny", {"reference": "movement_patterns", "least_movement": -1.0}, "must not be negative, but -1.0"),
+        ("tiny", {"movement_weights": [1.0] * 3}, "'first_frame_motion' with 0 action units was given; leave them"),
+        ("tiny", {**WITH_UNITS, "movement_weights": [1.0] * 2}, "must be 3 finite numbers or none, but"),
+        ("tiny", {**WITH_UNITS, "movement_weights": [math.nan] * 3}, "must be 3 finite numbers or none, but"),
         ("tiny", {"classifier": "fully_connected", "image_size": 16}, "3 x 3 cells, but the map has 2"),
         (
             "tiny",

@@ -216,17 +216,14 @@ def test_the_answer_follows_its_schema_and_holds_the_networks_output(recognize, 
     assert all(image.min() >= 0 and image.max() <= 1 for image in answer.images.values())
 
 
-def test_below_the_least_movement_nothing_moved(recognize, model, monkeypatch):
-    size = recognize(CLIPS[0]).movement.size
-    for limit, is_still in ((size * 1.01, True), (size * 0.99, False), (0.0, False)):
-        monkeypatch.setattr(model.config, "least_movement", limit)
+def test_below_a_score_of_0_nothing_moved(recognize, model, monkeypatch):
+    for weights, is_still in (([0.0, 0.0, -0.1], True), ([0.0, 0.0, 0.1], False), ([], False)):
+        monkeypatch.setattr(model.config, "movement_weights", weights)
         answer = recognize(CLIPS[0])
         assert answer.movement.is_still is is_still and (answer.label == "neutral") is is_still
         assert (answer.probability is None) is is_still
-        assert answer.movement.least_size == (limit or None)
-        assert (
-            any(f"{size:.2f} pixels, below the {limit:.2f} of noise" in text for text in answer.warnings) is is_still
-        )
+        assert answer.movement.score == (pytest.approx(weights[-1]) if weights else None)
+        assert any("no clear movement" in text for text in answer.warnings) is is_still
         assert (answer.movement.onset_index is None) is is_still
         assert any(answer.curves["progress"]) is not is_still
         jsonschema.validate(answer_files.answers_document([answer], "model"), answer_files.schema())

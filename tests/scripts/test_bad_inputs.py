@@ -42,7 +42,6 @@ def predictor(tmp_path_factory):
         num_labels=3,
         reference="movement_patterns",
         dynamic_image_frames="along_curve",
-        least_movement=0.35,
     )
     FDPForVideoClassification(config).save_pretrained(folder)
     FDPVideoProcessor(even_light=True).save_pretrained(folder)

@@ -154,4 +154,4 @@ def test_an_expression_of_many_seconds_is_named(checkpoint, moving_crops):
 
 def test_a_face_that_does_not_move_gets_no_class(checkpoint, moving_crops):
     still = CheckpointRecognizer(str(checkpoint)).recognize(moving_crops(np.zeros(30)).numpy(), 60.0, talking=False)
-    assert still.label is None and "the movement is below the least one" in still.reason
+    assert still.label is None and "the checkpoint sees no movement" in still.reason

@@ -66,8 +66,8 @@ def movement_line(answer: MicroExpressionAnswer) -> str:
     """How much moved and when, in one line."""
     movement, rate = answer.movement, answer.clip.frames_per_second
     line = f"movement: {movement.size:.2f} pixels of the aligned face"
-    if movement.least_size is not None:
-        line += f" (noise below {movement.least_size:.2f})"
+    if movement.score is not None:
+        line += f" (score {movement.score:+.1f}, none below 0)"
     line += f", head {movement.head_size:.2f}"
     for name in ("onset", "apex", "offset"):
         index = getattr(movement, f"{name}_index")

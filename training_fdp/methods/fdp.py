@@ -79,8 +79,8 @@ class FDPMethod(Method[FDPOptions, "FDPConfig", None]):
             "action_unit_loss_weight", "attention_dropout", "both_signs", "class_weights",
             "classification_loss_weight", "classifier_dropout", "drop_path_rate",
             "dynamic_image_frames", "dynamic_image_gain", "dynamic_image_loss_weight", "dynamic_image_normalization",
-            "focal_gamma", "initialization", "initializer_range", "label_smoothing", "learnt_speech", "least_movement",
-            "rank_loss_weight", "rank_margin", "temperature",
+            "focal_gamma", "initialization", "initializer_range", "label_smoothing", "learnt_speech",
+            "movement_weights", "rank_loss_weight", "rank_margin", "temperature",
         }
     )  # fmt: skip
 
@@ -139,8 +139,8 @@ class FDPMethod(Method[FDPOptions, "FDPConfig", None]):
             if codes and not known["action_units"] and is_main_process():
                 logger.warning("--init_from %s has no head for action units, so none are trained", request.start_name)
             if self.options.action_units == "none":
-                # The head is left out, because no labels would train it.
-                known["action_units"] = []
+                # The head is left out, because no labels would train it, and with it the score that reads it.
+                known |= {"action_units": [], "movement_weights": []}
         try:
             return FDPConfig.from_preset(preset, **request.labels, **{**known, **request.overrides})
         except (ValueError, TypeError, StrictDataclassError) as error:

@@ -113,14 +113,15 @@ def test_another_network_is_refused_in_one_sentence(checkpoint, options, named):
 
 
 def test_what_was_chosen_after_training_is_chosen_anew(checkpoint, tmp_path):
-    patterns = {"reference": "movement_patterns", "num_directions": 4}
-    build(NAMES, temperature=1.7, least_movement=0.4, learnt_speech=True, **patterns).save_pretrained(
-        tmp_path / "start"
-    )
+    patterns = {"reference": "movement_patterns", "num_directions": 4, "action_units": ["4", "12"]}
+    chosen = {"temperature": 1.7, "movement_weights": [1.0] * 3, "learnt_speech": True}
+    build(NAMES, **chosen, **patterns).save_pretrained(tmp_path / "start")
     config = configured(tmp_path / "start", NAMES)
     assert config.temperature == 1.0, "of the weights before training"
     assert not config.learnt_speech, "of the clips before"
-    assert config.least_movement == 0.4, "of the input, which training hardly changes"
+    assert config.movement_weights == [1.0] * 3, "of the input and the units, which training changes little"
+    config = configured(tmp_path / "start", NAMES, "--action_units", "none")
+    assert config.movement_weights == [], "without units there is no such score"
 
 
 def test_how_it_learns_may_differ(checkpoint):
