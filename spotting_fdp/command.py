@@ -148,6 +148,7 @@ def print_result(result: "SpottingResult") -> None:
     say(
         f"{result.input}: {result.count('micro')} micro-, {result.count('macro')} macro-expressions in "
         f"{result.duration_s:.1f} s"
+        + (f"; {result.left_out} left out, in which the checkpoint sees no movement" if result.left_out else "")
     )
     for warning in result.warnings:
         say(f"  warning: {warning}")

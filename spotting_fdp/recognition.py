@@ -75,5 +75,5 @@ class CheckpointRecognizer:
         elif talking and confidence < SURE:
             reason = f"the mouth talks, and no class reaches {SURE:g}"
         if reason:
-            return Recognition(None, None, answer.probabilities, units, reason)
+            return Recognition(None, None, answer.probabilities, units, reason, not answer.movement.is_still)
         return Recognition(best, confidence, answer.probabilities, units)

@@ -40,6 +40,7 @@ class Recognition:
         probabilities (`dict[str, float]`): Of all classes.
         action_units (`dict[str, float]`): Probability of each unit, by its FACS code.
         reason (`str`): Why no class is named; `""` where one is.
+        moves (`bool`): Whether the recogniser sees a movement at all.
     """
 
     label: str | None = None
@@ -47,6 +48,7 @@ class Recognition:
     probabilities: dict[str, float] = field(default_factory=dict)
     action_units: dict[str, float] = field(default_factory=dict)
     reason: str = ""
+    moves: bool = True
 
 
 class Recognizer(Protocol):
@@ -83,6 +85,15 @@ class SpottedExpression:
     talking: bool
     recognition: Recognition | None = None
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether the recogniser agrees that something moves; while the mouth talks it is not asked (`bool`).
+
+        It sees what the spotting network does not: a twitch of noise or a nod has no action unit. While the mouth talks
+        there is always a movement, and it does not tell which.
+        """
+        return self.talking or self.recognition is None or self.recognition.moves
+
 
 @dataclass
 class SpottingResult:
@@ -101,6 +112,8 @@ class SpottingResult:
         activity (`list[tuple[float, float, bool]]`): Time in seconds, highest score from there to the next entry, and
             whether the mouth talks; for the picture.
         warnings (`list[str]`): Reasons to doubt the result, one sentence each.
+        left_out (`int`): Intervals that are not among the expressions, because the mouth does not talk in them and the
+            recogniser sees no movement.
     """
 
     input: str
@@ -114,6 +127,7 @@ class SpottingResult:
     interruptions: list[Interruption]
     activity: list[tuple[float, float, bool]]
     warnings: list[str]
+    left_out: int = 0
 
     @property
     def duration_s(self) -> float:
@@ -233,12 +247,12 @@ class Spotter:
             motion = MotionStream(rate, self.network.others)
             finder = IntervalFinder(self.least_score, self.network.score_runs)
         recent, curve = _RecentCrops(rate), _ActivityCurve()
-        expressions: list[SpottedExpression] = []
+        all_found: list[SpottedExpression] = []
 
         def take(found: list[FoundInterval], activities: list[Activity]) -> None:
             for activity in activities:
                 curve.add(activity)
-            expressions.extend(self._expression(one, rate, frames.frame_count, recent) for one in found)
+            all_found.extend(self._expression(one, rate, frames.frame_count, recent) for one in found)
 
         for part in stream.parts():
             recent.add(part)
@@ -249,6 +263,7 @@ class Spotter:
         for curves in motion.finish():
             take(*finder.add(curves))
         take(*finder.finish())
+        expressions = [one for one in all_found if one.is_shown]
         return SpottingResult(
             input=frames.name,
             frames_per_second=rate,
@@ -261,6 +276,7 @@ class Spotter:
             interruptions=stream.interruptions,
             activity=curve.points,
             warnings=[*self.warnings, *frames.notes, *_warnings(frames, rate, stream)],
+            left_out=len(all_found) - len(expressions),
         )
 
     def _expression(

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from processing_fdp import FDPVideoProcessor, frame_source_fdp
 from processing_fdp.frame_source_fdp import VideoReadError
 from spotting_fdp import Recognition, Spotter
 from spotting_fdp.face_stream import CropSettings
+from spotting_fdp.spotter import SpottedExpression
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,6 +64,24 @@ def test_the_recogniser_sees_the_interval_and_a_fifth_around_it_in_its_own_crop(
     (call,) = result[1].calls
     around = round(0.2 * (found.offset - found.onset))
     assert call == ((found.offset - found.onset + 1 + 2 * around, 48, 48), np.uint8, 60.0, False)
+
+
+class Doubter(EchoRecognizer):
+    def recognize(self, crops, fps, talking):
+        return Recognition(reason="no movement", moves=False)
+
+
+def test_an_interval_without_a_movement_is_left_out_and_counted(clip):
+    result = Spotter(1.0, Doubter()).spot(clip.frames, fps=60.0)
+    assert (result.expressions, result.left_out) == ([], 1)
+    assert result.to_dict()["left_out"] == 1 and result.to_dict()["counts"]["all"] == 0
+
+
+def test_while_the_mouth_talks_the_recogniser_is_not_asked_whether_anything_moves():
+    still = Recognition(reason="no movement", moves=False)
+    found = SpottedExpression(0, 5, 9, 0.0, 0.1, 0.2, "micro", 0.9, talking=False, recognition=still)
+    assert not found.is_shown and replace(found, talking=True).is_shown
+    assert replace(found, recognition=None).is_shown
 
 
 def test_progress_ends_with_all_frames(clip, result):
