@@ -54,10 +54,9 @@ class Movement:
     Args:
         size (`float`): How far the skin moves, in pixels: root mean square over the strongest 5% of the face. The
             estimate of a network with `reference="movement_patterns"`, else the largest value of `curves["motion"]`.
-        least_size (`float`, *optional*): Smaller movements are not told from noise (`config.least_movement`, chosen in
-            calibration); `None` where the network has no such limit.
-        is_still (`bool`): Whether `size` is below `least_size`, or, without one, below what rounding gives equal
-            frames.
+        score (`float`, *optional*): Whether the face moved at all: below 0 nothing did (`config.movement_weights`,
+            chosen in calibration); `None` where the network has no such score.
+        is_still (`bool`): Whether `score` is below 0, or, without one, `size` below what rounding gives equal frames.
         head_size (`float`): How far the head moves, in pixels: the same measure of the affine motion that is taken off
             before the skin's is measured, between any two of the frames used.
         onset_index, apex_index, offset_index (`int`, *optional*): Frames of the clip, among those used: the last one
@@ -66,7 +65,7 @@ class Movement:
     """
 
     size: float
-    least_size: float | None
+    score: float | None
     is_still: bool
     head_size: float
     onset_index: int | None = None

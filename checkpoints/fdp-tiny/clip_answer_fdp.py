@@ -72,19 +72,17 @@ class AnswerSettings:
     Args:
         id2label (`Mapping[Any, str]`): Classes in the order of the logits.
         action_units (`list[str]`): FACS codes in the order of `action_unit_logits`.
-        least_movement (`float`): Pixels; clips with a smaller `movement_size` are called still. 0: no clip is.
         scores_follow_movement (`bool`): Whether rank scores are lowest at rest, and not in the first frame.
     """
 
     id2label: Mapping[Any, str]
     action_units: list[str] = field(default_factory=list)
-    least_movement: float = 0.0
     scores_follow_movement: bool = False
 
     @classmethod
     def of(cls, config: FDPConfig) -> "AnswerSettings":
         """Settings of an FDP network."""
-        return cls(dict(config.id2label or {}), config.action_units, float(config.least_movement), config.has_patterns)
+        return cls(dict(config.id2label or {}), config.action_units, config.has_patterns)
 
 
 def prepare_clip(
@@ -229,7 +227,7 @@ def make_answer(
     Args:
         prepared (`PreparedClip`): The clip.
         output (`ModelOutput`): Output of the network for one clip: `logits`, and where the network has them
-            `rank_scores`, `action_unit_logits`, `action_unit_side_logits` and `movement_size`.
+            `rank_scores`, `action_unit_logits`, `action_unit_side_logits`, `movement_size` and `movement_score`.
         settings (`AnswerSettings`): Settings of the network.
         images (`Mapping[str, np.ndarray]`, *optional*): Further pictures by name, see `MicroExpressionAnswer`.
         curves (`Mapping[str, list[float]]`, *optional*): Further curves by name.
@@ -251,13 +249,13 @@ def make_answer(
     square = frames[:, :side, :side]
     motion = skin_motion(square, at_rest)
     progress = progress_of(np.asarray(all_curves["rank_scores"]) if follows else motion)
-    size = output.get("movement_size")
+    size, score = output.get("movement_size"), output.get("movement_score")
     measured = float(motion.max()) if size is None else float(size[0])
-    # Without a limit from calibration only frames without any motion are still.
-    limit = settings.least_movement if size is not None and settings.least_movement > 0 else None
-    is_still = measured < limit if limit is not None else measured < LEAST_MOTION
+    moved = None if score is None else float(score[0])
+    # Without a score from calibration only frames without any motion are still.
+    is_still = measured < LEAST_MOTION if moved is None else moved < 0
     interval = (None, None, None) if is_still else [prepared.frames[i].index for i in movement_interval(progress)]
-    movement = Movement(measured, limit, is_still, head_size(square), *interval)
+    movement = Movement(measured, moved, is_still, head_size(square), *interval)
     best = max(probabilities, key=probabilities.__getitem__)
     # Not without a face, because then these warnings would be about something else that moves.
     doubts = (
@@ -302,8 +300,7 @@ def _action_units(output: Mapping[str, Any], codes: list[str]) -> list[ActionUni
 def _warnings_of(prepared: PreparedClip, movement: Movement, skin: float, cut: int | None) -> list[str]:
     warnings = []
     if movement.is_still:
-        limit = "" if movement.least_size is None else f", below the {movement.least_size:.2f} of noise"
-        warnings.append(f"no clear movement: {movement.size:.2f} pixels{limit}")
+        warnings.append(f"no clear movement: {movement.size:.2f} pixels")
     # Not compared with `movement.size`, because a network can take motion of the head for motion of the skin.
     if movement.head_size > max(skin, LEAST_HEAD_MOTION):
         warnings.append(

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import math
 from dataclasses import field
 from typing import Any, ClassVar, Literal
 
@@ -9,7 +10,7 @@ from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError
 from transformers import PreTrainedConfig
 
-from .configuration_heads_fdp import HeadSettings, TemporalPooling
+from .configuration_heads_fdp import NUM_MOVEMENT_WEIGHTS, HeadSettings, TemporalPooling
 from .presets_fdp import PRESETS
 
 AUTO_MAP = {
@@ -186,10 +187,11 @@ class FDPConfig(HeadSettings, PreTrainedConfig):
             Positive; the classifier's scores are divided by it before they leave the network and before the loss, so
             that every softmax of `logits` is calibrated (temperature scaling, arXiv 1706.04599). Chosen after
             training, on people kept for it.
-        least_movement (`float`, *optional*, defaults to 0.0):
-            Pixels of a frame of `image_size`: with `reference="movement_patterns"`, nothing moved in clips whose
-            `movement_size` is below it. The network only reports the size; the caller compares the two. 0: no clip is
-            called still.
+        movement_weights (`list[float]`, *optional*, defaults to `[]`):
+            Of a network with `reference="movement_patterns"` and action units: weights of the likeliest unit and of the
+            logarithm of the movement's size, and a constant, by which it scores whether anything moved; see
+            `movement_evidence`. Nothing did in clips with a score below 0; the network only reports it. Chosen after
+            training, on people kept for it; empty: no score.
         both_signs (`bool`, *optional*, defaults to `False`):
             With `reference="movement_patterns"`: where a clip's two ends leave open at which of them the face is at
             rest, as in a rise or a fall alone, classes and action units are averaged over both signs of its curves,
@@ -279,7 +281,7 @@ class FDPConfig(HeadSettings, PreTrainedConfig):
     label_smoothing: float | int = 0.0
     focal_gamma: float | int = 0.0
     temperature: float | int = 1.0
-    least_movement: float | int = 0.0
+    movement_weights: list[float | int] = field(default_factory=list)
     both_signs: bool = False
     learnt_speech: bool = False
     initialization: Literal["kaiming", "truncated_normal"] = "kaiming"
@@ -356,7 +358,7 @@ class FDPConfig(HeadSettings, PreTrainedConfig):
         if self.temperature <= 0:
             raise ValueError(f"`temperature` must be above 0, but {self.temperature} was given.")
         weights = ("classification", "dynamic_image", "rank", "action_unit")
-        for name in (*(f"{name}_loss_weight" for name in weights), "focal_gamma", "rank_margin", "least_movement"):
+        for name in (*(f"{name}_loss_weight" for name in weights), "focal_gamma", "rank_margin"):
             if getattr(self, name) < 0:
                 raise ValueError(f"`{name}` must not be negative, but {getattr(self, name)} was given.")
         if self.class_weights is not None and len(self.class_weights) != self.num_labels:
@@ -364,11 +366,7 @@ class FDPConfig(HeadSettings, PreTrainedConfig):
                 f"`class_weights` must hold one weight per label, but {len(self.class_weights)} weights were given "
                 f"for {self.num_labels} labels."
             )
-        if self.least_movement > 0 and not self.has_patterns:
-            raise ValueError(
-                "`least_movement` is compared with the movement size of `reference='movement_patterns'`, but "
-                f"reference={self.reference!r} was given; set it to 0."
-            )
+        self._validate_movement_weights()
         if self.both_signs and not self.averages_signs:
             raise ValueError(
                 "`both_signs` averages at least two classes over the signs of the curves of "
@@ -383,6 +381,18 @@ class FDPConfig(HeadSettings, PreTrainedConfig):
             )
         if not all(weight >= 0 for weight in self.class_weights or ()):
             raise ValueError(f"`class_weights` must not be negative, but {self.class_weights} was given.")
+
+    def _validate_movement_weights(self) -> None:
+        weights = self.movement_weights
+        if weights and not (self.has_patterns and self.action_units):
+            raise ValueError(
+                "`movement_weights` weigh the movement size of `reference='movement_patterns'` and action units, but "
+                f"reference={self.reference!r} with {len(self.action_units)} action units was given; leave them empty."
+            )
+        if weights and (len(weights) != NUM_MOVEMENT_WEIGHTS or not all(map(math.isfinite, weights))):
+            raise ValueError(
+                f"`movement_weights` must be {NUM_MOVEMENT_WEIGHTS} finite numbers or none, but {weights} was given."
+            )
 
 
 FDPConfig.register_for_auto_class()

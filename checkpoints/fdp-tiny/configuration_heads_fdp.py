@@ -4,6 +4,8 @@ from typing import Literal, NamedTuple
 
 from .configuration_encoder_fdp import MOTION_REFERENCES, EncoderSettings
 
+# Of the likeliest action unit, of the movement's size, and the constant.
+NUM_MOVEMENT_WEIGHTS = 3
 # Cells along a side of what the fully connected classifier pools over.
 POOLED_CELLS = 3
 

@@ -30,6 +30,7 @@ from .frame_encoder_fdp import FDPAttention, FDPFrameEncoder, FDPStage
 from .gradient_checkpointing_fdp import keep_running_statistics
 from .motion_fdp import motion_channels, stabilize
 from .movement_curves_fdp import FDPMovementDirections
+from .movement_evidence_fdp import movement_evidence, movement_score
 from .movement_patterns_fdp import (
     SIGNED_PATTERNS,
     FDPMovement,
@@ -363,6 +364,11 @@ class FDPForVideoClassification(FDPPreTrainedModel):
         if action_unit_logits is not None and self.config.action_unit_sides:
             side_logits = action_unit_logits.unflatten(1, (-1, 2))
             action_unit_logits = side_logits.amax(2)
+        moved = None
+        # CODEPATH: calibrated checkpoints; no preset.
+        if self.config.movement_weights and outputs.movement_size is not None and action_unit_logits is not None:
+            evidence = movement_evidence(outputs.movement_size, action_unit_logits)
+            moved = movement_score(evidence, self.config.movement_weights)
         constructed = None if self.decoder is None else self.decoder(outputs.pooler_output, outputs.detail)
         loss, losses = None, None
         if any(target is not None for target in (labels, dynamic_image_targets, action_unit_targets)):
@@ -392,6 +398,7 @@ class FDPForVideoClassification(FDPPreTrainedModel):
             rank_scores=outputs.rank_scores,
             action_unit_logits=action_unit_logits,
             movement_size=outputs.movement_size,
+            movement_score=moved,
             action_unit_side_logits=side_logits,
             losses=losses,
             hidden_states=outputs.hidden_states,

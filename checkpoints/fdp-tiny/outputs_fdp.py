@@ -72,8 +72,11 @@ class FDPVideoClassifierOutput(ModelOutput):
             Scores of `config.action_units` before the sigmoid; `None` without any. With `config.action_unit_sides`
             the higher score of both sides.
         movement_size (`torch.FloatTensor` of shape `(batch_size,)`, *optional*):
-            How far the face moves, in pixels of the frames, see `FDPModelOutput`; below `config.least_movement`
-            nothing moved, and no class is right. `None` without `reference="movement_patterns"`.
+            How far the face moves, in pixels of the frames, see `FDPModelOutput`. `None` without
+            `reference="movement_patterns"`.
+        movement_score (`torch.FloatTensor` of shape `(batch_size,)`, *optional*):
+            Whether the face moves at all, float32: below 0 nothing moved, and no class is right. `None` without
+            `config.movement_weights`.
         action_unit_side_logits (`torch.FloatTensor` of shape `(batch_size, num_action_units, 2)`, *optional*):
             Scores of the subject's left and right side; `None` without `config.action_unit_sides`.
         losses (`dict[str, torch.FloatTensor]`, *optional*):
@@ -89,6 +92,7 @@ class FDPVideoClassifierOutput(ModelOutput):
     rank_scores: torch.Tensor | None = None
     action_unit_logits: torch.Tensor | None = None
     movement_size: torch.Tensor | None = None
+    movement_score: torch.Tensor | None = None
     action_unit_side_logits: torch.Tensor | None = None
     losses: dict[str, torch.Tensor] | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
