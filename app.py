@@ -100,7 +100,7 @@ def describe(answer: MicroExpressionAnswer) -> str:
 
 def describe_recording(result: SpottingResult) -> str:
     """Write what was found in a longer upload as Markdown: a headline, warnings, one row per expression."""
-    lines = [f"## {expressions_found(result)}", *(f"- **{warning}**" for warning in result.warnings)]
+    lines = [f"## {result.in_words}", *(f"- **{warning}**" for warning in result.warnings)]
     if result.expressions:
         lines += ["", "| from | to | kind | class |", "|---|---|---|---|"]
     for one in result.expressions:
@@ -108,11 +108,6 @@ def describe_recording(result: SpottingResult) -> str:
         label = "" if named is None else f"{named.label} ({named.confidence:.2f})" if named.label else named.reason
         lines.append(f"| {one.onset_s:.2f} s | {one.offset_s:.2f} s | {one.kind} | {label} |")
     return "\n".join(lines)
-
-
-def expressions_found(result: SpottingResult) -> str:
-    """How many expressions there are, in words."""
-    return f"{result.count('micro')} micro-, {result.count('macro')} macro-expressions in {result.duration_s:.1f} s"
 
 
 def film_expressions(result: SpottingResult, path: Path, gallery: gr.Gallery) -> list[tuple[str, str]]:

@@ -56,7 +56,9 @@ def count_answers(
     for expression, ways in clips:
         for way, frames in ways.items():
             seen = view([frames])
-            answer = "still" if weights and seen.called_still(weights)[0] else names[int(seen.probabilities[0].argmax())]
+            answer = (
+                "still" if weights and seen.called_still(weights)[0] else names[int(seen.probabilities[0].argmax())]
+            )
             found.setdefault(way, {}).setdefault(expression, Counter())[answer] += 1
     return found
 

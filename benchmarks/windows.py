@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from benchmarks.disturbances import CROPS, DISTURBANCES, NOTHING_MOVES, SHORT, TRIMMED, Frames, Recording
-from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.calibration import Probabilities, expected_calibration_error
+from evaluation_fdp.errors import ConfigError
 from evaluation_fdp.intervals import SeedAnswers, SubjectCounts, paired_intervals
 from evaluation_fdp.metrics import classification_metrics
 from hub_datasets import get_builder_class
@@ -72,7 +72,14 @@ class Seen(NamedTuple):
         return self.evidence
 
     def called_still(self, weights: Sequence[float]) -> NDArray[np.bool_]:
-        """Whether each clip is called still with these `config.movement_weights`."""
+        """Whether each clip is called still with these `config.movement_weights`.
+
+        Returns:
+            `np.ndarray` of shape `(num_clips,)`: bool.
+
+        Raises:
+            ConfigError: the network gives no evidence.
+        """
         still: NDArray[np.bool_] = movement_score(torch.from_numpy(self.known_evidence), weights).numpy() < 0
         return still
 
@@ -171,15 +178,14 @@ def network_view(model: PreTrainedModel, processor: FDPVideoProcessor) -> Callab
     @torch.inference_mode()
     def view(clips: Sequence[Frames]) -> Seen:
         probabilities, evidence = [], []
-        has_evidence = getattr(model.config, "has_patterns", False) and bool(model.config.action_units)
         for start in range(0, len(clips), BATCH_SIZE):
             # With a channel axis, because four gray frames could be one frame of four channels.
             batch = sampler([clip[..., None] for clip in clips[start : start + BATCH_SIZE]], return_tensors="pt")
             output = model(pixel_values=batch["pixel_values"].to(model.device, model.dtype))
             probabilities.append(output.logits.double().softmax(-1).cpu().numpy())
-            if has_evidence:
-                found = movement_evidence(output.movement_size, output.action_unit_logits)
-                evidence.append(found.double().cpu().numpy())
+            size, units = (getattr(output, name, None) for name in ("movement_size", "action_unit_logits"))
+            if size is not None and units is not None:
+                evidence.append(movement_evidence(size, units).double().cpu().numpy())
         return Seen(np.concatenate(probabilities), np.concatenate(evidence) if evidence else None)
 
     return view

@@ -1,5 +1,6 @@
 """Calibration of classifiers: calibration error, temperature scaling, and the score below which nothing moved."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,8 @@ Probabilities = NDArray[np.float64]
 
 # Bins of equal width in the error; its usual number.
 NUM_BINS = 15
+# Digits of weights behind the point.
+DIGITS = 4
 # Temperatures that are searched.
 TEMPERATURES = (0.05, 20.0)
 
@@ -78,12 +81,14 @@ def movement_weights(
     """Fit a logistic regression that tells clips with a movement from clips without one.
 
     Args:
-        moving, still (`np.ndarray` of shape `(num_clips, num_values)`): evidence of clips with and without a movement.
+        moving (`np.ndarray` of shape `(num_clips, num_values)`): evidence of clips with a movement.
+        still (`np.ndarray` of shape `(num_clips, num_values)`): evidence of clips without one.
         kept (`Sequence[np.ndarray]`): evidence of clips with a movement, in groups of the same form.
         share_lost (`float`): share of the clips of each group that may score below 0, in [0, 1).
 
     Returns:
-        `list[float]`: a weight per value, then the constant, so large that no group loses a larger share.
+        `list[float]`: a weight per value, then the constant, so large that no group loses a larger share; all of four
+            digits behind the point.
 
     Raises:
         ValueError: no clip of one kind, or no group.
@@ -98,9 +103,11 @@ def movement_weights(
     scaler = StandardScaler().fit(values)
     regression = LogisticRegression(max_iter=1000)
     regression.fit(scaler.transform(values), np.arange(len(values)) < len(moving))
-    weights = regression.coef_[0] / scaler.scale_
-    constant = -min(float(np.quantile(group @ weights, share_lost)) for group in kept)
-    return [*weights.tolist(), constant]
+    weights = np.round(regression.coef_[0] / scaler.scale_, DIGITS)
+    # `lower`, because a value between two clips would lose one clip more.
+    least = min(float(np.quantile(group @ weights, share_lost, method="lower")) for group in kept)
+    step = 10.0**-DIGITS
+    return [*weights.tolist(), round(math.ceil(-least / step) * step, DIGITS)]
 
 
 def _checked(probabilities: Probabilities, labels: Sequence[int]) -> NDArray[np.int64]:

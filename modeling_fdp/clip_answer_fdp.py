@@ -252,8 +252,8 @@ def make_answer(
     size, score = output.get("movement_size"), output.get("movement_score")
     measured = float(motion.max()) if size is None else float(size[0])
     moved = None if score is None else float(score[0])
-    # Without a score from calibration only frames without any motion are still.
-    is_still = measured < LEAST_MOTION if moved is None else moved < 0
+    # Equal frames are still whatever the score is; without one from calibration they alone are.
+    is_still = measured < LEAST_MOTION or (moved is not None and moved < 0)
     interval = (None, None, None) if is_still else [prepared.frames[i].index for i in movement_interval(progress)]
     movement = Movement(measured, moved, is_still, head_size(square), *interval)
     best = max(probabilities, key=probabilities.__getitem__)
@@ -300,7 +300,8 @@ def _action_units(output: Mapping[str, Any], codes: list[str]) -> list[ActionUni
 def _warnings_of(prepared: PreparedClip, movement: Movement, skin: float, cut: int | None) -> list[str]:
     warnings = []
     if movement.is_still:
-        warnings.append(f"no clear movement: {movement.size:.2f} pixels")
+        score = "" if movement.score is None else f", movement score {movement.score:.2f}, below 0"
+        warnings.append(f"no clear movement: {movement.size:.2f} pixels{score}")
     # Not compared with `movement.size`, because a network can take motion of the head for motion of the skin.
     if movement.head_size > max(skin, LEAST_HEAD_MOTION):
         warnings.append(

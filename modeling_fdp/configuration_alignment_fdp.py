@@ -124,6 +124,10 @@ class FDPAlignmentConfig(FDPConfig):
         super()._validate_heads()
         if self.both_signs:
             raise ValueError("`both_signs` is of the classifier of `FDPForVideoClassification`; set it to False.")
+        if self.movement_weights:
+            raise ValueError(
+                "`movement_weights` are of the action units of `FDPForVideoClassification`; leave them empty."
+            )
         if len(self.action_unit_phrases) != len(self.action_units):
             raise ValueError(
                 f"`action_unit_phrases` must hold one phrase per action unit, but {len(self.action_unit_phrases)} "

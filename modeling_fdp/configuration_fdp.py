@@ -188,10 +188,10 @@ class FDPConfig(HeadSettings, PreTrainedConfig):
             that every softmax of `logits` is calibrated (temperature scaling, arXiv 1706.04599). Chosen after
             training, on people kept for it.
         movement_weights (`list[float]`, *optional*, defaults to `[]`):
-            Of a network with `reference="movement_patterns"` and action units: weights of the likeliest unit and of the
-            logarithm of the movement's size, and a constant, by which it scores whether anything moved; see
-            `movement_evidence`. Nothing did in clips with a score below 0; the network only reports it. Chosen after
-            training, on people kept for it; empty: no score.
+            Three finite numbers, of a network with `reference="movement_patterns"` and action units: weights of its
+            likeliest unit and of the logarithm of the movement's size, and a constant, by which it scores whether
+            anything moved (`movement_evidence`). Nothing did in clips with a score below 0; the network only reports
+            it. Chosen after training, on people kept for it; empty: no score.
         both_signs (`bool`, *optional*, defaults to `False`):
             With `reference="movement_patterns"`: where a clip's two ends leave open at which of them the face is at
             rest, as in a rise or a fall alone, classes and action units are averaged over both signs of its curves,

@@ -145,11 +145,7 @@ class Progress:
 
 def print_result(result: "SpottingResult") -> None:
     """Print one recording as text: counts, warnings, one line per expression."""
-    say(
-        f"{result.input}: {result.count('micro')} micro-, {result.count('macro')} macro-expressions in "
-        f"{result.duration_s:.1f} s"
-        + (f"; {result.left_out} left out, in which the checkpoint sees no movement" if result.left_out else "")
-    )
+    say(f"{result.input}: {result.in_words}")
     for warning in result.warnings:
         say(f"  warning: {warning}")
     for one in result.expressions[:MOST_PRINTED]:

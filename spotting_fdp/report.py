@@ -213,10 +213,7 @@ def draw_timeline(result: SpottingResult) -> bytes:
                 xytext=(0, 4), textcoords="offset points",
             )  # fmt: skip
     axes.set(xlim=(0, duration), ylim=(0, 1.25 * top), xlabel="seconds", ylabel="score of an expression")
-    axes.set_title(
-        f"{Path(result.input).name}: {result.count('micro')} micro-, {result.count('macro')} macro-expressions",
-        fontsize=10,
-    )
+    axes.set_title(f"{Path(result.input).name}: {result.in_words}", fontsize=10)
     shown = [Patch(color=color, alpha=0.35, label=f"{kind}-expression") for kind, color in COLORS.items()]
     shown += [Patch(color="#f0d9a0", alpha=0.6, label="talks"), Patch(color="#bbbbbb", alpha=0.5, label="no face")]
     axes.legend(handles=shown, ncols=4, fontsize=7, loc="upper right", frameon=False)

@@ -87,10 +87,10 @@ class SpottedExpression:
 
     @property
     def is_shown(self) -> bool:
-        """Whether the recogniser agrees that something moves; while the mouth talks it is not asked (`bool`).
+        """Whether the recogniser agrees that something moves; while the mouth talks its view does not count (`bool`).
 
-        It sees what the spotting network does not: a twitch of noise or a nod has no action unit. While the mouth talks
-        there is always a movement, and it does not tell which.
+        It sees what the spotting network does not: noise and nods have no action unit. While the mouth talks something
+        always moves.
         """
         return self.talking or self.recognition is None or self.recognition.moves
 
@@ -138,6 +138,14 @@ class SpottingResult:
         """Number of expressions, of one kind or of all."""
         return sum(kind in (None, one.kind) for one in self.expressions)
 
+    @property
+    def in_words(self) -> str:
+        """What was found, in one line."""
+        found = f"{self.count('micro')} micro-, {self.count('macro')} macro-expressions in {self.duration_s:.1f} s"
+        if not self.left_out:
+            return found
+        return f"{found}; {self.left_out} left out, in which the checkpoint sees no movement"
+
     def to_dict(self) -> dict[str, object]:
         """Everything but the activity, ready for JSON."""
         content = asdict(replace(self, activity=[]))
@@ -153,7 +161,7 @@ class Spotter:
         false_alarms_per_minute (`float`, *optional*): Threshold, as the rate at which people at rest reach it;
             measured on rendered people (`spotting_fdp.thresholds`). By default that of the network's file, 0.5 for the
             shipped one; 3 for the closed form.
-        recognizer (`Recognizer`, *optional*): Names the expressions.
+        recognizer (`Recognizer`, *optional*): Names the expressions, and says in which intervals nothing moves.
         face (`str` or `int`, *optional*, defaults to `"largest"`): Which face, as in `FaceFollower`.
         model (`str`, *optional*): Folder or repository of the checkpoint whose spotting network is taken, if it has
             one; the shipped checkpoint by default.

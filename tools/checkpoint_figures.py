@@ -17,7 +17,7 @@ from evaluation_fdp.calibration import (
 
 # Rows of `benchmarks.windows` on which the temperature is fitted; neither the head nor the crop moves in them.
 CALIBRATION_ROWS = SHORT
-# Rows of moving clips beside them that are told from the rows where nothing moves.
+# Further rows of moving clips for the regression that tells them from the rows in which nothing moves.
 MOVING_ROWS = ("head slides by 4 px",)
 # Rows of moving clips of which, in each corpus, at most this share may be called still.
 KEPT_ROWS, SHARE_LOST = (TRIMMED, "whole recording", "onset to apex", "50% neutral on both sides"), 0.05
@@ -46,7 +46,12 @@ def calibrate(shown: Mapping[str, Seen], recordings: Sequence[Recording], rows: 
     Args:
         shown (`Mapping[str, Seen]`): answers of the uncalibrated network, by row of `benchmarks.windows`.
         recordings (`Sequence[Recording]`): recordings of the clips of each row, in the same order.
-        rows (`Sequence[str]`): rows on which the temperature is fitted.
+        rows (`Sequence[str]`): rows on which the temperature is fitted. The movement score is fitted on all that are
+            shown.
+
+    Raises:
+        ConfigError: the network gives no evidence of a movement.
+        ValueError: no row with a movement, or none without.
     """
     probabilities = np.concatenate([shown[row].probabilities for row in rows])
     labels = [recording.label for recording in recordings] * len(rows)
@@ -58,7 +63,6 @@ def calibrate(shown: Mapping[str, Seen], recordings: Sequence[Recording], rows: 
     moving = [seen.known_evidence for row, seen in shown.items() if row not in NOTHING_MOVES]
     still = [seen.known_evidence for row, seen in shown.items() if row in NOTHING_MOVES]
     weights = movement_weights(np.concatenate(moving), np.concatenate(still), by_corpus, SHARE_LOST)
-    weights = [round(weight, 4) for weight in weights]
     return Calibration(
         temperature=round(best_temperature(probabilities, labels), 4),
         movement_weights=weights,

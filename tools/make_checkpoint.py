@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -294,27 +294,31 @@ def make_checkpoint(plan: Plan, root: Path, target: Path, faces: Path | None, pr
     names = [model.config.id2label[number] for number in range(model.config.num_labels)]
     rows = plan.rows or tuple(DISTURBANCES)
 
-    def find_calibration() -> dict[str, float]:
+    chosen = [row for row in CALIBRATION_ROWS if row in rows]
+    further = (*KEPT_ROWS, *MOVING_ROWS, *NOTHING_MOVES)
+    wanted = [*chosen, *(row for row in further if row not in chosen and row in rows)]
+
+    def find_calibration() -> dict[str, Any]:
         people = recordings_of(calibrated_on, processor, names)
-        chosen = [row for row in CALIBRATION_ROWS if not plan.rows or row in plan.rows]
-        further = (*KEPT_ROWS, *MOVING_ROWS, *NOTHING_MOVES)
-        wanted = [*chosen, *(row for row in further if row not in chosen and row in rows)]
         return asdict(calibrate(_view(model, processor, people, wanted), people, chosen))
 
-    made_of = f"weights {file_digest(source / WEIGHTS_NAME)}"
+    # Names of fields and rows as well, because a result of an earlier version of this file has others.
+    weights = f"weights {file_digest(source / WEIGHTS_NAME)}"
+    made_of = f"{weights}, {', '.join(entry.name for entry in fields(Calibration))} of {', '.join(wanted)}"
     calibration = Calibration(**_kept(root / plan.preset / "calibration.json", made_of, find_calibration))
 
     def judge_people() -> dict[str, CardRow]:
         people = recordings_of(judged_on, processor, names)
         return judge(_view(model, processor, people, rows), people, calibration)
 
-    judged = _kept(root / plan.preset / "judged.json", f"{made_of}, {calibration}", judge_people)
+    judged_of = f"{weights}, {calibration}, seed {JUDGED_SEED}, {', '.join(rows)}"
+    judged = _kept(root / plan.preset / "judged.json", judged_of, judge_people)
     family_of = {
         str(corpus.settings.seed): "built-in" if corpus.settings.face_model is None else "morphable"
         for corpus in judged_on
     }
     classes = get_builder_class("synthetic").get_label_set(LABEL_SET)
-    fields = {
+    content = {
         "preset": plan.preset,
         "folder": f"checkpoints/fdp-{plan.preset}",
         "classes": ", ".join(names),
@@ -334,7 +338,7 @@ def make_checkpoint(plan: Plan, root: Path, target: Path, faces: Path | None, pr
         "found": f"{100 * calibration.found:.0f}%",
     }
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    card = environment.from_string(CARD.read_text(encoding="utf-8")).render(fields)
+    card = environment.from_string(CARD.read_text(encoding="utf-8")).render(content)
     learnt_speech = any(corpus.settings.variations.speech for corpus in trained_on)
     return write_checkpoint(source, target, calibration, learnt_speech, card)
 

@@ -56,7 +56,7 @@ class Movement:
             estimate of a network with `reference="movement_patterns"`, else the largest value of `curves["motion"]`.
         score (`float`, *optional*): Whether the face moved at all: below 0 nothing did (`config.movement_weights`,
             chosen in calibration); `None` where the network has no such score.
-        is_still (`bool`): Whether `score` is below 0, or, without one, `size` below what rounding gives equal frames.
+        is_still (`bool`): Whether `score` is below 0, or `size` below what rounding gives equal frames.
         head_size (`float`): How far the head moves, in pixels: the same measure of the affine motion that is taken off
             before the skin's is measured, between any two of the frames used.
         onset_index, apex_index, offset_index (`int`, *optional*): Frames of the clip, among those used: the last one

@@ -20,8 +20,8 @@ def movement_evidence(movement_size: torch.Tensor, action_unit_logits: torch.Ten
         action_unit_logits (`torch.FloatTensor` of shape `(batch_size, num_action_units)`): before the sigmoid.
 
     Returns:
-        `torch.FloatTensor` of shape `(batch_size, 2)`: single precision; the largest probability of an action unit,
-        and the logarithm of the size.
+        `torch.FloatTensor` of shape `(batch_size, 2)`: single precision; the largest probability of an action unit, in
+        [0, 1], and the logarithm of the size, at least that of `FLOOR`.
     """
     largest = action_unit_logits.float().sigmoid().amax(1)
     return torch.stack([largest, (movement_size.float() + FLOOR).log()], 1)
@@ -35,7 +35,7 @@ def movement_score(evidence: torch.Tensor, weights: Sequence[float]) -> torch.Te
         weights (`Sequence[float]`): `config.movement_weights`: of the unit, of the size, and a constant.
 
     Returns:
-        `torch.FloatTensor` of shape `(batch_size,)`: below 0 where nothing moved.
+        `torch.FloatTensor` of shape `(batch_size,)`: in the precision of the evidence; below 0 where nothing moved.
     """
     # A sum, because autocast would compute a matrix product in half precision.
     return (evidence * evidence.new_tensor(weights[:-1])).sum(1) + weights[-1]

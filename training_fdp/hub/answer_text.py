@@ -67,7 +67,7 @@ def movement_line(answer: MicroExpressionAnswer) -> str:
     movement, rate = answer.movement, answer.clip.frames_per_second
     line = f"movement: {movement.size:.2f} pixels of the aligned face"
     if movement.score is not None:
-        line += f" (score {movement.score:+.1f}, none below 0)"
+        line += f", score {movement.score:.2f} (below 0: nothing moved)"
     line += f", head {movement.head_size:.2f}"
     for name in ("onset", "apex", "offset"):
         index = getattr(movement, f"{name}_index")

@@ -316,7 +316,7 @@ class Method(Generic[Options, Config, Facts]):
         return [Shown() for _ in output.logits]
 
     def answer_settings(self, config: Config) -> AnswerSettings:
-        """Return the settings that answers of `predict.py` depend on: classes, action units, least movement."""
+        """Return what answers of `predict.py` depend on: classes, action units, kind of rank scores."""
         from modeling_fdp.clip_answer_fdp import AnswerSettings
 
         return AnswerSettings(config.id2label or {})

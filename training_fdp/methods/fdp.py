@@ -278,7 +278,7 @@ class FDPMethod(Method[FDPOptions, "FDPConfig", None]):
         ]
 
     def answer_settings(self, config: FDPConfig) -> AnswerSettings:
-        """Return classes, action units and the least movement of the calibration."""
+        """Return classes, action units, and whether rank scores follow the movement."""
         from modeling_fdp.clip_answer_fdp import AnswerSettings
 
         return AnswerSettings.of(config)
