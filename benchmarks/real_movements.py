@@ -56,9 +56,8 @@ def count_answers(
     for expression, ways in clips:
         for way, frames in ways.items():
             seen = view([frames])
-            answer = (
-                "still" if weights and seen.called_still(weights)[0] else names[int(seen.probabilities[0].argmax())]
-            )
+            still = len(weights) > 0 and seen.called_still(weights)[0]
+            answer = "still" if still else names[int(seen.probabilities[0].argmax())]
             found.setdefault(way, {}).setdefault(expression, Counter())[answer] += 1
     return found
 

@@ -37,7 +37,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "--model",
         metavar="FOLDER_OR_REPO",
-        help="checkpoint that names the expressions (default: that of this package)",
+        help="checkpoint that names the expressions and leaves out what does not move (default: that of this package)",
     )
     parser.add_argument(
         "--spot_only", action="store_true", help="find intervals and name no class; no checkpoint is needed"

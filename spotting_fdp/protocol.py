@@ -173,8 +173,8 @@ def spot_recordings(
         recordings (`Sequence[LongRecording]`): Recordings.
         output_dir (`Path`): Gets one JSON file per recording.
         spotter (`Spotter`): With a low threshold, see [`lenient_spotter`].
-        model (`str`, *optional*): Name of the checkpoint that names them; a finished file of another checkpoint or
-            spotting network is an error.
+        model (`str`, *optional*): Name of the checkpoint that names them and leaves out those without a movement; a
+            finished file of another checkpoint or spotting network, or with other intervals, is an error.
 
     Returns:
         `list[SpottedRecording]`: In the same order.
@@ -183,7 +183,9 @@ def spot_recordings(
         ConfigError: If `output_dir` holds results of another model.
     """
     way = "closed form" if spotter.network is None else f"network {spotter.network.digest()}"
-    made_by = {"model": model, "spotter": way}
+    # Results of an earlier version hold all intervals.
+    kept = "all" if spotter.recognizer is None else "those with a movement"
+    made_by = {"model": model, "spotter": way, "intervals": kept}
     output_dir.mkdir(parents=True, exist_ok=True)
     answer = []
     for recording in tqdm(recordings, unit="recording", file=sys.stderr, delay=2):

@@ -59,9 +59,17 @@ def test_movements_are_told_from_rest_and_no_group_loses_more_than_its_share():
     groups = [moving[:500], moving[500:] - [0, 1]]
     *weights, constant = movement_weights(moving, still, groups, 0.05)
     lost = [np.mean(group @ weights + constant < 0) for group in groups]
-    assert lost[1] == pytest.approx(0.05, abs=0.003) and lost[0] < 0.02, "the group that is harder to keep decides"
+    assert 0.045 < lost[1] <= 0.05 and lost[0] < 0.02, "the group that is harder to keep decides"
     assert np.mean(still @ weights + constant < 0) == pytest.approx(0.61, abs=0.05)
     assert abs(weights[0]) * 100 < 0.1 * weights[1]
+
+
+@pytest.mark.parametrize("count", [10, 16, 22, 30, 41])
+def test_a_small_group_loses_no_larger_share_either(count):
+    rng = np.random.default_rng(count)
+    moving, still = rng.normal(1, 1, (count, 2)), rng.normal(0, 1, (50, 2))
+    *weights, constant = movement_weights(moving, still, [moving], 0.05)
+    assert np.mean(moving @ weights + constant < 0) <= 0.05
 
 
 def test_movements_without_rest_are_refused():

@@ -5,12 +5,14 @@ import json
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from torch.nn.functional import normalize
 from transformers import AutoModelForVideoClassification, AutoTokenizer
 
+from benchmarks.windows import network_view
 from modeling_fdp import FDPAlignmentConfig, FDPForVideoTextAlignment
 from modeling_fdp.action_unit_phrases_fdp import (
     all_phrases,
@@ -24,6 +26,7 @@ from modeling_fdp.action_unit_phrases_fdp import (
 from modeling_fdp.answer_fdp import ACTION_UNIT_NAMES
 from modeling_fdp.emotion_inference_fdp import FDPEmotionInference
 from modeling_fdp.modeling_alignment_fdp import alignment_loss, jaccard_targets
+from processing_fdp import FDPVideoProcessor
 from tests.artifacts.make_seeded_alignment import FILE, moved, seeded_alignment
 from training_fdp.methods.mer_clip import MERCLIPMethod
 
@@ -310,3 +313,15 @@ def test_numbers_of_a_form_belong_to_its_version(form):
         "raise MERCLIPMethod.version, list it in CHANGELOG.md, and run tests/artifacts/make_seeded_alignment.py"
     )
     assert STORED["version"] == MERCLIPMethod.version
+
+
+def test_weights_of_a_movement_score_are_refused():
+    with pytest.raises(StrictDataclassError, match="`movement_weights` are of the action units of `FDPForVideoClass"):
+        small_config(reference="movement_patterns", image_size=64, movement_weights=[1.0, 1.0, 1.0])
+
+
+def test_the_windows_of_a_network_without_a_movement_score_have_no_evidence():
+    model = FDPForVideoTextAlignment(small_config(reference="movement_patterns", image_size=64)).eval()
+    processor = FDPVideoProcessor(size={"height": 64, "width": 64}, alignment="none")
+    seen = network_view(model, processor)([np.zeros((9, 64, 64), np.uint8)])
+    assert seen.probabilities.shape == (1, model.config.num_labels) and seen.evidence is None

@@ -101,7 +101,9 @@ def test_below_a_score_of_0_nothing_moved():
     for score, is_still in ((0.0, False), (-0.01, True)):
         answer = make_answer(clip(), {**OUTPUT, "movement_score": torch.tensor([score])}, SETTINGS)
         assert answer.movement.is_still is is_still
-    assert answer.warnings == ["no clear movement: 0.80 pixels"] and answer.movement.size == pytest.approx(0.8)
+    assert answer.warnings == ["no clear movement: 0.80 pixels, movement score -0.01, below 0"]
+    equal = {**OUTPUT, "movement_size": torch.tensor([0.0]), "movement_score": torch.tensor([1.0])}
+    assert make_answer(clip(), equal, SETTINGS).movement.is_still, "whatever the score of equal frames is"
     assert answer.curves["progress"] == [0.0] * NUM_FRAMES and answer.probability is None
 
 

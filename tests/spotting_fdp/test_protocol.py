@@ -98,7 +98,7 @@ class OneFinding:
     """Stands for the spotter: one expression at frames 2 to 9 of every recording."""
 
     calls = 0
-    rates, network, warnings = CLOSED_FORM, None, []
+    rates, network, recognizer, warnings = CLOSED_FORM, None, None, []
 
     def __init__(self, rate, recognizer, model, closed_form, crop=None):
         assert rate in (None, CLOSED_FORM.most) and (recognizer, model, closed_form, crop) == (None, None, True, None)

@@ -75,6 +75,8 @@ def test_an_interval_without_a_movement_is_left_out_and_counted(clip):
     result = Spotter(1.0, Doubter()).spot(clip.frames, fps=60.0)
     assert (result.expressions, result.left_out) == ([], 1)
     assert result.to_dict()["left_out"] == 1 and result.to_dict()["counts"]["all"] == 0
+    assert result.in_words.endswith("1 left out, in which the checkpoint sees no movement")
+    assert "left out" not in replace(result, left_out=0).in_words
 
 
 def test_while_the_mouth_talks_the_recogniser_is_not_asked_whether_anything_moves():

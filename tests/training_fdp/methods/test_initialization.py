@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from datasets import Dataset
 from safetensors.torch import load_file
 
 from evaluation_fdp.errors import ConfigError, ProtocolError
@@ -46,11 +47,12 @@ def checkpoint(tmp_path_factory):
     return folder
 
 
-def configured(checkpoint, names, *options):
-    """The settings of the network that starts from the checkpoint."""
+def configured(checkpoint, names, *options, units=None):
+    """The settings of the network that starts from the checkpoint; `units`: those of its clip, if coded."""
     config = parse_train_config([*BASE, "--init_from", str(checkpoint), *options])
     method = get_method("fdp")(config.method)
-    corpora = Corpora(None, ClipTable(["a"], ["toy"], ["s"], [0], names), False)
+    dataset = None if units is None else Dataset.from_dict({"action_units": [units]})
+    corpora = Corpora(dataset, ClipTable(["a"], ["toy"], ["s"], [0], names), False)
     return build_network_settings(method, config.network, corpora, read_initialization(str(checkpoint)))
 
 
@@ -116,12 +118,15 @@ def test_what_was_chosen_after_training_is_chosen_anew(checkpoint, tmp_path):
     patterns = {"reference": "movement_patterns", "num_directions": 4, "action_units": ["4", "12"]}
     chosen = {"temperature": 1.7, "movement_weights": [1.0] * 3, "learnt_speech": True}
     build(NAMES, **chosen, **patterns).save_pretrained(tmp_path / "start")
-    config = configured(tmp_path / "start", NAMES)
+    config = configured(tmp_path / "start", NAMES, units=["4"])
     assert config.temperature == 1.0, "of the weights before training"
     assert not config.learnt_speech, "of the clips before"
-    assert config.movement_weights == [1.0] * 3, "of the input and the units, which training changes little"
-    config = configured(tmp_path / "start", NAMES, "--action_units", "none")
-    assert config.movement_weights == [], "without units there is no such score"
+    assert config.movement_weights == [1.0] * 3, "of size and units, whose scale such a training hardly changed"
+    for options in ({}, {"units": []}):
+        config = configured(tmp_path / "start", NAMES, **options)
+        assert config.action_units and config.movement_weights == [], "its units are not trained along"
+    config = configured(tmp_path / "start", NAMES, "--action_units", "none", units=["4"])
+    assert config.action_units == config.movement_weights == []
 
 
 def test_how_it_learns_may_differ(checkpoint):
