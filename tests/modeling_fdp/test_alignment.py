@@ -316,7 +316,7 @@ def test_numbers_of_a_form_belong_to_its_version(form):
 
 
 def test_weights_of_a_movement_score_are_refused():
-    with pytest.raises(StrictDataclassError, match="`movement_weights` are of the action units of `FDPForVideoClass"):
+    with pytest.raises(ValueError, match="`movement_weights` are of the action units of `FDPForVideoClass"):
         small_config(reference="movement_patterns", image_size=64, movement_weights=[1.0, 1.0, 1.0])
 
 
