@@ -298,7 +298,7 @@ def make_checkpoint(plan: Plan, root: Path, target: Path, faces: Path | None, pr
     further = (*KEPT_ROWS, *MOVING_ROWS, *NOTHING_MOVES)
     wanted = [*chosen, *(row for row in further if row not in chosen and row in rows)]
 
-    def find_calibration() -> dict[str, Any]:
+    def find_calibration() -> dict[str, object]:
         people = recordings_of(calibrated_on, processor, names)
         return asdict(calibrate(_view(model, processor, people, wanted), people, chosen))
 
