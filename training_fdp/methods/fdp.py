@@ -142,9 +142,9 @@ class FDPMethod(Method[FDPOptions, "FDPConfig", None]):
                 # The head is left out, because no labels would train it.
                 known["action_units"] = []
             if not codes:
-                # Read from units that this training leaves behind. With units they hold: of a network of five classes
-                # that started from the shipped one, 2% of trimmed movements and 73% of quiet stretches are called
-                # still, as of the shipped one itself.
+                # They weigh units that are not trained along. With units they hold: a network of five classes that
+                # started from the shipped one calls 2% of trimmed movements and 73% of quiet stretches still, and the
+                # shipped one, with the same weights, 2% and 72%.
                 known["movement_weights"] = []
         try:
             return FDPConfig.from_preset(preset, **request.labels, **{**known, **request.overrides})
