@@ -185,6 +185,8 @@ def draw_timeline(result: SpottingResult) -> bytes:
     scores = np.array([score for _, score, _ in result.activity])
     # Clipped below, because the level of noise says nothing, and above, because the highest peaks would hide the rest.
     top = max(4 * result.least_score, 1.1 * max((one.score for one in result.expressions), default=0.0))
+    # Scores of the network are probabilities, those of the closed form are far above 1.
+    top = min(top, 1.0) if result.least_score < 1 else top
     if len(times):
         step = float(np.median(np.diff(times))) if len(times) > 1 else duration
         broken = np.concatenate([[False], np.diff(times) > 1.5 * step])

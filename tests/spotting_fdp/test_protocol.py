@@ -131,6 +131,13 @@ def test_the_command_resumes_and_writes_figures(tmp_path, monkeypatch, capsys):
             OneFinding(None, None, None, True),
             "other",
         )
+    # A version before left out no interval, and wrote nothing of it.
+    for path in (tmp_path / "out").rglob("*.json"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.pop("intervals", None) is not None:
+            path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"intervals None and not of .*intervals all"):
+        protocol.main([*words, "--spot_only", "--closed_form"])
 
 
 @pytest.mark.parametrize("measured", [CLOSED_FORM, FalseAlarmRates(((0.1, 9.0), (0.3, 2.0), (0.6, 0.1)), 2.0)])

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
 from PIL import Image
 
 from modeling_fdp import FDPConfig, FDPForVideoClassification
@@ -102,6 +103,15 @@ def test_files_are_written_and_hold_what_was_found(result, tmp_path):
 def test_a_timeline_without_anything_is_drawn_as_well(result, tmp_path, activity):
     result.expressions, result.activity = [], activity
     assert write_results([result], None, tmp_path)[2].stat().st_size > 1000
+
+
+@pytest.mark.parametrize(("least", "top"), [(0.4, 1.0), (7.5, 30.0)])
+def test_the_axis_of_probabilities_ends_at_one(result, tmp_path, monkeypatch, least, top):
+    seen = []
+    monkeypatch.setattr(Axes, "set", lambda axes, **values: seen.append(values["ylim"]))
+    result.least_score, result.expressions = least, []
+    write_results([result], None, tmp_path)
+    assert seen == [(0, pytest.approx(1.25 * top))]
 
 
 @pytest.fixture(scope="module")
