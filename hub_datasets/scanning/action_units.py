@@ -54,7 +54,7 @@ class ActionUnitReading:
 
     Attributes:
         units (`tuple[ActionUnit, ...]`): the units in the order of the cell.
-        raw (`str`): the cell as the sheet has it.
+        raw (`str`): the cell as the sheet has it, stripped and in composed letters (NFC).
         ignored (`tuple[str, ...]`): pieces that became no unit: references, kept units, remarks, lone question marks.
     """
 
